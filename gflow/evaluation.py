@@ -1,0 +1,198 @@
+"""From trajectories to flow terms, in one network pass over the stored states."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gflow.distinct import Distinct
+from gflow.env import Environment
+from gflow.errors import IncompatibleError
+from gflow.masking import (
+    class_log_prob,
+    masked_log_softmax,
+    representatives,
+    uniform_log_prob,
+)
+from gflow.policy import Policy, PolicyOutput
+from gflow.state import batch_size, cat, take
+from gflow.terms import FlowTerms, Needs
+from gflow.trajectories import Trajectories
+
+
+def evaluate(
+    env: Environment[Any],
+    policy: Policy,
+    trajectories: Trajectories[Any],
+    needs: Needs = Needs(),
+) -> FlowTerms:
+    """The flow terms of trajectories under the policy as it is now, with gradients.
+
+    Args:
+        env: The environment.
+        policy: The policy to evaluate, whoever sampled the trajectories.
+        trajectories: B trajectories, on the policy's device.
+        needs: What the objective reads.
+
+    Returns:
+        Flow terms, (B, T).
+
+    Raises:
+        IncompatibleError: If the policy lacks a head that is needed.
+    """
+    states, index = trajectories.states, trajectories.state_index
+    given = _condition_of_states(trajectories)
+    log_inflow = log_outflow = None
+    if needs.edge_flow:
+        output, inflow, outflow = _edge_flows(env, policy, states, given)
+    else:
+        output = policy(policy.encode(env, states), given)
+    mask = env.forward_mask(states)
+    log_prob = masked_log_softmax(output.forward_logits, mask)
+    zero = log_prob.new_zeros(())
+    steps = trajectories.mask
+    log_pf = _of_actions(log_prob, index[:, :-1], trajectories.actions, env.forward_classes(states))
+    log_pf = torch.where(steps, log_pf, zero)
+    moves = _moves(trajectories, steps)
+    log_pb = torch.where(moves, _log_pb(env, policy, output, trajectories), zero)
+
+    if needs.edge_flow:
+        last = trajectories.length[:, None]
+        log_inflow, log_outflow = inflow[index], outflow[index]
+        if env.stop_action is not None:
+            into_end = output.forward_logits[:, env.stop_action][index].gather(1, last)
+            stopped = trajectories.stopped[:, None] & (_times(index) == last)
+            log_inflow = torch.where(stopped, into_end, log_inflow)
+        log_inflow = log_inflow.where((_times(index) > 0) & (_times(index) <= last), zero)
+        log_outflow = _anchor(log_outflow, trajectories).where(_times(index) <= last, zero)
+    log_flow = None
+    if needs.log_flow:
+        if output.log_flow is None:
+            raise IncompatibleError(
+                f"The objective needs log F(s), and {type(policy).__name__} was built without that "
+                f"head. Build the policy with log_flow=True."
+            )
+        log_flow = _anchor(output.log_flow[index], trajectories)
+        log_flow = log_flow.where(_times(index) <= trajectories.length[:, None], zero)
+    state_log_reward = log_stop = None
+    if needs.stop:
+        assert env.stop_action is not None  # refused by the objective otherwise
+        log_stop = log_prob[:, env.stop_action][index]
+        state_log_reward = env.target_log_reward(states, given)[index]
+    return FlowTerms(
+        log_pf=log_pf,
+        log_pb=log_pb,
+        log_reward=trajectories.log_reward,
+        length=trajectories.length,
+        stopped=trajectories.stopped,
+        log_flow=log_flow,
+        log_inflow=log_inflow,
+        log_outflow=log_outflow,
+        state_log_reward=state_log_reward,
+        log_stop=log_stop,
+        condition=trajectories.condition,
+        complete=trajectories.complete,
+    )
+
+
+def _times(index: Tensor) -> Tensor:
+    return torch.arange(index.shape[1], device=index.device)
+
+
+def _condition_of_states(trajectories: Trajectories[Any]) -> Tensor | None:
+    if trajectories.condition is None:
+        return None
+    assert trajectories.owner is not None
+    return trajectories.condition[trajectories.owner]
+
+
+def _moves(trajectories: Trajectories[Any], steps: Tensor) -> Tensor:
+    """(B, T) bool: transitions that are not stops."""
+    last = steps.long().sum(-1, keepdim=True) - trajectories.stopped[:, None].long()
+    return torch.arange(steps.shape[1], device=steps.device) < last
+
+
+def _of_actions(
+    log_prob: Tensor, index: Tensor, actions: Tensor, classes: Tensor | None
+) -> Tensor:
+    """(B, T) entries of (N, A) `log_prob` at states `index` (B, T) and `actions` (B, T)."""
+    if classes is None:
+        return log_prob.view(-1)[index * log_prob.shape[1] + actions]
+    rows = index.flatten()
+    found = class_log_prob(log_prob[rows], classes[rows], actions.flatten())
+    return found.view(index.shape)
+
+
+def _log_pb(
+    env: Environment[Any], policy: Policy, output: PolicyOutput, trajectories: Trajectories[Any]
+) -> Tensor:
+    states, index = trajectories.states, trajectories.state_index[:, 1:]
+    mask = env.backward_mask(states)
+    classes = env.backward_classes(states)
+    logits = output.backward_logits
+    if policy.backward == "uniform":
+        return uniform_log_prob(mask, classes).to(output.forward_logits.dtype)[index]
+    if policy.backward == "maxent":
+        logits = env.max_entropy_logits(states)
+    if logits is None:
+        raise IncompatibleError(
+            f"{type(policy).__name__} declares a {policy.backward} backward policy and returned no "
+            f"backward logits."
+        )
+    log_prob = masked_log_softmax(logits.to(output.forward_logits.dtype), mask)
+    return _of_actions(log_prob, index, trajectories.backward_actions, classes)
+
+
+def _anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
+    """(B, T + 1) `values` with log R in place of whatever stands at the end of whole trajectories."""
+    end = _times(trajectories.state_index) == trajectories.length[:, None]
+    if trajectories.complete is not None:
+        end = end & trajectories.complete[:, None]
+    return torch.where(end, trajectories.log_reward[:, None].to(values.dtype), values)
+
+
+def _edge_flows(
+    env: Environment[Any], policy: Policy, states: Any, given: Tensor | None
+) -> tuple[PolicyOutput, Tensor, Tensor]:
+    """Outputs for N states and the (N,) log-flows into and out of each.
+
+    The flow out of a finished object is meaningless here and is anchored by the caller.
+    """
+    count = batch_size(states)
+    mask = env.backward_mask(states)
+    classes = env.backward_classes(states)
+    if classes is not None:
+        mask = representatives(mask, classes)
+    rows, undo = mask.nonzero(as_tuple=True)  # one entry per state and distinct parent
+    parents = env._backstep(take(states, rows), undo)
+    actions = env.forward_action(take(states, rows), undo)
+    together = cat([states, parents])
+    if given is not None:
+        given = torch.cat([given, given[rows]])
+        output = policy(policy.encode(env, together), given)
+        place = None
+    elif env.has_keys:
+        first, place = Distinct(env.num_keys)(env.key(together))
+        together = take(together, first)
+        output = policy(policy.encode(env, together))
+    else:
+        output = policy(policy.encode(env, together))
+        place = None
+    legal = env.forward_mask(together)
+    legal = legal | ~legal.any(-1, keepdim=True)
+    edge = output.forward_logits.masked_fill(~legal, -torch.inf)  # (U, A) log edge flows
+    here = slice(0, count) if place is None else place[:count]
+    there = slice(count, None) if place is None else place[count:]
+    forward_classes = env.forward_classes(together)
+    if forward_classes is None:
+        flow = edge[there].gather(1, actions[:, None]).squeeze(1)
+    else:
+        flow = class_log_prob(edge[there], forward_classes[there], actions)
+    padded = flow.new_full(mask.shape, -torch.inf).index_put((rows, undo), flow)
+    padded = padded.masked_fill(~mask.any(-1, keepdim=True), 0.0)
+    own = PolicyOutput(
+        output.forward_logits[here],
+        None if output.backward_logits is None else output.backward_logits[here],
+        None if output.log_flow is None else output.log_flow[here],
+    )
+    return own, padded.logsumexp(-1), edge[here].logsumexp(-1)

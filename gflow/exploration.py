@@ -1,0 +1,88 @@
+"""Behaviours: how the sampler departs from the policy that is trained.
+
+A behaviour changes which actions are drawn and nothing else. What an objective reads is always the
+unperturbed policy, evaluated afterwards on the states visited.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gflow.errors import ConfigError
+from gflow.masking import sample_masked
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Ways to explore; the defaults follow the policy exactly.
+
+    Attributes:
+        epsilon: At each step, with this probability, draw uniformly among legal actions.
+        trajectory_epsilon: With this probability a whole trajectory is drawn uniformly.
+        temperature: Logits are divided by it; above 1 flattens.
+        stop_bias: Subtracted from the logit of the stop action.
+        other: Another policy for the same environment to mix in, or None.
+        other_weight: Probability, per step, of following `other`.
+    """
+
+    epsilon: float = 0.0
+    trajectory_epsilon: float = 0.0
+    temperature: float = 1.0
+    stop_bias: float = 0.0
+    other: Any = None
+    other_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "trajectory_epsilon", "other_weight"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ConfigError(f"Exploration: {name} must lie in [0, 1], got {value}.")
+        if not self.temperature > 0:
+            raise ConfigError(f"Exploration: temperature must be positive, got {self.temperature}.")
+        if (self.other is None) != (self.other_weight == 0):
+            raise ConfigError("Exploration: give `other` and a positive `other_weight` together.")
+
+    def draw(
+        self,
+        logits: Tensor,
+        mask: Tensor,
+        other_logits: Tensor | None,
+        uniform_rows: Tensor | None,
+        stop_action: int | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """(L,) int64 actions.
+
+        Args:
+            logits: (L, A) of the policy, before the mask.
+            mask: (L, A) bool legal actions.
+            other_logits: (L, A) of `other`, or None.
+            uniform_rows: (L,) bool rows whose whole trajectory is uniform, or None.
+            stop_action: Index of the stop action, or None.
+            generator: Source of randomness.
+        """
+        if self.temperature != 1:
+            logits = logits / self.temperature
+        if self.stop_bias and stop_action is not None:
+            logits = logits.clone()
+            logits[:, stop_action] -= self.stop_bias
+        if other_logits is not None:
+            swap = self._coin(self.other_weight, logits, generator)
+            logits = torch.where(swap[:, None], other_logits, logits)
+        if self.epsilon:
+            logits = logits.masked_fill(self._coin(self.epsilon, logits, generator)[:, None], 0.0)
+        if uniform_rows is not None:
+            logits = logits.masked_fill(uniform_rows[:, None], 0.0)
+        return sample_masked(logits, mask, generator)
+
+    @staticmethod
+    def _coin(
+        probability: float, like: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        u = torch.rand(like.shape[0], device=like.device, generator=generator)
+        return u < probability
+
+
+ON_POLICY = Exploration()

@@ -1,0 +1,49 @@
+"""Distributions over legal actions: the one place where masks meet logits."""
+
+import torch
+from torch import Tensor
+
+
+def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """(N, A) log-probabilities over legal actions, -inf for the others.
+
+    Rows without a legal action (finished objects, the source seen backwards) come out finite and
+    meaningless instead of NaN, so that they poison neither values nor gradients; nothing reads them.
+    """
+    dead = ~mask.any(-1, keepdim=True)
+    return logits.masked_fill(~(mask | dead), -torch.inf).log_softmax(-1)
+
+
+def uniform_log_prob(mask: Tensor, classes: Tensor | None = None) -> Tensor:
+    """(N,) log of one over the number of legal actions, equivalent ones counted once.
+
+    Args:
+        mask: (N, A) bool.
+        classes: (N, A) int64 first action with the same result, or None if all differ.
+    """
+    if classes is not None:
+        mask = representatives(mask, classes)
+    return -mask.sum(-1).clamp(min=1).log().to(torch.get_default_dtype())
+
+
+def representatives(mask: Tensor, classes: Tensor) -> Tensor:
+    """(N, A) bool: legal actions that come first in their class."""
+    return mask & (classes == torch.arange(mask.shape[-1], device=mask.device))
+
+
+def class_log_prob(log_prob: Tensor, classes: Tensor, actions: Tensor) -> Tensor:
+    """(N,) log-probability of the class of each action: the sum over actions with its result."""
+    same = classes == classes.gather(-1, actions[:, None])
+    return log_prob.masked_fill(~same, -torch.inf).logsumexp(-1)
+
+
+def sample_masked(
+    logits: Tensor, mask: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """(N,) int64 actions drawn from softmax(logits) over legal ones, by the Gumbel-argmax trick.
+
+    The mask is applied after the noise: whatever the noise, a forbidden action is -inf, and cannot
+    be drawn while a legal one is left. No validation, no host read; can be captured.
+    """
+    noise = torch.empty_like(logits).exponential_(generator=generator).log_()
+    return torch.sub(logits, noise, out=noise).masked_fill_(~mask, -torch.inf).argmax(-1)

@@ -1,0 +1,136 @@
+"""What every objective is: a residual that vanishes at the solution, and how it becomes a scalar."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gflow.env import Environment
+from gflow.errors import IncompatibleError
+from gflow.policy import Policy
+from gflow.terms import FlowTerms, Needs
+
+Regression = Callable[[Tensor], Tensor]
+
+
+def squared(residual: Tensor) -> Tensor:
+    """residual squared."""
+    return residual.square()
+
+
+class Objective(nn.Module, ABC):
+    """A short formula over flow terms.
+
+    Subclasses give `residual`, one number per transition, sub-trajectory, state or trajectory that
+    is zero exactly at the solution, and `weight`, how much each counts. How a residual is punished
+    (`regression`) is an independent choice. Learned quantities that belong to the formula (log Z)
+    are parameters of the objective and train at their own rate.
+
+    Args:
+        regression: Elementwise, zero at zero and positive elsewhere.
+
+    Attributes:
+        name: Short name, as on the command line.
+        needs: What the formula reads.
+        off_policy: Whether trajectories may come from any sampler with full support.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[Needs] = Needs()
+    off_policy: ClassVar[bool] = True
+
+    def __init__(self, regression: Regression = squared) -> None:
+        super().__init__()
+        self.regression = regression
+
+    @abstractmethod
+    def residual(self, terms: FlowTerms) -> Tensor:
+        """(B, ...) residuals; zero where there is nothing to balance."""
+
+    @abstractmethod
+    def weight(self, terms: FlowTerms) -> Tensor:
+        """(B, ...) weights of the residuals, without gradient; zero where there is nothing."""
+
+    @abstractmethod
+    def log_z_estimate(self, terms: FlowTerms) -> Tensor:
+        """(B,) what the objective believes log Z to be, for the condition of each trajectory."""
+
+    @classmethod
+    def refusal(cls, env: Environment[Any]) -> str | None:
+        """Why this objective cannot work on `env` and what would, or None if it can."""
+        return None
+
+    def per_trajectory(self, terms: FlowTerms) -> Tensor:
+        """(B,) share of each trajectory in the loss; the loss is their sum."""
+        self._require_whole(terms)
+        share: Tensor = self.weight(terms) * self.regression(self.residual(terms))
+        return share.flatten(1).sum(1) if share.dim() > 1 else share
+
+    def forward(self, terms: FlowTerms) -> Tensor:
+        """() the loss of a batch."""
+        return self.per_trajectory(terms).sum()
+
+    def check(self, env: Environment[Any], policy: Policy | None = None) -> None:
+        """Refuse an environment or a policy that the objective cannot work with.
+
+        Raises:
+            IncompatibleError: With the reason and what would work.
+        """
+        reason = self.refusal(env)
+        if reason is not None:
+            raise IncompatibleError(f"{type(self).__name__} cannot train on {env.name}: {reason}")
+        if policy is not None and self.needs.log_flow and not policy.has_log_flow:
+            raise IncompatibleError(
+                f"{type(self).__name__} reads log F(s), and this {type(policy).__name__} has no "
+                f"such head. Build the policy with log_flow=True."
+            )
+
+    def _require_whole(self, terms: FlowTerms) -> None:
+        if self.needs.whole and terms.complete is not None:
+            raise IncompatibleError(
+                f"{type(self).__name__} needs whole trajectories and was given trajectories cut "
+                f"before their end. Use DetailedBalance or SubTrajectoryBalance for those."
+            )
+
+
+class LogZ(nn.Module):
+    """log Z: one number, or a small network of the condition plus that number.
+
+    Args:
+        initial: Starting value.
+        condition_dim: Width of the condition, 0 for none.
+        encoder: Module for the condition with `out_features`, or None to read it as it is.
+        width: Hidden units of the network.
+    """
+
+    def __init__(
+        self,
+        initial: float = 0.0,
+        condition_dim: int = 0,
+        encoder: nn.Module | None = None,
+        width: int = 64,
+    ) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(float(initial), dtype=torch.get_default_dtype()))
+        self.encoder = encoder
+        self.network: nn.Sequential | None = None
+        if condition_dim:
+            read = getattr(encoder, "out_features", condition_dim)
+            self.network = nn.Sequential(nn.Linear(read, width), nn.ReLU(), nn.Linear(width, 1))
+
+    def forward(self, terms: FlowTerms) -> Tensor:
+        """(B,) log Z, or () when it does not depend on the trajectory."""
+        if self.network is None:
+            if terms.condition is not None:
+                raise IncompatibleError(
+                    "log Z depends on the condition, and this objective was built for none. Build it "
+                    "with condition_dim=env.condition_dim."
+                )
+            return self.value
+        if terms.condition is None:
+            raise IncompatibleError("This objective is conditional and the batch has no condition.")
+        read = self.encoder(terms.condition) if self.encoder is not None else terms.condition
+        log_z: Tensor = self.network(read).squeeze(-1) + self.value
+        return log_z

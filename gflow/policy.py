@@ -1,0 +1,181 @@
+"""Policies: what a network says about states, before any mask."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gflow.env import Environment
+from gflow.errors import ConfigError, IncompatibleError
+
+Backward = Literal["learned", "uniform", "maxent"]
+
+
+@dataclass(frozen=True)
+class PolicyOutput:
+    """Raw outputs of a policy for N states.
+
+    Attributes:
+        forward_logits: (N, A) logits, which flow matching reads as log edge flows.
+        backward_logits: (N, P) logits, or None if the backward policy is fixed.
+        log_flow: (N,) log F(s), or None if the policy has no such head.
+    """
+
+    forward_logits: Tensor
+    backward_logits: Tensor | None = None
+    log_flow: Tensor | None = None
+
+
+class Policy(nn.Module, ABC):
+    """Maps encoded states to raw outputs; the environment turns them into distributions.
+
+    Attributes:
+        backward: "learned" (a head), "uniform" over parents, or "maxent": P_B(s|s') = n(s)/n(s').
+        has_log_flow: Whether `forward` returns a log-flow.
+    """
+
+    backward: Backward = "learned"
+    has_log_flow: bool = False
+
+    def encode(self, env: Environment[Any], states: Any) -> Any:
+        """What `forward` reads: by default what the environment encodes."""
+        return env.encode(states)
+
+    @abstractmethod
+    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+        """All heads at once, for training.
+
+        Args:
+            inputs: What `encode` returned for N states.
+            condition: (N, C) conditions, or None.
+        """
+
+    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, A) the forward head alone, for sampling; overridden where that is cheaper."""
+        return self(inputs, condition).forward_logits
+
+    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+        """(N, P) the backward head alone, or None; overridden where that is cheaper."""
+        return self(inputs, condition).backward_logits
+
+
+def check_backward(env: Environment[Any], backward: str) -> None:
+    """Refuse a backward policy that the environment cannot give.
+
+    Raises:
+        ConfigError: Unknown name.
+        IncompatibleError: "maxent" where the environment cannot count trajectories.
+    """
+    if backward not in ("learned", "uniform", "maxent"):
+        raise ConfigError(f"backward must be learned, uniform or maxent, got {backward!r}.")
+    if backward == "maxent" and type(env).max_entropy_logits is Environment.max_entropy_logits:
+        raise IncompatibleError(
+            f"{env.name} cannot count its trajectories (it defines no `max_entropy_logits`), so the "
+            f"maximum-entropy backward policy is not available. Use backward='uniform' or 'learned'."
+        )
+
+
+class MLPPolicy(Policy):
+    """A multi-layer perceptron over categorical features.
+
+    The first layer is a sum of embeddings, one per feature, which equals a matrix product with
+    concatenated one-hot codes and costs a fraction of it. One trunk carries all heads.
+
+    Args:
+        env: Gives the sizes of inputs and heads.
+        width: Units of each hidden layer.
+        depth: Number of hidden layers, at least 1.
+        backward: "learned", "uniform" or "maxent".
+        log_flow: Whether to have a log-flow head (detailed balance, sub-trajectory balance).
+        condition_encoder: Module mapping the condition (N, C) to features, with `out_features`;
+            by default the condition as it is.
+        generator: For the initial weights.
+
+    Raises:
+        IncompatibleError: If the environment declares no `feature_sizes`.
+    """
+
+    def __init__(
+        self,
+        env: Environment[Any],
+        width: int = 256,
+        depth: int = 2,
+        backward: Backward = "learned",
+        log_flow: bool = False,
+        condition_encoder: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if not env.feature_sizes:
+            raise IncompatibleError(
+                f"MLPPolicy reads categorical features, and {env.name} declares none. Set "
+                f"`feature_sizes` (one number per column of `encode`), or use a policy made for it."
+            )
+        if width < 1 or depth < 1:
+            raise ConfigError(f"MLPPolicy: width and depth must be positive, got {width}, {depth}.")
+        check_backward(env, backward)
+        self.backward = backward
+        self.has_log_flow = log_flow
+        self.num_actions = env.num_actions
+        self.num_backward = env.num_backward_actions if backward == "learned" else 0
+        sizes = torch.tensor(env.feature_sizes)
+        self.register_buffer("offset", sizes.cumsum(0) - sizes, persistent=False)
+        bound = len(env.feature_sizes) ** -0.5
+        table = torch.empty(int(sizes.sum()), width)
+        self.table = nn.Parameter(table.normal_(0, bound, generator=generator))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.condition_encoder = condition_encoder
+        self.condition_layer: nn.Linear | None = None
+        if env.condition_dim:
+            read = getattr(condition_encoder, "out_features", env.condition_dim)
+            self.condition_layer = nn.Linear(read, width, bias=False)
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
+        self.head = nn.Linear(width, self.num_actions + self.num_backward + log_flow)
+        if generator is not None:
+            for layer in [*self.hidden, self.head]:
+                _reset_linear(layer, generator)
+
+    def trunk(self, inputs: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, width) activations of the last hidden layer."""
+        x = F.embedding_bag(inputs + self.offset, self.table, mode="sum") + self.bias
+        if self.condition_layer is not None:
+            if condition is None:
+                raise ConfigError("MLPPolicy: this policy is conditional and got no condition.")
+            read = self.condition_encoder(condition) if self.condition_encoder else condition
+            x = x + self.condition_layer(read)
+        x = F.relu(x)
+        for layer in self.hidden:
+            x = F.relu(layer(x))
+        return x
+
+    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+        """All heads; see `Policy.forward`."""
+        out = self.head(self.trunk(inputs, condition))
+        a, p = self.num_actions, self.num_backward
+        return PolicyOutput(
+            out[:, :a],
+            out[:, a : a + p] if p else None,
+            out[:, -1] if self.has_log_flow else None,
+        )
+
+    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, A) the forward rows of the head alone."""
+        a = self.num_actions
+        return F.linear(self.trunk(inputs, condition), self.head.weight[:a], self.head.bias[:a])
+
+    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+        """(N, P) the backward rows of the head alone."""
+        if not self.num_backward:
+            return None
+        rows = slice(self.num_actions, self.num_actions + self.num_backward)
+        return F.linear(self.trunk(inputs, condition), self.head.weight[rows], self.head.bias[rows])
+
+
+def _reset_linear(layer: nn.Module, generator: torch.Generator) -> None:
+    assert isinstance(layer, nn.Linear)
+    bound = layer.in_features**-0.5
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

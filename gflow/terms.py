@@ -1,0 +1,75 @@
+"""Flow terms: the one table that policies fill and objectives read."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an objective reads beyond log P_F, log P_B, log R and the lengths.
+
+    Attributes:
+        log_flow: log F at every visited state.
+        edge_flow: log inflow and outflow of every visited state (flow matching).
+        stop: log R and log P_F(stop) at every visited state (modified balance).
+        whole: Trajectories must run to their end.
+    """
+
+    log_flow: bool = False
+    edge_flow: bool = False
+    stop: bool = False
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class FlowTerms:
+    """Log-probabilities of B trajectories under the *current* parameters, padded at the end.
+
+    Entries after the end of a trajectory are zero and carry no gradient.
+
+    Shapes: B trajectories, T transitions of the longest.
+
+    Attributes:
+        log_pf: (B, T) log P_F(s_{t+1} | s_t), the stop included.
+        log_pb: (B, T) log P_B(s_t | s_{t+1}); 0 for a stop.
+        log_reward: (B,) target log-reward of the objects.
+        length: (B,) int64 number of transitions.
+        stopped: (B,) bool: the last transition is a stop.
+        log_flow: (B, T + 1) log F(s_t); at the end of a whole trajectory it *is* log R.
+        log_inflow: (B, T + 1) log of the flow into s_t; zero at s_0.
+        log_outflow: (B, T + 1) log of the flow out of s_t; log R at the end.
+        state_log_reward: (B, T + 1) log R(s_t) where every state may stop.
+        log_stop: (B, T + 1) log P_F(stop | s_t).
+        condition: (B, C) or None.
+        complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
+    """
+
+    log_pf: Tensor
+    log_pb: Tensor
+    log_reward: Tensor
+    length: Tensor
+    stopped: Tensor
+    log_flow: Tensor | None = None
+    log_inflow: Tensor | None = None
+    log_outflow: Tensor | None = None
+    state_log_reward: Tensor | None = None
+    log_stop: Tensor | None = None
+    condition: Tensor | None = None
+    complete: Tensor | None = None
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, T) bool: transitions that exist."""
+        steps = torch.arange(self.log_pf.shape[1], device=self.length.device)
+        return steps < self.length[:, None]
+
+    @property
+    def log_weight(self) -> Tensor:
+        r"""(B,) log R(x) + sum log P_B - sum log P_F: an unbiased estimate of Z is its exponential.
+
+        Less log Z it is minus the trajectory-balance residual; its mean under P_F is the ELBO, its
+        mean under P_B from exact samples the EUBO.
+        """
+        return self.log_reward + (self.log_pb - self.log_pf).sum(-1)

@@ -1,0 +1,172 @@
+"""One layout for trajectories: sampled forward or backward, replayed, or cut short."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from gflow.state import batch_size, cat, take, to_device
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Trajectories(Generic[S]):
+    """B trajectories in forward time order, over a shared store of N states.
+
+    States lie unpadded in one store, each once where the sampler recognised repetitions; the
+    trajectories point into it. So networks see every distinct state once, however many
+    trajectories visit it, and everything else is a gather. It holds no log-probabilities: those
+    are evaluated under the parameters at hand (`gflow.evaluate`), never remembered.
+
+    Shapes: B trajectories, T the longest, N stored states.
+
+    Attributes:
+        states: N states, in any order.
+        state_index: (B, T + 1) int64 row of s_t in `states`. After the end it repeats a valid row.
+        actions: (B, T) int64 forward actions; 0 after the end.
+        backward_actions: (B, T) int64 actions that undo them; 0 after the end and for stops.
+        length: (B,) int64 number of transitions, a stop included.
+        stopped: (B,) bool: the last transition is a stop, so that s_length is s_{length-1}.
+        log_reward: (B,) target log-reward of the objects (see `Environment.target_log_reward`);
+            meaningless where not `complete`.
+        condition: (B, C) or None.
+        owner: (N,) int64 trajectory of each stored state when conditions make states differ.
+        complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
+    """
+
+    states: S
+    state_index: Tensor
+    actions: Tensor
+    backward_actions: Tensor
+    length: Tensor
+    stopped: Tensor
+    log_reward: Tensor
+    condition: Tensor | None = None
+    owner: Tensor | None = None
+    complete: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.length.shape[0]
+
+    @property
+    def num_states(self) -> int:
+        """N, the number of stored states."""
+        return batch_size(self.states)
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, T) bool: transitions that exist."""
+        steps = torch.arange(self.actions.shape[1], device=self.length.device)
+        return steps < self.length[:, None]
+
+    @property
+    def final_states(self) -> S:
+        """(B,) the last state of each trajectory: the finished objects of whole ones."""
+        return take(self.states, self.state_index.gather(1, self.length[:, None]).squeeze(1))
+
+    def states_at(self, time: int) -> S:
+        """(B,) the states s_time; meaningless for trajectories that are shorter."""
+        return take(self.states, self.state_index[:, time])
+
+    def select(self, index: Tensor) -> "Trajectories[S]":
+        """Some of the trajectories, with a store of just their states."""
+        rows = {
+            name: getattr(self, name)[index]
+            for name in ("actions", "backward_actions", "length", "stopped", "log_reward")
+        }
+        longest = int(rows["length"].max())
+        chosen = self.state_index[index][:, : longest + 1]
+        used, inverse = torch.unique(chosen, return_inverse=True)
+        rows["actions"] = rows["actions"][:, :longest]
+        rows["backward_actions"] = rows["backward_actions"][:, :longest]
+        owner = None
+        if self.owner is not None:
+            place = torch.full((len(self),), -1, device=index.device)
+            ids = torch.arange(len(self), device=index.device)[index]
+            place[ids] = torch.arange(len(ids), device=index.device)
+            owner = place[self.owner[used]]
+        return Trajectories(
+            states=take(self.states, used),
+            state_index=inverse,
+            condition=None if self.condition is None else self.condition[index],
+            complete=None if self.complete is None else self.complete[index],
+            owner=owner,
+            **rows,
+        )
+
+    def truncate(self, length: Tensor) -> "Trajectories[S]":
+        """The first `length` (B,) transitions of each; those that lose some are not complete."""
+        kept = torch.minimum(length, self.length)
+        whole = kept == self.length
+        if self.complete is not None:
+            whole = whole & self.complete
+        steps = torch.arange(self.state_index.shape[1], device=kept.device)
+        last = self.state_index.gather(1, kept[:, None])
+        inside = steps[:-1] < kept[:, None]
+        return replace(
+            self,
+            state_index=torch.where(steps <= kept[:, None], self.state_index, last),
+            actions=self.actions.where(inside, 0),
+            backward_actions=self.backward_actions.where(inside, 0),
+            length=kept,
+            stopped=self.stopped & whole,
+            complete=whole,
+        )
+
+    def to(self, device: torch.device | str) -> "Trajectories[S]":
+        """The same trajectories on another device."""
+        moved: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor) and name != "states"
+        }
+        return replace(self, states=to_device(self.states, device), **moved)
+
+    @staticmethod
+    def join(parts: "list[Trajectories[S]]") -> "Trajectories[S]":
+        """All trajectories of several batches; either all are conditional or none."""
+        if len(parts) == 1:
+            return parts[0]
+        longest = max(part.actions.shape[1] for part in parts)
+        first_state = first_row = 0
+        index, owner = [], []
+        for part in parts:
+            extra = longest + 1 - part.state_index.shape[1]
+            last = part.state_index[:, -1:].expand(-1, extra)
+            index.append(torch.cat([part.state_index, last], 1) + first_state)
+            if part.owner is not None:
+                owner.append(part.owner + first_row)
+            first_state += part.num_states
+            first_row += len(part)
+
+        def padded(name: str) -> Tensor:
+            return torch.cat(
+                [
+                    torch.nn.functional.pad(v := getattr(part, name), (0, longest - v.shape[1]))
+                    for part in parts
+                ]
+            )
+
+        conditions = [part.condition for part in parts if part.condition is not None]
+        complete = None
+        if any(part.complete is not None for part in parts):
+            complete = torch.cat(
+                [
+                    torch.ones_like(part.stopped) if part.complete is None else part.complete
+                    for part in parts
+                ]
+            )
+        return Trajectories(
+            states=cat([part.states for part in parts]),
+            state_index=torch.cat(index),
+            actions=padded("actions"),
+            backward_actions=padded("backward_actions"),
+            length=torch.cat([part.length for part in parts]),
+            stopped=torch.cat([part.stopped for part in parts]),
+            log_reward=torch.cat([part.log_reward for part in parts]),
+            condition=torch.cat(conditions) if conditions else None,
+            owner=torch.cat(owner) if owner else None,
+            complete=complete,
+        )

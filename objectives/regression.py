@@ -1,0 +1,112 @@
+"""How a residual t is punished: an independent choice for every objective.
+
+All are elementwise, zero at t = 0 and positive elsewhere, so they share the solution and differ in
+the way there. The sign of t is fixed throughout gflow as forward side minus backward side.
+
+Reference: Hu et al., Beyond Squared Error: Exploring Loss Design for Enhanced Training of
+Generative Flow Networks, 2024, https://arxiv.org/abs/2410.02596
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gflow.errors import ConfigError
+
+
+class Regression(ABC):
+    """Elementwise function of the residual."""
+
+    @abstractmethod
+    def __call__(self, residual: Tensor) -> Tensor:
+        """The punishment of each residual, of the same shape."""
+
+
+@dataclass(frozen=True)
+class Squared(Regression):
+    """t^2."""
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """The square."""
+        return residual.square()
+
+
+@dataclass(frozen=True)
+class HalfSquared(Regression):
+    """t^2 / 2."""
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """Half the square."""
+        return residual.square() / 2
+
+
+@dataclass(frozen=True)
+class Huber(Regression):
+    """t^2 / 2 up to |t| = delta, linear with slope delta beyond."""
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.delta > 0:
+            raise ConfigError(f"Huber: delta must be positive, got {self.delta}.")
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """Huber's function."""
+        size = residual.abs()
+        bent = self.delta * (size - self.delta / 2)
+        return bent.where(size > self.delta, residual.square() / 2)
+
+
+@dataclass(frozen=True)
+class ShiftedCosh(Regression):
+    """e^t + e^-t - 2: both zero-avoiding and zero-forcing."""
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """2 cosh(t) - 2, written as 4 sinh(t/2)^2 so that small residuals keep their digits."""
+        return 4 * (residual / 2).sinh().square()
+
+
+@dataclass(frozen=True)
+class Linex(Regression):
+    """(e^(alpha t) - alpha t - 1) / alpha^2: curvature 1 at zero, asymmetric.
+
+    alpha = 1 covers mass (like a forward KL), alpha < 0 seeks modes.
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.alpha == 0:
+            raise ConfigError("Linex: alpha must not be 0; its limit there is HalfSquared.")
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """The linear-exponential function."""
+        scaled = self.alpha * residual
+        return (scaled.expm1() - scaled) / self.alpha**2
+
+
+@dataclass(frozen=True)
+class SquaredUpTo(Regression):
+    """t^2 clamped at `limit`: kills the gradient of exactly the worst residuals, so off by default."""
+
+    limit: float = 5000.0
+
+    def __post_init__(self) -> None:
+        if not self.limit > 0:
+            raise ConfigError(f"SquaredUpTo: limit must be positive, got {self.limit}.")
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """The clamped square."""
+        return residual.square().clamp(max=self.limit)
+
+
+REGRESSIONS: dict[str, type[Regression]] = {
+    "squared": Squared,
+    "half_squared": HalfSquared,
+    "huber": Huber,
+    "shifted_cosh": ShiftedCosh,
+    "linex": Linex,
+    "squared_up_to": SquaredUpTo,
+}
+
