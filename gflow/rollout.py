@@ -20,7 +20,10 @@ S = TypeVar("S")
 Plan = Literal["auto", "ragged", "static"]
 
 SHARE_FROM = 32
-"""Batches at least this large look for equal states; below, looking costs what it saves."""
+"""Batches at least this large look for equal states; below, looking costs what it saves..."""
+
+SHARE_KEYS = 16
+"""... unless there are fewer keys than this many per trajectory."""
 
 
 class Sampler:
@@ -76,13 +79,13 @@ class Sampler:
         if exploration.trajectory_epsilon:
             draw = torch.rand(count, device=device, generator=generator)
             uniform = draw < exploration.trajectory_epsilon
-        static = self._static(device)
+        may_stick = not (env.every_state_stops or self._static(device))
 
         def choose(time: int, states: Any, group: Tensor | None, rows: Tensor) -> Tensor:
             given = None if condition is None else condition[rows]
             logits = policy.forward_logits(policy.encode(env, states), given)
             mask = env.forward_mask(states)
-            if not static and not bool(mask.any(-1).all()):
+            if may_stick and not bool(mask.any(-1).all()):
                 env.refuse_stuck(states, mask)
             other = None
             if exploration.other is not None:
@@ -196,7 +199,10 @@ class Sampler:
     def _shared(self, count: int, condition: Tensor | None) -> Distinct | None:
         if condition is not None or not self.env.has_keys:
             return None
-        wanted = self.share if self.share is not None else count >= SHARE_FROM
+        wanted = self.share
+        if wanted is None:
+            keys = self.env.num_keys
+            wanted = count >= SHARE_FROM or (keys is not None and keys <= SHARE_KEYS * count)
         return self._distinct if wanted else None
 
     def _walk(

@@ -59,9 +59,9 @@ def walk_ragged(
     rows = torch.arange(count, device=device)
     store: list[S] = []
     visits: list[tuple[Tensor, Tensor]] = []  # per time: rows, place in the store
-    moves: list[tuple[Tensor, Tensor, Tensor]] = []  # per time: rows, actions, inverse actions
+    moves: list[tuple[Tensor, Tensor]] = []  # per time: rows, actions
+    undos: list[tuple[Tensor, Tensor]] = []  # per time: rows that moved on, inverse actions
     owners: list[Tensor] = []
-    stopped = torch.zeros(count, dtype=torch.bool, device=device)
     size = 0
 
     def enter(states: S, rows: Tensor) -> tuple[S, Tensor | None, Tensor]:
@@ -98,54 +98,40 @@ def walk_ragged(
         if time > env.horizon:
             _refuse_endless(env, level)
         actions = choose(time, level, group, rows)
+        moves.append((rows, actions))
         parents = level if group is None else take(level, group)
-        going, moved, inverse = rows, actions, None
         if env.stop_action is not None:
-            stops = actions == env.stop_action
-            kept = (~stops).nonzero().squeeze(1)
-            if kept.shape[0] < rows.shape[0]:
-                stopped[rows] = stops
-                going, parents, moved = rows[kept], take(parents, kept), actions[kept]
-                inverse = torch.zeros_like(actions)
-                inverse[kept] = env.backward_action(parents, moved)
-        if inverse is None:
-            inverse = env.backward_action(parents, moved)
-        moves.append((rows, actions, inverse))
-        rows = going
+            going = (actions != env.stop_action).nonzero().squeeze(1)
+            if going.shape[0] < rows.shape[0]:
+                rows, parents, actions = rows[going], take(parents, going), actions[going]
+        undos.append((rows, env.backward_action(parents, actions)))
         time += 1
         if not rows.shape[0]:
             break
-        level, group, rows = enter(env._step(parents, moved), rows)
-    return _assemble(count, store, visits, moves, stopped, torch.cat(owners))
-
-
-def _assemble(
-    count: int,
-    store: list[S],
-    visits: list[tuple[Tensor, Tensor]],
-    moves: list[tuple[Tensor, Tensor, Tensor]],
-    stopped: Tensor,
-    owner: Tensor,
-) -> Walk[S]:
-    steps, device = len(moves), stopped.device
-    length = torch.zeros(count, dtype=torch.int64, device=device)
-    table = torch.zeros(2, count, max(steps, 1), dtype=torch.int64, device=device)
-    if steps:
-        row = torch.cat([move[0] for move in moves])
-        times = torch.arange(steps, device=device).repeat_interleave(
-            torch.tensor([move[0].shape[0] for move in moves], device=device)
-        )
-        table[0, row, times] = torch.cat([move[1] for move in moves])
-        table[1, row, times] = torch.cat([move[2] for move in moves])
-        length.index_add_(0, row, torch.ones_like(row))
-    index = torch.zeros(count, max(steps, 1) + 1, dtype=torch.int64, device=device)
-    row = torch.cat([visit[0] for visit in visits])
-    times = torch.arange(len(visits), device=device).repeat_interleave(
-        torch.tensor([visit[0].shape[0] for visit in visits], device=device)
+        level, group, rows = enter(env._step(parents, actions), rows)
+    actions_taken = _table(count, moves, device)
+    inverse = _table(count, undos, device)
+    index = _table(count, visits, device)
+    length = torch.bincount(torch.cat([rows for rows, _ in moves]), minlength=count) if moves else (
+        torch.zeros(count, dtype=torch.int64, device=device)
     )
-    index[row, times] = torch.cat([visit[1] for visit in visits])
+    last = actions_taken.gather(1, (length - 1).clamp(min=0)[:, None]).squeeze(1)
+    stopped = (last == env.stop_action) & (length > 0) if env.stop_action is not None else length < 0
+    if index.shape[1] == actions_taken.shape[1]:  # the last ones all stopped
+        index = torch.nn.functional.pad(index, (0, 1))
     index = _fill_after_end(index, length - stopped.long())
-    return Walk(cat(store), index, table[0], table[1], length, stopped, owner)
+    owner = torch.cat(owners)
+    return Walk(cat(store), index, actions_taken, inverse, length, stopped, owner)
+
+
+def _table(count: int, entries: list[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
+    """(B, T) int64 with the entries (rows, values) of each time in its column, zero elsewhere."""
+    table = torch.zeros(count, max(len(entries), 1), dtype=torch.int64, device=device)
+    if entries:
+        sizes = torch.tensor([rows.shape[0] for rows, _ in entries], device=device)
+        times = torch.arange(len(entries), device=device).repeat_interleave(sizes)
+        table[torch.cat([rows for rows, _ in entries]), times] = torch.cat([v for _, v in entries])
+    return table
 
 
 def _fill_after_end(index: Tensor, last: Tensor) -> Tensor:

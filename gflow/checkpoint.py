@@ -1,0 +1,75 @@
+"""Checkpoints: written whole or not at all, and refused if they belong to another configuration."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gflow.errors import CheckpointError
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], config: dict[str, Any]) -> None:
+    """Write a checkpoint atomically: a process killed meanwhile leaves the previous one.
+
+    Args:
+        path: Where to write.
+        state: Nested dicts and lists of tensors, numbers and strings.
+        config: What the run was configured with, compared when loading.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        torch.save({"format": FORMAT, "config": config, "state": state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Read the state of a checkpoint.
+
+    Args:
+        path: What `save_checkpoint` wrote.
+        config: If given, must equal the one saved.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, of another format, or of another
+            configuration; the message names the first key that differs.
+    """
+    if not path.exists():
+        raise CheckpointError(f"There is no checkpoint at {path}. Was the run ever started?")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        version, state = saved["format"], saved["state"]
+    except (RuntimeError, KeyError, TypeError, EOFError, ValueError, pickle.UnpicklingError) as e:
+        raise CheckpointError(f"{path} is not a gflow checkpoint or is damaged: {e}") from e
+    if version != FORMAT:
+        raise CheckpointError(f"{path} has checkpoint format {version}; this gflow reads {FORMAT}.")
+    if config is not None:
+        difference = first_difference(saved["config"], config)
+        if difference is not None:
+            key, was, now = difference
+            raise CheckpointError(
+                f"{path} belongs to another configuration: {key} was {was!r} and is {now!r} now. "
+                f"Resume with the settings of the run, or start a new one in another folder."
+            )
+    result: dict[str, Any] = state
+    return result
+
+
+def first_difference(was: Any, now: Any, prefix: str = "") -> tuple[str, Any, Any] | None:
+    """The first key at which two nested dicts differ, with both values, or None."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in sorted({*was, *now}):
+            found = first_difference(was.get(key), now.get(key), f"{prefix}{key}.")
+            if found is not None:
+                return found
+        return None
+    same = list(was) == list(now) if isinstance(was, (list, tuple)) and isinstance(
+        now, (list, tuple)
+    ) else was == now
+    return None if same else (prefix.rstrip("."), was, now)

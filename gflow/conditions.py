@@ -1,0 +1,73 @@
+"""Conditions: what a conditional sampler is asked for, drawn anew for every trajectory."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from gflow.errors import ConfigError
+
+
+class ConditionSampler(ABC):
+    """Draws the conditions of a training batch."""
+
+    @abstractmethod
+    def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, C) conditions."""
+
+
+class UniformCondition(ConditionSampler):
+    """One number per trajectory, uniform in [low, high]: an inverse temperature, say.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+        repeat: Each draw serves this many trajectories in a row (objectives that compare
+            trajectories of equal condition need at least 2).
+        levels: Draw from this many equally spaced values instead of the whole interval.
+    """
+
+    def __init__(
+        self, low: float, high: float, repeat: int = 1, levels: int | None = None
+    ) -> None:
+        if not low <= high or repeat < 1 or (levels is not None and levels < 2):
+            raise ConfigError(
+                f"UniformCondition: need low <= high, repeat >= 1 and levels >= 2 or None, got "
+                f"{low}, {high}, {repeat}, {levels}."
+            )
+        self.low, self.high, self.repeat, self.levels = low, high, repeat, levels
+
+    def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, 1) values."""
+        draws = -(-count // self.repeat)
+        if self.levels is None:
+            unit = torch.rand(draws, 1, generator=generator)
+        else:
+            level = torch.randint(self.levels, (draws, 1), generator=generator)
+            unit = level.to(torch.get_default_dtype()) / (self.levels - 1)
+        value = self.low + (self.high - self.low) * unit
+        return value.repeat_interleave(self.repeat, 0)[:count]
+
+
+class Thermometer(nn.Module):
+    r"""A number as a rising column of `size` marks: equal changes look equally large everywhere.
+
+    With gap g = (high - low) / (size - 1), mark k is clip(c - low - k g, 0, g) / g.
+
+    Args:
+        low: Value at which all marks are empty.
+        high: Value at which all but the last are full.
+        size: Number of marks.
+    """
+
+    def __init__(self, low: float, high: float, size: int = 32) -> None:
+        super().__init__()
+        if not low < high or size < 2:
+            raise ConfigError(f"Thermometer: need low < high and size >= 2, got {low}, {high}, {size}.")
+        self.out_features = size
+        self.low, self.gap = low, (high - low) / (size - 1)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """(N, size) marks for conditions (N, 1)."""
+        steps = torch.arange(self.out_features, device=condition.device, dtype=condition.dtype)
+        return ((condition - self.low) / self.gap - steps).clamp(0, 1)

@@ -1,0 +1,306 @@
+"""The training loop: sample, evaluate, balance, step. Small enough to copy and change."""
+
+import copy
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gflow.conditions import ConditionSampler
+from gflow.env import Environment
+from gflow.errors import ConfigError, IncompatibleError, NonFiniteLossError
+from gflow.evaluation import evaluate
+from gflow.exploration import ON_POLICY, Exploration
+from gflow.objective import Objective
+from gflow.policy import Policy
+from gflow.replay import ReplayBuffer
+from gflow.rollout import Sampler
+from gflow.state import take
+from gflow.terms import FlowTerms
+from gflow.trajectories import Trajectories
+
+Record = dict[str, float]
+Callback = Callable[["Trainer", Trajectories[Any], Record], None]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+        steps: Number of gradient steps.
+        batch_size: Trajectories per step.
+        lr: Learning rate of the policy.
+        log_z_lr: Learning rate of what belongs to the objective (log Z).
+        lr_half_life: Steps in which both rates halve; 0 keeps them.
+        weight_decay: Of the policy.
+        grad_clip: Largest norm of the policy's gradient; 0 does not clip.
+        ema: Decay of an average of the weights that is evaluated in place of them; 0 for none.
+        epsilon: Initial probability of a uniform action.
+        epsilon_steps: Steps over which epsilon falls to zero linearly; 0 keeps it.
+        temperature: Sampling temperature.
+        stop_bias: Subtracted from the stop logit while sampling.
+        replay: Trajectories to remember; 0 for none.
+        replay_keep: Which to keep when full: the most recent or the best.
+        replay_fraction: Share of each batch that is drawn from memory once it holds a batch.
+        plan: Execution plan of the sampler: "auto", "ragged" or "static".
+        seed: Of everything random.
+    """
+
+    steps: int = 1000
+    batch_size: int = 16
+    lr: float = 1e-3
+    log_z_lr: float = 0.1
+    lr_half_life: int = 0
+    weight_decay: float = 0.0
+    grad_clip: float = 0.0
+    ema: float = 0.0
+    epsilon: float = 0.0
+    epsilon_steps: int = 0
+    temperature: float = 1.0
+    stop_bias: float = 0.0
+    replay: int = 0
+    replay_keep: Literal["recent", "best"] = "recent"
+    replay_fraction: float = 0.5
+    plan: Literal["auto", "ragged", "static"] = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("lr", "log_z_lr", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}.")
+        for name in ("lr_half_life", "weight_decay", "grad_clip", "epsilon_steps", "replay"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}.")
+        for name in ("ema", "epsilon", "replay_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+
+
+class Trainer:
+    """Trains a policy on an environment with an objective.
+
+    Args:
+        env: The environment.
+        policy: The policy; trained in place.
+        objective: The objective; its own parameters are trained at `config.log_z_lr`.
+        config: How to train.
+        condition: Draws conditions, for environments that read one.
+        callbacks: Called after every step with the trainer, the batch and the step's record.
+
+    Raises:
+        IncompatibleError: If the objective cannot work with the environment or the policy.
+
+    Attributes:
+        step: Number of gradient steps done.
+        generator: Source of all randomness of sampling.
+    """
+
+    def __init__(
+        self,
+        env: Environment[Any],
+        policy: Policy,
+        objective: Objective,
+        config: TrainConfig = TrainConfig(),
+        *,
+        condition: ConditionSampler | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        objective.check(env, policy)
+        if bool(env.condition_dim) != (condition is not None):
+            raise IncompatibleError(
+                f"{env.name} reads conditions of width {env.condition_dim}; the trainer was given "
+                f"{'none' if condition is None else 'a sampler of conditions'}. Pass `condition=` "
+                f"exactly for environments with condition_dim > 0."
+            )
+        self.env, self.policy, self.objective, self.config = env, policy, objective, config
+        self.condition, self.callbacks = condition, tuple(callbacks)
+        self.device = next(policy.parameters()).device
+        self.sampler = Sampler(env, config.plan)
+        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        groups: list[dict[str, Any]] = [{"params": list(policy.parameters()), "lr": config.lr}]
+        groups[0]["weight_decay"] = config.weight_decay
+        own = list(objective.parameters())
+        if own:
+            groups.append({"params": own, "lr": config.log_z_lr, "weight_decay": 0.0})
+        self.optimizer = torch.optim.Adam(groups, fused=True)
+        half_life = config.lr_half_life
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: 0.5 ** (step / half_life) if half_life else 1.0
+        )
+        self.average = copy.deepcopy(policy).requires_grad_(False) if config.ema else None
+        self.replay = None
+        if config.replay:
+            self.replay = ReplayBuffer(env, config.replay, config.replay_keep)
+        self.step = 0
+
+    @property
+    def evaluated_policy(self) -> Policy:
+        """The averaged policy if there is one, else the policy."""
+        return self.policy if self.average is None else self.average
+
+    @property
+    def exploration(self) -> Exploration:
+        """How the sampler explores at the present step."""
+        c = self.config
+        epsilon = c.epsilon
+        if c.epsilon_steps:
+            epsilon *= max(0.0, 1 - self.step / c.epsilon_steps)
+        found = Exploration(epsilon, temperature=c.temperature, stop_bias=c.stop_bias)
+        return ON_POLICY if found == ON_POLICY else found
+
+    def sample(self) -> Trajectories[Any]:
+        """The next training batch: fresh trajectories, and remembered ones if there is a memory."""
+        count = self.config.batch_size
+        old = 0
+        if self.replay is not None and len(self.replay) >= count:
+            old = round(count * self.config.replay_fraction)
+        parts = []
+        if count > old:
+            condition = None
+            if self.condition is not None:
+                condition = self.condition(count - old, self.generator)
+            fresh = self.sampler.forward(
+                self.policy,
+                count - old,
+                exploration=self.exploration,
+                condition=condition,
+                generator=self.generator,
+                device=self.device,
+            )
+            parts.append(fresh)
+        if self.replay is not None:
+            if old:
+                parts.append(self.replay.sample(self.sampler, old, self.generator))
+            if count > old:
+                self.replay.add(parts[0])
+        return Trajectories.join(parts)
+
+    def train_step(self) -> Record:
+        """One gradient step.
+
+        Returns:
+            Loss, mean log-reward, mean length, and the objective's estimate of log Z.
+
+        Raises:
+            NonFiniteLossError: Naming the environment, the objective and the trajectory.
+        """
+        batch = self.sample()
+        terms = evaluate(self.env, self.policy, batch, self.objective.needs)
+        loss = self.objective(terms)
+        if not bool(loss.isfinite()):
+            self._diagnose(batch, terms)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.grad_clip:
+            # A fresh list every time: a generator would be empty from the second step on.
+            torch.nn.utils.clip_grad_norm_(list(self.policy.parameters()), self.config.grad_clip)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average is not None:
+            _average(self.average, self.policy, self.config.ema)
+        self.step += 1
+        record = {
+            "loss": float(loss.detach()),
+            "mean_log_reward": float(terms.log_reward.mean()),
+            "mean_length": float(terms.length.double().mean()),
+            "log_z": float(self.objective.log_z_estimate(terms).detach().mean()),
+        }
+        for callback in self.callbacks:
+            callback(self, batch, record)
+        return record
+
+    def train(self, steps: int | None = None) -> Record:
+        """`steps` gradient steps, by default up to `config.steps` in all; the last record."""
+        record: Record = {}
+        for _ in range(self.config.steps - self.step if steps is None else steps):
+            record = self.train_step()
+        return record
+
+    # ------------------------------------------------------------------ everything, for a checkpoint
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the numbers of the next step depend on."""
+        kind, keys, position, gauss, cached = np.random.get_state()  # noqa: NPY002
+        return {
+            "step": self.step,
+            "policy": self.policy.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "replay": None if self.replay is None else self.replay.state_dict(),
+            "generator": self.generator.get_state(),
+            "torch_random": torch.get_rng_state(),
+            "python_random": repr(random.getstate()),
+            "numpy_random": [kind, torch.from_numpy(keys.astype(np.int64)), position, gauss, cached],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue as if the run that gave `state` had not stopped."""
+        self.step = state["step"]
+        self.policy.load_state_dict(state["policy"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if self.replay is not None:
+            self.replay.load_state_dict(state["replay"])
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch_random"])
+        version, internal, gauss = _literal(state["python_random"])
+        random.setstate((version, tuple(internal), gauss))
+        kind, keys, *rest = state["numpy_random"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+
+    # ------------------------------------------------------------------ complaints
+
+    def _diagnose(self, batch: Trajectories[Any], terms: FlowTerms) -> None:
+        with torch.no_grad():
+            share = self.objective.per_trajectory(terms)
+        bad = (~share.isfinite()).nonzero()
+        row = int(bad[0]) if len(bad) else int(share.abs().argmax())
+        length = int(batch.length[row])
+        path = self.env.show(take(batch.states, batch.state_index[row, : length + 1]))
+        if length > 8:
+            path = [*path[:4], "...", *path[-3:]]
+
+        def numbers(values: Tensor) -> str:
+            return "[" + ", ".join(f"{v:.3g}" for v in values[row, :length].tolist()) + "]"
+
+        weights = [n for n, p in self.policy.named_parameters() if not bool(p.isfinite().all())]
+        cause = (
+            f"The policy's weights are already not finite ({', '.join(weights[:3])}): lower the "
+            f"learning rate (lr={self.config.lr:g}) or set grad_clip."
+            if weights
+            else "The weights are finite: look at the reward and the log-probabilities above."
+        )
+        raise NonFiniteLossError(
+            f"The loss of {type(self.objective).__name__} on {self.env.name} is not finite at step "
+            f"{self.step}. Trajectory {row} of {len(batch)}: {' -> '.join(path)}; "
+            f"log_reward {float(terms.log_reward[row]):.4g}, log_pf {numbers(terms.log_pf)}, "
+            f"log_pb {numbers(terms.log_pb)}. {cause}"
+        )
+
+
+@torch.no_grad()
+def _average(average: Policy, policy: Policy, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(policy.parameters()), 1 - decay)
+    for mine, theirs in zip(average.buffers(), policy.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
+def _literal(text: str) -> Any:
+    import ast
+
+    return ast.literal_eval(text)
+
+
