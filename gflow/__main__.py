@@ -1,0 +1,5 @@
+"""`python -m gflow` is the command `gflow`."""
+
+from gflow.cli.main import main
+
+raise SystemExit(main())

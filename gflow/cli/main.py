@@ -1,0 +1,201 @@
+"""The command `gflow`."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, RunOptions, world_class
+from gflow.cli.run import Run, default_folder
+from gflow.errors import GFlowError
+from gflow.objectives import OBJECTIVES
+
+USAGE = """usage: gflow COMMAND ...
+
+  train ENV [options] [--out DIR]   train a sampler (gflow train ENV --help lists the options)
+  resume DIR                        continue a run that was stopped or killed
+  eval DIR [--samples N]            measure a run at its last checkpoint
+  sample DIR [-n N] [--seed S]      draw objects from a trained sampler, as JSON lines
+  sweep FILE [--out DIR]            run a sweep file (grid or random) on this machine
+  list                              environments, objectives, and which pairs are valid
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; errors that gflow raises on purpose become one message and exit code 2."""
+    words = sys.argv[1:] if arguments is None else arguments
+    commands = {
+        "train": train,
+        "resume": resume,
+        "eval": evaluate,
+        "sample": sample,
+        "sweep": sweep,
+        "list": list_all,
+    }
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0 if words else 2
+    if words[0] not in commands:
+        print(f"gflow: there is no command {words[0]!r}.\n{USAGE}", end="", file=sys.stderr)
+        return 2
+    try:
+        return commands[words[0]](words[1:])
+    except GFlowError as error:
+        print(f"gflow: {error}", file=sys.stderr)
+        return 2
+
+
+def train(words: list[str]) -> int:
+    """gflow train ENV [options]."""
+    if not words or words[0].startswith("-"):
+        names = "\n".join(f"  {name:<12} {cls.summary}" for name, cls in WORLDS.items())
+        print(f"usage: gflow train ENV [options]\n\nenvironments:\n{names}")
+        return 0 if words else 2
+    cls = world_class(words[0])
+    config = parse(cls, words[1:])
+    folder = default_folder(config)
+    run = Run.create(config, folder)
+    return _train(run, resumed=False)
+
+
+def parse(cls: type[Any], words: list[str]) -> RunConfig:
+    """The settings of a run from command-line flags."""
+    fields = [
+        ("world", cls, dataclasses.field(default_factory=cls)),
+        ("objective", ObjectiveOptions, dataclasses.field(default_factory=ObjectiveOptions)),
+        ("train", type(cls.train), dataclasses.field(default=cls.train)),
+        ("run", RunOptions, dataclasses.field(default=cls.run)),
+    ]
+    flags = dataclasses.make_dataclass("Options", fields, frozen=True)
+    found: Any = tyro.cli(
+        flags,
+        prog=f"gflow train {cls.name}",
+        description=cls.__doc__,
+        args=words,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+    )
+    return RunConfig(found.world, found.objective, found.train, found.run)
+
+
+def resume(words: list[str]) -> int:
+    """gflow resume DIR."""
+    run = Run.open(_folder("resume", words))
+    return _train(run, resumed=True)
+
+
+def _train(run: Run, resumed: bool) -> int:
+    try:
+        summary = run.train(resume=resumed)
+        if not summary:
+            return 130
+        metrics = summary["metrics"]
+        report = run.config.world.report(run.context)
+        if report:
+            print(report)
+        print("  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+        print(f"{summary['step']} steps in {summary['timing']['seconds']} s; see {run.folder}")
+        return 0
+    finally:
+        run.close()
+
+
+def evaluate(words: list[str]) -> int:
+    """gflow eval DIR."""
+    folder, samples = _folder("eval", words[:1]), None
+    samples = _option(words[1:], {"--samples": "500"})["--samples"]
+    run = Run.open(folder)
+    try:
+        from gflow.cli.figures import evaluate_run
+
+        numbers = evaluate_run(run.context, int(samples))
+        print(json.dumps({"step": run.context.trainer.step, "metrics": numbers}, indent=2))
+    finally:
+        run.close()
+    return 0
+
+
+def sample(words: list[str]) -> int:
+    """gflow sample DIR -n N."""
+    folder = _folder("sample", words[:1])
+    options = _option(words[1:], {"-n": "10", "--seed": "0"})
+    run = Run.open(folder)
+    try:
+        context = run.context
+        trainer = context.trainer
+        generator = torch.Generator(trainer.device).manual_seed(int(options["--seed"]))
+        batch = trainer.sampler.forward(
+            trainer.evaluated_policy, int(options["-n"]), generator=generator, device=trainer.device
+        )
+        objects = batch.final_states
+        rewards = context.world.rewards(context.env, objects).tolist()
+        for text, reward in zip(
+            context.world.describe(context.env, objects), rewards, strict=True
+        ):
+            print(json.dumps({"object": text, "reward": reward}))
+    finally:
+        run.close()
+    return 0
+
+
+def sweep(words: list[str]) -> int:
+    """gflow sweep FILE."""
+    from gflow.cli.sweep import run_sweep
+
+    if not words or words[0].startswith("-"):
+        print("usage: gflow sweep FILE [--out DIR]", file=sys.stderr)
+        return 2
+    options = _option(words[1:], {"--out": ""})
+    return run_sweep(Path(words[0]), Path(options["--out"]) if options["--out"] else None)
+
+
+def list_all(words: list[str]) -> int:
+    """gflow list."""
+    print("environments")
+    for name, cls in WORLDS.items():
+        print(f"  {name:<12} {cls.summary}")
+    print("objectives")
+    for name, objective in OBJECTIVES.items():
+        print(f"  {name:<12} {(objective.__doc__ or '').splitlines()[0]}")
+    print("pairs" + "".join(f"{name:>14}" for name in OBJECTIVES))
+    reasons = []
+    for name, cls in WORLDS.items():
+        env = cls.cheap()
+        row = []
+        for key, objective in OBJECTIVES.items():
+            reason = objective.refusal(env)
+            row.append("yes" if reason is None else "no")
+            if reason is not None:
+                reasons.append(f"  {key} on {name}: {reason}")
+        print(f"  {name:<3}".ljust(5) + "".join(f"{mark:>14}" for mark in row))
+        cls().close(env)
+    if reasons:
+        print("why not")
+        print("\n".join(reasons))
+    return 0
+
+
+def _folder(command: str, words: list[str]) -> Path:
+    if len(words) != 1 or words[0].startswith("-"):
+        print(f"usage: gflow {command} DIR", file=sys.stderr)
+        raise SystemExit(2)
+    return Path(words[0])
+
+
+def _option(words: list[str], known: dict[str, str]) -> dict[str, str]:
+    """``--key value`` and ``--key=value`` pairs over defaults."""
+    found, rest = dict(known), list(words)
+    while rest:
+        key, _, value = rest.pop(0).partition("=")
+        if key not in known:
+            print(f"gflow: unknown option {key!r}; known: {', '.join(known)}", file=sys.stderr)
+            raise SystemExit(2)
+        found[key] = value if value else (rest.pop(0) if rest else "")
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,155 @@
+"""Options of a run: dataclasses that become flags, a YAML file, and objects."""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gflow.cli.hypergrid import HypergridWorld
+from gflow.cli.molecules import MoleculesWorld
+from gflow.cli.world import RunOptions, World
+from gflow.env import Environment
+from gflow.errors import ConfigError, UnknownNameError
+from gflow.objective import Objective
+from gflow.objectives import OBJECTIVES
+from gflow.objectives.regression import Huber, Linex, REGRESSIONS, Regression, SquaredUpTo
+from gflow.objectives.subtb import Weighting
+from gflow.training import TrainConfig
+
+WORLDS: dict[str, type[World]] = {cls.name: cls for cls in (HypergridWorld, MoleculesWorld)}
+
+
+def world_class(name: str) -> type[World]:
+    """The options of an environment by name.
+
+    Raises:
+        UnknownNameError: With the closest known name.
+    """
+    if name not in WORLDS:
+        raise UnknownNameError("environment", name, WORLDS)
+    return WORLDS[name]
+
+
+@dataclass(frozen=True)
+class ObjectiveOptions:
+    """Which objective, and its settings.
+
+    Attributes:
+        objective: fm, db, mdb, tb, vargrad or subtb; empty for the environment's default.
+        regression: How residuals are punished: squared, half_squared, huber, shifted_cosh, linex
+            or squared_up_to.
+        regression_parameter: delta of huber, alpha of linex, limit of squared_up_to.
+        lam: Decay of subtb per unit of length.
+        weighting: Weighting of subtb.
+        log_z: Initial log Z of tb; the environment's own guess if not given.
+        fm_epsilon: Added to both sides of fm.
+        fm_leaf_coefficient: Weight of finished objects in fm; 0 weighs all states alike.
+    """
+
+    objective: str = ""
+    regression: Literal[
+        "squared", "half_squared", "huber", "shifted_cosh", "linex", "squared_up_to"
+    ] = "squared"
+    regression_parameter: float | None = None
+    lam: float = 0.9
+    weighting: Weighting = "geometric_within"
+    log_z: float | None = None
+    fm_epsilon: float = 0.0
+    fm_leaf_coefficient: float = 0.0
+
+    def build(self, world: World, env: Environment[Any]) -> Objective:
+        """The objective for an environment.
+
+        Raises:
+            UnknownNameError: Unknown objective.
+            IncompatibleError: Objective and environment cannot work together.
+        """
+        name = self.objective or world.objective
+        if name not in OBJECTIVES:
+            raise UnknownNameError("objective", name, OBJECTIVES)
+        cls = OBJECTIVES[name]
+        settings: dict[str, Any] = {"regression": self._regression()}
+        if name == "tb":
+            settings["log_z"] = world.log_z(env) if self.log_z is None else self.log_z
+        elif name == "subtb":
+            settings |= {"lam": self.lam, "weighting": self.weighting}
+        elif name == "fm":
+            settings["epsilon"] = self.fm_epsilon
+            settings["leaf_coefficient"] = self.fm_leaf_coefficient or None
+        objective = cls(**settings)
+        objective.check(env)
+        return objective
+
+    def _regression(self) -> Regression:
+        if self.regression not in REGRESSIONS:
+            raise UnknownNameError("regression", self.regression, REGRESSIONS)
+        cls = REGRESSIONS[self.regression]
+        if self.regression_parameter is None:
+            return cls()
+        if cls not in (Huber, Linex, SquaredUpTo):
+            raise ConfigError(f"The regression {self.regression!r} takes no parameter.")
+        return cls(self.regression_parameter)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of a run."""
+
+    world: World
+    objective: ObjectiveOptions
+    train: TrainConfig
+    run: RunOptions
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dicts, for YAML and checkpoints."""
+        parts = {
+            part: {k: _plain(v) for k, v in dataclasses.asdict(getattr(self, part)).items()}
+            for part in ("world", "objective", "train", "run")
+        }
+        return {"environment": self.world.name, **parts}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The settings that the numbers depend on: all but those of `run`, and where it is."""
+        found = self.to_dict()
+        kept = ("eval_every", "eval_samples")
+        found["run"] = {k: v for k, v in found["run"].items() if k in kept}
+        return found
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "RunConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: A section or a key is missing or unknown.
+        """
+        if "environment" not in data:
+            raise ConfigError("The configuration does not name its environment.")
+        parts: dict[str, Any] = {
+            "world": world_class(data["environment"]),
+            "objective": ObjectiveOptions,
+            "train": TrainConfig,
+            "run": RunOptions,
+        }
+        return cls(**{name: _build(part, data.get(name, {}), name) for name, part in parts.items()})
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _build(cls: type, values: dict[str, Any], where: str) -> Any:
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    for key in values:
+        if key not in known:
+            raise ConfigError(
+                f"The configuration has an unknown key {where}.{key}; known: {', '.join(known)}."
+            )
+    hints = typing.get_type_hints(cls)
+    return cls(**{k: _coerce(v, hints[k]) for k, v in values.items()})
+
+
+def _coerce(value: Any, hint: Any) -> Any:
+    if isinstance(value, list) and typing.get_origin(hint) in (tuple, types.GenericAlias):
+        return tuple(value)
+    return value

@@ -1,0 +1,76 @@
+"""Pictures of a run."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gflow.errors import MissingExtraError
+
+
+def pyplot() -> Any:
+    """matplotlib's pyplot on the file-only backend.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as e:
+        raise MissingExtraError("matplotlib", "plot", "Drawing pictures") from e
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def heatmaps(grids: dict[str, Tensor], path: Path) -> None:
+    """Square grids of probabilities side by side on one colour scale."""
+    plt = pyplot()
+    top = max(float(grid.nan_to_num().max()) for grid in grids.values())
+    figure, axes = plt.subplots(1, len(grids), figsize=(4.2 * len(grids), 3.8), squeeze=False)
+    for axis, (name, grid) in zip(axes[0], grids.items(), strict=True):
+        image = axis.imshow(grid.T.numpy(), origin="lower", vmin=0, vmax=top, cmap="viridis")
+        axis.set_title(name)
+        axis.set_xlabel("coordinate 0")
+        axis.set_ylabel("coordinate 1")
+    figure.colorbar(image, ax=list(axes[0]), label="probability")
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+
+
+def curves(rows: list[dict[str, Any]], path: Path, most: int = 6) -> None:
+    """The reported numbers against the step, one panel each."""
+    plt = pyplot()
+    preferred = ["tv", "loss", "mean_reward", "top_reward", "log_z_error", "log_z", "elbo", "jsd"]
+    present = [
+        name for name in preferred if sum(isinstance(row.get(name), float) for row in rows) > 1
+    ]
+    names = present[:most]
+    if not names:
+        return
+    figure, axes = plt.subplots(1, len(names), figsize=(3.4 * len(names), 2.8), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        points = [(row["step"], row[name]) for row in rows if isinstance(row.get(name), float)]
+        axis.plot(*zip(*points, strict=True))
+        if name in ("tv", "loss", "jsd", "log_z_error") and all(value > 0 for _, value in points):
+            axis.set_yscale("log")
+        axis.set_title(name)
+        axis.set_xlabel("step")
+        axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def bars(labels: list[str], values: list[float], title: str, path: Path) -> None:
+    """One bar per run."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(6.5, 0.6 + 0.32 * len(labels)))
+    axis.barh(range(len(values)), values)
+    axis.set_yticks(range(len(labels)), labels)
+    axis.invert_yaxis()
+    axis.set_xlabel(title)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,130 @@
+"""What the command line must know of an environment to train on it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gflow.best import BestObjects
+from gflow.env import Environment
+from gflow.errors import ConfigError
+from gflow.exact import StateGraph, enumerate_states
+from gflow.policy import Policy
+from gflow.terms import Needs
+from gflow.training import TrainConfig, Trainer
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run and what to keep.
+
+    Attributes:
+        out: Folder of the run; by default runs/ENV-OBJECTIVE-SEED.
+        overwrite: Start anew in a folder that holds a run.
+        eval_every: Steps between evaluations.
+        eval_samples: Objects sampled per evaluation.
+        checkpoint_every: Steps between checkpoints.
+        track: Further trackers: tensorboard, wandb.
+        threads: Threads of torch; 0 leaves its own choice.
+        quiet: Print only the result.
+    """
+
+    out: str = ""
+    overwrite: bool = False
+    eval_every: int = 200
+    eval_samples: int = 500
+    checkpoint_every: int = 200
+    track: tuple[str, ...] = ()
+    threads: int = 0
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("eval_every", "eval_samples", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class World(ABC):
+    """Options of one environment on the command line, and what to build from them.
+
+    Subclasses are frozen dataclasses; every field becomes a flag.
+
+    Attributes:
+        name: As on the command line.
+        summary: One line for `gflow list`.
+        train: Training defaults that work here.
+        run: Run defaults.
+        objective: Objective by default.
+        exact_limit: Enumerate environments up to this many states for exact metrics.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    train: ClassVar[TrainConfig]
+    run: ClassVar[RunOptions] = RunOptions()
+    objective: ClassVar[str] = "tb"
+    exact_limit: ClassVar[int] = 20_000
+
+    @abstractmethod
+    def environment(self) -> Environment[Any]:
+        """The environment that the options describe."""
+
+    @abstractmethod
+    def policy(self, env: Environment[Any], needs: Needs) -> Policy:
+        """A fresh policy with the heads that an objective needs."""
+
+    @classmethod
+    def cheap(cls) -> Environment[Any]:
+        """An environment of the kind that is quick to build, to ask which objectives it admits."""
+        return cls().environment()
+
+    def log_z(self, env: Environment[Any]) -> float:
+        """Initial log Z."""
+        return 0.0
+
+    def metrics(self, context: "Context", objects: Any) -> dict[str, float]:
+        """Figures of this world, from freshly sampled objects."""
+        return {}
+
+    def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
+        """(B,) the reward R that users think of, before temperatures and corrections."""
+        return env.log_reward(objects).exp()
+
+    def describe(self, env: Environment[Any], objects: Any) -> list[str]:
+        """One line per object, for `gflow sample`."""
+        return env.show(objects)
+
+    def finish(self, context: "Context", folder: Path) -> dict[str, Path]:
+        """Write what a user of this world expects to find; pictures by name."""
+        return {}
+
+    def report(self, context: "Context") -> str:
+        """What to print at the end."""
+        return ""
+
+    def close(self, env: Environment[Any]) -> None:
+        """Release worker processes and the like."""
+
+
+@dataclass
+class Context:
+    """A run in progress, as worlds see it."""
+
+    world: World
+    env: Environment[Any]
+    trainer: Trainer
+    best: BestObjects | None
+    graph: StateGraph[Any] | None
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def enumerate_if_small(world: World, env: Environment[Any]) -> StateGraph[Any] | None:
+    """All states, if there are few enough to be worth it."""
+    if not env.has_keys or env.num_keys is None or env.num_keys > world.exact_limit:
+        return None
+    with torch.no_grad():
+        return enumerate_states(env)
