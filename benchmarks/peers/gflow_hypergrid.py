@@ -1,0 +1,76 @@
+"""Worker: trajectory balance on a hypergrid with this library."""
+
+from typing import Any
+
+import torch
+from protocol import R0, R1, R2, WIDTH, Case, Progress, serve
+from torch import Tensor
+
+from gflow import MLPPolicy, PolicyOutput
+from gflow.envs import HyperGrid
+from gflow.envs.hypergrid_rewards import Corners
+from gflow.objectives import TrajectoryBalance
+from gflow.training import TrainConfig, Trainer
+
+
+class RecordingPolicy(MLPPolicy):
+    """Remembers what it was shown, so that the same passes can be timed bare."""
+
+    sampled: list[Tensor]
+    trained: Tensor
+
+    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+        self.sampled.append(inputs)
+        return super().forward_logits(inputs, condition)
+
+    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+        self.trained = inputs
+        return super().forward(inputs, condition)
+
+
+class GFlow:
+    """The library as a user drives it: a trainer and its steps."""
+
+    def __init__(self, case: Case) -> None:
+        torch.manual_seed(0)
+        env = HyperGrid(case.dim, case.side, Corners(case.side, R0, R1, R2))
+        self.policy = RecordingPolicy(env, width=WIDTH, depth=2)
+        self.policy.sampled = []
+        with torch.no_grad():
+            self.policy.head.weight *= case.head_scale
+            self.policy.head.bias *= case.head_scale
+            self.policy.head.bias[case.dim] += case.stop_bias
+        self.objective = TrajectoryBalance()
+        config = TrainConfig(
+            batch_size=case.batch, lr=case.learning_rate, log_z_lr=case.log_z_learning_rate
+        )
+        self.trainer = Trainer(env, self.policy, self.objective, config)
+        parts = [*self.policy.parameters(), *self.objective.parameters()]
+        self.parameters = sum(p.numel() for p in parts)
+
+    def train(self, iterations: int) -> Progress:
+        """Sample, evaluate and step."""
+        length = 0.0
+        record: dict[str, float] = {}
+        for _ in range(iterations):
+            self.policy.sampled = []
+            record = self.trainer.train_step()
+            length += record["mean_length"]
+        return Progress(length / iterations, record["loss"], record["log_z"])
+
+    def bare(self) -> None:
+        """The rollout's passes without gradient, then one forward and backward pass over all.
+
+        These are the states that the library really passed: each distinct one once, where it
+        shares them.
+        """
+        plain = super(RecordingPolicy, self.policy)
+        with torch.no_grad():
+            for inputs in self.policy.sampled:
+                plain.forward_logits(inputs)
+        self.policy.head(self.policy.trunk(self.policy.trained)).sum().backward()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    serve(GFlow, ["torch", "gflow-torch"])
