@@ -115,6 +115,16 @@ class HyperGrid(Environment[Tensor]):
         """(B, dim) the cells with the given keys."""
         return keys[:, None] // self._radix.to(keys.device) % self.side
 
+    def all_states(self, device: torch.device | str = "cpu") -> Tensor | None:
+        """(side^dim, dim) all cells; the origin in place of those that are never built."""
+        if self.num_keys is None:
+            return None
+        cells = self.cells(torch.arange(self.num_keys, device=device))
+        if self.ending == "forced":
+            beyond = (cells == self.side - 1).sum(-1, keepdim=True) > 1
+            cells = cells.masked_fill(beyond, 0)
+        return cells
+
     def max_entropy_logits(self, states: Tensor) -> Tensor:
         """(B, dim) log of the coordinates: multinomial counts make n(parent_i) / n(s) = s_i / |s|."""
         return states.to(torch.get_default_dtype()).log()

@@ -114,6 +114,14 @@ class Environment(ABC, Generic[S]):
             f"Define `key(states)` as a (B,) int64 that differs for different states."
         )
 
+    def all_states(self, device: torch.device | str = "cpu") -> S | None:
+        """The states with keys 0, 1, ... num_keys - 1 in this order, or None.
+
+        Where there are few, the sampler asks the network once for all of them and steps by gathers.
+        Keys that belong to no state may stand for any state.
+        """
+        return None
+
     def forward_classes(self, states: S) -> Tensor | None:
         """(B, A) int64: for each action the first legal action with the same child.
 

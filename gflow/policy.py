@@ -148,7 +148,7 @@ class MLPPolicy(Policy):
             x = x + self.condition_layer(read)
         x = F.relu(x)
         for layer in self.hidden:
-            x = F.relu(layer(x))
+            x = F.relu(F.linear(x, layer.weight, layer.bias))
         return x
 
     def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:

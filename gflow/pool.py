@@ -61,7 +61,8 @@ class WorkerPool:
     def __init__(self, workers: int = 0, chunk: int = 64) -> None:
         if workers < 0 or chunk < 1:
             raise ConfigError(
-                f"WorkerPool: need workers >= 0 and chunk >= 1, got workers={workers}, chunk={chunk}."
+                f"WorkerPool: need workers >= 0 and chunk >= 1, got workers={workers}, "
+                f"chunk={chunk}."
             )
         self.workers, self.chunk = workers, chunk
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
@@ -216,7 +217,9 @@ def _call(function: Callable[[list[Any]], list[Any]], chunk: list[Any]) -> _Answ
                 function([item])
             except Exception as error:
                 lines = traceback.format_exception(error)
-                return _Answer(bad=index, error=f"{type(error).__name__}: {error}\n{''.join(lines)}")
+                return _Answer(
+                    bad=index, error=f"{type(error).__name__}: {error}\n{''.join(lines)}"
+                )
         return _Answer(error=f"only for these objects together:\n{traceback.format_exc()}")
     if len(results) != len(chunk):
         return _Answer(error=f"{len(results)} results for {len(chunk)} objects")
@@ -257,18 +260,20 @@ def _serve() -> None:
     incoming: BinaryIO = sys.stdin.buffer
     outgoing = io.BufferedWriter(io.FileIO(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever prints, prints to stderr: stdout belongs to the answers
+    codes: dict[bytes, bytes] = {}
     functions: dict[bytes, Any] = {}
     try:
-        script = _receive(incoming)
+        script = _Script(_receive(incoming))
         while True:
             mark, code, data = _receive(incoming)
+            if code is not None:
+                codes[mark] = code
             try:
-                if code is not None:
-                    functions[mark] = _load(code, script)
-                chunk = _load(data, script)
+                if mark not in functions:
+                    functions[mark] = script.load(codes[mark])
+                chunk = script.load(data)
             except Exception:
-                functions.pop(mark, None)
-                answer = _Answer(error=f"it cannot be read there:\n{traceback.format_exc()}")
+                answer = _Answer(error=f"a worker cannot read it:\n{traceback.format_exc()}")
             else:
                 answer = _call(functions[mark], chunk)
             _send(outgoing, answer)
@@ -276,14 +281,20 @@ def _serve() -> None:
         pass
 
 
-def _load(data: bytes, script: str | None) -> Any:
-    """Unpickle; where that needs what the user's script defines, run the script first."""
-    try:
+class _Script:
+    """Unpickles; where that needs what the user's script defines, runs the script first."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+
+    def load(self, data: bytes) -> Any:
+        try:
+            return pickle.loads(data)
+        except AttributeError:
+            if self.path is None:
+                raise
+        path, self.path = self.path, None
+        module = types.ModuleType("__mp_main__")
+        module.__dict__.update(runpy.run_path(path, run_name="__mp_main__"))
+        sys.modules["__mp_main__"] = sys.modules["__main__"] = module
         return pickle.loads(data)
-    except AttributeError:
-        if script is None or "__mp_main__" in sys.modules:
-            raise
-    module = types.ModuleType("__mp_main__")
-    sys.modules["__mp_main__"] = sys.modules["__main__"] = module
-    module.__dict__.update(runpy.run_path(script, run_name="__mp_main__"))
-    return pickle.loads(data)

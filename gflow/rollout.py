@@ -14,16 +14,13 @@ from gflow.policy import Policy
 from gflow.reversed import Reversed
 from gflow.state import batch_size, device_of, take
 from gflow.trajectories import Trajectories
-from gflow.walk import Choose, Walk, walk_ragged, walk_static
+from gflow.walk import Draw, Score, Scores, Walk, walk_listed, walk_ragged, walk_static
 
 S = TypeVar("S")
 Plan = Literal["auto", "ragged", "static"]
 
-SHARE_FROM = 32
-"""Batches at least this large look for equal states; below, looking costs what it saves..."""
-
-SHARE_KEYS = 16
-"""... unless there are fewer keys than this many per trajectory."""
+LIST_KEYS = 8
+"""With at most this many keys per trajectory, all states are evaluated at once."""
 
 
 class Sampler:
@@ -32,7 +29,8 @@ class Sampler:
     Args:
         env: The environment.
         plan: "ragged" (CPU), "static" (GPU), or "auto" by the device of the states.
-        share: Whether equal states are evaluated once; None decides by the size of the batch.
+        share: Whether equal states of large batches are evaluated once; None does so too, and lists
+            all states where they are few.
             Sharing changes no result. It needs `env.key` and an unconditional batch.
     """
 
@@ -43,6 +41,7 @@ class Sampler:
             raise ConfigError(f"share=True needs states with keys; {env.name} defines no `key`.")
         self.env, self.plan, self.share = env, plan, share
         self._distinct = Distinct(env.num_keys)
+        self._all: Any = None
 
     @torch.no_grad()
     def forward(
@@ -77,29 +76,32 @@ class Sampler:
         env = self.env
         uniform = None
         if exploration.trajectory_epsilon:
-            draw = torch.rand(count, device=device, generator=generator)
-            uniform = draw < exploration.trajectory_epsilon
-        may_stick = not (env.every_state_stops or self._static(device))
+            coin = torch.rand(count, device=device, generator=generator)
+            uniform = coin < exploration.trajectory_epsilon
 
-        def choose(time: int, states: Any, group: Tensor | None, rows: Tensor) -> Tensor:
+        may_stick = not (env.every_state_stops or self._static(device))
+        other = exploration.other
+
+        def score(states: Any, rows: Tensor) -> Scores:
             given = None if condition is None else condition[rows]
-            logits = policy.forward_logits(policy.encode(env, states), given)
             mask = env.forward_mask(states)
             if may_stick and not bool(mask.any(-1).all()):
-                env.refuse_stuck(states, mask)
-            other = None
-            if exploration.other is not None:
-                other = exploration.other
-                other = other.forward_logits(other.encode(env, states), given)
-            if group is not None:
-                logits, mask = logits[group], mask[group]
-                other = None if other is None else other[group]
+                _refuse_stuck(env, states, mask)
+            logits = policy.forward_logits(policy.encode(env, states), given)
+            if other is None:
+                return logits, mask, None
+            return logits, mask, other.forward_logits(other.encode(env, states), given)
+
+        def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
+            logits, mask, mixed = scores
+            assert logits is not None
+            assert mask is not None
             if exploration is ON_POLICY:
                 return sample_masked(logits, mask, generator)
             far = None if uniform is None else uniform[rows]
-            return exploration.draw(logits, mask, other, far, env.stop_action, generator)
+            return exploration.draw(logits, mask, mixed, far, env.stop_action, generator)
 
-        walk = self._walk(env, env.initial(count, device), choose, condition)
+        walk = self._walk(env, env.initial(count, device), score, draw, condition)
         return self._finish(walk, condition)
 
     @torch.no_grad()
@@ -127,14 +129,17 @@ class Sampler:
         env = self.env
         view = Reversed(env)
 
-        def choose(time: int, states: Any, group: Tensor | None, rows: Tensor) -> Tensor:
+        def score(states: Any, rows: Tensor) -> Scores:
             given = None if condition is None else condition[rows]
-            logits, mask = backward_logits(env, policy, states, given)
-            if group is not None:
-                logits, mask = logits[group], mask[group]
+            return backward_logits(env, policy, states, given)
+
+        def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
+            logits, mask = scores
+            assert logits is not None
+            assert mask is not None
             return sample_masked(logits, mask, generator)
 
-        walk = self._walk(view, objects, choose, condition)
+        walk = self._walk(view, objects, score, draw, condition)
         return self._finish(_turn(env, walk, objects), condition, log_reward)
 
     @torch.no_grad()
@@ -166,7 +171,10 @@ class Sampler:
             )
         count = actions.shape[0]
 
-        def choose(time: int, states: Any, group: Tensor | None, rows: Tensor) -> Tensor:
+        def score(states: Any, rows: Tensor) -> Scores:
+            return (env.forward_mask(states),)
+
+        def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
             short = length[rows] <= time
             if bool(short.any()):
                 row = int(rows[short][0])
@@ -174,13 +182,20 @@ class Sampler:
                     f"{env.name}: trajectory {row} is not finished after its {int(length[row])} "
                     f"actions. Give all actions up to the end, a stop included."
                 )
-            chosen = actions[rows, time]
-            at = states if group is None else take(states, group)
-            env._refuse_illegal("forward", at, env.forward_mask(at), chosen)
+            chosen, mask = actions[rows, time], scores[0]
+            assert mask is not None
+            illegal = ~mask.gather(1, chosen[:, None].clamp(0, env.num_actions - 1)).squeeze(1)
+            illegal |= (chosen < 0) | (chosen >= env.num_actions)
+            if bool(illegal.any()):
+                row = int(illegal.nonzero()[0])
+                raise IllegalActionError(
+                    f"{env.name}: action {int(chosen[row])} of trajectory {int(rows[row])} is "
+                    f"illegal at time {time}; legal: {mask[row].nonzero().flatten().tolist()}."
+                )
             return chosen
 
         share = self._shared(count, condition)
-        walk = walk_ragged(env, env.initial(count, actions.device), choose, share)
+        walk = walk_ragged(env, env.initial(count, actions.device), score, draw, share)
         if bool((walk.length < length).any()):
             row = int((walk.length < length).nonzero()[0])
             raise IllegalActionError(
@@ -199,18 +214,29 @@ class Sampler:
     def _shared(self, count: int, condition: Tensor | None) -> Distinct | None:
         if condition is not None or not self.env.has_keys:
             return None
-        wanted = self.share
-        if wanted is None:
-            keys = self.env.num_keys
-            wanted = count >= SHARE_FROM or (keys is not None and keys <= SHARE_KEYS * count)
-        return self._distinct if wanted else None
+        return self._distinct if self.share is not False else None
+
+    def _listed(self, count: int, device: torch.device, condition: Tensor | None) -> Any:
+        """All states, if evaluating them all is less work than walking, else None."""
+        keys = self.env.num_keys
+        if condition is not None or self.share is not None or keys is None:
+            return None
+        if keys > LIST_KEYS * count:
+            return None
+        if self._all is None or device_of(self._all) != device:
+            self._all = self.env.all_states(device)
+        return self._all
 
     def _walk(
-        self, env: Environment[S], start: S, choose: Choose, condition: Tensor | None
+        self, env: Environment[S], start: S, score: Score, draw: Draw, condition: Tensor | None
     ) -> Walk[S]:
-        if self._static(device_of(start)):
-            return walk_static(env, start, choose)
-        return walk_ragged(env, start, choose, self._shared(batch_size(start), condition))
+        count, device = batch_size(start), device_of(start)
+        if self._static(device):
+            return walk_static(env, start, score, draw)
+        listed = self._listed(count, device, condition)
+        if listed is not None:
+            return walk_listed(env, start, listed, score, draw)
+        return walk_ragged(env, start, score, draw, self._shared(count, condition))
 
     def _finish(
         self, walk: Walk[Any], condition: Tensor | None, log_reward: Tensor | None = None
@@ -229,6 +255,14 @@ class Sampler:
             condition=condition,
             owner=None if condition is None else walk.owner,
         )
+
+
+def _refuse_stuck(env: Environment[Any], states: Any, mask: Tensor) -> None:
+    """Complain if a state without legal action is not a finished object."""
+    stuck = ~mask.any(-1) & ~env.is_terminal(states)
+    if bool(stuck.any()):
+        rows = stuck.nonzero().squeeze(1)
+        env.refuse_stuck(take(states, rows), mask[rows])
 
 
 def backward_logits(

@@ -1,6 +1,7 @@
 """The training loop: sample, evaluate, balance, step. Small enough to copy and change."""
 
 import copy
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ class Trainer:
         if own:
             groups.append({"params": own, "lr": config.log_z_lr, "weight_decay": 0.0})
         self.optimizer = torch.optim.Adam(groups, fused=True)
+        self._parameters = [*groups[0]["params"], *own]
         half_life = config.lr_half_life
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: 0.5 ** (step / half_life) if half_life else 1.0
@@ -195,22 +197,25 @@ class Trainer:
         batch = self.sample()
         terms = evaluate(self.env, self.policy, batch, self.objective.needs)
         loss = self.objective(terms)
-        if not bool(loss.isfinite()):
+        value = float(loss.detach())
+        if not math.isfinite(value):
             self._diagnose(batch, terms)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         loss.backward()
         if self.config.grad_clip:
             # A fresh list every time: a generator would be empty from the second step on.
             torch.nn.utils.clip_grad_norm_(list(self.policy.parameters()), self.config.grad_clip)
         self.optimizer.step()
-        self.schedule.step()
+        if self.config.lr_half_life:
+            self.schedule.step()
         if self.average is not None:
             _average(self.average, self.policy, self.config.ema)
         self.step += 1
         record = {
-            "loss": float(loss.detach()),
+            "loss": value,
             "mean_log_reward": float(terms.log_reward.mean()),
-            "mean_length": float(terms.length.double().mean()),
+            "mean_length": int(terms.length.sum()) / len(batch),
             "log_z": float(self.objective.log_z_estimate(terms).detach().mean()),
         }
         for callback in self.callbacks:

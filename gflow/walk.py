@@ -1,9 +1,9 @@
-"""Walking a batch through an environment: two execution plans with one meaning.
+"""Walking a batch through an environment: three execution plans with one meaning.
 
-*Ragged*: rows leave the batch as they finish, and equal states are stepped once. For CPUs, where
-work counts and reading a tensor on the host is free. *Static*: buffers of fixed size, finished rows
-step along and are ignored, nothing is read by the host. For GPUs, where launches and
-synchronisation count.
+*Ragged*: rows leave the batch as they finish, and equal states are looked at once. For CPUs, where
+work counts and reading a tensor on the host is free. *Listed*: the same where all states are few
+enough to be looked at in one go. *Static*: buffers of fixed size, finished rows step along and are
+ignored, nothing is read by the host. For GPUs, where launches and synchronisation count.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,17 @@ from gflow.state import batch_size, cat, clone, device_of, take, where
 
 S = TypeVar("S")
 
-Choose = Callable[[int, Any, Tensor | None, Tensor], Tensor]
-"""(time, U distinct live states, (L,) state of each live row or None if the same, (L,) rows)
-to (L,) actions."""
+SHARE_FROM = 24
+"""Fewer live rows than this do not look for equal states: looking costs what it saves."""
+
+Scores = tuple[Tensor | None, ...]
+
+Score = Callable[[Any, Tensor], Scores]
+"""(U states, rows) to what decides about actions there, (U, ...) each; row i is in state i unless
+equal states are shared, which is done only where nothing depends on the row."""
+
+Draw = Callable[[Scores, Tensor, int], Tensor]
+"""((L, ...) scores of the states of L rows, (L,) rows, time) to (L,) actions."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +50,15 @@ class Walk(Generic[S]):
 
 
 def walk_ragged(
-    env: Environment[S], start: S, choose: Choose, share: Distinct | None = None
+    env: Environment[S], start: S, score: Score, draw: Draw, share: Distinct | None = None
 ) -> Walk[S]:
     """Walk until every row has ended, dropping rows as they end.
 
     Args:
         env: Environment, or its `Reversed` view.
         start: B states to start from.
-        choose: Draws an action for each live row.
+        score: Asked once per distinct live state.
+        draw: Draws an action for each live row.
         share: Groups equal states so that each is looked at once, or None.
 
     Raises:
@@ -58,32 +67,25 @@ def walk_ragged(
     count, device = batch_size(start), device_of(start)
     rows = torch.arange(count, device=device)
     store: list[S] = []
-    visits: list[tuple[Tensor, Tensor]] = []  # per time: rows, place in the store
-    moves: list[tuple[Tensor, Tensor]] = []  # per time: rows, actions
-    undos: list[tuple[Tensor, Tensor]] = []  # per time: rows that moved on, inverse actions
     owners: list[Tensor] = []
-    size = 0
+    visits: list[tuple[Tensor, Tensor | None]] = []  # per time: rows, their place in the level
+    moves: list[tuple[Tensor, Tensor]] = []  # per time: rows, actions
 
     def enter(states: S, rows: Tensor) -> tuple[S, Tensor | None, Tensor]:
         """Store the states that `rows` reached; return the live ones, and who is in which."""
-        nonlocal size
         group = None
-        if share is None:
-            owners.append(rows)
-        else:
+        owner = rows
+        if share is not None and rows.shape[0] >= SHARE_FROM:
             chosen, group = share(env.key(states))
-            states = take(states, chosen)
-            owners.append(rows[chosen])
-        found = batch_size(states)
-        place = torch.arange(size, size + found, device=device) if group is None else group + size
+            states, owner = take(states, chosen), rows[chosen]
         store.append(states)
-        visits.append((rows, place))
-        size += found
+        owners.append(owner)
+        visits.append((rows, group))
         if not env.has_forced_terminals:
             return states, group, rows
         live = ~env.is_terminal(states)
         kept = live.nonzero().squeeze(1)
-        if kept.shape[0] == found:
+        if kept.shape[0] == live.shape[0]:
             return states, group, rows
         if group is None:
             return take(states, kept), None, rows[kept]
@@ -97,41 +99,141 @@ def walk_ragged(
     while rows.shape[0]:
         if time > env.horizon:
             _refuse_endless(env, level)
-        actions = choose(time, level, group, rows)
+        scores = score(level, rows)
+        actions = draw(scores if group is None else gather(scores, group), rows, time)
         moves.append((rows, actions))
         parents = level if group is None else take(level, group)
         if env.stop_action is not None:
             going = (actions != env.stop_action).nonzero().squeeze(1)
             if going.shape[0] < rows.shape[0]:
                 rows, parents, actions = rows[going], take(parents, going), actions[going]
-        undos.append((rows, env.backward_action(parents, actions)))
         time += 1
         if not rows.shape[0]:
             break
         level, group, rows = enter(env._step(parents, actions), rows)
-    actions_taken = _table(count, moves, device)
-    inverse = _table(count, undos, device)
-    index = _table(count, visits, device)
-    length = torch.bincount(torch.cat([rows for rows, _ in moves]), minlength=count) if moves else (
-        torch.zeros(count, dtype=torch.int64, device=device)
-    )
-    last = actions_taken.gather(1, (length - 1).clamp(min=0)[:, None]).squeeze(1)
-    stopped = (last == env.stop_action) & (length > 0) if env.stop_action is not None else length < 0
-    if index.shape[1] == actions_taken.shape[1]:  # the last ones all stopped
-        index = torch.nn.functional.pad(index, (0, 1))
+    seen = [rows for rows, _ in visits]
+    place = _places([batch_size(states) for states in store], [group for _, group in visits], device)
+    return _assemble(env, count, cat(store), seen, place, moves, torch.cat(owners))
+
+
+def _places(sizes: list[int], groups: list[Tensor | None], device: torch.device) -> Tensor:
+    """Where the visited states are in the store; levels without groups are visited in order."""
+    if all(group is None for group in groups):
+        return torch.arange(sum(sizes), device=device)
+    place, first = [], 0
+    for size, group in zip(sizes, groups, strict=True):
+        place.append(torch.arange(first, first + size, device=device) if group is None else group + first)
+        first += size
+    return torch.cat(place)
+
+
+def walk_listed(env: Environment[S], start: S, listed: S, score: Score, draw: Draw) -> Walk[S]:
+    """Walk through an environment so small that all its states are listed, by their keys.
+
+    Same law as `walk_ragged`; the store is the list itself.
+
+    Args:
+        env: Environment, or its `Reversed` view.
+        start: B states to start from.
+        listed: All states in the order of their keys.
+        score: Asked once, about all states.
+        draw: Draws an action for each live row.
+    """
+    count, device = batch_size(start), device_of(start)
+    rows, states = torch.arange(count, device=device), start
+    scores = score(listed, rows)
+    done = env.is_terminal(listed) if env.has_forced_terminals else None
+    visits: list[Tensor] = []
+    place: list[Tensor] = []
+    moves: list[tuple[Tensor, Tensor]] = []
+    while rows.shape[0]:
+        if len(moves) > env.horizon:
+            _refuse_endless(env, states)
+        keys = env.key(states)
+        visits.append(rows)
+        place.append(keys)
+        if done is not None:
+            kept = (~done[keys]).nonzero().squeeze(1)
+            if kept.shape[0] < rows.shape[0]:
+                rows, states, keys = rows[kept], take(states, kept), keys[kept]
+                if not rows.shape[0]:
+                    break
+        actions = draw(gather(scores, keys), rows, len(moves))
+        moves.append((rows, actions))
+        if env.stop_action is not None:
+            kept = (actions != env.stop_action).nonzero().squeeze(1)
+            if kept.shape[0] < rows.shape[0]:
+                rows, states, actions = rows[kept], take(states, kept), actions[kept]
+                if not rows.shape[0]:
+                    break
+        states = env._step(states, actions)
+    owner = torch.zeros(0, dtype=torch.int64, device=device)
+    return _assemble(env, count, listed, visits, torch.cat(place), moves, owner)
+
+
+def gather(scores: Scores, index: Tensor) -> Scores:
+    """Rows `index` of every score."""
+    return tuple(None if score is None else score[index] for score in scores)
+
+
+def _assemble(
+    env: Environment[S],
+    count: int,
+    states: S,
+    visits: list[Tensor],
+    place: Tensor,
+    moves: list[tuple[Tensor, Tensor]],
+    owner: Tensor,
+) -> Walk[S]:
+    """Tables from what was noted at each time.
+
+    Args:
+        env: The environment.
+        count: B.
+        states: The store.
+        visits: Rows that were in some state at each time.
+        place: Where these states are in the store, one time after the other.
+        moves: Rows and actions of each time.
+        owner: Row that found each stored state.
+    """
+    device = place.device
+    width = max(len(visits), len(moves) + 1, 2)
+    seen, times = _cells(visits, device)
+    index = torch.zeros(count, width, dtype=torch.int64, device=device)
+    index[seen, times] = place
+    actions = torch.zeros(count, width - 1, dtype=torch.int64, device=device)
+    length = torch.zeros(count, dtype=torch.int64, device=device)
+    if moves:
+        if env.has_forced_terminals or len(visits) != len(moves):
+            seen, times = _cells([rows for rows, _ in moves], device)
+        actions[seen, times] = torch.cat([taken for _, taken in moves])
+        length = torch.bincount(seen, minlength=count)
+    stopped = torch.zeros_like(length, dtype=torch.bool)
+    if env.stop_action is not None:
+        last = actions.gather(1, (length - 1).clamp(min=0)[:, None]).squeeze(1)
+        stopped = (last == env.stop_action) & (length > 0)
     index = _fill_after_end(index, length - stopped.long())
-    owner = torch.cat(owners)
-    return Walk(cat(store), index, actions_taken, inverse, length, stopped, owner)
+    inverse = _inverse(env, states, index, actions, length - stopped.long())
+    return Walk(states, index, actions, inverse, length, stopped, owner)
 
 
-def _table(count: int, entries: list[tuple[Tensor, Tensor]], device: torch.device) -> Tensor:
-    """(B, T) int64 with the entries (rows, values) of each time in its column, zero elsewhere."""
-    table = torch.zeros(count, max(len(entries), 1), dtype=torch.int64, device=device)
-    if entries:
-        sizes = torch.tensor([rows.shape[0] for rows, _ in entries], device=device)
-        times = torch.arange(len(entries), device=device).repeat_interleave(sizes)
-        table[torch.cat([rows for rows, _ in entries]), times] = torch.cat([v for _, v in entries])
-    return table
+def _cells(rows: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and times of all entries noted time after time."""
+    sizes = torch.tensor([part.shape[0] for part in rows], device=device)
+    return torch.cat(rows), torch.arange(len(rows), device=device).repeat_interleave(sizes)
+
+
+def _inverse(
+    env: Environment[S], states: S, index: Tensor, actions: Tensor, moves: Tensor
+) -> Tensor:
+    """(B, T) the actions of the other direction that undo the first `moves` (B,) actions."""
+    going = torch.arange(actions.shape[1], device=actions.device) < moves[:, None]
+    if type(env).backward_action is Environment.backward_action:
+        return actions.where(going, 0)
+    inverse = env.backward_action(
+        take(states, index[:, :-1].flatten()), actions.where(going, 0).flatten()
+    )
+    return inverse.view(actions.shape).where(going, 0)
 
 
 def _fill_after_end(index: Tensor, last: Tensor) -> Tensor:
@@ -140,7 +242,7 @@ def _fill_after_end(index: Tensor, last: Tensor) -> Tensor:
     return index.where(steps <= last[:, None], index.gather(1, last[:, None]))
 
 
-def walk_static(env: Environment[S], start: S, choose: Choose) -> Walk[S]:
+def walk_static(env: Environment[S], start: S, score: Score, draw: Draw) -> Walk[S]:
     """Walk `env.horizon` steps with all rows, recording which were still alive.
 
     Same law as `walk_ragged`, without a read by the host; the store holds B (T + 1) states.
@@ -151,33 +253,25 @@ def walk_static(env: Environment[S], start: S, choose: Choose) -> Walk[S]:
     live = ~env.is_terminal(states) if env.has_forced_terminals else torch.ones_like(rows) > 0
     stopped = torch.zeros_like(live)
     length = torch.zeros_like(rows)
-    actions_taken, inverse_taken = [], []
+    actions_taken = []
     for time in range(env.horizon):
-        actions = choose(time, states, None, rows).where(live, 0)
+        actions = draw(score(states, rows), rows, time).where(live, 0)
         going = live
         length = length + live
         if env.stop_action is not None:
             stops = live & (actions == env.stop_action)
             stopped = stopped | stops
             going = live & ~stops
-        moves = actions.where(going, 0)
-        inverse_taken.append(env.backward_action(states, moves).where(going, 0))
         actions_taken.append(actions)
-        states = where(going, env._step(states, moves), states)
+        states = where(going, env._step(states, actions.where(going, 0)), states)
         store.append(states)
         live = going & ~env.is_terminal(states) if env.has_forced_terminals else going
     index = rows[:, None] + count * torch.arange(env.horizon + 1, device=device)
     index = _fill_after_end(index, length - stopped.long())
     owner = rows.repeat(env.horizon + 1)
-    return Walk(
-        cat(store),
-        index,
-        torch.stack(actions_taken, 1),
-        torch.stack(inverse_taken, 1),
-        length,
-        stopped,
-        owner,
-    )
+    states, taken = cat(store), torch.stack(actions_taken, 1)
+    inverse = _inverse(env, states, index, taken, length - stopped.long())
+    return Walk(states, index, taken, inverse, length, stopped, owner)
 
 
 def _refuse_endless(env: Environment[S], states: S) -> None:
