@@ -126,11 +126,11 @@ class HyperGrid(Environment[Tensor]):
         return cells
 
     def max_entropy_logits(self, states: Tensor) -> Tensor:
-        """(B, dim) log of the coordinates: multinomial counts make n(parent_i) / n(s) = s_i / |s|."""
+        """(B, dim) log s_i: multinomial counts make n(parent_i) / n(s) = s_i / sum(s)."""
         return states.to(torch.get_default_dtype()).log()
 
     def log_partition(self) -> float | None:
-        """log Z from the reward's closed form (free ends only), if it has one."""
+        """Log Z from the reward's closed form (free ends only), if it has one."""
         if self.ending == "free" and isinstance(self.reward, GridReward):
             return self.reward.log_partition(self.dim)
         return None

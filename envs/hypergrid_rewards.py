@@ -33,7 +33,7 @@ class GridReward(LogReward[Tensor]):
         """(B,) float64 reward R of (B, dim) cells."""
 
     def log_partition(self, dim: int) -> float | None:
-        """log of the sum over all side^dim cells, if known in closed form."""
+        """Log of the sum over all side^dim cells, if known in closed form."""
         return None
 
     def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -224,7 +224,8 @@ class Landscape(GridReward):
         unknown = set(weights) - set(LANDSCAPES)
         if unknown:
             raise ConfigError(
-                f"Landscape: unknown function {sorted(unknown)[0]!r}; known: {', '.join(LANDSCAPES)}."
+                f"Landscape: unknown function {sorted(unknown)[0]!r}; known: "
+                f"{', '.join(LANDSCAPES)}."
             )
         self.side, self.weights, self.floor = side, weights, floor
 

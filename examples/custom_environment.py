@@ -7,6 +7,7 @@ Takes: a few seconds. Prints the exact total variation to the target; expect bel
 import argparse
 
 import torch
+from torch import Tensor
 
 from gflow import Environment, FunctionReward, MLPPolicy, enumerate_states
 from gflow.metrics import total_variation
@@ -14,7 +15,7 @@ from gflow.objectives import TrajectoryBalance
 from gflow.training import TrainConfig, Trainer
 
 
-class Triples(Environment[torch.Tensor]):
+class Triples(Environment[Tensor]):
     """Subsets of three out of `n`: a state is a row of n bits, an action adds an element."""
 
     def __init__(self, n: int) -> None:
@@ -22,22 +23,22 @@ class Triples(Environment[torch.Tensor]):
         self.horizon, self.feature_sizes, self.num_keys = 3, (2,) * n, 2**n
         self.reward = FunctionReward(lambda sets: (sets * torch.arange(n)).sum(-1) / 4.0)
 
-    def initial(self, batch_size, device="cpu"):
+    def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
         return torch.zeros(batch_size, self.n, dtype=torch.int64, device=device)
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         return (states == 0) & (states.sum(-1, keepdim=True) < 3)
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Tensor) -> Tensor:
         return states == 1
 
-    def _step(self, states, actions):
+    def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter(1, actions[:, None], 1)
 
-    def _backstep(self, states, actions):
+    def _backstep(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter(1, actions[:, None], 0)
 
-    def key(self, states):
+    def key(self, states: Tensor) -> Tensor:
         return (states * 2 ** torch.arange(self.n)).sum(-1)
 
 

@@ -69,7 +69,9 @@ def first_difference(was: Any, now: Any, prefix: str = "") -> tuple[str, Any, An
             if found is not None:
                 return found
         return None
-    same = list(was) == list(now) if isinstance(was, (list, tuple)) and isinstance(
-        now, (list, tuple)
-    ) else was == now
+    same = (
+        list(was) == list(now)
+        if isinstance(was, (list, tuple)) and isinstance(now, (list, tuple))
+        else was == now
+    )
     return None if same else (prefix.rstrip("."), was, now)

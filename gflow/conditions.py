@@ -27,9 +27,7 @@ class UniformCondition(ConditionSampler):
         levels: Draw from this many equally spaced values instead of the whole interval.
     """
 
-    def __init__(
-        self, low: float, high: float, repeat: int = 1, levels: int | None = None
-    ) -> None:
+    def __init__(self, low: float, high: float, repeat: int = 1, levels: int | None = None) -> None:
         if not low <= high or repeat < 1 or (levels is not None and levels < 2):
             raise ConfigError(
                 f"UniformCondition: need low <= high, repeat >= 1 and levels >= 2 or None, got "
@@ -63,7 +61,9 @@ class Thermometer(nn.Module):
     def __init__(self, low: float, high: float, size: int = 32) -> None:
         super().__init__()
         if not low < high or size < 2:
-            raise ConfigError(f"Thermometer: need low < high and size >= 2, got {low}, {high}, {size}.")
+            raise ConfigError(
+                f"Thermometer: need low < high and size >= 2, got {low}, {high}, {size}."
+            )
         self.out_features = size
         self.low, self.gap = low, (high - low) / (size - 1)
 

@@ -147,12 +147,14 @@ class Environment(ABC, Generic[S]):
 
     def show(self, states: S) -> list[str]:
         """B short lines for people: used in errors, logs and notebooks."""
-        return [str(row) for row in states.tolist()] if isinstance(states, Tensor) else [
-            str(take(states, torch.tensor([i]))) for i in range(batch_size(states))
-        ]
+        return (
+            [str(row) for row in states.tolist()]
+            if isinstance(states, Tensor)
+            else [str(take(states, torch.tensor([i]))) for i in range(batch_size(states))]
+        )
 
     def log_partition(self) -> float | None:
-        """log Z in closed form, if the environment knows it."""
+        """Log Z in closed form, if the environment knows it."""
         return None
 
     def max_entropy_logits(self, states: S) -> Tensor | None:
@@ -229,8 +231,8 @@ class Environment(ABC, Generic[S]):
         raise RewardError(
             f"{self.name}: the reward {self.reward!r} returned log R = {float(value[row])} for the "
             f"object {which} (row {row} of {len(value)}). A log-reward must be finite: "
-            f"NaN comes from log of a negative number or 0/0, -inf from a reward of zero. Give such "
-            f"objects a small positive reward, e.g. Clipped(reward, low=-20)."
+            f"NaN comes from log of a negative number or 0/0, -inf from a reward of zero. Give "
+            f"such objects a small positive reward, e.g. Clipped(reward, low=-20)."
         )
 
     def refuse_stuck(self, states: S, mask: Tensor) -> NoReturn:

@@ -112,9 +112,7 @@ def _moves(trajectories: Trajectories[Any], steps: Tensor) -> Tensor:
     return torch.arange(steps.shape[1], device=steps.device) < last
 
 
-def _of_actions(
-    log_prob: Tensor, index: Tensor, actions: Tensor, classes: Tensor | None
-) -> Tensor:
+def _of_actions(log_prob: Tensor, index: Tensor, actions: Tensor, classes: Tensor | None) -> Tensor:
     """(B, T) entries of (N, A) `log_prob` at states `index` (B, T) and `actions` (B, T)."""
     if classes is None:
         return log_prob.view(-1)[index * log_prob.shape[1] + actions]
@@ -144,7 +142,7 @@ def _log_pb(
 
 
 def _anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
-    """(B, T + 1) `values` with log R in place of whatever stands at the end of whole trajectories."""
+    """(B, T + 1) `values`, with log R in their place at the end of whole trajectories."""
     end = _times(trajectories.state_index) == trajectories.length[:, None]
     if trajectories.complete is not None:
         end = end & trajectories.complete[:, None]

@@ -267,8 +267,7 @@ def enumerate_states(env: Environment[S], limit: int = 2_000_000) -> StateGraph[
     """
     if not env.has_keys:
         raise IncompatibleError(
-            f"{env.name} cannot be enumerated: it defines no `key` (or the range of its keys exceeds "
-            f"64 bits)."
+            f"{env.name} cannot be enumerated: it defines no `key` (or its keys exceed 64 bits)."
         )
     distinct = Distinct(None)
     frontier = env.initial(1)
@@ -292,7 +291,7 @@ def enumerate_states(env: Environment[S], limit: int = 2_000_000) -> StateGraph[
         undo = env.backward_action(parents, actions)
         first, group = distinct(keys)
         place = torch.empty(len(first), dtype=torch.int64)
-        fresh = []
+        fresh: list[int] = []
         for i, k in enumerate(keys[first].tolist()):
             if k not in known:
                 known[k] = size + len(fresh)

@@ -78,9 +78,7 @@ class Exploration:
         return sample_masked(logits, mask, generator)
 
     @staticmethod
-    def _coin(
-        probability: float, like: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
+    def _coin(probability: float, like: Tensor, generator: torch.Generator | None) -> Tensor:
         u = torch.rand(like.shape[0], device=like.device, generator=generator)
         return u < probability
 

@@ -8,7 +8,8 @@ def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     """(N, A) log-probabilities over legal actions, -inf for the others.
 
     Rows without a legal action (finished objects, the source seen backwards) come out finite and
-    meaningless instead of NaN, so that they poison neither values nor gradients; nothing reads them.
+    meaningless instead of NaN, so that they poison neither values nor gradients. Nothing reads
+    them.
     """
     dead = ~mask.any(-1, keepdim=True)
     return logits.masked_fill(~(mask | dead), -torch.inf).log_softmax(-1)
@@ -37,9 +38,7 @@ def class_log_prob(log_prob: Tensor, classes: Tensor, actions: Tensor) -> Tensor
     return log_prob.masked_fill(~same, -torch.inf).logsumexp(-1)
 
 
-def sample_masked(
-    logits: Tensor, mask: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
+def sample_masked(logits: Tensor, mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """(N,) int64 actions drawn from softmax(logits) over legal ones, by the Gumbel-argmax trick.
 
     The mask is applied after the noise: whatever the noise, a forbidden action is -inf, and cannot

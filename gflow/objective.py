@@ -1,4 +1,4 @@
-"""What every objective is: a residual that vanishes at the solution, and how it becomes a scalar."""
+"""What every objective is: a residual that vanishes at the solution, and its way to a scalar."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Regression = Callable[[Tensor], Tensor]
 
 
 def squared(residual: Tensor) -> Tensor:
-    """residual squared."""
+    """Residual squared."""
     return residual.square()
 
 
@@ -125,8 +125,8 @@ class LogZ(nn.Module):
         if self.network is None:
             if terms.condition is not None:
                 raise IncompatibleError(
-                    "log Z depends on the condition, and this objective was built for none. Build it "
-                    "with condition_dim=env.condition_dim."
+                    "log Z depends on the condition, and this objective was built for none. Build "
+                    "it with condition_dim=env.condition_dim."
                 )
             return self.value
         if terms.condition is None:

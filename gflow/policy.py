@@ -55,11 +55,13 @@ class Policy(nn.Module, ABC):
 
     def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
         """(N, A) the forward head alone, for sampling; overridden where that is cheaper."""
-        return self(inputs, condition).forward_logits
+        output: PolicyOutput = self(inputs, condition)
+        return output.forward_logits
 
     def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
         """(N, P) the backward head alone, or None; overridden where that is cheaper."""
-        return self(inputs, condition).backward_logits
+        output: PolicyOutput = self(inputs, condition)
+        return output.backward_logits
 
 
 def check_backward(env: Environment[Any], backward: str) -> None:
@@ -73,8 +75,9 @@ def check_backward(env: Environment[Any], backward: str) -> None:
         raise ConfigError(f"backward must be learned, uniform or maxent, got {backward!r}.")
     if backward == "maxent" and type(env).max_entropy_logits is Environment.max_entropy_logits:
         raise IncompatibleError(
-            f"{env.name} cannot count its trajectories (it defines no `max_entropy_logits`), so the "
-            f"maximum-entropy backward policy is not available. Use backward='uniform' or 'learned'."
+            f"{env.name} cannot count its trajectories (it defines no `max_entropy_logits`), so "
+            f"the maximum-entropy backward policy is not available. Use backward='uniform' or "
+            f"'learned'."
         )
 
 
@@ -97,6 +100,8 @@ class MLPPolicy(Policy):
     Raises:
         IncompatibleError: If the environment declares no `feature_sizes`.
     """
+
+    offset: Tensor
 
     def __init__(
         self,
@@ -132,7 +137,7 @@ class MLPPolicy(Policy):
         if env.condition_dim:
             read = getattr(condition_encoder, "out_features", env.condition_dim)
             self.condition_layer = nn.Linear(read, width, bias=False)
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
+        self.hidden: Any = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.head = nn.Linear(width, self.num_actions + self.num_backward + log_flow)
         if generator is not None:
             for layer in [*self.hidden, self.head]:

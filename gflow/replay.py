@@ -1,4 +1,4 @@
-"""Replay: trajectories kept as their actions, rebuilt and re-evaluated when they are drawn again."""
+"""Replay: trajectories kept as their actions, rebuilt and re-evaluated when drawn again."""
 
 from typing import Any, Literal
 

@@ -1,17 +1,18 @@
 """Log-rewards: callables on finished objects, apart from the environments, and their wrappers.
 
 A wrapper takes a reward and is one, so they compose: ``Tempered(Clipped(QED(), low=-5), beta=8)``.
-The order is explicit because it changes the target: clipping before tempering is not clipping after.
+The order is explicit because it changes the target: clipping then tempering is not the reverse.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from gflow.errors import ConfigError
+from gflow.state import take
 
 S = TypeVar("S")
 
@@ -38,6 +39,7 @@ class FunctionReward(LogReward[S]):
         self.function = function
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
         return self.function(states)
 
     def __repr__(self) -> str:
@@ -53,6 +55,7 @@ class Tempered(LogReward[S]):
         self.reward, self.beta = reward, beta
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
         return self.beta * self.reward(states, condition)
 
     def __repr__(self) -> str:
@@ -70,6 +73,7 @@ class Clipped(LogReward[S]):
         self.reward, self.low, self.high = reward, low, high
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
         return self.reward(states, condition).clamp(self.low, self.high)
 
     def __repr__(self) -> str:
@@ -83,6 +87,7 @@ class TemperatureConditional(LogReward[S]):
         self.reward = reward
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
         if condition is None:
             raise ConfigError(
                 "TemperatureConditional: no condition was given. Train and sample with a condition "
@@ -95,11 +100,35 @@ class TemperatureConditional(LogReward[S]):
         return f"TemperatureConditional({self.reward!r})"
 
 
-class CachedReward(LogReward[S]):
+class _Remembering(LogReward[S]):
+    """Scores each distinct object once and remembers the latest `capacity` of them."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.memory: dict[Any, float] = {}
+        self.calls = 0
+
+    def _values(self, objects: list[Any], score: Callable[[list[int]], Sequence[float]]) -> Tensor:
+        """(B,) values of `objects`; `score` is asked about the rows of unknown distinct ones."""
+        fresh: dict[Any, int] = {}
+        for row, thing in enumerate(objects):
+            if thing not in self.memory:
+                fresh.setdefault(thing, row)
+        known: dict[Any, float] = {}
+        if fresh:
+            known = dict(zip(fresh, score(list(fresh.values())), strict=True))
+            self.calls += len(fresh)
+        found = [known[x] if x in known else self.memory[x] for x in objects]
+        self.memory.update(known)
+        while len(self.memory) > self.capacity:
+            del self.memory[next(iter(self.memory))]
+        return torch.tensor(found)
+
+
+class CachedReward(_Remembering[S]):
     """Rewards remembered by the environment's key, so that no object is scored twice.
 
-    For rewards that do not read the condition. The memory holds `capacity` objects; the oldest
-    go first.
+    For rewards that do not read the condition. The oldest objects are forgotten first.
 
     Args:
         reward: What to remember.
@@ -110,35 +139,21 @@ class CachedReward(LogReward[S]):
     def __init__(
         self, reward: LogReward[S], key: Callable[[S], Tensor], capacity: int = 1_000_000
     ) -> None:
-        self.reward, self.key, self.capacity = reward, key, capacity
-        self.memory: dict[int, float] = {}
-        self.calls = 0
+        super().__init__(capacity)
+        self.reward, self.key = reward, key
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
-        from gflow.state import take
-
-        keys = self.key(states).tolist()
-        fresh: dict[int, int] = {}
-        for row, k in enumerate(keys):
-            if k not in self.memory:
-                fresh.setdefault(k, row)
-        known: dict[int, float] = {}
-        if fresh:
-            rows = torch.tensor(list(fresh.values()))
-            values = self.reward(take(states, rows))
-            self.calls += len(rows)
-            known = dict(zip(fresh, values.tolist(), strict=True))
-        out = torch.tensor([known[k] if k in known else self.memory[k] for k in keys])
-        self.memory.update(known)
-        while len(self.memory) > self.capacity:
-            del self.memory[next(iter(self.memory))]
-        return out
+        """(B,) log R."""
+        return self._values(
+            self.key(states).tolist(),
+            lambda rows: self.reward(take(states, torch.tensor(rows))).tolist(),
+        )
 
     def __repr__(self) -> str:
         return f"CachedReward({self.reward!r})"
 
 
-class HostReward(LogReward[S]):
+class HostReward(_Remembering[S]):
     """A reward that is computed on the host, one call per batch of *distinct* objects.
 
     The states are turned into plain Python objects (SMILES, sequences); distinct ones that are
@@ -146,7 +161,7 @@ class HostReward(LogReward[S]):
 
     Args:
         describe: ``states -> list of hashable objects``, one per state.
-        score: ``list of objects -> list of (log-reward)``; must be picklable for a pool.
+        score: ``list of objects -> list of log-rewards``; must be picklable for a pool.
         pool: `gflow.pool.WorkerPool`, or None to score in this process.
         capacity: Number of objects remembered.
     """
@@ -158,23 +173,21 @@ class HostReward(LogReward[S]):
         pool: Any = None,
         capacity: int = 1_000_000,
     ) -> None:
-        self.describe, self.score, self.pool, self.capacity = describe, score, pool, capacity
-        self.memory: dict[Any, float] = {}
-        self.calls = 0
+        super().__init__(capacity)
+        self.describe, self.score, self.pool = describe, score, pool
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
         objects = self.describe(states)
-        fresh = [x for x in dict.fromkeys(objects) if x not in self.memory]
-        known: dict[Any, float] = {}
-        if fresh:
-            values = self.pool.map(self.score, fresh) if self.pool else self.score(fresh)
-            self.calls += len(fresh)
-            known = dict(zip(fresh, values, strict=True))
-        out = torch.tensor([known[x] if x in known else self.memory[x] for x in objects])
-        self.memory.update(known)
-        while len(self.memory) > self.capacity:
-            del self.memory[next(iter(self.memory))]
-        return out
+
+        def score(rows: list[int]) -> Sequence[float]:
+            things = [objects[row] for row in rows]
+            found: Sequence[float] = (
+                self.pool.map(self.score, things) if self.pool else self.score(things)
+            )
+            return found
+
+        return self._values(objects, score)
 
     def __repr__(self) -> str:
         return f"HostReward({getattr(self.score, '__name__', self.score)!s})"

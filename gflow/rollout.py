@@ -34,7 +34,9 @@ class Sampler:
             Sharing changes no result. It needs `env.key` and an unconditional batch.
     """
 
-    def __init__(self, env: Environment[Any], plan: Plan = "auto", share: bool | None = None) -> None:
+    def __init__(
+        self, env: Environment[Any], plan: Plan = "auto", share: bool | None = None
+    ) -> None:
         if plan not in ("auto", "ragged", "static"):
             raise ConfigError(f"plan must be auto, ragged or static, got {plan!r}.")
         if share and not env.has_keys:

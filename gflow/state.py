@@ -89,5 +89,8 @@ def to_device(states: S, device: torch.device | str) -> S:
 
 def equal_rows(a: S, b: S) -> Tensor:
     """(B,) bool: rows in which every field agrees exactly."""
-    same = [(x == y).flatten(1).all(1) if x.dim() > 1 else x == y for x, y in zip(tensors(a), tensors(b), strict=True)]
+    same = [
+        (x == y).flatten(1).all(1) if x.dim() > 1 else x == y
+        for x, y in zip(tensors(a), tensors(b), strict=True)
+    ]
     return torch.stack(same).all(0)

@@ -1,5 +1,6 @@
 """The training loop: sample, evaluate, balance, step. Small enough to copy and change."""
 
+import ast
 import copy
 import math
 import random
@@ -229,11 +230,12 @@ class Trainer:
             record = self.train_step()
         return record
 
-    # ------------------------------------------------------------------ everything, for a checkpoint
+    # ------------------------------------------------------------------ checkpoints
 
     def state_dict(self) -> dict[str, Any]:
         """All that the numbers of the next step depend on."""
-        kind, keys, position, gauss, cached = np.random.get_state()  # noqa: NPY002
+        numpy_state: Any = np.random.get_state()  # noqa: NPY002
+        kind, keys, *rest = numpy_state
         return {
             "step": self.step,
             "policy": self.policy.state_dict(),
@@ -245,7 +247,7 @@ class Trainer:
             "generator": self.generator.get_state(),
             "torch_random": torch.get_rng_state(),
             "python_random": repr(random.getstate()),
-            "numpy_random": [kind, torch.from_numpy(keys.astype(np.int64)), position, gauss, cached],
+            "numpy_random": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -261,7 +263,7 @@ class Trainer:
             self.replay.load_state_dict(state["replay"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch_random"])
-        version, internal, gauss = _literal(state["python_random"])
+        version, internal, gauss = ast.literal_eval(state["python_random"])
         random.setstate((version, tuple(internal), gauss))
         kind, keys, *rest = state["numpy_random"]
         np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
@@ -301,11 +303,3 @@ def _average(average: Policy, policy: Policy, decay: float) -> None:
     torch._foreach_lerp_(list(average.parameters()), list(policy.parameters()), 1 - decay)
     for mine, theirs in zip(average.buffers(), policy.buffers(), strict=True):
         mine.copy_(theirs)
-
-
-def _literal(text: str) -> Any:
-    import ast
-
-    return ast.literal_eval(text)
-
-

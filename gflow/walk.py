@@ -112,7 +112,9 @@ def walk_ragged(
             break
         level, group, rows = enter(env._step(parents, actions), rows)
     seen = [rows for rows, _ in visits]
-    place = _places([batch_size(states) for states in store], [group for _, group in visits], device)
+    place = _places(
+        [batch_size(states) for states in store], [group for _, group in visits], device
+    )
     return _assemble(env, count, cat(store), seen, place, moves, torch.cat(owners))
 
 
@@ -122,7 +124,9 @@ def _places(sizes: list[int], groups: list[Tensor | None], device: torch.device)
         return torch.arange(sum(sizes), device=device)
     place, first = [], 0
     for size, group in zip(sizes, groups, strict=True):
-        place.append(torch.arange(first, first + size, device=device) if group is None else group + first)
+        place.append(
+            torch.arange(first, first + size, device=device) if group is None else group + first
+        )
         first += size
     return torch.cat(place)
 

@@ -88,7 +88,7 @@ class Linex(Regression):
 
 @dataclass(frozen=True)
 class SquaredUpTo(Regression):
-    """t^2 clamped at `limit`: kills the gradient of exactly the worst residuals, so off by default."""
+    """t^2 clamped at `limit`, which kills the gradient of exactly the worst residuals."""
 
     limit: float = 5000.0
 
@@ -109,4 +109,3 @@ REGRESSIONS: dict[str, type[Regression]] = {
     "linex": Linex,
     "squared_up_to": SquaredUpTo,
 }
-

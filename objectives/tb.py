@@ -38,7 +38,8 @@ class TrajectoryBalance(Objective):
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B,) log Z less the log-weight."""
-        return self.log_z(terms) - terms.log_weight
+        log_z: Tensor = self.log_z(terms)
+        return log_z - terms.log_weight
 
     def weight(self, terms: FlowTerms) -> Tensor:
         """(B,) equal weights."""

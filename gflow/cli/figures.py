@@ -77,4 +77,3 @@ def _exact(context: Context) -> dict[str, float]:
         "pearson": correlation.pearson,
         "spearman": correlation.spearman,
     }
-

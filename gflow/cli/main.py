@@ -9,8 +9,9 @@ from typing import Any
 import torch
 import tyro
 
-from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, RunOptions, world_class
+from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, world_class
 from gflow.cli.run import Run, default_folder
+from gflow.cli.world import RunOptions
 from gflow.errors import GFlowError
 from gflow.objectives import OBJECTIVES
 
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(words: list[str]) -> int:
-    """gflow train ENV [options]."""
+    """Gflow train ENV [options]."""
     if not words or words[0].startswith("-"):
         names = "\n".join(f"  {name:<12} {cls.summary}" for name, cls in WORLDS.items())
         print(f"usage: gflow train ENV [options]\n\nenvironments:\n{names}")
@@ -74,7 +75,7 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
     found: Any = tyro.cli(
         flags,
         prog=f"gflow train {cls.name}",
-        description=cls.__doc__,
+        description=(cls.__doc__ or "").splitlines()[0],
         args=words,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
     )
@@ -82,7 +83,7 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
 
 
 def resume(words: list[str]) -> int:
-    """gflow resume DIR."""
+    """Gflow resume DIR."""
     run = Run.open(_folder("resume", words))
     return _train(run, resumed=True)
 
@@ -104,7 +105,7 @@ def _train(run: Run, resumed: bool) -> int:
 
 
 def evaluate(words: list[str]) -> int:
-    """gflow eval DIR."""
+    """Gflow eval DIR."""
     folder, samples = _folder("eval", words[:1]), None
     samples = _option(words[1:], {"--samples": "500"})["--samples"]
     run = Run.open(folder)
@@ -119,7 +120,7 @@ def evaluate(words: list[str]) -> int:
 
 
 def sample(words: list[str]) -> int:
-    """gflow sample DIR -n N."""
+    """Gflow sample DIR -n N."""
     folder = _folder("sample", words[:1])
     options = _option(words[1:], {"-n": "10", "--seed": "0"})
     run = Run.open(folder)
@@ -132,9 +133,7 @@ def sample(words: list[str]) -> int:
         )
         objects = batch.final_states
         rewards = context.world.rewards(context.env, objects).tolist()
-        for text, reward in zip(
-            context.world.describe(context.env, objects), rewards, strict=True
-        ):
+        for text, reward in zip(context.world.describe(context.env, objects), rewards, strict=True):
             print(json.dumps({"object": text, "reward": reward}))
     finally:
         run.close()
@@ -142,7 +141,7 @@ def sample(words: list[str]) -> int:
 
 
 def sweep(words: list[str]) -> int:
-    """gflow sweep FILE."""
+    """Gflow sweep FILE."""
     from gflow.cli.sweep import run_sweep
 
     if not words or words[0].startswith("-"):
@@ -153,7 +152,7 @@ def sweep(words: list[str]) -> int:
 
 
 def list_all(words: list[str]) -> int:
-    """gflow list."""
+    """Gflow list."""
     print("environments")
     for name, cls in WORLDS.items():
         print(f"  {name:<12} {cls.summary}")

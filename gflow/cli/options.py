@@ -13,7 +13,7 @@ from gflow.env import Environment
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
-from gflow.objectives.regression import Huber, Linex, REGRESSIONS, Regression, SquaredUpTo
+from gflow.objectives.regression import REGRESSIONS, Huber, Linex, Regression, SquaredUpTo
 from gflow.objectives.subtb import Weighting
 from gflow.training import TrainConfig
 

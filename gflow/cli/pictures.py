@@ -9,7 +9,7 @@ from gflow.errors import MissingExtraError
 
 
 def pyplot() -> Any:
-    """matplotlib's pyplot on the file-only backend.
+    """Matplotlib's pyplot on the file-only backend.
 
     Raises:
         MissingExtraError: If matplotlib is not installed.

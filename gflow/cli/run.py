@@ -73,8 +73,8 @@ class Run:
             probe.unlink()
         except OSError as e:
             raise ConfigError(
-                f"The output folder {folder} cannot be written: {e.strerror or e}. Choose another with "
-                f"--out DIR."
+                f"The output folder {folder} cannot be written: {e.strerror or e}. "
+                f"Choose another with --out DIR."
             ) from e
         if config.run.overwrite:
             for name in ("summary.json", "metrics.jsonl", str(CHECKPOINT)):

@@ -126,7 +126,7 @@ def _command(spec: dict[str, Any], file: Path) -> list[str]:
             return words
     raise ConfigError(
         f"{file} must start `gflow train ENV`: give `command: [gflow, train, hypergrid, "
-        f"\"${{args}}\"]`, got {command!r}."
+        f'"${{args}}"]`, got {command!r}.'
     )
 
 

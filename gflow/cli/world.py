@@ -106,8 +106,8 @@ class World(ABC):
         """What to print at the end."""
         return ""
 
-    def close(self, env: Environment[Any]) -> None:
-        """Release worker processes and the like."""
+    def close(self, env: Environment[Any]) -> None:  # noqa: B027
+        """Release worker processes and the like; nothing by default."""
 
 
 @dataclass
