@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from gflow.cli.world import Context, World
+from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.hypergrid_rewards import (
@@ -47,6 +47,7 @@ class HypergridWorld(World):
     name: ClassVar[str] = "hypergrid"
     summary: ClassVar[str] = "walks on a grid; exact law known"
     train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=16)
+    run: ClassVar[RunOptions] = RunOptions(threads=1)
 
     dim: int = 2
     side: int = 8

@@ -1,11 +1,181 @@
 """`gflow train molecules`."""
 
+import csv
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from gflow.cli.hypergrid import HypergridWorld
+import torch
+from torch import Tensor
+
+from gflow.cli.world import Context, RunOptions, World
+from gflow.env import Environment
+from gflow.errors import ConfigError
+from gflow.metrics import diversity
+from gflow.policy import Backward, Policy
+from gflow.terms import Needs
+from gflow.training import TrainConfig
+
+SHOWN = 12
+"""Molecules in the picture of the best."""
 
 
 @dataclass(frozen=True)
-class MoleculesWorld(HypergridWorld):
+class MoleculesWorld(World):
+    """Drug-like molecules, built fragment by fragment with RDKit.
+
+    Attributes:
+        properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES.
+        weights: Weight of each property; all 1 if not given.
+        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
+        beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
+        max_fragments: Largest number of fragments of a molecule.
+        min_fragments: Smallest number of fragments of a molecule.
+        smiles: A file of your own molecules to cut the fragments from; RDKit's own if empty.
+        skip_invalid: Pass over lines of that file that are no SMILES.
+        vocabulary_size: Fragments in the vocabulary: the most frequent ones.
+        fragment_count: How often a fragment must have been seen.
+        workers: Processes that score molecules; 0 scores in the main process.
+        width: Features per fragment in the graph network.
+        depth: Rounds of message passing.
+        backward: Backward policy, learned or uniform.
+    """
+
     name: ClassVar[str] = "molecules"
+    summary: ClassVar[str] = "drug-like molecules from BRICS fragments; QED, SA, logP, similarity"
+    train: ClassVar[TrainConfig] = TrainConfig(
+        steps=1500,
+        batch_size=64,
+        lr=1e-3,
+        log_z_lr=0.1,
+        epsilon=0.05,
+        grad_clip=10.0,
+    )
+    run: ClassVar[RunOptions] = RunOptions(eval_every=100, checkpoint_every=100, threads=1)
+
+    properties: tuple[str, ...] = ("qed", "sa")
+    weights: tuple[float, ...] = ()
+    combine: Literal["product", "sum"] = "product"
+    beta: float = 24.0
+    max_fragments: int = 6
+    min_fragments: int = 2
+    smiles: str = ""
+    skip_invalid: bool = False
+    vocabulary_size: int = 128
+    fragment_count: int = 3
+    workers: int = 2
+    width: int = 64
+    depth: int = 3
+    backward: Backward = "learned"
+
+    def environment(self) -> Environment[Any]:
+        """The environment with its vocabulary and reward."""
+        from gflow.envs.molecules import CutOptions, Goal, Molecules, Vocabulary
+
+        options = CutOptions(size=self.vocabulary_size, min_count=self.fragment_count)
+        if self.smiles:
+            vocabulary = Vocabulary.from_files(
+                [Path(self.smiles)], options, skip_invalid=self.skip_invalid
+            )
+        else:
+            vocabulary = Vocabulary.default(options)
+        return Molecules(
+            vocabulary.extensible() if self.min_fragments > 2 else vocabulary,
+            Goal(self.properties, self.weights, self.combine),
+            beta=self.beta,
+            max_fragments=self.max_fragments,
+            min_fragments=self.min_fragments,
+            workers=self.workers,
+        )
+
+    def policy(self, env: Environment[Any], needs: Needs) -> Policy:
+        """A graph network over fragments."""
+        from gflow.envs.molecules import MoleculePolicy, Molecules
+
+        assert isinstance(env, Molecules)
+        return MoleculePolicy(env, self.width, self.depth, self.backward, needs.log_flow)
+
+    def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
+        """(B,) rewards in [0, 1] before the temperature."""
+        return _molecules(env).reward_values(objects)
+
+    def describe(self, env: Environment[Any], objects: Any) -> list[str]:
+        """Canonical SMILES."""
+        return _molecules(env).smiles(objects)
+
+    def metrics(self, context: Context, objects: Any) -> dict[str, float]:
+        """Distinctness of the sample, its properties, and the best seen in the whole run."""
+        env = _molecules(context.env)
+        records = env.records(objects)
+        numbers = {"unique": len({r.smiles for r in records}) / len(records)}
+        for i, name in enumerate(env.host.goal.names):
+            numbers[f"mean_{name}"] = sum(r.properties[i] for r in records) / len(records)
+        top = best_molecules(context, 100)
+        if len(top) > 1:
+            numbers["top10_mean_reward"] = sum(r.value for r in top[:10]) / len(top[:10])
+            numbers["top100_diversity"] = float(diversity(similarities([r.smiles for r in top])))
+        return numbers
+
+    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+        """The best molecules as a table and as a picture."""
+        from rdkit import Chem
+        from rdkit.Chem import Draw
+
+        top = best_molecules(context, 100)
+        names = _molecules(context.env).host.goal.names
+        with (folder / "molecules.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["smiles", "reward", *names])
+            table.writerows([r.smiles, f"{r.value:.6f}", *r.properties] for r in top)
+        shown = top[:SHOWN]
+        picture = Draw.MolsToGridImage(
+            [Chem.MolFromSmiles(r.smiles) for r in shown],
+            molsPerRow=4,
+            subImgSize=(300, 220),
+            legends=[f"{r.value:.3f}" for r in shown],
+        )
+        path = folder / "molecules.png"
+        picture.save(path)
+        return {"molecules": path}
+
+    def report(self, context: Context) -> str:
+        """The ten best molecules."""
+        top = best_molecules(context, 10)
+        names = _molecules(context.env).host.goal.names
+        lines = ["best molecules", "  reward  " + "  ".join(f"{n:>8}" for n in names) + "  SMILES"]
+        for r in top:
+            values = "  ".join(f"{p:8.3f}" for p in r.properties)
+            lines.append(f"  {r.value:.4f}  {values}  {r.smiles}")
+        return "\n".join(lines)
+
+    def close(self, env: Environment[Any]) -> None:
+        """End the workers."""
+        _molecules(env).close()
+
+
+def best_molecules(context: Context, count: int) -> list[Any]:
+    """Records of the best distinct molecules of the run, best first."""
+    assert context.best is not None
+    if not len(context.best):
+        return []
+    records = _molecules(context.env).records(context.best.states)
+    by_smiles = {record.smiles: record for record in records}
+    return sorted(by_smiles.values(), key=lambda r: (-r.value, r.smiles))[:count]
+
+
+def similarities(smiles: list[str]) -> Tensor:
+    """(n, n) Tanimoto similarities of Morgan fingerprints."""
+    from rdkit import Chem, DataStructs
+    from rdkit.Chem import rdFingerprintGenerator
+
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    prints = [generator.GetFingerprint(Chem.MolFromSmiles(text)) for text in smiles]
+    return torch.tensor([DataStructs.BulkTanimotoSimilarity(p, prints) for p in prints])
+
+
+def _molecules(env: Environment[Any]) -> Any:
+    from gflow.envs.molecules import Molecules
+
+    if not isinstance(env, Molecules):
+        raise ConfigError(f"{env.name} is not the environment of molecules.")
+    return env

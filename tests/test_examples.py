@@ -1,0 +1,30 @@
+"""Examples are run as a user would run them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(script: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(script), "--steps", "2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_own_environment_takes_forty_lines() -> None:
+    """The promise of the README, counted."""
+    text = (EXAMPLES[0].parent / "custom_environment.py").read_text()
+    code = text.split('"""', 2)[2]
+    lines = [line for line in code.splitlines() if line.strip() and "import" not in line]
+    assert len(lines) <= 40
