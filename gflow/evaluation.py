@@ -14,7 +14,7 @@ from gflow.masking import (
     representatives,
     uniform_log_prob,
 )
-from gflow.policy import Policy, PolicyOutput
+from gflow.policy import Policy, PolicyOutput, backward_scores
 from gflow.state import batch_size, cat, take
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
@@ -49,12 +49,10 @@ def evaluate(
         output = policy(policy.encode(env, states), given)
     mask = env.forward_mask(states)
     log_prob = masked_log_softmax(output.forward_logits, mask)
-    zero = log_prob.new_zeros(())
     steps = trajectories.mask
-    log_pf = _of_actions(log_prob, index[:, :-1], trajectories.actions, env.forward_classes(states))
-    log_pf = torch.where(steps, log_pf, zero)
-    moves = _moves(trajectories, steps)
-    log_pb = torch.where(moves, _log_pb(env, policy, output, trajectories), zero)
+    classes = env.forward_classes(states)
+    log_pf = _of_actions(log_prob, index[:, :-1], trajectories.actions, classes, steps)
+    log_pb = _log_pb(env, policy, output, trajectories, _moves(trajectories, steps))
 
     if needs.edge_flow:
         last = trajectories.length[:, None]
@@ -63,8 +61,8 @@ def evaluate(
             into_end = output.forward_logits[:, env.stop_action][index].gather(1, last)
             stopped = trajectories.stopped[:, None] & (_times(index) == last)
             log_inflow = torch.where(stopped, into_end, log_inflow)
-        log_inflow = log_inflow.where((_times(index) > 0) & (_times(index) <= last), zero)
-        log_outflow = _anchor(log_outflow, trajectories).where(_times(index) <= last, zero)
+        log_inflow = log_inflow.where((_times(index) > 0) & (_times(index) <= last), 0.0)
+        log_outflow = _anchor(log_outflow, trajectories).where(_times(index) <= last, 0.0)
     log_flow = None
     if needs.log_flow:
         if output.log_flow is None:
@@ -73,7 +71,7 @@ def evaluate(
                 f"head. Build the policy with log_flow=True."
             )
         log_flow = _anchor(output.log_flow[index], trajectories)
-        log_flow = log_flow.where(_times(index) <= trajectories.length[:, None], zero)
+        log_flow = log_flow.where(_times(index) <= trajectories.length[:, None], 0.0)
     state_log_reward = log_stop = None
     if needs.stop:
         assert env.stop_action is not None  # refused by the objective otherwise
@@ -112,33 +110,33 @@ def _moves(trajectories: Trajectories[Any], steps: Tensor) -> Tensor:
     return torch.arange(steps.shape[1], device=steps.device) < last
 
 
-def _of_actions(log_prob: Tensor, index: Tensor, actions: Tensor, classes: Tensor | None) -> Tensor:
-    """(B, T) entries of (N, A) `log_prob` at states `index` (B, T) and `actions` (B, T)."""
+def _of_actions(
+    log_prob: Tensor, index: Tensor, actions: Tensor, classes: Tensor | None, exists: Tensor
+) -> Tensor:
+    """(B, T) entries of (N, A) `log_prob` at states `index` and `actions`; zero unless `exists`."""
     if classes is None:
-        return log_prob.view(-1)[index * log_prob.shape[1] + actions]
-    rows = index.flatten()
-    found = class_log_prob(log_prob[rows], classes[rows], actions.flatten())
-    return found.view(index.shape)
+        found = log_prob.view(-1)[index * log_prob.shape[1] + actions]
+    else:
+        rows = index.flatten()
+        found = class_log_prob(log_prob[rows], classes[rows], actions.flatten(), exists.flatten())
+        found = found.view(index.shape)
+    return found.where(exists, 0.0)
 
 
 def _log_pb(
-    env: Environment[Any], policy: Policy, output: PolicyOutput, trajectories: Trajectories[Any]
+    env: Environment[Any],
+    policy: Policy,
+    output: PolicyOutput,
+    trajectories: Trajectories[Any],
+    moves: Tensor,
 ) -> Tensor:
     states, index = trajectories.states, trajectories.state_index[:, 1:]
-    mask = env.backward_mask(states)
-    classes = env.backward_classes(states)
-    logits = output.backward_logits
+    logits, mask, classes = backward_scores(env, policy, states, output.backward_logits)
     if policy.backward == "uniform":
-        return uniform_log_prob(mask, classes).to(output.forward_logits.dtype)[index]
-    if policy.backward == "maxent":
-        logits = env.max_entropy_logits(states)
-    if logits is None:
-        raise IncompatibleError(
-            f"{type(policy).__name__} declares a {policy.backward} backward policy and returned no "
-            f"backward logits."
-        )
+        value = uniform_log_prob(mask).to(output.forward_logits.dtype)
+        return value[index].where(moves, 0.0)
     log_prob = masked_log_softmax(logits.to(output.forward_logits.dtype), mask)
-    return _of_actions(log_prob, index, trajectories.backward_actions, classes)
+    return _of_actions(log_prob, index, trajectories.backward_actions, classes, moves)
 
 
 def _anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
@@ -185,7 +183,8 @@ def _edge_flows(
     if forward_classes is None:
         flow = edge[there].gather(1, actions[:, None]).squeeze(1)
     else:
-        flow = class_log_prob(edge[there], forward_classes[there], actions)
+        exists = torch.ones_like(actions, dtype=torch.bool)
+        flow = class_log_prob(edge[there], forward_classes[there], actions, exists)
     padded = flow.new_full(mask.shape, -torch.inf).index_put((rows, undo), flow)
     padded = padded.masked_fill(~mask.any(-1, keepdim=True), 0.0)
     own = PolicyOutput(

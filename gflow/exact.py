@@ -5,7 +5,6 @@ backward policy, the exact law of the objects under any policy, and numbers of t
 are the oracle of the tests and the metrics of the users.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -16,8 +15,13 @@ from torch import Tensor
 from gflow.distinct import Distinct
 from gflow.env import Environment
 from gflow.errors import IncompatibleError
-from gflow.masking import masked_log_softmax, representatives, uniform_log_prob
-from gflow.policy import Policy
+from gflow.masking import (
+    masked_log_softmax,
+    merge_classes,
+    representatives,
+    uniform_log_prob,
+)
+from gflow.policy import Policy, backward_scores
 from gflow.state import batch_size, cat, take
 
 S = TypeVar("S")
@@ -172,8 +176,7 @@ class StateGraph(Generic[S]):
         )
         classes = self.env.forward_classes(self.states)
         if classes is not None:
-            merged = torch.full_like(log_prob, -torch.inf)
-            log_prob = _scatter_logsumexp(merged, classes, log_prob)
+            log_prob = merge_classes(log_prob, classes)
         stop = self.env.stop_action
         log_stop = log_prob.new_full((len(self),), -torch.inf)
         if stop is not None:
@@ -186,19 +189,17 @@ class StateGraph(Generic[S]):
     @torch.no_grad()
     def log_pb(self, policy: Policy, condition: Tensor | None = None) -> Tensor:
         """(E,) float64 log P_B of every transition under a policy."""
-        from gflow.rollout import backward_logits
-
         parts = []
         for part in self._parts():
-            given = None if condition is None else condition.expand(batch_size(part), -1)
-            logits, mask = backward_logits(self.env, policy, part, given)
-            classes = self.env.backward_classes(part)
-            if policy.backward == "uniform" and classes is not None:
-                mask = representatives(mask, classes)
-                classes = None
+            learned = None
+            if policy.backward == "learned":
+                given = None if condition is None else condition.expand(batch_size(part), -1)
+                learned = policy.backward_logits(policy.encode(self.env, part), given)
+            logits, mask, classes = backward_scores(self.env, policy, part, learned)
             value = masked_log_softmax(logits, mask).double()
             if classes is not None:
-                value = _scatter_logsumexp(torch.full_like(value, -torch.inf), classes, value)
+                value = merge_classes(value.masked_fill(~mask, -torch.inf), classes)
+                value = value.gather(1, classes)
             parts.append(value)
         return torch.cat(parts)[self.child, self.backward_action]
 
@@ -332,14 +333,3 @@ def _group_logsumexp(value: Tensor, group: Tensor, count: int) -> Tensor:
     return (value - top[group]).exp().new_zeros(count).index_add(
         0, group, (value - top[group]).exp()
     ).log() + top
-
-
-def _scatter_logsumexp(into: Tensor, index: Tensor, value: Tensor) -> Tensor:
-    """(N, A) logsumexp of the entries of each row that share an index."""
-    top = value.amax(-1, keepdim=True)
-    total = torch.zeros_like(value).scatter_add_(1, index, (value - top).exp())
-    del into
-    return total.log() + top
-
-
-Policies = Callable[[Any], Policy]

@@ -32,10 +32,29 @@ def representatives(mask: Tensor, classes: Tensor) -> Tensor:
     return mask & (classes == torch.arange(mask.shape[-1], device=mask.device))
 
 
-def class_log_prob(log_prob: Tensor, classes: Tensor, actions: Tensor) -> Tensor:
-    """(N,) log-probability of the class of each action: the sum over actions with its result."""
-    same = classes == classes.gather(-1, actions[:, None])
+def class_log_prob(log_prob: Tensor, classes: Tensor, actions: Tensor, exists: Tensor) -> Tensor:
+    """(N,) log-probability of the class of each action: the sum over actions with its result.
+
+    Args:
+        log_prob: (N, A) log-probabilities of actions.
+        classes: (N, A) int64 first action with the same result.
+        actions: (N,) int64.
+        exists: (N,) bool; the others come out finite and meaningless, so that their gradients
+            cannot be NaN.
+    """
+    same = (classes == classes.gather(-1, actions[:, None])) | ~exists[:, None]
     return log_prob.masked_fill(~same, -torch.inf).logsumexp(-1)
+
+
+def merge_classes(log_prob: Tensor, classes: Tensor) -> Tensor:
+    """(N, A) for each action the log-probability of the first of its class, summed over the class.
+
+    Entries that are the first of no class are -inf.
+    """
+    top = torch.full_like(log_prob, -torch.inf).scatter_reduce_(1, classes, log_prob, "amax")
+    top = top.masked_fill(top == -torch.inf, 0.0)
+    part = (log_prob - top.gather(1, classes)).exp()
+    return torch.zeros_like(log_prob).scatter_add_(1, classes, part).log() + top
 
 
 def sample_masked(logits: Tensor, mask: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError
+from gflow.masking import representatives
 
 Backward = Literal["learned", "uniform", "maxent"]
 
@@ -62,6 +63,36 @@ class Policy(nn.Module, ABC):
         """(N, P) the backward head alone, or None; overridden where that is cheaper."""
         output: PolicyOutput = self(inputs, condition)
         return output.backward_logits
+
+
+def backward_scores(
+    env: Environment[Any], policy: Policy, states: Any, learned: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The backward policy at N states: (N, P) logits, (N, P) mask, and classes or None.
+
+    The one place that knows the three kinds. Fixed kinds speak of parents, so equivalent actions
+    leave only the first of their class.
+
+    Args:
+        env: The environment.
+        policy: Says which kind.
+        states: N states.
+        learned: (N, P) logits of the policy's head, if it has one.
+    """
+    mask, classes = env.backward_mask(states), env.backward_classes(states)
+    if policy.backward == "learned":
+        if learned is None:
+            raise IncompatibleError(
+                f"{type(policy).__name__} declares a learned backward policy and returned no "
+                f"backward logits."
+            )
+        return learned, mask, classes
+    if classes is not None:
+        mask = representatives(mask, classes)
+    logits = env.max_entropy_logits(states) if policy.backward == "maxent" else None
+    if logits is None:
+        logits = torch.zeros(mask.shape, device=mask.device)
+    return logits, mask, classes
 
 
 def check_backward(env: Environment[Any], backward: str) -> None:

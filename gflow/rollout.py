@@ -10,7 +10,7 @@ from gflow.env import Environment
 from gflow.errors import ConfigError, IllegalActionError, ShapeError
 from gflow.exploration import ON_POLICY, Exploration
 from gflow.masking import sample_masked
-from gflow.policy import Policy
+from gflow.policy import Policy, backward_scores
 from gflow.reversed import Reversed
 from gflow.state import batch_size, device_of, take
 from gflow.trajectories import Trajectories
@@ -133,7 +133,10 @@ class Sampler:
 
         def score(states: Any, rows: Tensor) -> Scores:
             given = None if condition is None else condition[rows]
-            return backward_logits(env, policy, states, given)
+            learned = None
+            if policy.backward == "learned":
+                learned = policy.backward_logits(policy.encode(env, states), given)
+            return backward_scores(env, policy, states, learned)[:2]
 
         def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
             logits, mask = scores
@@ -265,21 +268,6 @@ def _refuse_stuck(env: Environment[Any], states: Any, mask: Tensor) -> None:
     if bool(stuck.any()):
         rows = stuck.nonzero().squeeze(1)
         env.refuse_stuck(take(states, rows), mask[rows])
-
-
-def backward_logits(
-    env: Environment[S], policy: Policy, states: S, condition: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """(N, P) logits and mask of the backward policy, whichever kind it is."""
-    mask = env.backward_mask(states)
-    logits: Tensor | None = None
-    if policy.backward == "learned":
-        logits = policy.backward_logits(policy.encode(env, states), condition)
-    elif policy.backward == "maxent":
-        logits = env.max_entropy_logits(states)
-    if logits is None:
-        logits = torch.zeros(mask.shape, device=mask.device)
-    return logits, mask
 
 
 def _turn(env: Environment[S], walk: Walk[S], objects: S) -> Walk[S]:

@@ -27,7 +27,8 @@ class Needs:
 class FlowTerms:
     """Log-probabilities of B trajectories under the *current* parameters, padded at the end.
 
-    Entries after the end of a trajectory are zero and carry no gradient.
+    `evaluate` leaves zeros without gradient after the end of a trajectory; objectives read nothing
+    there, whatever it holds.
 
     Shapes: B trajectories, T transitions of the longest.
 
@@ -72,4 +73,4 @@ class FlowTerms:
         Less log Z it is minus the trajectory-balance residual; its mean under P_F is the ELBO, its
         mean under P_B from exact samples the EUBO.
         """
-        return self.log_reward + (self.log_pb - self.log_pf).sum(-1)
+        return self.log_reward + (self.log_pb - self.log_pf).where(self.mask, 0.0).sum(-1)

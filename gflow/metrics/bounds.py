@@ -1,0 +1,67 @@
+r"""What trajectories say about log Z.
+
+All read one quantity, `FlowTerms.log_weight`: log w = log R + sum log P_B - sum log P_F. Under
+trajectories from the forward policy the mean of w is Z, so by Jensen's inequality
+
+.. math:: \mathrm{ELBO} = E_{P_F}[\log w] \le \log Z \le E_{\pi, P_B}[\log w] = \mathrm{EUBO}
+
+with equality on both sides exactly at the solution. Each function says which trajectories it needs;
+it cannot check where they came from. Without an exploration: explored trajectories estimate
+neither.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.terms import FlowTerms
+
+
+def elbo(terms: FlowTerms) -> Tensor:
+    """() float64 mean log-weight of trajectories sampled from the forward policy: at most log Z."""
+    return _log_weight("elbo", terms).mean()
+
+
+def eubo(terms: FlowTerms) -> Tensor:
+    """() float64 mean log-weight of trajectories drawn backward from exact samples: at least log Z.
+
+    The objects must come from the target law (`draw_objects`, or a data set), the trajectories
+    from `Sampler.backward` with the policy that is evaluated.
+    """
+    return _log_weight("eubo", terms).mean()
+
+
+def importance_log_z(terms: FlowTerms) -> Tensor:
+    r"""() float64 importance-weighted estimate :math:`\log \frac1B \sum_b w_b`.
+
+    For trajectories from the forward policy. Its exponential is unbiased for Z; itself lies below
+    log Z on average and above the ELBO of the same trajectories.
+    """
+    weight = _log_weight("importance_log_z", terms)
+    return weight.logsumexp(0) - math.log(len(weight))
+
+
+def effective_sample_size(terms: FlowTerms) -> Tensor:
+    r"""() float64 :math:`(\sum_b w_b)^2 / \sum_b w_b^2`, from 1 (one dominates) to B (equal)."""
+    weight = _log_weight("effective_sample_size", terms)
+    return (2 * weight.logsumexp(0) - (2 * weight).logsumexp(0)).exp()
+
+
+def log_z_error(estimate: Tensor | float, log_z: Tensor | float) -> Tensor:
+    """() float64 |estimate - log Z|; of several estimates (B,) that of their mean."""
+    guess = torch.as_tensor(estimate, dtype=torch.float64).detach().mean()
+    return (guess - torch.as_tensor(log_z, dtype=torch.float64)).abs()
+
+
+def _log_weight(where: str, terms: FlowTerms) -> Tensor:
+    if terms.complete is not None and not bool(terms.complete.all()):
+        row = int((~terms.complete).nonzero()[0])
+        raise IncompatibleError(
+            f"{where}: trajectory {row} was cut before its end, and its weight means nothing. Use "
+            f"whole trajectories."
+        )
+    if len(terms.length) == 0:
+        raise ConfigError(f"{where}: the batch holds no trajectory.")
+    return terms.log_weight.detach().double()

@@ -1,0 +1,160 @@
+"""Distances between laws over the X objects of an enumerable environment.
+
+A law is given by its (X,) log-probabilities, -inf for impossible objects, natural logarithms:
+`StateGraph.terminal_law` of a policy, `StateGraph.log_target`, or `empirical_log_law` of samples.
+"""
+
+import math
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from gflow.checks import check_shapes
+from gflow.errors import ConfigError
+from gflow.exact import StateGraph
+from gflow.state import take
+
+S = TypeVar("S")
+
+NORMALIZED = 1e-4
+"""A law may miss a total of 1 by this much: float32 policies do, unnormalised rewards do not."""
+
+
+def l1(log_p: Tensor, log_q: Tensor) -> Tensor:
+    r"""Sum of absolute differences, :math:`\sum_x |p(x) - q(x)|`, in [0, 2].
+
+    Args:
+        log_p: (X,) log-probabilities.
+        log_q: (X,) log-probabilities.
+
+    Returns:
+        () float64.
+
+    Example:
+        >>> law, other = torch.tensor([0.5, 0.5]).log(), torch.tensor([1.0, 0.0]).log()
+        >>> l1(law, other).item(), mean_l1(law, other).item(), total_variation(law, other).item()
+        (1.0, 0.5, 0.5)
+    """
+    p, q = _laws("l1", log_p, log_q)
+    return (p.exp() - q.exp()).abs().sum()
+
+
+def mean_l1(log_p: Tensor, log_q: Tensor) -> Tensor:
+    r"""The "L1 error" that papers print: :math:`|X|^{-1} \sum_x |p(x) - q(x)|`, `l1` over X."""
+    return l1(log_p, log_q) / log_p.shape[0]
+
+
+def total_variation(log_p: Tensor, log_q: Tensor) -> Tensor:
+    r"""Largest difference in the probability of any event, :math:`\frac12 \sum_x |p - q|`."""
+    return l1(log_p, log_q) / 2
+
+
+def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    r"""Kullback-Leibler divergence :math:`\sum_x p(x) (\log p(x) - \log q(x))` of p from q.
+
+    Objects with p = 0 contribute nothing, whatever q is; it is infinite if q = 0 where p > 0.
+    An empirical law that missed an object therefore only makes sense as p.
+
+    Args:
+        log_p: (X,) log-probabilities of the law under which the mean is taken.
+        log_q: (X,) log-probabilities of the other.
+
+    Returns:
+        () float64, not negative up to rounding.
+    """
+    p, q = _laws("kl", log_p, log_q)
+    possible = p > -torch.inf
+    return (p.exp() * (p - q)).where(possible, 0.0).sum()
+
+
+def jsd(log_p: Tensor, log_q: Tensor) -> Tensor:
+    r"""Jensen-Shannon divergence, the mean of KL(p || m) and KL(q || m) with m = (p + q) / 2.
+
+    Symmetric, in [0, log 2], finite whatever the supports.
+    """
+    p, q = _laws("jsd", log_p, log_q)
+    middle = torch.logaddexp(p, q) - math.log(2)
+    middle = middle.where((p > -torch.inf) | (q > -torch.inf), -torch.inf)
+    return (kl(p, middle) + kl(q, middle)) / 2
+
+
+def entropy(log_p: Tensor) -> Tensor:
+    r"""Shannon entropy :math:`-\sum_x p(x) \log p(x)` in nats, () float64."""
+    (p,) = _laws("entropy", log_p)
+    return -(p.exp() * p).where(p > -torch.inf, 0.0).sum()
+
+
+def expected_reward(log_p: Tensor, log_reward: Tensor) -> Tensor:
+    r"""Exact mean reward :math:`E_p[R] = \sum_x p(x) R(x)`, () float64.
+
+    Args:
+        log_p: (X,) log-probabilities.
+        log_reward: (X,) log R of the same objects.
+    """
+    (p,) = _laws("expected_reward", log_p)
+    check_shapes("expected_reward", log_p=(log_p, "X"), log_reward=(log_reward, "X"))
+    return (p + log_reward.double()).logsumexp(0).exp()
+
+
+def empirical_log_law(graph: StateGraph[S], objects: S) -> Tensor:
+    """Frequencies of sampled objects as a law over all objects of the graph.
+
+    Args:
+        graph: All states, from `enumerate_states`.
+        objects: B finished objects, repetitions included, e.g. `Trajectories.final_states`.
+
+    Returns:
+        (X,) float64 log-frequencies in the order of `graph.objects`; -inf for those never seen.
+
+    Raises:
+        IncompatibleError: If a state is not in the graph.
+        ConfigError: If a state is in the graph and is not an object.
+    """
+    rows = graph.rows(objects)
+    if not bool(graph.can_end[rows].all()):
+        row = int((~graph.can_end[rows]).nonzero()[0])
+        which = graph.env.show(take(objects, torch.tensor([row])))[0]
+        raise ConfigError(
+            f"empirical_log_law: row {row}, the state {which}, is not a finished object of "
+            f"{graph.env.name}. Pass `trajectories.final_states` of whole trajectories."
+        )
+    count = torch.bincount(rows, minlength=len(graph))[graph.objects].double()
+    return (count / count.sum()).log()
+
+
+def draw_objects(
+    graph: StateGraph[S],
+    count: int,
+    *,
+    condition: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> S:
+    """Independent objects from the exact target law: the perfect sampler to compare with.
+
+    Args:
+        graph: All states.
+        count: B.
+        condition: (1, C) or None.
+        generator: Source of randomness.
+    """
+    law = graph.log_target(condition).exp()
+    chosen = torch.multinomial(law, count, replacement=True, generator=generator)
+    return take(graph.states, graph.objects[chosen])
+
+
+def _laws(where: str, *laws: Tensor) -> list[Tensor]:
+    """The laws in float64, refused where they are none."""
+    names = ("log_p", "log_q")
+    check_shapes(where, **{name: (law, "X") for name, law in zip(names, laws, strict=False)})
+    out = []
+    for name, law in zip(names, laws, strict=False):
+        law = law.detach().double()
+        total = float(law.exp().sum())
+        if not abs(total - 1) < NORMALIZED:  # NaN fails too
+            raise ConfigError(
+                f"{where}: `{name}` must hold the logarithms of probabilities that sum to 1, and "
+                f"they sum to {total:.6g}. Normalise log-rewards first: log_reward.log_softmax(0)."
+            )
+        out.append(law)
+    return out

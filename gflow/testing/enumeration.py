@@ -1,0 +1,65 @@
+"""All trajectories of a small environment, as one batch."""
+
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from gflow.env import Environment
+from gflow.errors import IncompatibleError
+from gflow.masking import representatives
+from gflow.rollout import Sampler
+from gflow.state import take
+from gflow.trajectories import Trajectories
+
+S = TypeVar("S")
+
+
+def all_trajectories(env: Environment[S], limit: int = 2000) -> Trajectories[S]:
+    """Every way from the source to every object, actions with one child counted once.
+
+    The sum of their probabilities under any policy is 1, so expectations under trajectories
+    become finite sums.
+
+    Args:
+        env: The environment.
+        limit: Give up beyond this many.
+
+    Raises:
+        IncompatibleError: If there are more than `limit`.
+    """
+    done: list[list[int]] = []
+    states: Any = env.initial(1)
+    prefixes: list[list[int]] = [[]]
+    while prefixes:
+        mask = env.forward_mask(states)
+        classes = env.forward_classes(states)
+        if classes is not None:
+            mask = representatives(mask, classes)
+        if env.has_forced_terminals:
+            finished = env.is_terminal(states)
+            done += [prefixes[i] for i in finished.nonzero().squeeze(1).tolist()]
+            mask = mask & ~finished[:, None]
+        if env.stop_action is not None:
+            stops = mask[:, env.stop_action].nonzero().squeeze(1).tolist()
+            done += [[*prefixes[i], env.stop_action] for i in stops]
+            mask = mask.clone()
+            mask[:, env.stop_action] = False
+        rows, actions = mask.nonzero(as_tuple=True)
+        prefixes = [[*prefixes[i], a] for i, a in zip(rows.tolist(), actions.tolist(), strict=True)]
+        if len(prefixes) + len(done) > limit or any(len(p) > env.horizon for p in prefixes[:1]):
+            raise IncompatibleError(
+                f"{env.name} has more than {limit} trajectories, or longer ones than its horizon."
+            )
+        if prefixes:
+            states = env._step(take(states, rows), actions)
+    return Sampler(env, share=env.has_keys or None).along(*padded(done))
+
+
+def padded(walks: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """(B, T) actions padded with zeros and (B,) lengths, as `Sampler.along` reads them."""
+    length = torch.tensor([len(walk) for walk in walks])
+    actions = torch.zeros(len(walks), max(1, int(length.max())), dtype=torch.int64)
+    for row, walk in enumerate(walks):
+        actions[row, : len(walk)] = torch.tensor(walk, dtype=torch.int64)
+    return actions, length

@@ -1,0 +1,192 @@
+"""The contract of objectives, as a test that anyone can run on their own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gflow.env import Environment
+from gflow.errors import ConfigError
+from gflow.objective import Objective
+from gflow.testing.case import Case
+from gflow.testing.findings import AbandonedError, BrokenObjectiveError, Findings
+from gflow.testing.objective_rules import (
+    check_fixed_point,
+    check_gradients,
+    check_lengths,
+    check_log_z,
+    check_padding,
+    check_permutation,
+    check_sees_policy,
+    check_shapes_and_weights,
+    check_zero_at_solution,
+)
+from gflow.testing.table import TableEnvironment
+
+
+@dataclass(frozen=True)
+class CheckedObjective:
+    """What `check_objective` looked at when it found nothing wrong.
+
+    Attributes:
+        environments: Number of environments on which the objective can work.
+        refused: Number of those that it refuses (`Objective.refusal`).
+        num_trajectories: All their trajectories together.
+    """
+
+    environments: int
+    refused: int
+    num_trajectories: int
+
+
+def sample_environments() -> list[TableEnvironment]:
+    """Small graphs of every kind: a tree, a lattice, a non-graded one, stops, equal actions."""
+    return [
+        # a tree: every object has one way
+        TableEnvironment([[1, 2], [3, 4], [5], [], [], []], [0, 0, 0, 1.0, -0.5, 0.3]),
+        # a lattice with ways of one length: P_B matters
+        TableEnvironment(
+            [[1, 2, 3], [4, 5], [4, 6], [5, 6], [7], [7], [7, 8], [], []],
+            [0, 0, 0, 0, 0, 0, 0, 0.7, -1.1],
+        ),
+        # ways of different lengths, ends by force and by stopping
+        TableEnvironment(
+            [[1, 2, 3], [2, 3], [3, 4], [4, 5], [5], []],
+            [0, 0.4, 0, 0, -0.8, 1.2],
+            stops=[False, True, False, False, True, False],
+        ),
+        # every state may stop
+        TableEnvironment(
+            [[1, 2], [3], [3, 4], [4], []], [0.2, -0.7, 0.9, 0.1, -0.3], stops=[True] * 5
+        ),
+        # several actions with one child, both ways
+        TableEnvironment(
+            [[1, 1, 2], [3, 2], [3, 3], []],
+            [0, 0, -0.6, 1.1],
+            [False, False, True, False],
+            merge_parents=False,
+        ),
+    ]
+
+
+def check_objective(
+    factory: Callable[[], Objective],
+    env: Environment[Any] | Sequence[Environment[Any]] | None = None,
+    *,
+    solve: bool = True,
+    garbage: bool = False,
+    limit: int = 2000,
+    seed: int = 0,
+) -> CheckedObjective:
+    """Test that an objective keeps its contract, and explain every rule that it breaks.
+
+    On each environment all states are listed, the flows are solved for a random backward policy,
+    and every trajectory is put into one batch. Everything is in float64.
+
+    =======================  ==================================================================
+    raises, shape            `residual`, `weight`, `per_trajectory`, `log_z_estimate`: (B, ...)
+    weights                  finite, not negative, not all zero, without gradient
+    residual-at-solution     every residual vanishes (1e-9) at the exact solution
+    log-z-estimate           it is log Z there
+    blind-to-policy          after log P_F of one transition is changed, every trajectory that
+                             takes it has a residual
+    padding                  more padding changes nothing (with `garbage`: whatever it holds)
+    permutation              reordering the batch reorders `per_trajectory`
+    mixed-lengths            residuals do not depend on how long the *other* trajectories are.
+                             Objectives whose residuals compare the trajectories of a batch, as
+                             VarGrad's, are recognised by that and excused. Weights may depend
+                             on the batch.
+    no-gradient              gradients reach the policy's heads that are read, and all parameters
+    gradient-not-finite      they hold no NaN
+    fixed-point              a tabular policy with uniform P_B, trained on all trajectories by
+                             L-BFGS, samples from the target (total variation below 1e-4)
+    =======================  ==================================================================
+
+    A parameter `log_z` (a `LogZ`, or a plain nn.Parameter) is set to its exact value; other
+    parameters of the objective are fitted at the solution before its residuals are judged.
+
+    Args:
+        factory: The class, or a function without arguments that builds the objective.
+        env: An enumerable environment or several; by default `sample_environments()`.
+        solve: Whether to look for the fixed point, which takes most of the time. Switch it off
+            for objectives that are not minimised by plain descent of their loss, or that are not
+            off-policy (for those it is skipped by itself).
+        garbage: Whether padding may hold NaN and infinities. Flow terms from `evaluate` hold zeros
+            there, and objectives may rely on that; without `garbage` they are given zeros.
+        limit: Largest number of trajectories of an environment.
+        seed: For backward policies and perturbations.
+
+    Returns:
+        What was checked.
+
+    Raises:
+        BrokenObjectiveError: With all findings. It is an AssertionError too.
+        ConfigError: If the objective refuses all environments.
+
+    Example:
+        >>> from gflow.objectives import TrajectoryBalance
+        >>> check_objective(TrajectoryBalance, solve=False)
+        CheckedObjective(environments=5, refused=0, num_trajectories=41)
+    """
+    if env is None:
+        envs: list[Environment[Any]] = list(sample_environments())
+    else:
+        envs = list(env) if isinstance(env, Sequence) else [env]
+    findings = Findings()
+    name = getattr(factory, "__name__", repr(factory))
+    reasons, count = [], 0
+    with _float64():
+        for at, one in enumerate(envs):
+            objective = factory()
+            name = type(objective).__name__
+            reason = objective.refusal(one)
+            if reason is not None:
+                reasons.append(reason)
+                continue
+            generator = torch.Generator().manual_seed(seed + at)
+            case = Case(one, objective, factory, findings, generator, limit)
+            count += len(case.trajectories)
+            _check(case, solve, garbage)
+    if reasons and len(reasons) == len(envs):
+        raise ConfigError(
+            f"check_objective: {name} refuses all {len(envs)} environments: {reasons[0]} Pass an "
+            f"environment that it accepts."
+        )
+    if findings:
+        raise BrokenObjectiveError(name, findings)
+    return CheckedObjective(len(envs) - len(reasons), len(reasons), count)
+
+
+def _check(case: Case, solve: bool, garbage: bool) -> None:
+    try:
+        check_shapes_and_weights(case)
+        check_zero_at_solution(case)
+    except AbandonedError:
+        return
+    rules: list[Callable[[Case], None]] = [
+        check_log_z,
+        check_sees_policy,
+        lambda c: check_padding(c, garbage),
+        check_permutation,
+        check_lengths,
+        check_gradients,
+    ]
+    if solve and case.objective.off_policy and "residual-at-solution" not in case.findings:
+        rules.append(check_fixed_point)
+    for rule in rules:
+        try:
+            rule(case)
+        except AbandonedError:
+            continue
+
+
+@contextmanager
+def _float64() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -1,0 +1,141 @@
+"""Hypothesis strategies: environments, walks, batches of trajectories.
+
+    @given(env=random_dags(), data=st.data())
+    def test_something(env, data):
+        batch = data.draw(trajectories(env))
+
+Values are drawn free and mapped into what is legal; nothing is rejected, so examples shrink well:
+towards few states, few transitions, log-rewards of zero.
+"""
+
+from typing import Any, Literal, TypeVar
+
+import torch
+
+from gflow.env import Environment
+from gflow.errors import MissingExtraError
+from gflow.rollout import Sampler
+from gflow.testing.enumeration import padded
+from gflow.testing.table import TableEnvironment
+from gflow.trajectories import Trajectories
+
+try:
+    from hypothesis import strategies as st
+except ImportError as missing:
+    raise MissingExtraError("hypothesis", "test", "gflow.testing.strategies") from missing
+
+S = TypeVar("S")
+Ending = Literal["forced", "stop", "both", "everywhere"]
+
+ENDINGS: tuple[Ending, ...] = ("forced", "stop", "both", "everywhere")
+
+
+@st.composite
+def random_dags(
+    draw: st.DrawFn,
+    min_states: int = 3,
+    max_states: int = 12,
+    endings: tuple[Ending, ...] = ENDINGS,
+    duplicates: bool = True,
+) -> TableEnvironment:
+    """Random pointed acyclic graphs with random log-rewards in [-3, 3].
+
+    Layered (all ways to a state equally long) or not; objects end by force, by a stop, either, or
+    everywhere; with or without several actions that lead to one child, declared as such.
+
+    Args:
+        draw: Given by Hypothesis.
+        min_states: Smallest number of states, at least 2.
+        max_states: Largest number of states.
+        endings: How objects may end.
+        duplicates: Whether a child may be repeated.
+    """
+    count = draw(st.integers(min_states, max_states))
+    layer = list(range(count))  # every earlier state may be a parent
+    if draw(st.booleans()):
+        width = draw(st.integers(1, 4))
+        layer = [0] + [1 + (s - 1) // width for s in range(1, count)]
+    layered = layer[-1] < count - 1
+    children: list[list[int]] = [[] for _ in range(count)]
+    for s in range(1, count):
+        before = [p for p in range(s) if (layer[p] == layer[s] - 1 if layered else p < s)]
+        chosen = draw(st.integers(1, 2 ** len(before) - 1))  # bits: at least one parent
+        for place, p in enumerate(before):
+            if chosen >> place & 1:
+                children[p].append(s)
+    if duplicates and draw(st.booleans()):
+        for p, again in enumerate(draw(st.lists(st.integers(0, 3), max_size=count))):
+            if children[p] and again:
+                children[p].append(children[p][again % len(children[p])])
+    if draw(st.booleans()):  # numbers of actions without meaning in some states
+        children = [[-1, *row] if s % 2 else row for s, row in enumerate(children)]
+    sinks = [all(c < 0 for c in row) for row in children]
+    ending = draw(st.sampled_from(endings))
+    some = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    stops = {
+        "forced": None,
+        "stop": [end or may for end, may in zip(sinks, some, strict=True)],
+        "both": [may and not end for end, may in zip(sinks, some, strict=True)],
+        "everywhere": [True] * count,
+    }[ending]
+    value = draw(st.lists(st.floats(-3, 3), min_size=count, max_size=count))
+    return TableEnvironment(children, value, stops, merge_parents=draw(st.booleans()))
+
+
+@st.composite
+def hypergrids(draw: st.DrawFn, max_dim: int = 3, max_side: int = 5) -> Environment[Any]:
+    """Hypergrids of every reward and both endings."""
+    from gflow.envs import hypergrid_rewards as rewards  # the engine itself knows no environment
+    from gflow.envs.hypergrid import HyperGrid
+
+    dim = draw(st.integers(1, max_dim))
+    side = draw(st.integers(2, max_side))
+    kind = draw(
+        st.sampled_from(
+            ["Corners", "Cosine", "CosineProduct", "Deceptive", "Sparse", "MultiScale", "Landscape"]
+        )
+    )
+    reward: Any
+    if kind == "Sparse":
+        side = max(side, 3)
+        reward = rewards.Sparse(side, epsilon=10.0 ** -draw(st.integers(1, 12)))
+    elif kind == "MultiScale":
+        reward = rewards.MultiScale(levels=2, base=2)
+        side = reward.side
+    elif kind == "Landscape":
+        dim = 2
+        names = draw(st.lists(st.sampled_from(sorted(rewards.LANDSCAPES)), min_size=1, unique=True))
+        reward = rewards.Landscape(side, dict.fromkeys(names, 1.0), floor=1e-3)
+    elif kind == "CosineProduct":
+        reward = rewards.CosineProduct(side)
+    else:
+        reward = getattr(rewards, kind)(side, r0=draw(st.floats(1e-3, 1.0)))
+    return HyperGrid(dim, side, reward, ending=draw(st.sampled_from(["free", "forced"])))
+
+
+@st.composite
+def action_lists(draw: st.DrawFn, env: Environment[Any]) -> list[int]:
+    """Actions of one walk from the source to an object, a stop included."""
+    states, taken = env.initial(1), []
+    while not bool(env.is_terminal(states)[0]):
+        legal = env.forward_mask(states)[0].nonzero().flatten().tolist()
+        action = draw(st.sampled_from(legal))
+        taken.append(action)
+        if action == env.stop_action:
+            break
+        states = env.step(states, torch.tensor([action]))
+    return taken
+
+
+def walks(env: Environment[S]) -> st.SearchStrategy[Trajectories[S]]:
+    """One whole trajectory, as a batch of one."""
+    return trajectories(env, min_size=1, max_size=1)
+
+
+@st.composite
+def trajectories(
+    draw: st.DrawFn, env: Environment[S], min_size: int = 1, max_size: int = 8
+) -> Trajectories[S]:
+    """Batches of whole trajectories, in general of different lengths."""
+    chosen = draw(st.lists(action_lists(env), min_size=min_size, max_size=max_size))
+    return Sampler(env).along(*padded(chosen))

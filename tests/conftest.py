@@ -1,0 +1,22 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+
+# Derandomised so that the suite does not flake; no deadline: the first call of torch is slow.
+settings.register_profile("dev", max_examples=25, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("GFLOW_HYPOTHESIS", "dev"))
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _double_precision() -> Iterator[None]:
+    """Identities are exact in theory: test them in float64, with a tight tolerance."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)

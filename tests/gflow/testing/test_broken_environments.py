@@ -1,0 +1,533 @@
+"""Environments that are wrong on purpose, one way each, and what `check_env` says of them.
+
+Run it as a script to read the messages:  python tests/gflow/testing/test_broken_environments.py
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gflow import Environment, FunctionReward
+from gflow.envs import HyperGrid
+from gflow.testing import BrokenEnvironmentError, TableEnvironment, check_env
+
+
+def uneven(states: Tensor) -> Tensor:
+    """A reward that no symmetry of the grid leaves alone."""
+    return -states.double() @ torch.arange(1, states.shape[1] + 1).double() / 3
+
+
+class Grid(HyperGrid):
+    """A right environment to spoil: 4 x 4 cells, stopping anywhere."""
+
+    def __init__(self, **options: Any) -> None:
+        options = {"dim": 2, "side": 4, "reward": FunctionReward(uneven)} | options
+        super().__init__(**options)
+
+
+# ---------------------------------------------------------------------- masks
+
+
+class OverTheEdge(Grid):
+    """The mask forgets the edge of the grid."""
+
+    def forward_mask(self, states):
+        return torch.ones(len(states), self.num_actions, dtype=torch.bool)
+
+
+class StaysAtTheEdge(OverTheEdge):
+    """The mask forgets the edge, and stepping over it changes nothing."""
+
+    def _step(self, states, actions):
+        return super()._step(states, actions).clamp(max=self.side - 1)
+
+
+class ForgetsAWayForward(Grid):
+    """From (1, 1) coordinate 0 could grow, and the mask forbids it."""
+
+    def forward_mask(self, states):
+        mask = super().forward_mask(states)
+        mask[:, 0] &= ~(states == 1).all(-1)
+        return mask
+
+
+class ForgetsAWayBack(Grid):
+    """(2, 2) has two parents and admits to one."""
+
+    def backward_mask(self, states):
+        mask = super().backward_mask(states).clone()
+        mask[:, 0] &= ~(states == 2).all(-1)
+        return mask
+
+
+class BackOutOfTheGrid(Grid):
+    """Every cell but the origin claims a parent in every direction."""
+
+    def backward_mask(self, states):
+        return (states > 0).any(-1, keepdim=True).expand(-1, self.dim)
+
+
+class ParentsBeyondTheEnd(Grid):
+    """Forced ends, and the backward mask of free ends: parents that are finished themselves."""
+
+    def __init__(self):
+        super().__init__(ending="forced")
+
+    def backward_mask(self, states):
+        return states > 0
+
+
+class Orphan(Grid):
+    """(3, 3) allows no way back."""
+
+    def backward_mask(self, states):
+        return super().backward_mask(states) & ~(states == 3).all(-1, keepdim=True)
+
+
+class Stuck(Grid):
+    """Nothing is legal at (3, 3), which does not count as finished."""
+
+    def forward_mask(self, states):
+        return super().forward_mask(states) & ~(states == 3).all(-1, keepdim=True)
+
+
+class LivelyEnds(Grid):
+    """Finished cells still move."""
+
+    def __init__(self):
+        super().__init__(ending="forced")
+
+    def forward_mask(self, states):
+        room = states < self.side - 1
+        return torch.nn.functional.pad(room, (0, 1), value=True)
+
+    def backward_mask(self, states):
+        return states > 0
+
+
+# ---------------------------------------------------------------------- steps
+
+
+class WritesIntoStates(Grid):
+    """In-place arithmetic."""
+
+    def _step(self, states, actions):
+        return states.scatter_add_(1, actions[:, None], torch.ones_like(actions)[:, None])
+
+
+class WritesFromTheMask(Grid):
+    """Not only steps can write."""
+
+    def backward_mask(self, states):
+        return states.clamp_(min=0, max=2) > 0
+
+
+class BackTooFar(Grid):
+    """Undoing goes to the edge at once."""
+
+    def _backstep(self, states, actions):
+        return states.scatter(1, actions[:, None], 0)
+
+
+class CrossedMap(Grid):
+    """The declared way back undoes the other coordinate."""
+
+    def backward_action(self, states, actions):
+        return self.dim - 1 - actions.clamp(max=1)
+
+    def forward_action(self, states, backward_actions):
+        return backward_actions
+
+
+class CrossedMapForward(Grid):
+    """The declared way forward is that of the other coordinate."""
+
+    def forward_action(self, states, backward_actions):
+        return self.dim - 1 - backward_actions
+
+
+class MapOutOfRange(Grid):
+    """Backward actions numbered from one."""
+
+    def backward_action(self, states, actions):
+        return actions + 1
+
+
+class Raises(Grid):
+    """A bug that only some states show."""
+
+    def _backstep(self, states, actions):
+        if bool((states.sum(-1) == 5).any()):
+            raise IndexError("list index out of range")
+        return super()._backstep(states, actions)
+
+
+class RefusesIllegal(Grid):
+    """Checks that belong elsewhere."""
+
+    def _step(self, states, actions):
+        if bool((states.gather(1, actions[:, None]) >= self.side - 1).any()):
+            raise ValueError("no room")
+        return super()._step(states, actions)
+
+
+class LooksAround(Grid):
+    """A mask that depends on the first row of the batch."""
+
+    def forward_mask(self, states):
+        mask = super().forward_mask(states)
+        if len(states) > 1:
+            mask[:, 0] &= (states[:1, 0] < 3) | (states[:, 0] == 0)
+        return mask
+
+
+# ---------------------------------------------------------------------- equal actions
+
+
+class Twice(TableEnvironment):
+    """Two actions lead to one child and are not declared."""
+
+    def __init__(self):
+        super().__init__([[1, 1, 2], [3], [3], []], [0.0, 0.0, 0.0, 1.0])
+
+    def forward_classes(self, states):
+        return None
+
+
+class TwiceBack(TableEnvironment):
+    """Two backward actions lead to one parent and are not declared."""
+
+    def __init__(self):
+        super().__init__([[1, 1, 2], [3], [3], []], [0.0, 0.0, 0.0, 1.0], merge_parents=False)
+
+    def backward_classes(self, states):
+        return None
+
+
+class ClassOfIllegal(TableEnvironment):
+    """Classes are named after an action that is illegal there."""
+
+    def __init__(self):
+        super().__init__([[-1, 1, 1], [-1, 2], []], [0.0, 0.0, 1.0])
+
+    def forward_classes(self, states):
+        classes = super().forward_classes(states)
+        return torch.where(classes == 1, 0, classes)
+
+
+# ---------------------------------------------------------------------- ends
+
+
+class Endless(Grid):
+    """A counter that neither stops nor ends."""
+
+    def __init__(self):
+        super().__init__(dim=1, side=10**6)
+        self.stop_action, self.num_actions = None, 1
+        self.every_state_stops, self.has_forced_terminals = False, True
+        self.horizon = 10
+        self.feature_sizes = ()
+
+    def forward_mask(self, states):
+        return states >= 0
+
+    def is_terminal(self, states):
+        return torch.zeros(len(states), dtype=torch.bool)
+
+
+class RoundAndRound(TableEnvironment):
+    """From 3 a way leads back to 1."""
+
+    def __init__(self):
+        super().__init__([[1, 2], [2], [3], [-1]], [0.0, 0.1, 0.2, 0.3], stops=[True] * 4)
+        self._children[3, 0], self._undo[3, 0] = 1, 1
+        self._parents[1, 1], self._redo[1, 1] = 3, 0
+
+
+class ShortHorizon(Grid):
+    """The stop is not counted."""
+
+    def __init__(self):
+        super().__init__()
+        self.horizon -= 1
+
+
+class StopsAnywherePromised(Grid):
+    """Promises a stop in every state; the origin has none."""
+
+    def forward_mask(self, states):
+        mask = super().forward_mask(states)
+        mask[:, self.stop_action] &= states.any(-1)
+        return mask
+
+
+class NoForcePromised(Grid):
+    """Promises that nothing ends by force."""
+
+    def __init__(self):
+        super().__init__(ending="forced")
+        self.has_forced_terminals = False
+
+
+class StopFirst(Grid):
+    """The stop is the first action."""
+
+    def __init__(self):
+        super().__init__()
+        self.stop_action = 0
+
+
+# ---------------------------------------------------------------------- values
+
+
+class ColumnReward(Grid):
+    """One column too many."""
+
+    def __init__(self):
+        super().__init__(reward=FunctionReward(lambda s: uneven(s)[:, None]))
+
+
+class LogOfNegative(Grid):
+    """NaN at one cell."""
+
+    def __init__(self):
+        super().__init__(reward=FunctionReward(lambda s: (3.5 - uneven(s).neg() * 1.2).log()))
+
+
+class CentredReward(Grid):
+    """A reward that is centred over the batch."""
+
+    def __init__(self):
+        super().__init__(reward=FunctionReward(lambda s: uneven(s) - uneven(s).mean()))
+
+
+class Colliding(Grid):
+    """Cells of one diagonal share a key."""
+
+    def key(self, states):
+        return states.sum(-1)
+
+
+class KeysTooLarge(Grid):
+    """The radix is one too large."""
+
+    def key(self, states):
+        return states[:, 0] + 5 * states[:, 1]
+
+
+class OneHotFromOne(Grid):
+    """Features numbered from one."""
+
+    def encode(self, states):
+        return states + 1
+
+
+class FeaturesTooSmall(Grid):
+    """Room for three values, and there are four."""
+
+    def __init__(self):
+        super().__init__()
+        self.feature_sizes = (3, 3)
+
+
+class FloatMask(Grid):
+    """A mask of zeros and ones."""
+
+    def forward_mask(self, states):
+        return super().forward_mask(states).float()
+
+
+class NarrowMask(Grid):
+    """A mask without the stop."""
+
+    def forward_mask(self, states):
+        return super().forward_mask(states)[:, :-1]
+
+
+class ManySources(Grid):
+    """Initial states differ."""
+
+    def initial(self, batch_size, device="cpu"):
+        return super().initial(batch_size, device) + torch.arange(batch_size)[:, None] % 2
+
+
+class WrongLogZ(Grid):
+    """A closed form that forgets a term."""
+
+    def log_partition(self):
+        return 1.0
+
+
+class UniformAsMaxEntropy(Grid):
+    """Uniform is not the maximum-entropy policy."""
+
+    def max_entropy_logits(self, states):
+        return torch.zeros(states.shape)
+
+
+class Drifting(Grid):
+    """An environment with a memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def encode(self, states):
+        self.calls += 1
+        return (states + self.calls) % self.side
+
+
+class KeyOfTheMoment(Grid):
+    """Keys without meaning."""
+
+    def key(self, states):
+        return super().key(states) * 64 + torch.arange(len(states)) % 64
+
+    def __init__(self):
+        super().__init__()
+        self.num_keys = None
+
+
+@dataclass(frozen=True)
+class Words:
+    """Letters and how many there are."""
+
+    letters: Tensor
+    length: Tensor
+
+
+class Prefixes(Environment[Words]):
+    """Words of three letters of two, with a dataclass as state and no keys."""
+
+    def __init__(self):
+        self.num_actions, self.num_backward_actions, self.horizon = 2, 1, 3
+        self.reward = FunctionReward(lambda s: s.letters.double().sum(-1) / 3)
+
+    def initial(self, batch_size, device="cpu"):
+        empty = torch.zeros(batch_size, 3, dtype=torch.int64, device=device)
+        return Words(empty, empty[:, 0].clone())
+
+    def forward_mask(self, states):
+        return (states.length < 3)[:, None].expand(-1, 2)
+
+    def backward_mask(self, states):
+        return (states.length > 0)[:, None]
+
+    def backward_action(self, states, actions):
+        return torch.zeros_like(actions)
+
+    def forward_action(self, states, backward_actions):
+        last = (states.length - 1).clamp(min=0)
+        return states.letters.gather(1, last[:, None]).squeeze(1)
+
+    def _step(self, states, actions):
+        place = states.length.clamp(max=2)[:, None]
+        letters = states.letters.scatter(1, place, actions[:, None])
+        return Words(letters, states.length + 1)
+
+    def _backstep(self, states, actions):
+        place = (states.length - 1).clamp(min=0)[:, None]
+        return Words(states.letters.scatter(1, place, 0), states.length - 1)
+
+
+class LeavesLettersBehind(Prefixes):
+    """Undoing shortens the word and leaves the letter, so that equal words differ."""
+
+    def _backstep(self, states, actions):
+        return Words(states.letters, states.length - 1)
+
+
+CASES: list[tuple[type[Environment[Any]], set[str]]] = [
+    (OverTheEdge, {"forward-mask-too-wide"}),
+    (StaysAtTheEdge, {"forward-mask-too-wide"}),
+    (ForgetsAWayForward, {"forward-mask-too-narrow"}),
+    (ForgetsAWayBack, {"backward-mask-too-narrow"}),
+    (BackOutOfTheGrid, {"backward-mask-too-wide"}),
+    (ParentsBeyondTheEnd, {"backward-mask-too-wide"}),
+    (Orphan, {"no-parent"}),
+    (Stuck, {"stuck-state"}),
+    (LivelyEnds, {"terminal-has-actions"}),
+    (WritesIntoStates, {"mutates-input"}),
+    (WritesFromTheMask, {"mutates-input"}),
+    (BackTooFar, {"wrong-backstep"}),
+    (CrossedMap, {"wrong-action-map"}),
+    (CrossedMapForward, {"wrong-action-map"}),
+    (MapOutOfRange, {"wrong-action-map"}),
+    (Raises, {"raises"}),
+    (RefusesIllegal, {"illegal-action-raises"}),
+    (LooksAround, {"batch-dependence"}),
+    (Twice, {"duplicate-children"}),
+    (TwiceBack, {"duplicate-parents"}),
+    (ClassOfIllegal, {"wrong-classes"}),
+    (Endless, {"never-ends"}),
+    (RoundAndRound, {"cycle"}),
+    (ShortHorizon, {"horizon-too-small"}),
+    (StopsAnywherePromised, {"broken-promise"}),
+    (NoForcePromised, {"broken-promise"}),
+    (StopFirst, {"stop-index"}),
+    (ColumnReward, {"reward-shape"}),
+    (LogOfNegative, {"reward-not-finite"}),
+    (CentredReward, {"batch-dependence"}),
+    (Colliding, {"key-collision"}),
+    (KeysTooLarge, {"key-out-of-range"}),
+    (KeyOfTheMoment, {"key-not-a-function"}),
+    (OneHotFromOne, {"encode-out-of-range"}),
+    (FeaturesTooSmall, {"encode-out-of-range"}),
+    (FloatMask, {"shape"}),
+    (NarrowMask, {"shape"}),
+    (ManySources, {"initial-state"}),
+    (WrongLogZ, {"wrong-log-partition"}),
+    (UniformAsMaxEntropy, {"wrong-max-entropy-logits"}),
+    (Drifting, {"not-deterministic"}),
+    (LeavesLettersBehind, {"wrong-backstep"}),
+]
+
+
+@pytest.mark.parametrize(("broken", "rules"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_the_broken_rule_is_named(broken: type[Environment[Any]], rules: set[str]) -> None:
+    with pytest.raises(BrokenEnvironmentError) as caught:
+        check_env(broken())
+    first = caught.value.rules[0]
+    assert first in rules, caught.value
+    assert caught.value.name == broken.__name__
+
+
+@pytest.mark.parametrize("env", [Grid(), Prefixes()], ids=["Grid", "Prefixes"])
+def test_what_they_are_made_from_is_right(env: Environment[Any]) -> None:
+    check_env(env)
+
+
+def test_all_findings_are_reported_together() -> None:
+    class Two(ColumnReward):
+        def __init__(self):
+            super().__init__()
+            self.horizon = 3
+
+    with pytest.raises(BrokenEnvironmentError, match=r"breaks 2 rules") as caught:
+        check_env(Two())
+    assert caught.value.rules == ["horizon-too-small", "reward-shape"]
+    assert "Set horizon = 7" in str(caught.value)
+
+
+def test_the_state_is_shown() -> None:
+    with pytest.raises(BrokenEnvironmentError, match=r"\(1, 1\), from where action 0"):
+        check_env(ForgetsAWayForward())
+
+
+def show(broken: Iterable[type[Environment[Any]]]) -> None:
+    for cls in broken:
+        try:
+            check_env(cls())
+            print(f"{cls.__name__}: NOTHING FOUND\n", file=sys.stdout)
+        except BrokenEnvironmentError as error:
+            print(f"# {cls.__doc__}\n{error}\n", file=sys.stdout)
+
+
+if __name__ == "__main__":
+    torch.set_default_dtype(torch.float64)
+    show(case[0] for case in CASES)

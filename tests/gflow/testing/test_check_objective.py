@@ -1,0 +1,70 @@
+from functools import partial
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from gflow import Objective, TabularPolicy, enumerate_states, evaluate
+from gflow.envs import HyperGrid
+from gflow.errors import ConfigError
+from gflow.objectives import OBJECTIVES, SubTrajectoryBalance, TrajectoryBalance
+from gflow.objectives.subtb import Weighting
+from gflow.testing import TableEnvironment, all_trajectories, check_objective, sample_environments
+from gflow.testing.case import pad, spoil
+from gflow.testing.strategies import random_dags
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_our_objectives_pass(name: str) -> None:
+    checked = check_objective(OBJECTIVES[name])
+    assert checked.environments == (1 if name == "mdb" else 5)
+
+
+@pytest.mark.parametrize("weighting", get_args(Weighting))
+def test_sub_trajectory_weightings_pass(weighting: Weighting) -> None:
+    check_objective(partial(SubTrajectoryBalance, lam=1.3, weighting=weighting))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@settings(max_examples=10)
+@given(env=random_dags(max_states=8, duplicates=False))
+def test_our_objectives_pass_on_random_graphs(name: str, env: TableEnvironment) -> None:
+    cls: type[Objective] = OBJECTIVES[name]
+    if len(all_trajectories(env)) > 1 and cls.refusal(env) is None:
+        check_objective(cls, env, solve=False)
+
+
+def test_objectives_pass_where_short_trajectories_end_without_action_zero() -> None:
+    """Padding repeats the last state and action 0, which is illegal in state 2."""
+    env = TableEnvironment([[1, 2, 2], [3], [], []], [0.0] * 4, [False, False, True, True])
+    check_objective(TrajectoryBalance, env, solve=False)
+
+
+def test_other_environments_can_be_given() -> None:
+    grids = [HyperGrid(2, 3), HyperGrid(2, 3, ending="forced")]
+    assert check_objective(TrajectoryBalance, grids).environments == 2
+
+
+def test_environments_that_are_all_refused() -> None:
+    with pytest.raises(ConfigError, match="refuses all 1 environments"):
+        check_objective(OBJECTIVES["mdb"], HyperGrid(2, 3, ending="forced"))
+
+
+def test_the_default_precision_is_restored() -> None:
+    torch.set_default_dtype(torch.float32)
+    check_objective(TrajectoryBalance, sample_environments()[0], solve=False)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_padding_helpers_touch_padding_only() -> None:
+    env = sample_environments()[2]
+    graph = enumerate_states(env)
+    walks = all_trajectories(env)
+    terms = evaluate(env, TabularPolicy(graph), walks)
+    longer = pad(terms, 2)
+    assert longer.log_pf.shape[1] == terms.log_pf.shape[1] + 2
+    assert torch.equal(longer.log_weight, terms.log_weight)
+    spoilt = spoil(longer, torch.nan)
+    assert torch.equal(spoilt.log_pf[spoilt.mask], terms.log_pf[terms.mask])
+    assert spoilt.log_pf[~spoilt.mask].isnan().all()
