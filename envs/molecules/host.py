@@ -1,0 +1,120 @@
+"""The part of the molecule environment that lives on the host: scoring, remembering, reading."""
+
+import re
+from collections.abc import Sequence
+
+from gflow.envs.molecules.assembly import Assembly, Builder, canonical
+from gflow.envs.molecules.decompose import Decomposer
+from gflow.envs.molecules.extras import MoleculeError, parse_smiles, rdkit
+from gflow.envs.molecules.goal import Goal
+from gflow.envs.molecules.scoring import Record, Scorer
+from gflow.envs.molecules.vocabulary import Vocabulary, cut
+from gflow.pool import WorkerPool
+
+Rows = Sequence[Sequence[int]]
+
+
+class Host:
+    """Scores finished molecules, each once.
+
+    Args:
+        vocabulary: The fragments.
+        goal: What to measure, or None.
+        max_fragments: Limits of the environment.
+        min_fragments: Limits of the environment.
+        workers: Number of worker processes.
+        capacity: Number of records kept; the oldest go first.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        goal: Goal | None,
+        max_fragments: int,
+        min_fragments: int,
+        workers: int = 0,
+        capacity: int = 200_000,
+    ) -> None:
+        self.vocabulary, self.goal, self.capacity = vocabulary, goal, capacity
+        self.max_fragments = max_fragments
+        fragments = vocabulary.fragments
+        self.max_ports = max(f.ports for f in fragments)
+        self.builder = Builder(fragments)
+        self.scorer = Scorer(fragments, goal, max_fragments, min_fragments)
+        self.pool = WorkerPool(workers)
+        self.memory: dict[int, Record] = {}
+        self.scored = 0
+
+    def records(self, keys: Sequence[int], fragment: Rows, link: Sequence[Rows]) -> list[Record]:
+        """Records of finished states, given with their keys; new ones are scored together."""
+        fresh: dict[int, int] = {}
+        for row, key in enumerate(keys):
+            if key not in self.memory:
+                fresh.setdefault(key, row)
+        known: dict[int, Record] = {}
+        if fresh:
+            written = [
+                self.builder.write(fragment[row], link[row], self.max_ports)
+                for row in fresh.values()
+            ]
+            known = dict(zip(fresh, self.pool.map(self.scorer, written), strict=True))
+            self.scored += len(fresh)
+        out = [known[key] if key in known else self.memory[key] for key in keys]
+        self.memory.update(known)
+        while len(self.memory) > self.capacity:
+            del self.memory[next(iter(self.memory))]
+        return out
+
+    def smiles(self, fragment: Rows, link: Sequence[Rows]) -> list[str]:
+        """Canonical SMILES of states, finished or not."""
+        written = (
+            self.builder.write(f, rows, self.max_ports)
+            for f, rows in zip(fragment, link, strict=True)
+        )
+        return [canonical(text) for text in written]
+
+    @property
+    def decomposer(self) -> Decomposer:
+        """The decomposer of this process."""
+        return self.scorer.decomposer
+
+    def decompose(self, smiles: str) -> list[Assembly]:
+        """All assemblies of a molecule."""
+        return self.decomposer.assemblies(parse_smiles(smiles, "Molecules.decompose"))
+
+    def one_assembly(self, smiles: str) -> Assembly:
+        """The first assembly of a molecule.
+
+        Raises:
+            MoleculeError: If there is none, saying why.
+        """
+        molecule = parse_smiles(smiles, "Molecules.states_from_smiles")
+        found = self.decomposer.assemblies(molecule)
+        if found:
+            return found[0]
+        pieces = [rdkit().CanonSmiles(_unlabelled(piece)) for piece in cut(molecule)]
+        known = {f.smiles for f in self.vocabulary.fragments}
+        missing = [piece for piece in dict.fromkeys(pieces) if piece not in known]
+        if not pieces:
+            reason = "it has no bond that the BRICS rules cut, so it is no tree of fragments"
+        elif missing:
+            reason = (
+                f"its piece{'s' * (len(missing) > 1)} {', '.join(missing)} "
+                f"{'are' if len(missing) > 1 else 'is'} not among the {len(known)} fragments"
+            )
+        elif len(pieces) > self.max_fragments:
+            reason = f"it needs {len(pieces)} fragments and max_fragments is {self.max_fragments}"
+        else:
+            reason = "its pieces are in the vocabulary, but their ports may not be bonded like this"
+        raise MoleculeError(
+            f"Molecules.states_from_smiles: {smiles!r} cannot be built: {reason}. Leave it out "
+            f"(`decompose` returns an empty list for it), or cut a vocabulary from such molecules."
+        )
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.pool.close()
+
+
+def _unlabelled(smiles: str) -> str:
+    return re.sub(r"\[\d+\*\]", "*", smiles)

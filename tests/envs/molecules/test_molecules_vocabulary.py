@@ -1,0 +1,174 @@
+"""Vocabularies: cutting, closure, symmetry, caching, complaints."""
+
+from pathlib import Path
+
+import pytest
+
+from gflow.envs.molecules import CutOptions, MoleculeError, Vocabulary, make_fragment
+from gflow.envs.molecules.fragments import may_bond
+from gflow.envs.molecules.vocabulary import closed, cut, unmatched_port
+from gflow.errors import ConfigError
+
+Chem = pytest.importorskip("rdkit.Chem")
+SOME = CutOptions(size=40, min_count=2)
+
+
+@pytest.fixture(scope="module")
+def smiles() -> list[str]:
+    from rdkit import RDConfig
+
+    lines = (Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi").read_text().splitlines()
+    found = [line.split()[0] for line in lines[:600]]
+    return [s for s in found if Chem.MolFromSmiles(s) is not None]
+
+
+def test_the_order_of_molecules_does_not_matter(smiles: list[str]) -> None:
+    first = Vocabulary.from_smiles(smiles, SOME)
+    assert first == Vocabulary.from_smiles(smiles[::-1], SOME)
+    assert 10 < len(first) <= 40
+
+
+def test_every_port_can_be_closed_and_extended(smiles: list[str]) -> None:
+    fragments = Vocabulary.from_smiles(smiles, SOME).extensible().fragments
+    for fragment in fragments:
+        for labels in fragment.labels:
+            for ports in (1, 2):
+                assert any(
+                    may_bond(labels, other)
+                    for f in fragments
+                    if f.ports == ports
+                    for other in f.labels
+                )
+
+
+def test_fragments_that_cannot_be_closed_are_dropped() -> None:
+    phenyl, amine, sulfonyl, oxygen = (
+        make_fragment(s) for s in ["[16*]c1ccccc1", "[5*]N[5*]", "[12*]S(C)(=O)=O", "[3*]O[3*]"]
+    )
+    # Labels 16-16, 16-5, 12-5 and 16-3 may bond; 16-12, 5-5 and 12-3 may not.
+    assert closed([phenyl, amine]) == (phenyl, amine)
+    assert closed([phenyl, sulfonyl]) == (phenyl,)
+    assert unmatched_port(sulfonyl, [phenyl]) == (0, 1)
+    assert closed([sulfonyl, oxygen]) == ()  # in two rounds: the oxygen goes with its partner
+    # An amine is never followed by an amine, so here it ends what it touches.
+    assert closed([phenyl, amine], (1, 2)) == ()
+    assert Vocabulary((phenyl, amine, make_fragment("[16*]c1ccc([16*])cc1"))).extensible().fragments
+
+
+def test_fragments_are_plain_and_distinct(smiles: list[str]) -> None:
+    fragments = Vocabulary.from_smiles(smiles, SOME).fragments
+    assert len({f.smiles for f in fragments}) == len(fragments)
+    for fragment in fragments:
+        molecule = Chem.MolFromSmiles(fragment.smiles)
+        heavy = [a for a in molecule.GetAtoms() if a.GetAtomicNum()]
+        assert len(heavy) <= 14
+        assert sum(a.GetFormalCharge() for a in heavy) == 0
+        assert molecule.GetNumAtoms() - len(heavy) == fragment.ports <= 4
+        assert [f.count for f in fragments] == sorted((f.count for f in fragments), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "order", "orbits"),
+    [
+        ("*C", 1, (0,)),
+        ("*O*", 2, (0, 0)),
+        ("*CC(*)=O", 1, (0, 1)),
+        ("*c1ccc(*)cc1", 2, (0, 0)),
+        ("*N(*)*", 6, (0, 0, 0)),
+        ("*c1cc(*)cc(*)c1", 6, (0, 0, 0)),
+        ("*C1C(*)C(*)C1*", 8, (0, 0, 0, 0)),
+        ("*c1cc(*)[nH]n1", 1, (0, 1)),
+        ("*C(*)(*)*", 24, (0, 0, 0, 0)),
+    ],
+)
+def test_groups(smiles: str, order: int, orbits: tuple[int, ...]) -> None:
+    fragment = make_fragment(smiles)
+    assert len(fragment.group) == order
+    assert fragment.orbits == orbits
+    assert fragment.group[0] == tuple(range(fragment.ports))
+    products = {
+        tuple(g[h[i]] for i in range(fragment.ports))
+        for g in fragment.group
+        for h in fragment.group
+    }
+    assert products == set(fragment.group)
+
+
+def test_symmetric_ports_share_labels() -> None:
+    assert make_fragment("[16*]c1ccc([14*])cc1").labels == ((14, 16), (14, 16))
+    assert make_fragment("[4*]CC([6*])=O").labels == ((4,), (6,))
+
+
+def test_labels_follow_their_ports() -> None:
+    """The label of a port belongs to the atom it hangs on, whatever the order of writing."""
+    for written in ("[4*]CC([6*])=O", "O=C([6*])C[4*]", "C([4*])C(=O)[6*]"):
+        assert make_fragment(written) == make_fragment("[4*]CC([6*])=O")
+
+
+def test_cutting_labels_each_end_by_its_own_rule() -> None:
+    pieces = cut(Chem.MolFromSmiles("CCOc1ccccc1"))
+    assert sorted(pieces) == ["[16*]c1ccccc1", "[3*]O[3*]", "[4*]CC"]
+
+
+def test_no_double_bond_is_cut() -> None:
+    assert cut(Chem.MolFromSmiles("CC=CC")) == []
+
+
+def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def from_files(*args: object, **kwargs: object) -> Vocabulary:
+        calls.append(args)
+        return Vocabulary.from_fragments(["*C", "*O*"])
+
+    monkeypatch.setattr(Vocabulary, "from_files", from_files)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = Vocabulary.default()
+    assert Vocabulary.default() == first
+    assert len(calls) == 1
+    Vocabulary.default(CutOptions(size=3))
+    assert len(calls) == 2
+    for file in tmp_path.rglob("*.json"):
+        file.write_text("damaged")
+    assert Vocabulary.default() == first
+    assert len(calls) == 3
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    assert Vocabulary.default() == first
+
+
+def test_own_files(tmp_path: Path) -> None:
+    plain = tmp_path / "own.smi"
+    plain.write_text("CCOc1ccccc1 first\nCOc1ccccc1\n\nCCN(Cc1ccccc1)C(C)=O\n")
+    table = tmp_path / "own.csv"
+    table.write_text('id,smiles\n1,"CCOc1ccccc1"\n2,COc1ccccc1\n3,CCN(Cc1ccccc1)C(C)=O\n')
+    options = CutOptions(min_count=1)
+    vocabulary = Vocabulary.from_files([plain], options)
+    assert vocabulary == Vocabulary.from_files([table], options)
+    assert "*c1ccccc1" in {f.smiles for f in vocabulary.fragments}
+
+
+def test_a_bad_line_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "own.smi"
+    file.write_text("CCOc1ccccc1\nCCOC(((\nCOc1ccccc1\n")
+    with pytest.raises(MoleculeError, match=r"own\.smi, line 2: 'CCOC\(\(\('.*skip_invalid=True"):
+        Vocabulary.from_files([file])
+    options = CutOptions(min_count=1)
+    skipped = Vocabulary.from_files([file], options, skip_invalid=True)
+    assert "*O*" in {f.smiles for f in skipped.fragments}
+
+
+def test_complaints() -> None:
+    with pytest.raises(ConfigError, match="appears 2 times"):
+        Vocabulary.from_fragments(["*C", "C*"])
+    with pytest.raises(ConfigError, match="has 0 attachment points"):
+        make_fragment("CC")
+    with pytest.raises(ConfigError, match="exactly one single bond"):
+        make_fragment("*=C")
+    with pytest.raises(ConfigError, match="max_ports must be between 1 and 4, got 9"):
+        CutOptions(max_ports=9)
+    with pytest.raises(ConfigError, match="no fragment is left"):
+        Vocabulary.from_smiles(["CC"])
+    with pytest.raises(ConfigError, match="cannot read"):
+        Vocabulary.from_files(["nowhere.smi"])
