@@ -1,27 +1,58 @@
 """Generative flow networks and amortized inference over discrete structures, in PyTorch."""
 
-from gflow.env import Environment
-from gflow.evaluation import evaluate
-from gflow.exact import StateGraph, enumerate_states
-from gflow.exploration import Exploration
-from gflow.objective import LogZ, Objective
-from gflow.policy import MLPPolicy, Policy, PolicyOutput
-from gflow.reversed import Reversed
-from gflow.reward import (
-    CachedReward,
-    Clipped,
-    FunctionReward,
-    HostReward,
-    LogReward,
-    TemperatureConditional,
-    Tempered,
-)
-from gflow.rollout import Sampler
-from gflow.tabular import TabularPolicy
-from gflow.terms import FlowTerms, Needs
-from gflow.trajectories import Trajectories
+from typing import TYPE_CHECKING
+
+from gflow.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from gflow.env import Environment
+    from gflow.evaluation import evaluate
+    from gflow.exact import StateGraph, enumerate_states
+    from gflow.exploration import Exploration
+    from gflow.objective import LogZ, Objective
+    from gflow.policy import MLPPolicy, Policy, PolicyOutput
+    from gflow.reversed import Reversed
+    from gflow.reward import (
+        CachedReward,
+        Clipped,
+        FunctionReward,
+        HostReward,
+        LogReward,
+        TemperatureConditional,
+        Tempered,
+    )
+    from gflow.rollout import Sampler
+    from gflow.tabular import TabularPolicy
+    from gflow.terms import FlowTerms, Needs
+    from gflow.trajectories import Trajectories
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "CachedReward": "gflow.reward",
+    "Clipped": "gflow.reward",
+    "Environment": "gflow.env",
+    "Exploration": "gflow.exploration",
+    "FlowTerms": "gflow.terms",
+    "FunctionReward": "gflow.reward",
+    "HostReward": "gflow.reward",
+    "LogReward": "gflow.reward",
+    "LogZ": "gflow.objective",
+    "MLPPolicy": "gflow.policy",
+    "Needs": "gflow.terms",
+    "Objective": "gflow.objective",
+    "Policy": "gflow.policy",
+    "PolicyOutput": "gflow.policy",
+    "Reversed": "gflow.reversed",
+    "Sampler": "gflow.rollout",
+    "StateGraph": "gflow.exact",
+    "TabularPolicy": "gflow.tabular",
+    "TemperatureConditional": "gflow.reward",
+    "Tempered": "gflow.reward",
+    "Trajectories": "gflow.trajectories",
+    "enumerate_states": "gflow.exact",
+    "evaluate": "gflow.evaluation",
+}
 
 __all__ = [
     "CachedReward",
@@ -48,3 +79,5 @@ __all__ = [
     "enumerate_states",
     "evaluate",
 ]
+
+__getattr__ = lazy_names(__name__, _HOME)

@@ -4,8 +4,9 @@ Importing this package imports neither RDKit nor, before it is needed, torch: th
 that score molecules load only the parts without tensors.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gflow.envs.molecules.assembly import Assembly
@@ -20,22 +21,22 @@ if TYPE_CHECKING:
     from gflow.envs.molecules.vocabulary import CutOptions, Vocabulary
 
 _HOME = {
-    "Assembly": "assembly",
-    "CutOptions": "vocabulary",
-    "Fragment": "fragments",
-    "Goal": "goal",
-    "MoleculeError": "extras",
-    "MoleculePolicy": "policy",
-    "MoleculeReward": "rewards",
-    "MoleculeState": "env",
-    "Molecules": "env",
-    "Qed": "properties",
-    "Record": "scoring",
-    "Similarity": "properties",
-    "Synthesizability": "properties",
-    "Vocabulary": "vocabulary",
-    "Window": "properties",
-    "make_fragment": "fragments",
+    "Assembly": "gflow.envs.molecules.assembly",
+    "CutOptions": "gflow.envs.molecules.vocabulary",
+    "Fragment": "gflow.envs.molecules.fragments",
+    "Goal": "gflow.envs.molecules.goal",
+    "MoleculeError": "gflow.envs.molecules.extras",
+    "MoleculePolicy": "gflow.envs.molecules.policy",
+    "MoleculeReward": "gflow.envs.molecules.rewards",
+    "MoleculeState": "gflow.envs.molecules.env",
+    "Molecules": "gflow.envs.molecules.env",
+    "Qed": "gflow.envs.molecules.properties",
+    "Record": "gflow.envs.molecules.scoring",
+    "Similarity": "gflow.envs.molecules.properties",
+    "Synthesizability": "gflow.envs.molecules.properties",
+    "Vocabulary": "gflow.envs.molecules.vocabulary",
+    "Window": "gflow.envs.molecules.properties",
+    "make_fragment": "gflow.envs.molecules.fragments",
 }
 
 __all__ = [
@@ -58,7 +59,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)

@@ -44,7 +44,7 @@ class MoleculesWorld(World):
     name: ClassVar[str] = "molecules"
     summary: ClassVar[str] = "drug-like molecules from BRICS fragments; QED, SA, logP, similarity"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=1500,
+        steps=1200,
         batch_size=64,
         lr=1e-3,
         log_z_lr=0.1,
@@ -56,8 +56,8 @@ class MoleculesWorld(World):
     properties: tuple[str, ...] = ("qed", "sa")
     weights: tuple[float, ...] = ()
     combine: Literal["product", "sum"] = "product"
-    beta: float = 24.0
-    max_fragments: int = 6
+    beta: float = 64.0
+    max_fragments: int = 5
     min_fragments: int = 2
     smiles: str = ""
     skip_invalid: bool = False
@@ -66,7 +66,7 @@ class MoleculesWorld(World):
     workers: int = 2
     width: int = 64
     depth: int = 3
-    backward: Backward = "learned"
+    backward: Backward = "uniform"
 
     def environment(self) -> Environment[Any]:
         """The environment with its vocabulary and reward."""
@@ -97,11 +97,13 @@ class MoleculesWorld(World):
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) rewards in [0, 1] before the temperature."""
-        return _molecules(env).reward_values(objects)
+        values: Tensor = _molecules(env).reward_values(objects)
+        return values
 
     def describe(self, env: Environment[Any], objects: Any) -> list[str]:
         """Canonical SMILES."""
-        return _molecules(env).smiles(objects)
+        smiles: list[str] = _molecules(env).smiles(objects)
+        return smiles
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Distinctness of the sample, its properties, and the best seen in the whole run."""

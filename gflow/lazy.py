@@ -1,0 +1,21 @@
+"""Names that are imported when they are first used, so that worker processes stay light."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+
+def lazy_names(package: str, home: dict[str, str]) -> Callable[[str], Any]:
+    """A module's `__getattr__` that finds each name in its home module.
+
+    Args:
+        package: ``__name__`` of the package.
+        home: Full name of the module that defines each public name.
+    """
+
+    def find(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(home[name]), name)
+
+    return find
