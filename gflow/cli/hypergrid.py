@@ -46,7 +46,7 @@ class HypergridWorld(World):
 
     name: ClassVar[str] = "hypergrid"
     summary: ClassVar[str] = "walks on a grid; exact law known"
-    train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=16)
+    train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=16, lr_half_life=500)
     run: ClassVar[RunOptions] = RunOptions(threads=1)
 
     dim: int = 2

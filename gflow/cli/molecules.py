@@ -46,7 +46,8 @@ class MoleculesWorld(World):
     train: ClassVar[TrainConfig] = TrainConfig(
         steps=1200,
         batch_size=64,
-        lr=1e-3,
+        lr=2e-3,
+        lr_half_life=400,
         log_z_lr=0.1,
         epsilon=0.05,
         grad_clip=10.0,

@@ -49,8 +49,12 @@ def curves(rows: list[dict[str, Any]], path: Path, most: int = 6) -> None:
     names = present[:most]
     if not names:
         return
-    figure, axes = plt.subplots(1, len(names), figsize=(3.4 * len(names), 2.8), squeeze=False)
-    for axis, name in zip(axes[0], names, strict=True):
+    across = min(3, len(names))
+    down = -(-len(names) // across)
+    figure, axes = plt.subplots(down, across, figsize=(3.6 * across, 2.7 * down), squeeze=False)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, names, strict=False):
         points = [(row["step"], row[name]) for row in rows if isinstance(row.get(name), float)]
         axis.plot(*zip(*points, strict=True))
         if name in ("tv", "loss", "jsd", "log_z_error") and all(value > 0 for _, value in points):

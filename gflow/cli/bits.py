@@ -1,0 +1,100 @@
+"""`gflow train bits`."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from gflow.cli.world import Context, RunOptions, World
+from gflow.env import Environment
+from gflow.envs.bits import Form, ModesFound, NearModes, bit_sequences, flipped_modes, plant_modes
+from gflow.envs.bits import to_bits, to_words
+from gflow.metrics import log_likelihood, spearman
+from gflow.policy import MLPPolicy, Policy
+from gflow.sequence_policy import CausalTransformer
+from gflow.terms import Needs
+from gflow.training import TrainConfig
+
+TESTED = 600
+"""Test strings whose likelihood is compared with their reward at an evaluation."""
+
+
+@dataclass(frozen=True)
+class BitsWorld(World):
+    """Strings of bits with planted modes, written word by word.
+
+    Attributes:
+        bits: Number of bits, a multiple of 8 and of the word.
+        word: Bits per word.
+        modes: Number of modes drawn.
+        modes_seed: Of their draw.
+        beta: Inverse temperature.
+        form: log R = -beta d / n ("fraction") or -beta d ("distance"), d to the closest mode.
+        order: "left_to_right" or "any".
+        network: "mlp", or "transformer" (left to right only).
+        width: Units per hidden layer.
+        depth: Hidden layers, or blocks of the transformer.
+        heads: Attention heads of the transformer.
+    """
+
+    name: ClassVar[str] = "bits"
+    summary: ClassVar[str] = "bit strings with planted modes, word by word"
+    train: ClassVar[TrainConfig] = TrainConfig(
+        steps=2000, batch_size=16, lr=1e-3, log_z_lr=0.05, epsilon=1e-3, weight_decay=1e-5
+    )
+    run: ClassVar[RunOptions] = RunOptions(threads=1)
+
+    bits: int = 120
+    word: int = 8
+    modes: int = 60
+    modes_seed: int = 0
+    beta: float = 3.0
+    form: Form = "fraction"
+    order: Literal["left_to_right", "any"] = "left_to_right"
+    network: Literal["mlp", "transformer"] = "mlp"
+    width: int = 256
+    depth: int = 2
+    heads: int = 8
+
+    def environment(self) -> Environment[Any]:
+        """The strings."""
+        planted = plant_modes(self.bits, self.modes, self.modes_seed)
+        return bit_sequences(NearModes(planted, self.word, self.beta, self.form), self.order)
+
+    def policy(self, env: Environment[Any], needs: Needs) -> Policy:
+        """A perceptron or a transformer."""
+        if self.network == "transformer":
+            return CausalTransformer(
+                env, self.width, self.depth, self.heads, log_flow=needs.log_flow
+            )
+        backward: Any = "uniform" if self.order == "left_to_right" else "learned"
+        return MLPPolicy(env, self.width, self.depth, backward, needs.log_flow)
+
+    def log_z(self, env: Environment[Any]) -> float:
+        """Log of the number of strings, less what a random string is worth."""
+        reward = _reward(env)
+        return 0.693147 * self.bits - reward.scale * self.bits / 4
+
+    def metrics(self, context: Context, objects: Any) -> dict[str, float]:
+        """Modes within reach of the sample, and how likelihood follows reward on test strings."""
+        reward = _reward(context.env)
+        found = ModesFound(reward)
+        found.update(objects)
+        strings = flipped_modes(reward.modes, self.modes_seed)
+        chosen = to_words(strings[:: max(1, len(strings) // TESTED)], self.word)
+        likelihood = log_likelihood(
+            context.env, context.trainer.evaluated_policy, chosen, samples=10
+        )
+        return {
+            "modes_in_sample": float(len(found)),
+            "nearest_mode": float(reward.distances(objects).amin(1).mean()),
+            "test_spearman": float(spearman(likelihood.log_prob, reward(chosen))),
+        }
+
+    def describe(self, env: Environment[Any], objects: Any) -> list[str]:
+        """The bits."""
+        rows = to_bits(objects, self.word).tolist()
+        return ["".join(map(str, row)) for row in rows]
+
+
+def _reward(env: Environment[Any]) -> NearModes:
+    assert isinstance(env.reward, NearModes)
+    return env.reward
