@@ -30,11 +30,12 @@ class ConsoleTracker:
 
     Args:
         steps: Number of steps of the whole run.
+        names: Which numbers to print, in order; all if empty.
         out: Where to print.
     """
 
-    def __init__(self, steps: int, out: TextIO | None = None) -> None:
-        self.steps, self.out = steps, out or sys.stdout
+    def __init__(self, steps: int, names: tuple[str, ...] = (), out: TextIO | None = None) -> None:
+        self.steps, self.names, self.out = steps, names, out or sys.stdout
         self.started, self.first_step = time.monotonic(), -1
 
     def progress(self, step: int) -> None:
@@ -54,7 +55,8 @@ class ConsoleTracker:
         """Print one line."""
         if self.out.isatty():
             self.out.write("\r\033[K")
-        shown = "  ".join(f"{k} {_short(v)}" for k, v in numbers.items() if k != "step")
+        names = [name for name in self.names or numbers if name in numbers]
+        shown = "  ".join(f"{name} {_short(numbers[name])}" for name in names)
         print(f"step {step:>6}  {shown}", file=self.out, flush=True)
 
     def picture(self, name: str, path: Path) -> None:

@@ -97,6 +97,8 @@ def _train(run: Run, resumed: bool) -> int:
         report = run.config.world.report(run.context)
         if report:
             print(report)
+        before = summary["untrained"]["mean_reward"]
+        print(f"mean reward {before:.4g} untrained, {metrics['mean_reward']:.4g} trained")
         print("  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
         print(f"{summary['step']} steps in {summary['timing']['seconds']} s; see {run.folder}")
         return 0

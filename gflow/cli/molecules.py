@@ -44,15 +44,25 @@ class MoleculesWorld(World):
     name: ClassVar[str] = "molecules"
     summary: ClassVar[str] = "drug-like molecules from BRICS fragments; QED, SA, logP, similarity"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=1200,
+        steps=800,
         batch_size=64,
         lr=2e-3,
-        lr_half_life=400,
+        lr_half_life=300,
         log_z_lr=0.1,
         epsilon=0.05,
         grad_clip=10.0,
     )
     run: ClassVar[RunOptions] = RunOptions(eval_every=100, checkpoint_every=100, threads=1)
+
+    headline: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "mean_reward",
+        "top_reward",
+        "unique",
+        "top10_mean_reward",
+        "log_z",
+        "elbo",
+    )
 
     properties: tuple[str, ...] = ("qed", "sa")
     weights: tuple[float, ...] = ()

@@ -6,8 +6,12 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gflow.cli.bits import BitsWorld
+from gflow.cli.dags import DagsWorld
 from gflow.cli.hypergrid import HypergridWorld
 from gflow.cli.molecules import MoleculesWorld
+from gflow.cli.rna import RNAWorld
+from gflow.cli.tfbind import TFBindWorld
 from gflow.cli.world import RunOptions, World
 from gflow.env import Environment
 from gflow.errors import ConfigError, UnknownNameError
@@ -17,7 +21,10 @@ from gflow.objectives.regression import REGRESSIONS, Huber, Linex, Regression, S
 from gflow.objectives.subtb import Weighting
 from gflow.training import TrainConfig
 
-WORLDS: dict[str, type[World]] = {cls.name: cls for cls in (HypergridWorld, MoleculesWorld)}
+WORLDS: dict[str, type[World]] = {
+    cls.name: cls
+    for cls in (HypergridWorld, MoleculesWorld, DagsWorld, BitsWorld, TFBindWorld, RNAWorld)
+}
 
 
 def world_class(name: str) -> type[World]:

@@ -106,7 +106,7 @@ class Run:
         """Train to the end, or until interrupted; returns the summary (empty if interrupted)."""
         options, trainer = self.config.run, self.context.trainer
         steps = self.config.train.steps
-        console = ConsoleTracker(steps)
+        console = ConsoleTracker(steps, self.config.world.headline)
         at = trainer.step if resume else None
         shown: list[Tracker] = [] if options.quiet else [console]
         trackers = Trackers(

@@ -59,6 +59,7 @@ class World(ABC):
         train: Training defaults that work here.
         run: Run defaults.
         objective: Objective by default.
+        headline: Figures printed while training; the files have all of them.
         exact_limit: Enumerate environments up to this many states for exact metrics.
     """
 
@@ -67,6 +68,16 @@ class World(ABC):
     train: ClassVar[TrainConfig]
     run: ClassVar[RunOptions] = RunOptions()
     objective: ClassVar[str] = "tb"
+    headline: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "tv",
+        "mean_reward",
+        "top_reward",
+        "log_z",
+        "log_z_error",
+        "elbo",
+        "ess",
+    )
     exact_limit: ClassVar[int] = 20_000
 
     @abstractmethod
