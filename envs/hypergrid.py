@@ -59,10 +59,13 @@ class HyperGrid(Environment[Tensor]):
             raise ConfigError(f"HyperGrid: ending must be 'free' or 'forced', got {ending!r}.")
         self.dim, self.side, self.ending = dim, side, ending
         self.reward = Corners(side) if reward is None else reward
-        if isinstance(self.reward, GridReward) and self.reward.side != side:
+        inner = self.reward
+        while hasattr(inner, "reward"):  # inside wrappers
+            inner = inner.reward
+        if isinstance(inner, GridReward) and inner.side != side:
             raise ConfigError(
-                f"HyperGrid: the reward {self.reward!r} is for side {self.reward.side}, the grid "
-                f"has side {side}. Build both with the same side."
+                f"HyperGrid: the reward {inner!r} is for side {inner.side}, the grid has side "
+                f"{side}. Build both with the same side."
             )
         self.num_actions, self.num_backward_actions = dim + 1, dim
         self.stop_action = dim

@@ -11,7 +11,7 @@ from gflow.trajectories import Trajectories
 
 
 class BestObjects:
-    """Remembers the `capacity` distinct objects of highest log-reward, and counts distinct ones.
+    """Remembers the `capacity` distinct objects of highest log-reward.
 
     A trainer callback. Rewards are the environment's own, not the corrected training targets.
 

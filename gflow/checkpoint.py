@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,18 @@ import torch
 from gflow.errors import CheckpointError
 
 FORMAT = 1
+
+DAMAGE = (
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+"""What reading a damaged file may raise."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], config: dict[str, Any]) -> None:
@@ -43,14 +56,18 @@ def load_checkpoint(path: Path, config: dict[str, Any] | None = None) -> dict[st
     if not path.exists():
         raise CheckpointError(f"There is no checkpoint at {path}. Was the run ever started?")
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"the checksum of {broken} is wrong")
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        version, state = saved["format"], saved["state"]
-    except (RuntimeError, KeyError, TypeError, EOFError, ValueError, pickle.UnpicklingError) as e:
+        version, known, state = saved["format"], saved["config"], saved["state"]
+    except DAMAGE as e:
         raise CheckpointError(f"{path} is not a gflow checkpoint or is damaged: {e}") from e
     if version != FORMAT:
         raise CheckpointError(f"{path} has checkpoint format {version}; this gflow reads {FORMAT}.")
     if config is not None:
-        difference = first_difference(saved["config"], config)
+        difference = first_difference(known, config)
         if difference is not None:
             key, was, now = difference
             raise CheckpointError(

@@ -37,14 +37,16 @@ class UniformCondition(ConditionSampler):
 
     def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, 1) values."""
-        draws = -(-count // self.repeat)
+        device = generator.device if generator is not None else torch.device("cpu")
+        draws = max(1, count // self.repeat)
         if self.levels is None:
-            unit = torch.rand(draws, 1, generator=generator)
+            unit = torch.rand(draws, 1, generator=generator, device=device)
         else:
-            level = torch.randint(self.levels, (draws, 1), generator=generator)
+            level = torch.randint(self.levels, (draws, 1), generator=generator, device=device)
             unit = level.to(torch.get_default_dtype()) / (self.levels - 1)
         value = self.low + (self.high - self.low) * unit
-        return value.repeat_interleave(self.repeat, 0)[:count]
+        group = torch.arange(count, device=device) // self.repeat
+        return value[group.clamp(max=draws - 1)]  # what is left over joins the last group
 
 
 class Thermometer(nn.Module):

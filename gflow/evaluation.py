@@ -46,7 +46,7 @@ def evaluate(
     if needs.edge_flow:
         output, inflow, outflow = _edge_flows(env, policy, states, given)
     else:
-        output = policy(policy.encode(env, states), given)
+        output = policy.of_trajectories(env, trajectories, given)
     mask = env.forward_mask(states)
     log_prob = masked_log_softmax(output.forward_logits, mask)
     steps = trajectories.mask

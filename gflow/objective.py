@@ -88,7 +88,7 @@ class Objective(nn.Module, ABC):
             )
 
     def _require_whole(self, terms: FlowTerms) -> None:
-        if self.needs.whole and terms.complete is not None:
+        if self.needs.whole and terms.complete is not None and not bool(terms.complete.all()):
             raise IncompatibleError(
                 f"{type(self).__name__} needs whole trajectories and was given trajectories cut "
                 f"before their end. Use DetailedBalance or SubTrajectoryBalance for those."

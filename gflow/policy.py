@@ -1,6 +1,7 @@
 """Policies: what a network says about states, before any mask."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,8 +12,13 @@ from torch.nn import functional as F
 from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.masking import representatives
+from gflow.trajectories import Trajectories
 
 Backward = Literal["learned", "uniform", "maxent"]
+
+Session = Callable[[Any, Tensor], Tensor]
+"""(L live states, (L,) their rows in ascending order) to (L, A) forward logits, step after step of
+one forward rollout, so that what was computed for earlier states can be remembered."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,34 @@ class Policy(nn.Module, ABC):
         """(N, P) the backward head alone, or None; overridden where that is cheaper."""
         output: PolicyOutput = self(inputs, condition)
         return output.backward_logits
+
+    def begin(
+        self, env: Environment[Any], count: int, condition: Tensor | None = None
+    ) -> Session | None:
+        """What samples one forward rollout of `count` rows with a memory, or None for none.
+
+        Rows that end are dropped, and never come back. Equal states are not shared then, because
+        each row has a memory of its own.
+        """
+        return None
+
+    def of_trajectories(
+        self,
+        env: Environment[Any],
+        trajectories: Trajectories[Any],
+        condition: Tensor | None = None,
+    ) -> PolicyOutput:
+        """Outputs for the N stored states of whole trajectories, in the order of the store.
+
+        Overridden where states of a trajectory share work, such as prefixes of one sequence.
+
+        Args:
+            env: The environment.
+            trajectories: B trajectories.
+            condition: (N, C) the condition of each stored state, or None.
+        """
+        output: PolicyOutput = self(self.encode(env, trajectories.states), condition)
+        return output
 
 
 def backward_scores(
@@ -167,12 +201,10 @@ class MLPPolicy(Policy):
         self.condition_layer: nn.Linear | None = None
         if env.condition_dim:
             read = getattr(condition_encoder, "out_features", env.condition_dim)
-            self.condition_layer = nn.Linear(read, width, bias=False)
-        self.hidden: Any = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
-        self.head = nn.Linear(width, self.num_actions + self.num_backward + log_flow)
-        if generator is not None:
-            for layer in [*self.hidden, self.head]:
-                _reset_linear(layer, generator)
+            self.condition_layer = _linear(read, width, generator, bias=False)
+        self.hidden: Any = nn.ModuleList(_linear(width, width, generator) for _ in range(depth - 1))
+        outputs = self.num_actions + self.num_backward + log_flow
+        self.head = _linear(width, outputs, generator)
 
     def trunk(self, inputs: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, width) activations of the last hidden layer."""
@@ -210,8 +242,14 @@ class MLPPolicy(Policy):
         return F.linear(self.trunk(inputs, condition), self.head.weight[rows], self.head.bias[rows])
 
 
-def _reset_linear(layer: nn.Module, generator: torch.Generator) -> None:
-    assert isinstance(layer, nn.Linear)
-    bound = layer.in_features**-0.5
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+def _linear(
+    inputs: int, outputs: int, generator: torch.Generator | None, bias: bool = True
+) -> nn.Linear:
+    """A linear layer with PyTorch's own initial law, drawn from a generator if one is given."""
+    if generator is None:
+        return nn.Linear(inputs, outputs, bias=bias)
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    bound = inputs**-0.5
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return layer

@@ -62,26 +62,32 @@ class ReplayBuffer:
             self._keep(order[-self.capacity :])
 
     def sample(
-        self, sampler: Sampler, count: int, generator: torch.Generator | None = None
+        self,
+        sampler: Sampler,
+        count: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
     ) -> Trajectories[Any]:
-        """`count` trajectories drawn with replacement and rebuilt.
+        """`count` trajectories drawn with replacement and rebuilt on a device.
 
         Raises:
             ConfigError: If the memory is empty.
         """
         if not len(self):
             raise ConfigError("ReplayBuffer: nothing was added yet, so nothing can be drawn.")
+        drawn_on = generator.device if generator is not None else torch.device("cpu")
         if self.keep == "best":
-            weight = (self.log_reward - self.log_reward.max()).exp()
+            weight = (self.log_reward - self.log_reward.max()).exp().to(drawn_on)
             rows = torch.multinomial(weight, count, replacement=True, generator=generator)
         else:
-            rows = torch.randint(len(self), (count,), generator=generator)
+            rows = torch.randint(len(self), (count,), generator=generator, device=drawn_on)
+        rows = rows.cpu()
         length = self.length[rows]
         return sampler.along(
-            self.actions[rows, : int(length.max())],
-            length,
-            log_reward=self.log_reward[rows],
-            condition=None if self.condition is None else self.condition[rows],
+            self.actions[rows, : int(length.max())].to(device),
+            length.to(device),
+            log_reward=self.log_reward[rows].to(device),
+            condition=None if self.condition is None else self.condition[rows].to(device),
         )
 
     def _keep(self, rows: Tensor) -> None:

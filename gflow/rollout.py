@@ -83,13 +83,17 @@ class Sampler:
 
         may_stick = not (env.every_state_stops or self._static(device))
         other = exploration.other
+        session = policy.begin(env, count, condition)
 
         def score(states: Any, rows: Tensor) -> Scores:
             given = None if condition is None else condition[rows]
             mask = env.forward_mask(states)
             if may_stick and not bool(mask.any(-1).all()):
                 _refuse_stuck(env, states, mask)
-            logits = policy.forward_logits(policy.encode(env, states), given)
+            if session is None:
+                logits = policy.forward_logits(policy.encode(env, states), given)
+            else:
+                logits = session(states, rows)
             if other is None:
                 return logits, mask, None
             return logits, mask, other.forward_logits(other.encode(env, states), given)
@@ -103,7 +107,8 @@ class Sampler:
             far = None if uniform is None else uniform[rows]
             return exploration.draw(logits, mask, mixed, far, env.stop_action, generator)
 
-        walk = self._walk(env, env.initial(count, device), score, draw, condition)
+        apart = session is not None
+        walk = self._walk(env, env.initial(count, device), score, draw, condition, apart)
         return self._finish(walk, condition)
 
     @torch.no_grad()
@@ -233,11 +238,20 @@ class Sampler:
         return self._all
 
     def _walk(
-        self, env: Environment[S], start: S, score: Score, draw: Draw, condition: Tensor | None
+        self,
+        env: Environment[S],
+        start: S,
+        score: Score,
+        draw: Draw,
+        condition: Tensor | None,
+        apart: bool = False,
     ) -> Walk[S]:
+        """A walk by the plan in force; `apart` keeps equal states of different rows apart."""
         count, device = batch_size(start), device_of(start)
         if self._static(device):
             return walk_static(env, start, score, draw)
+        if apart:
+            return walk_ragged(env, start, score, draw)
         listed = self._listed(count, device, condition)
         if listed is not None:
             return walk_listed(env, start, listed, score, draw)

@@ -79,7 +79,7 @@ class TrainConfig:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}.")
         for name in ("lr_half_life", "weight_decay", "grad_clip", "epsilon_steps", "replay"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}.")
         for name in ("ema", "epsilon", "replay_fraction"):
             if not 0 <= getattr(self, name) <= 1:
@@ -181,7 +181,7 @@ class Trainer:
             parts.append(fresh)
         if self.replay is not None:
             if old:
-                parts.append(self.replay.sample(self.sampler, old, self.generator))
+                parts.append(self.replay.sample(self.sampler, old, self.generator, self.device))
             if count > old:
                 self.replay.add(parts[0])
         return Trajectories.join(parts)
@@ -273,7 +273,10 @@ class Trainer:
     def _diagnose(self, batch: Trajectories[Any], terms: FlowTerms) -> None:
         with torch.no_grad():
             share = self.objective.per_trajectory(terms)
-        bad = (~share.isfinite()).nonzero()
+        bad = ~share.isfinite()
+        if bool(bad.all()):  # one bad weight spoils the batch mean of others
+            bad = ~terms.log_weight.isfinite()
+        bad = bad.nonzero()
         row = int(bad[0]) if len(bad) else int(share.abs().argmax())
         length = int(batch.length[row])
         path = self.env.show(take(batch.states, batch.state_index[row, : length + 1]))

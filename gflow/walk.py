@@ -97,7 +97,7 @@ def walk_ragged(
     level, group, rows = enter(start, rows)
     time = 0
     while rows.shape[0]:
-        if time > env.horizon:
+        if time >= env.horizon:
             _refuse_endless(env, level)
         scores = score(level, rows)
         actions = draw(scores if group is None else gather(scores, group), rows, time)
@@ -151,8 +151,6 @@ def walk_listed(env: Environment[S], start: S, listed: S, score: Score, draw: Dr
     place: list[Tensor] = []
     moves: list[tuple[Tensor, Tensor]] = []
     while rows.shape[0]:
-        if len(moves) > env.horizon:
-            _refuse_endless(env, states)
         keys = env.key(states)
         visits.append(rows)
         place.append(keys)
@@ -162,6 +160,8 @@ def walk_listed(env: Environment[S], start: S, listed: S, score: Score, draw: Dr
                 rows, states, keys = rows[kept], take(states, kept), keys[kept]
                 if not rows.shape[0]:
                     break
+        if len(moves) >= env.horizon:
+            _refuse_endless(env, states)
         actions = draw(gather(scores, keys), rows, len(moves))
         moves.append((rows, actions))
         if env.stop_action is not None:

@@ -1,0 +1,358 @@
+"""Mutants of the library, each with the test that must notice it.
+
+    python tests/mutations.py            # all of them
+    python tests/mutations.py tb walk    # those whose name contains one of the words
+
+A mutant is one small edit: a sign, an index, a mask. It is applied to a copy of the repository, and
+the named test must fail there. `tests/test_mutations.py` does the same inside the suite, so that a
+test which stops testing is found, and so is a mutant whose source text has moved on.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILE = "mutants"
+ORACLE = "tests/objectives/test_exact_oracle.py"
+IDENTITIES = "tests/objectives/test_gradient_identities.py"
+ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
+SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One edit of one file.
+
+    Attributes:
+        name: Short, unique.
+        file: Path from the root.
+        old: Text that occurs exactly once.
+        new: What replaces it.
+        test: Node that must fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    # ---- one sign in each objective
+    Mutant(
+        "tb-sign", "objectives/tb.py",
+        "return log_z - terms.log_weight",
+        "return log_z + terms.log_weight",
+        ZERO,
+    ),
+    Mutant(
+        "vargrad-sign", "objectives/vargrad.py",
+        "return self.log_z_estimate(terms) - terms.log_weight",
+        "return self.log_z_estimate(terms) + terms.log_weight",
+        ZERO,
+    ),
+    Mutant(
+        "db-sign", "objectives/db.py",
+        "delta = flow[:, :-1] + terms.log_pf - flow[:, 1:] - terms.log_pb",
+        "delta = flow[:, :-1] + terms.log_pf - flow[:, 1:] + terms.log_pb",
+        ZERO,
+    ),
+    Mutant(
+        "mdb-stop-sign", "objectives/mdb.py",
+        "implied = terms.state_log_reward - terms.log_stop  # (B, T + 1) log F(s)",
+        "implied = terms.state_log_reward + terms.log_stop  # (B, T + 1) log F(s)",
+        f"{IDENTITIES}::test_modified_balance_has_the_size_written_in_its_docstring",
+    ),
+    Mutant(
+        "fm-ignores-outflow", "objectives/fm.py",
+        "return (into - out).where(terms.mask, 0.0)",
+        "return (into - into.detach()).where(terms.mask, 0.0)",
+        SIZE,
+    ),
+    Mutant(
+        "subtb-sign", "objectives/subtb.py",
+        "gain = (terms.log_pf - terms.log_pb).cumsum(-1)",
+        "gain = (terms.log_pf + terms.log_pb).cumsum(-1)",
+        "tests/objectives/test_subtb.py::test_residuals_are_those_of_the_definition",
+    ),
+    # ---- weights and punishments
+    Mutant(
+        "subtb-exponent", "objectives/subtb.py",
+        "decay = ((lengths - 1) * math.log(self.lam)).expand_as(pairs)",
+        "decay = ((1 - lengths) * math.log(self.lam)).expand_as(pairs)",
+        "tests/objectives/test_subtb.py::test_weights_are_those_of_the_table_and_sum_to_one",
+    ),
+    Mutant(
+        "cosh-half", "objectives/regression.py",
+        "return 4 * (residual / 2).sinh().square()",
+        "return 4 * residual.sinh().square()",
+        "tests/objectives/test_regression.py::test_formula_zero_and_sign",
+    ),
+    # ---- the hypergrid
+    Mutant(
+        "grid-step", "envs/hypergrid.py",
+        "return states.scatter_add(1, actions[:, None], torch.ones_like(actions)[:, None])",
+        "return states.scatter_add(1, actions[:, None], 2 * torch.ones_like(actions)[:, None])",
+        "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+    ),
+    Mutant(
+        "grid-backstep", "envs/hypergrid.py",
+        "torch.full_like(actions, -1)[:, None])",
+        "torch.full_like(actions, 1)[:, None])",
+        "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+    ),
+    Mutant(
+        "grid-forward-mask", "envs/hypergrid.py",
+        "room = states < self.side - 1",
+        "room = states < self.side - 2",
+        "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+    ),
+    Mutant(
+        "grid-backward-mask", "envs/hypergrid.py",
+        "return above & (edge | ~edge.any(-1, keepdim=True))",
+        "return above",
+        "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+    ),
+    Mutant(
+        "grid-key", "envs/hypergrid.py",
+        "self._radix = side ** torch.arange(dim)",
+        "self._radix = (side - 1) ** torch.arange(dim)",
+        "tests/envs/test_hypergrid.py::test_keys_number_the_cells",
+    ),
+    Mutant(
+        "grid-band", "envs/hypergrid_rewards.py",
+        "return (a > low + TIE) & (a < high - TIE)",
+        "return (a >= low - TIE) & (a < high - TIE)",
+        "tests/envs/test_hypergrid.py::test_bands_at_their_thresholds",
+    ),
+    # ---- the engine
+    Mutant(
+        "walk-inverse", "gflow/walk.py",
+        "take(states, index[:, :-1].flatten()), actions.where(going, 0).flatten()",
+        "take(states, index[:, 1:].flatten()), actions.where(going, 0).flatten()",
+        "tests/gflow/test_walk.py::test_a_walk_is_made_of_legal_steps_that_can_be_undone",
+    ),
+    Mutant(
+        "walk-static-stop", "gflow/walk.py",
+        "going = live & ~stops",
+        "going = live",
+        "tests/gflow/test_walk.py::test_all_plans_agree_in_both_directions",
+    ),
+    Mutant(
+        "evaluation-anchor", "gflow/evaluation.py",
+        "end = _times(trajectories.state_index) == trajectories.length[:, None]",
+        "end = _times(trajectories.state_index) == trajectories.length[:, None] - 1",
+        "tests/gflow/test_evaluation.py::test_the_end_is_anchored_at_the_reward_and_only_there",
+    ),
+    Mutant(
+        "evaluation-parent", "gflow/evaluation.py",
+        "states, index = trajectories.states, trajectories.state_index[:, 1:]",
+        "states, index = trajectories.states, trajectories.state_index[:, :-1]",
+        ZERO,
+    ),
+    Mutant(
+        "exact-flow", "gflow/exact.py",
+        "log_pf = flow[self.child] + log_pb - flow[self.parent]",
+        "log_pf = flow[self.child] - log_pb - flow[self.parent]",
+        "tests/gflow/test_exact.py::test_flows_and_laws_are_sums_over_trajectories",
+    ),
+    Mutant(
+        "exact-entropy", "gflow/exact.py",
+        "return count[self.parent] - count[self.child]",
+        "return count[self.child] - count[self.parent]",
+        "tests/gflow/test_exact.py::test_backward_policies_are_normalised_over_distinct_parents",
+    ),
+    Mutant(
+        "masking-uniform", "gflow/masking.py",
+        "return -mask.sum(-1).clamp(min=1).log().to(torch.get_default_dtype())",
+        "return -(mask.sum(-1) + 1).log().to(torch.get_default_dtype())",
+        "tests/gflow/test_masking.py::test_equivalent_actions_count_once",
+    ),
+    Mutant(
+        "masking-finite", "gflow/masking.py",
+        "return logits.masked_fill(~(mask | dead), -torch.inf).log_softmax(-1)",
+        "return logits.masked_fill(~(mask | dead), -10.0).log_softmax(-1)",
+        "tests/gflow/test_masking.py::test_probabilities_are_those_of_the_legal_logits_alone",
+    ),
+    Mutant(
+        "masking-noise", "gflow/masking.py",
+        "return torch.sub(logits, noise, out=noise)",
+        "return torch.add(logits, noise, out=noise)",
+        "tests/gflow/test_masking.py::test_frequencies_are_the_softmax",
+    ),
+    Mutant(
+        "trajectories-join", "gflow/trajectories.py",
+        "first_state += part.num_states",
+        "first_state += part.num_states - 1",
+        "tests/gflow/test_trajectories.py::test_joined_ones_are_the_same",
+    ),
+    Mutant(
+        "trajectories-cut", "gflow/trajectories.py",
+        "whole = kept == self.length",
+        "whole = kept <= self.length",
+        "tests/gflow/test_trajectories.py::test_cut_ones_are_prefixes",
+    ),
+    Mutant(
+        "exploration-bias", "gflow/exploration.py",
+        "logits[:, stop_action] -= self.stop_bias",
+        "logits[:, stop_action] += self.stop_bias",
+        "tests/gflow/test_exploration.py::test_objects_have_the_exact_law_of_the_behaviour"
+        "[stop-bias-free-listed]",
+    ),
+    Mutant(
+        "exploration-nothing", "gflow/exploration.py",
+        "logits = logits.masked_fill(self._coin(self.epsilon, logits, generator)[:, None], 0.0)",
+        "logits.masked_fill(self._coin(self.epsilon, logits, generator)[:, None], 0.0)",
+        "tests/gflow/test_exploration.py::"
+        "test_a_full_epsilon_is_uniform_over_the_legal_actions_of_every_state",
+    ),
+    Mutant(
+        "training-clip", "gflow/training.py",
+        "torch.nn.utils.clip_grad_norm_(list(self.policy.parameters()), self.config.grad_clip)",
+        "torch.nn.utils.clip_grad_norm_(\n"
+        "                self.__dict__.setdefault('once', self.policy.parameters()),\n"
+        "                self.config.grad_clip,\n"
+        "            )",
+        "tests/gflow/test_training.py::test_gradients_are_clipped_in_every_step",
+    ),
+    Mutant(
+        "training-average", "gflow/training.py",
+        "list(policy.parameters()), 1 - decay)",
+        "list(policy.parameters()), decay)",
+        "tests/gflow/test_training.py::test_the_average_follows_the_weights_as_declared",
+    ),
+    Mutant(
+        "checkpoint-generator", "gflow/training.py",
+        'self.generator.set_state(state["generator"])',
+        'state["generator"]',
+        "tests/gflow/test_checkpoint.py::TestInterrupted",
+    ),
+    Mutant(
+        "replay-order", "gflow/replay.py",
+        "self._keep(order[-self.capacity :])",
+        "self._keep(order[: self.capacity])",
+        "tests/gflow/test_replay.py::TestReplay",
+    ),
+)  # fmt: skip
+
+
+@contextmanager
+def copy_of_the_repository() -> Iterator[Path]:
+    """A temporary copy to break: the package, its links and its tests."""
+    with tempfile.TemporaryDirectory(prefix="gflow-mutants-") as folder:
+        copy = Path(folder)
+        for name in ("gflow", "envs", "objectives", "tests"):
+            shutil.copytree(
+                ROOT / name,
+                copy / name,
+                symlinks=True,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        yield copy
+
+
+def imported_from(copy: Path) -> list[Path]:
+    """Where the package and its two linked parts come from when tests run in the copy."""
+    code = (
+        "import gflow, gflow.envs.hypergrid, gflow.objectives.tb\n"
+        "for module in (gflow, gflow.envs.hypergrid, gflow.objectives.tb): print(module.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, cwd=copy, check=True,
+    )  # fmt: skip
+    return [Path(line).resolve() for line in done.stdout.split()]
+
+
+def occurrences(mutant: Mutant) -> int:
+    """How often the text to be replaced occurs; it must be once."""
+    return (ROOT / mutant.file).read_text().count(mutant.old)
+
+
+def run_test(copy: Path, node: str) -> str:
+    """What pytest prints about the named test, in the copy, with its exit status at the end.
+
+    In a child of this process, so that torch is imported once for all mutants, and gflow, which
+    this process never imports, anew for each.
+    """
+    with tempfile.TemporaryFile("w+") as out:
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+            os.chdir(copy)
+            sys.path.insert(0, str(copy))
+            sys.dont_write_bytecode = True
+            options = ["-x", "-p", "no:cacheprovider", f"--hypothesis-profile={PROFILE}"]
+            options += ["-W", "ignore:Module already imported so cannot be rewritten"]
+            try:
+                status = int(pytest.main([node, *options]))
+            except BaseException as error:
+                print(repr(error))
+                status = 99
+            print(f"status {status}", flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        out.seek(0)
+        return out.read()
+
+
+def survives(copy: Path, mutant: Mutant) -> str:
+    """Why a mutant was not caught by a failing test, or an empty string if it was."""
+    if occurrences(mutant) != 1:
+        return f"{mutant.name}: its text occurs {occurrences(mutant)} times in {mutant.file}"
+    path = copy / mutant.file
+    whole = path.read_text()
+    path.write_text(whole.replace(mutant.old, mutant.new))
+    try:
+        printed = run_test(copy, mutant.test)
+    finally:
+        path.write_text(whole)
+    if f"FAILED {mutant.test.partition('[')[0]}" in printed and printed.endswith("status 1\n"):
+        return ""
+    tail = "\n".join(printed.splitlines()[-15:])
+    return f"{mutant.name}: {mutant.test} did not fail:\n{tail}"
+
+
+def main(words: list[str]) -> int:
+    """Run the mutants whose names contain one of the words, or all; 0 if each was caught."""
+    # Failures need not be made small: that they happen is enough.
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile(
+        PROFILE, max_examples=25, deadline=None, derandomize=True, phases=phases
+    )
+    torch.set_num_threads(1)
+    survivors = 0
+    with copy_of_the_repository() as copy:
+        strangers = [
+            file for file in imported_from(copy) if not file.is_relative_to(copy.resolve())
+        ]
+        if strangers:
+            print(f"not in the copy: {strangers}")
+            return 1
+        for mutant in MUTANTS:
+            if words and not any(word in mutant.name for word in words):
+                continue
+            report = survives(copy, mutant)
+            print(f"{'SURVIVED' if report else 'caught'} {mutant.name}", flush=True)
+            if report:
+                print(report, flush=True)
+                survivors += 1
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

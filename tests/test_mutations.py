@@ -1,0 +1,60 @@
+"""The tests are tested: every mutant in `mutations.py` makes the test named there fail."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+
+
+def load() -> Any:
+    """Tests are no package, so their neighbour is loaded by its path."""
+    spec = importlib.util.spec_from_file_location("gflow_mutations", HERE / "mutations.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+mutations = load()
+
+
+def name_of(mutant: Any) -> str:
+    return str(mutant.name)
+
+
+@pytest.mark.parametrize("mutant", mutations.MUTANTS, ids=name_of)
+def test_the_text_of_a_mutant_is_still_in_the_library_once(mutant: Any) -> None:
+    assert mutations.occurrences(mutant) == 1
+    assert mutant.new != mutant.old
+    file, _, node = mutant.test.partition("::")
+    name = node.partition("[")[0]
+    text = (HERE.parent / file).read_text()
+    assert f"def {name}(" in text or f"{name} = " in text
+
+
+def test_names_are_unique() -> None:
+    names = [mutant.name for mutant in mutations.MUTANTS]
+    assert len(names) == len(set(names)) >= 14
+
+
+@pytest.fixture(scope="module")
+def printed() -> list[str]:
+    """What the script prints: one line per mutant, and more about those that survive."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "mutations.py")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout, done.stderr
+    return (done.stdout + done.stderr).splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", mutations.MUTANTS, ids=name_of)
+def test_a_mutant_is_caught_by_the_test_named_for_it(printed: list[str], mutant: Any) -> None:
+    assert f"caught {mutant.name}" in printed, "\n".join(printed)
