@@ -60,7 +60,7 @@ ENVIRONMENTS = {
         ["--no-deps", "gfnx==0.0.1"],
     ],
 }
-CONTESTANTS = ["gflow", "torchgfn", "gfnx", "sketch"]
+CONTESTANTS = ["gflow", "torchgfn", "torchgfn-tutorial", "gfnx", "sketch"]
 
 
 def main() -> None:
@@ -119,7 +119,8 @@ def python_of(name: str, envs: Path) -> Path:
 
 
 def start(name: str, envs: Path) -> "subprocess.Popen[str]":
-    """Start a worker on the one core that all share."""
+    """Start a worker on the one core that all share; what follows a hyphen is its argument."""
+    name, _, manner = name.partition("-")
     python = python_of(name, envs)
     if not python.exists():
         sys.exit(f"there is no {python}: run this script with --setup first")
@@ -127,7 +128,7 @@ def start(name: str, envs: Path) -> "subprocess.Popen[str]":
         # JAX keeps several threads busy whatever its flags say; it counts the cores at the start.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     return subprocess.Popen(
-        [str(python), str(PEERS / f"{name}_hypergrid.py")],
+        [str(python), str(PEERS / f"{name}_hypergrid.py"), *([manner] if manner else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | ONE_THREAD,

@@ -2,7 +2,7 @@
 
 Run:   python examples/train_molecules.py [--steps 500] [--want qed sa] [--beta 64]
 Takes: about two minutes on two CPU cores.
-Shows: mean reward of what is sampled against the untrained policy, and the best molecules as SMILES.
+Shows: mean reward of samples against the untrained policy, and the best molecules as SMILES.
 """
 
 import argparse

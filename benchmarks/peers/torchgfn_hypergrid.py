@@ -2,10 +2,17 @@
 
 The faster of the two ways that torchgfn offers: a rollout without gradients and log-probabilities
 computed again in the loss. Nothing optional is on: no debug checks, no counting of modes, no
-validation of the arguments of distributions.
+validation of the arguments of distributions. With the word "tutorial", as its own examples train:
+the log-probabilities of the rollout are kept with their graph, Adam is the default one, and
+distributions validate.
 """
 
+import sys
+
 import torch
+
+TUTORIAL = "tutorial" in sys.argv[1:]
+
 from gfn.estimators import DiscretePolicyEstimator
 from gfn.gflownet import TBGFlowNet
 from gfn.gym import HyperGrid
@@ -43,16 +50,18 @@ class TorchGFN:
                 {"params": self.gflownet.pf_pb_parameters(), "lr": case.learning_rate},
                 {"params": self.gflownet.logz_parameters(), "lr": case.log_z_learning_rate},
             ],
-            fused=True,
+            fused=not TUTORIAL,
         )
 
     def train(self, iterations: int) -> Progress:
         """Sample, score and step."""
         actions = 0.0
         for _ in range(iterations):
-            with torch.no_grad():
-                trajectories = self.sampler.sample_trajectories(self.env, n=self.batch)
-            loss = self.gflownet.loss(self.env, trajectories, recalculate_all_logprobs=True)
+            with torch.set_grad_enabled(TUTORIAL):
+                trajectories = self.sampler.sample_trajectories(
+                    self.env, n=self.batch, save_logprobs=TUTORIAL
+                )
+            loss = self.gflownet.loss(self.env, trajectories, recalculate_all_logprobs=not TUTORIAL)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -63,5 +72,5 @@ class TorchGFN:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    torch.distributions.Distribution.set_default_validate_args(False)
+    torch.distributions.Distribution.set_default_validate_args(TUTORIAL)
     serve(TorchGFN, ["torchgfn", "torch"])

@@ -1,0 +1,41 @@
+"""Worker: modified detailed balance on graphs with this library."""
+
+import torch
+from dag_case import STOP, DagCase, serve
+from protocol import Progress
+
+from gflow.envs.dag_policy import DagPolicy
+from gflow.envs.dag_scores import BGe
+from gflow.envs.dags import Dags
+from gflow.objectives import ModifiedDetailedBalance
+from gflow.training import TrainConfig, Trainer
+
+
+class GFlow:
+    """The library as a user drives it: a trainer and its steps."""
+
+    def __init__(self, case: DagCase) -> None:
+        torch.manual_seed(0)
+        env = Dags(case.variables, BGe(torch.tensor(case.data)))
+        policy = DagPolicy(env, width=case.width, depth=2)
+        with torch.no_grad():
+            policy.head.weight *= case.head_scale
+            policy.head.bias *= case.head_scale
+            policy.head.bias[-1] += STOP
+        config = TrainConfig(batch_size=case.batch, lr=case.learning_rate)
+        self.trainer = Trainer(env, policy, ModifiedDetailedBalance(), config)
+        self.parameters = sum(p.numel() for p in policy.parameters())
+
+    def train(self, iterations: int) -> Progress:
+        """Sample, evaluate and step."""
+        length = 0.0
+        record: dict[str, float] = {}
+        for _ in range(iterations):
+            record = self.trainer.train_step()
+            length += record["mean_length"]
+        return Progress(length / iterations, record["loss"], 0.0)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    serve(GFlow, ["torch", "gflow-torch"])
