@@ -66,6 +66,7 @@ def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
     assert first["metrics"]["tv"] != other["metrics"]["tv"]
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     """kill -9 in the middle; the summary equals that of a run that was left alone."""
     flags = ["--steps=400", "--checkpoint-every=7", "--eval-every=50", "--replay=64", "--ema=0.9"]
@@ -95,6 +96,7 @@ def test_killed_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     assert clean[0] == clean[1]
 
 
+@pytest.mark.slow
 def test_interrupt_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     flags = ["--side=4", "--width=16", "--steps=100000", "--eval-every=100000"]
@@ -192,6 +194,7 @@ def test_configuration_round_trip(name: str) -> None:
     assert RunConfig.from_dict(yaml.safe_load(text)) == config
 
 
+@pytest.mark.slow
 def test_wandb_and_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -206,6 +209,7 @@ def test_wandb_and_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [e.step for e in events.Scalars("tv")] == [0, 20, 40]
 
 
+@pytest.mark.slow
 def test_sweep_runs_resumes_and_compares(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
