@@ -63,5 +63,6 @@ def sample_masked(logits: Tensor, mask: Tensor, generator: torch.Generator | Non
     The mask is applied after the noise: whatever the noise, a forbidden action is -inf, and cannot
     be drawn while a legal one is left. No validation, no host read; can be captured.
     """
-    noise = torch.empty_like(logits).exponential_(generator=generator).log_()
+    # An exponential variable by inversion: several times faster on CPUs than `exponential_`.
+    noise = torch.empty_like(logits).uniform_(generator=generator).neg_().log1p_().neg_().log_()
     return torch.sub(logits, noise, out=noise).masked_fill_(~mask, -torch.inf).argmax(-1)

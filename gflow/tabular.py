@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from gflow.env import Environment
 from gflow.exact import ExactFlows, StateGraph
+from gflow.masking import representatives
 from gflow.policy import Backward, Policy, PolicyOutput, check_backward
+from gflow.state import take
 
 
 class TabularPolicy(Policy):
@@ -60,7 +62,8 @@ class TabularPolicy(Policy):
         backward = torch.full_like(policy.backward_table, -1e4)
         with torch.no_grad():
             forward[graph.parent, graph.action] = flows.log_pf.to(forward.dtype)
-            backward[graph.child, graph.backward_action] = flows.log_pb.to(forward.dtype)
+            children, undo, log_pb = _every_way_back(graph, flows.log_pb)
+            backward[children, undo] = log_pb.to(forward.dtype)
             if graph.env.stop_action is not None:
                 stops = graph.env.forward_mask(graph.states)[:, graph.env.stop_action]
                 forward[stops, graph.env.stop_action] = flows.log_stop[stops].to(forward.dtype)
@@ -70,3 +73,21 @@ class TabularPolicy(Policy):
             policy.backward_table.copy_(backward)
             policy.flow_table.copy_(flows.log_flow.to(forward.dtype))
         return policy
+
+
+def _every_way_back(graph: StateGraph[Any], log_pb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, backward actions and log P_B of all legal backward actions (one per declared class).
+
+    The transitions of the graph need not name all of them: where states are classes of labelled
+    representations, several backward actions may lead to one parent, and each has the
+    probability of the transitions between the two.
+    """
+    env, size = graph.env, len(graph)
+    mask, classes = env.backward_mask(graph.states), env.backward_classes(graph.states)
+    if classes is not None:
+        mask = representatives(mask, classes)
+    rows, undo = mask.nonzero(as_tuple=True)
+    parents = graph.rows(env._backstep(take(graph.states, rows), undo))
+    pairs, order = torch.sort(graph.parent * size + graph.child)
+    place = torch.searchsorted(pairs, parents * size + rows)
+    return rows, undo, log_pb[order[place]]
