@@ -45,7 +45,7 @@ def main() -> None:
         for name in speed.ENVIRONMENTS:
             speed.make_environment(name, args.envs)
         command = [str(speed.python_of("torchgfn", args.envs)), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*command, "pandas", "scipy"], check=True)
+        subprocess.run([*command, "pandas", "scipy", "numpy<2"], check=True)
         return
     workers = {name: start(name, args.envs) for name in args.only}
     failed = False

@@ -58,7 +58,7 @@ class DagsWorld(World):
     name: ClassVar[str] = "dags"
     summary: ClassVar[str] = "causal graphs from data; BGe and BIC; exact posterior to 5 variables"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=1500, batch_size=128, lr=1e-3, epsilon=0.1, lr_half_life=500
+        steps=1500, batch_size=128, lr=3e-3, lr_half_life=500, epsilon=0.1, epsilon_steps=1000
     )
     run: ClassVar[RunOptions] = RunOptions(eval_every=500, eval_samples=2000, threads=1)
     objective: ClassVar[str] = "mdb"

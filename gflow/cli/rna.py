@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
-from gflow.envs.rna import PAIRS, SINGLES, DesignReward, Measure, folds_into, rna_design, vienna
+from gflow.envs.rna import PAIRS, SINGLES, DesignReward, rna_design
+from gflow.envs.rna_scores import Measure, folds_into, vienna
 from gflow.envs.sequences import AnyOrder, Autoregressive
 from gflow.policy import MLPPolicy, Policy
 from gflow.reward import FunctionReward

@@ -33,6 +33,7 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.slow
 def test_learns_marginals_of_three_variables(tmp_path: Path) -> None:
     flags = ("--variables=3", "--edges=2", "--rows=20", "--steps=200", "--lr=5e-3")
     summary = train(tmp_path / "run", *flags)
