@@ -1,7 +1,8 @@
 """Learn to find large independent sets, and compare with the optimum on graphs never seen.
 
 Run:   python examples/train_independent_set.py [--graphs rb|er|ba] [--large]
-Takes: half a minute on one CPU core; with --large (graphs of 200 to 300 nodes) ten minutes.
+Takes: half a minute on one CPU core; with --large (graphs of 200 to 300 nodes) about ten minutes,
+    half of it for the exact optima.
 Shows: mean and best-of-20 size on held-out graphs as shares of the optimum, beside a greedy rule.
 """
 

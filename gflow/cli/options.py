@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
+from gflow.cli.graphs import IndependentSetWorld
 from gflow.cli.hypergrid import HypergridWorld
 from gflow.cli.molecules import MoleculesWorld
 from gflow.cli.rna import RNAWorld
+from gflow.cli.sets import SetsWorld
+from gflow.cli.spins import SpinsWorld
 from gflow.cli.tfbind import TFBindWorld
 from gflow.cli.world import RunOptions, World
 from gflow.env import Environment
@@ -23,7 +26,17 @@ from gflow.training import TrainConfig
 
 WORLDS: dict[str, type[World]] = {
     cls.name: cls
-    for cls in (HypergridWorld, MoleculesWorld, DagsWorld, BitsWorld, TFBindWorld, RNAWorld)
+    for cls in (
+        HypergridWorld,
+        MoleculesWorld,
+        DagsWorld,
+        BitsWorld,
+        TFBindWorld,
+        RNAWorld,
+        SetsWorld,
+        SpinsWorld,
+        IndependentSetWorld,
+    )
 }
 
 

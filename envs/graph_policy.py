@@ -1,0 +1,256 @@
+"""A graph network for node-by-node problems: one pass over many pieces of different graphs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gflow.env import Environment
+from gflow.envs.node_subsets import OPEN, PADDING, NodeState, NodeSubsets
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.policy import Backward, Policy, PolicyOutput, check_backward
+
+Convolution = Callable[[int], nn.Module]
+
+
+@dataclass(frozen=True)
+class GraphInputs:
+    """The nodes that matter in S states, laid end to end, and the edges among them.
+
+    Shapes: M nodes, E directed edges, N columns of a state.
+
+    Attributes:
+        shape: (S, N).
+        row: (M,) int64 state of each node.
+        place: (M,) int64 entry of each node in the flattened (S, N).
+        label: (M,) int64.
+        numbers: (M, 4) log(1 + .) of the node's neighbours here, of its `count` and of the nodes
+            here, and its neighbours relative to the mean over the state.
+        first: (M + 1,) int64 position of the first neighbour of each node.
+        target: (E,) int64 neighbours of the nodes in order.
+        potential: (S,) log-reward of the unfinished labellings.
+    """
+
+    shape: tuple[int, int]
+    row: Tensor
+    place: Tensor
+    label: Tensor
+    numbers: Tensor
+    first: Tensor
+    target: Tensor
+    potential: Tensor
+
+    @property
+    def edge_index(self) -> Tensor:
+        """(2, E) source and target, for convolutions of other libraries."""
+        nodes = torch.arange(len(self.row), device=self.row.device)
+        return torch.stack([nodes.repeat_interleave(self.first.diff()), self.target])
+
+
+def gather_inputs(env: NodeSubsets[Any], states: NodeState, every_node: bool) -> GraphInputs:
+    """Nodes and edges that matter in a batch of states.
+
+    Args:
+        env: The environment.
+        states: S states.
+        every_node: Take all nodes; else the undecided ones.
+    """
+    keep = states.label != PADDING if every_node else states.label == OPEN
+    device, shape = keep.device, keep.shape
+    place = keep.flatten().nonzero().squeeze(1)
+    row, node = place // shape[1], place % shape[1]
+    number = torch.empty(keep.numel(), dtype=torch.int64, device=device)
+    number[place] = torch.arange(len(place), device=device)
+
+    # Neighbours of node v of a collection are target[pointer[v]] ... target[pointer[v + 1] - 1].
+    pointer = env.table("pointer", device, lambda: _pointer(env))
+    targets = env.table("targets", device, lambda: env.graphs.local_edges[2])
+    v = env.table("offset", device, lambda: env.graphs.offset)[states.graph[row]] + node
+    begin, degree = pointer[v], pointer[v + 1] - pointer[v]
+    source = torch.arange(len(place), device=device).repeat_interleave(degree)
+    shift = begin - (degree.cumsum(0) - degree)
+    neighbour = targets[torch.arange(len(source), device=device) + shift[source]]
+    neighbour = row[source] * shape[1] + neighbour
+    kept = keep.flatten()[neighbour].nonzero().squeeze(1)
+    near = torch.bincount(source[kept], minlength=len(place))
+
+    dtype = torch.get_default_dtype()
+    here = keep.sum(-1)
+    mean = torch.zeros(shape[0], dtype=dtype, device=device).index_add(0, row, near.to(dtype))
+    mean = (mean / here.clamp(min=1)).clamp(min=1e-3)
+    count = states.count.flatten()[place].clamp(min=0)
+    sizes = torch.stack([near, count, here[row]], -1).to(dtype).log1p()
+    return GraphInputs(
+        shape=(shape[0], shape[1]),
+        row=row,
+        place=place,
+        label=states.label.flatten()[place].long(),
+        numbers=torch.cat([sizes, (near / mean[row])[:, None]], -1),
+        first=F.pad(near.cumsum(0), (1, 0)),
+        target=number[neighbour[kept]],
+        potential=env.reward(states),
+    )
+
+
+def _pointer(env: NodeSubsets[Any]) -> Tensor:
+    nodes = torch.arange(int(env.graphs.offset[-1]) + 1, device=env.graphs.offset.device)
+    return torch.searchsorted(env.graphs.edge_index[0].contiguous(), nodes)
+
+
+class _NeighbourSum(torch.autograd.Function):
+    """Sums over neighbours in an undirected graph; as the matrix is symmetric, so is the gradient.
+
+    `embedding_bag` adds without writing down a row per edge.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, first: Tensor, target: Tensor) -> Tensor:
+        ctx.save_for_backward(first, target)
+        return _add_neighbours(x, first, target)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return _add_neighbours(grad.contiguous(), *ctx.saved_tensors), None, None
+
+
+def _add_neighbours(x: Tensor, first: Tensor, target: Tensor) -> Tensor:
+    if not len(target):
+        return torch.zeros_like(x)
+    return F.embedding_bag(target, x, first, mode="sum", include_last_offset=True)
+
+
+def neighbour_sum(x: Tensor, first: Tensor, target: Tensor) -> Tensor:
+    """(M, D) for each node the sum of the rows of its neighbours, with gradients.
+
+    Args:
+        x: (M, D) features.
+        first: (M + 1,) int64 position of each node's first neighbour in `target`.
+        target: (E,) int64 neighbours; every edge in both directions.
+    """
+    found: Tensor = _NeighbourSum.apply(x, first, target)
+    return found
+
+
+class Mixing(nn.Module):
+    """One round of messages: a node reads itself and the mean of its neighbours, and adds."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.first = nn.Linear(2 * width, width)
+        self.second = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, inputs: GraphInputs) -> Tensor:
+        """(M, D) new features."""
+        y: Tensor = self.norm(x)
+        degree = inputs.first.diff().clamp(min=1)[:, None].to(y.dtype)
+        mean = neighbour_sum(y, inputs.first, inputs.target) / degree
+        change: Tensor = self.second(F.relu(self.first(torch.cat([y, mean], -1))))
+        return x + change
+
+
+class Convolved(nn.Module):
+    """One round of messages by a layer of another library, called as ``layer(x, edge_index)``."""
+
+    def __init__(self, layer: nn.Module, width: int) -> None:
+        super().__init__()
+        self.norm, self.layer = nn.LayerNorm(width), layer
+
+    def forward(self, x: Tensor, inputs: GraphInputs) -> Tensor:
+        """(M, D) new features."""
+        mixed: Tensor = self.layer(self.norm(x), inputs.edge_index)
+        return x + F.relu(mixed)
+
+
+class GraphPolicy(Policy):
+    """Messages along the edges; a logit per node, and a log-flow summed over nodes.
+
+    It works on every graph, whichever it was trained on. Where the future depends on the undecided
+    nodes alone (independent sets, cliques), it sees only these and the edges among them, so that
+    its work shrinks as a labelling proceeds; for a learned backward policy it sees all.
+
+    log F(s) is the log-reward of the unfinished labelling plus what the network adds
+    (forward-looking flows): what is won already need not be learned.
+
+    Args:
+        env: A node-by-node environment.
+        width: Features of a node.
+        depth: Rounds of messages.
+        backward: "learned", "uniform" or "maxent".
+        log_flow: Whether to have a log-flow head.
+        scale: Outputs are multiplied by this; about the log-reward that one action is worth.
+        convolution: ``width -> layer`` called as ``layer(x, edge_index)``, for example
+            ``lambda width: torch_geometric.nn.GATv2Conv(width, width)``; by default `Mixing`.
+
+    Raises:
+        IncompatibleError: If the environment is of another kind.
+    """
+
+    def __init__(
+        self,
+        env: Environment[Any],
+        width: int = 64,
+        depth: int = 3,
+        backward: Backward = "uniform",
+        log_flow: bool = False,
+        scale: float = 1.0,
+        convolution: Convolution | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(env, NodeSubsets):
+            raise IncompatibleError(
+                f"GraphPolicy reads labelled nodes of graphs, and {env.name} is no NodeSubsets "
+                f"environment. Use MLPPolicy, or a policy made for it."
+            )
+        if width < 1 or depth < 0 or not scale > 0:
+            raise ConfigError(
+                f"GraphPolicy: need width >= 1, depth >= 0 and scale > 0, got {width}, {depth}, "
+                f"{scale}."
+            )
+        check_backward(env, backward)
+        self.backward, self.has_log_flow, self.scale = backward, log_flow, scale
+        self.every_node = env.whole_past_counts or backward == "learned"
+        self.embed = nn.Embedding(3, width)
+        self.read = nn.Linear(4, width)
+        self.rounds = nn.ModuleList(
+            Mixing(width) if convolution is None else Convolved(convolution(width), width)
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.hidden = nn.Linear(width, width)
+        self.head = nn.Linear(width, 3)  # forward logit, backward logit, share of the log-flow
+        self.direct = nn.Linear(4, 3, bias=False)  # rules of degree are learned at once
+        for parameter in (self.head.weight, self.head.bias, self.direct.weight):
+            nn.init.zeros_(parameter)
+
+    def encode(self, env: Environment[Any], states: Any) -> GraphInputs:
+        """Nodes and edges that matter."""
+        assert isinstance(env, NodeSubsets)
+        return gather_inputs(env, states, self.every_node)
+
+    def heads(self, inputs: GraphInputs) -> Tensor:
+        """(M, 3) outputs of every node."""
+        x = self.embed(inputs.label) + self.read(inputs.numbers)
+        for layer in self.rounds:
+            x = layer(x, inputs)
+        out: Tensor = self.head(F.relu(self.hidden(self.norm(x)))) + self.direct(inputs.numbers)
+        return out * self.scale
+
+    def forward(self, inputs: GraphInputs, condition: Tensor | None = None) -> PolicyOutput:
+        """All heads; see `Policy.forward`."""
+        out = self.heads(inputs)
+        log_flow = None
+        if self.has_log_flow:
+            more = out.new_zeros(inputs.shape[0]).index_add(0, inputs.row, out[:, 2])
+            log_flow = inputs.potential.to(out.dtype) + more
+        back = _spread(out[:, 1], inputs) if self.backward == "learned" else None
+        return PolicyOutput(_spread(out[:, 0], inputs), back, log_flow)
+
+
+def _spread(values: Tensor, inputs: GraphInputs) -> Tensor:
+    """(S, N) values at their places, 0 at nodes that were not looked at."""
+    rows, width = inputs.shape
+    return values.new_zeros(rows * width).index_put((inputs.place,), values).view(rows, width)
