@@ -9,15 +9,61 @@ from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gflow.env import Environment
+    from gflow.envs.bags import Bags
+    from gflow.envs.composition import Product, Stack
+    from gflow.envs.dags import Dags
+    from gflow.envs.dominating_set import DominatingSet
     from gflow.envs.hypergrid import HyperGrid
+    from gflow.envs.independent_set import Clique, IndependentSet, MaxCut
     from gflow.envs.molecules import Molecules
+    from gflow.envs.phylogeny import Phylogeny
+    from gflow.envs.sequences import AnyOrder, Autoregressive, PrependAppend, VariableLength
+    from gflow.envs.sets import FixedSizeSets
+    from gflow.envs.small_graphs import SmallGraphs
+    from gflow.envs.spins import EnergyModel
 
 _HOME = {
+    "AnyOrder": "gflow.envs.sequences",
+    "Autoregressive": "gflow.envs.sequences",
+    "Bags": "gflow.envs.bags",
+    "Clique": "gflow.envs.independent_set",
+    "Dags": "gflow.envs.dags",
+    "DominatingSet": "gflow.envs.dominating_set",
+    "EnergyModel": "gflow.envs.spins",
     "Environment": "gflow.env",
+    "FixedSizeSets": "gflow.envs.sets",
     "HyperGrid": "gflow.envs.hypergrid",
+    "IndependentSet": "gflow.envs.independent_set",
+    "MaxCut": "gflow.envs.independent_set",
     "Molecules": "gflow.envs.molecules",
+    "Phylogeny": "gflow.envs.phylogeny",
+    "PrependAppend": "gflow.envs.sequences",
+    "Product": "gflow.envs.composition",
+    "SmallGraphs": "gflow.envs.small_graphs",
+    "Stack": "gflow.envs.composition",
+    "VariableLength": "gflow.envs.sequences",
 }
 
-__all__ = ["Environment", "HyperGrid", "Molecules"]
+__all__ = [
+    "AnyOrder",
+    "Autoregressive",
+    "Bags",
+    "Clique",
+    "Dags",
+    "DominatingSet",
+    "EnergyModel",
+    "Environment",
+    "FixedSizeSets",
+    "HyperGrid",
+    "IndependentSet",
+    "MaxCut",
+    "Molecules",
+    "Phylogeny",
+    "PrependAppend",
+    "Product",
+    "SmallGraphs",
+    "Stack",
+    "VariableLength",
+]
 
 __getattr__ = lazy_names(__name__, _HOME)

@@ -63,9 +63,8 @@ class NodeSubsets(Environment[S], Generic[S]):
     and a state carries the number of its graph. A batch may mix them at will: `initial_for` gives
     the sources of chosen graphs, `initial` cycles through the collection, and `on` is the same
     environment with `initial` cycling through other graphs. Where the collection holds more than
-    one graph, train with an objective that reads log F(s) (detailed or sub-trajectory balance, the
-    flow of a source being its graph's Z), or with log-partition variance and the number of the
-    graph as condition.
+    one graph, train with the number of the graph as condition (`gflow.envs.graph_draw`) and any
+    objective that has no single log Z.
 
     Shapes: G graphs, N nodes of the largest; forward and backward actions are nodes, A = P = N.
 
@@ -76,6 +75,7 @@ class NodeSubsets(Environment[S], Generic[S]):
     """
 
     whole_past_counts: bool = True
+    source_reads_condition = True
 
     def __init__(self, graphs: GraphBatch, reward: LogReward[S]) -> None:
         self.graphs, self.reward = graphs, reward
@@ -112,6 +112,14 @@ class NodeSubsets(Environment[S], Generic[S]):
         """Sources of the graphs in `turn`, from the first and over again."""
         place = torch.arange(batch_size, device=device) % len(self.turn)
         return self.initial_for(self.turn.to(device)[place])
+
+    def start(
+        self, batch_size: int, device: torch.device | str = "cpu", condition: Tensor | None = None
+    ) -> S:
+        """Sources of the graphs whose numbers are the conditions, (B, 1)."""
+        if condition is None:
+            return self.initial(batch_size, device)
+        return self.initial_for(condition[:, 0].long())
 
     @abstractmethod
     def initial_for(self, graphs: Tensor) -> S:

@@ -11,15 +11,15 @@ import time
 
 import torch
 
+from gflow.envs.graph_draw import GraphDraw
 from gflow.envs.graph_instances import GraphBatch, barabasi_albert, erdos_renyi, rb_graphs
 from gflow.envs.graph_optima import degree_greedy, optimum
 from gflow.envs.graph_policy import GraphPolicy
-from gflow.envs.graph_training import GraphTrainer
 from gflow.envs.independent_set import IndependentSet
 from gflow.envs.node_subsets import NodeCount
 from gflow.objectives import OBJECTIVES
 from gflow.rollout import Sampler
-from gflow.training import TrainConfig
+from gflow.training import TrainConfig, Trainer
 
 
 def draw(kind: str, count: int, large: bool, seed: int) -> GraphBatch:
@@ -56,7 +56,8 @@ def main() -> None:
     objective = OBJECTIVES[args.objective]()
     policy = GraphPolicy(env, width=64, depth=3, log_flow=objective.needs.log_flow, scale=10.0)
     config = TrainConfig(args.steps, args.batch, lr=1e-3, grad_clip=10.0, ema=0.95, seed=args.seed)
-    trainer = GraphTrainer(env, policy, objective, config, repeat=8 if args.batch % 8 == 0 else 2)
+    graphs = GraphDraw(env.turn, repeat=8 if args.batch % 8 == 0 else 2)
+    trainer = Trainer(env, policy, objective, config, condition=graphs)
     began, part = time.monotonic(), max(1, args.steps // 10)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))

@@ -44,7 +44,8 @@ class Environment(ABC, Generic[S]):
         has_forced_terminals: False promises that objects end by `stop_action` alone.
         every_state_stops: True promises that the stop action is legal in every state.
         num_keys: `key` lies in ``range(num_keys)``, or None if that range is not small.
-        condition_dim: Width of the condition that the reward reads, 0 for none.
+        condition_dim: Width of the condition that reward and policy read, 0 for none.
+        source_reads_condition: Each trajectory starts where its condition says (see `start`).
     """
 
     reward: LogReward[S]
@@ -57,6 +58,7 @@ class Environment(ABC, Generic[S]):
     every_state_stops: bool = False
     num_keys: int | None = None
     condition_dim: int = 0
+    source_reads_condition: bool = False
     has_keys: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -86,6 +88,12 @@ class Environment(ABC, Generic[S]):
         """Parents reached by backward `actions`, (B,) int64."""
 
     # ------------------------------------------------------------------ what a subclass may define
+
+    def start(
+        self, batch_size: int, device: torch.device | str = "cpu", condition: Tensor | None = None
+    ) -> S:
+        """B sources for the conditions (B, C) of a batch: `initial`, unless they differ by it."""
+        return self.initial(batch_size, device)
 
     def backward_action(self, states: S, actions: Tensor) -> Tensor:
         """(B,) int64: the backward action at ``step(states, actions)`` that leads back."""

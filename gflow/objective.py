@@ -72,8 +72,15 @@ class Objective(nn.Module, ABC):
         """() the loss of a batch."""
         return self.per_trajectory(terms).sum()
 
-    def check(self, env: Environment[Any], policy: Policy | None = None) -> None:
+    def check(
+        self, env: Environment[Any], policy: Policy | None = None, conditional: bool = False
+    ) -> None:
         """Refuse an environment or a policy that the objective cannot work with.
+
+        Args:
+            env: The environment.
+            policy: The policy to train, if it is there already.
+            conditional: Whether trajectories will carry conditions.
 
         Raises:
             IncompatibleError: With the reason and what would work.
@@ -85,6 +92,13 @@ class Objective(nn.Module, ABC):
             raise IncompatibleError(
                 f"{type(self).__name__} reads log F(s), and this {type(policy).__name__} has no "
                 f"such head. Build the policy with log_flow=True."
+            )
+        log_z = getattr(self, "log_z", None)
+        if conditional and isinstance(log_z, LogZ) and log_z.network is None:
+            raise IncompatibleError(
+                f"{type(self).__name__} was built with one log Z for all conditions, and each has "
+                f"its own. Build it with condition_dim=env.condition_dim, or use "
+                f"LogPartitionVariance, DetailedBalance or SubTrajectoryBalance."
             )
 
     def _require_whole(self, terms: FlowTerms) -> None:

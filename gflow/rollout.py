@@ -108,7 +108,7 @@ class Sampler:
             return exploration.draw(logits, mask, mixed, far, env.stop_action, generator)
 
         apart = session is not None
-        walk = self._walk(env, env.initial(count, device), score, draw, condition, apart)
+        walk = self._walk(env, env.start(count, device, condition), score, draw, condition, apart)
         return self._finish(walk, condition)
 
     @torch.no_grad()
@@ -205,7 +205,7 @@ class Sampler:
             return chosen
 
         share = self._shared(count, condition)
-        walk = walk_ragged(env, env.initial(count, actions.device), score, draw, share)
+        walk = walk_ragged(env, env.start(count, actions.device, condition), score, draw, share)
         if bool((walk.length < length).any()):
             row = int((walk.length < length).nonzero()[0])
             raise IllegalActionError(

@@ -115,13 +115,14 @@ class Trainer:
         condition: ConditionSampler | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        objective.check(env, policy)
-        if bool(env.condition_dim) != (condition is not None):
+        reads = env.condition_dim > 0
+        if reads != (condition is not None) and not (condition and env.source_reads_condition):
             raise IncompatibleError(
                 f"{env.name} reads conditions of width {env.condition_dim}; the trainer was given "
                 f"{'none' if condition is None else 'a sampler of conditions'}. Pass `condition=` "
                 f"exactly for environments with condition_dim > 0."
             )
+        objective.check(env, policy, conditional=condition is not None)
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         self.condition, self.callbacks = condition, tuple(callbacks)
         self.device = next(policy.parameters()).device

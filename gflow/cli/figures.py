@@ -31,7 +31,10 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
     policy = trainer.evaluated_policy
     seed = trainer.config.seed * 1_000_003 + trainer.step
     generator = torch.Generator(trainer.device).manual_seed(seed)
-    batch = trainer.sampler.forward(policy, samples, generator=generator, device=trainer.device)
+    condition = trainer.condition(samples, generator) if trainer.condition else None
+    batch = trainer.sampler.forward(
+        policy, samples, condition=condition, generator=generator, device=trainer.device
+    )
     terms = evaluate(env, policy, batch, trainer.objective.needs)
     objects = batch.final_states
     rewards = context.world.rewards(env, objects).double()

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from gflow.cli.world import Context, RunOptions, World
+from gflow.conditions import ConditionSampler
 from gflow.env import Environment
+from gflow.envs.graph_draw import GraphDraw
 from gflow.envs.graph_instances import GraphBatch, barabasi_albert, erdos_renyi, rb_graphs
 from gflow.envs.graph_optima import degree_greedy, optimum
 from gflow.envs.graph_policy import GraphPolicy
 from gflow.envs.independent_set import IndependentSet
 from gflow.envs.node_subsets import NodeCount
-from gflow.errors import IncompatibleError
 from gflow.policy import Policy
 from gflow.rollout import Sampler
 from gflow.terms import Needs
@@ -35,8 +36,8 @@ class IndependentSetWorld(World):
     Attributes:
         graphs: Kind of random graph: model RB, Erdos-Renyi or Barabasi-Albert.
         size: 20-40, 60-100 or 200-300 nodes.
-        train_graphs: Number of graphs to train on. A batch visits them in turn from the first, so
-            give at most as many as there are trajectories in a batch.
+        train_graphs: Number of graphs to train on; every batch draws some of them.
+        repeat: Trajectories per graph in a batch.
         held_out: Number of graphs to judge by.
         samples: Sets sampled per held-out graph.
         p: Probability of an edge (Erdos-Renyi).
@@ -55,11 +56,12 @@ class IndependentSetWorld(World):
     run: ClassVar[RunOptions] = RunOptions(
         eval_every=100, eval_samples=64, checkpoint_every=100, threads=1
     )
-    objective: ClassVar[str] = "subtb"
+    objective: ClassVar[str] = "vargrad"
 
     graphs: Literal["rb", "er", "ba"] = "rb"
     size: Literal["small", "medium", "large"] = "small"
-    train_graphs: int = 32
+    train_graphs: int = 256
+    repeat: int = 8
     held_out: int = 20
     samples: int = 20
     p: float = 0.15
@@ -88,18 +90,14 @@ class IndependentSetWorld(World):
         return IndependentSet(self.draw(self.train_graphs, self.graph_seed), NodeCount(self.beta))
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
-        """A graph network; it must tell the flow, since every graph has a log Z of its own.
-
-        Raises:
-            IncompatibleError: For objectives with one log Z for all.
-        """
-        if not (needs.log_flow or needs.edge_flow) and self.train_graphs > 1:
-            raise IncompatibleError(
-                f"Each of the {self.train_graphs} training graphs has its own log Z, and this "
-                f"objective assumes one for all. Use --objective db or subtb, or --train-graphs 1."
-            )
+        """A graph network."""
         scale = self.scale or self.beta
         return GraphPolicy(env, self.width, self.depth, log_flow=needs.log_flow, scale=scale)
+
+    def condition(self, env: Environment[Any]) -> ConditionSampler:
+        """Graphs drawn anew for every batch."""
+        assert isinstance(env, IndependentSet)
+        return GraphDraw(env.turn, self.repeat)
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) sizes of the sets."""

@@ -130,8 +130,13 @@ def sample(words: list[str]) -> int:
         context = run.context
         trainer = context.trainer
         generator = torch.Generator(trainer.device).manual_seed(int(options["--seed"]))
+        count = int(options["-n"])
         batch = trainer.sampler.forward(
-            trainer.evaluated_policy, int(options["-n"]), generator=generator, device=trainer.device
+            trainer.evaluated_policy,
+            count,
+            condition=trainer.condition(count, generator) if trainer.condition else None,
+            generator=generator,
+            device=trainer.device,
         )
         objects = batch.final_states
         rewards = context.world.rewards(context.env, objects).tolist()

@@ -25,7 +25,8 @@ class MoleculesWorld(World):
     """Drug-like molecules, built fragment by fragment with RDKit.
 
     Attributes:
-        properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES.
+        properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
+            seh:FILE.
         weights: Weight of each property; all 1 if not given.
         combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.

@@ -45,7 +45,14 @@ class Run:
         policy = world.policy(env, objective.needs)
         self.best = BestObjects(env) if env.has_keys else None
         callbacks = [self.best] if self.best is not None else []
-        trainer = Trainer(env, policy, objective, config.train, callbacks=callbacks)
+        trainer = Trainer(
+            env,
+            policy,
+            objective,
+            config.train,
+            condition=world.condition(env),
+            callbacks=callbacks,
+        )
         graph = enumerate_if_small(world, env)
         self.context = Context(world, env, trainer, self.best, graph)
         self.sums: dict[str, float] = {}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gflow.best import BestObjects
+from gflow.conditions import ConditionSampler
 from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.exact import StateGraph, enumerate_states
@@ -100,6 +101,10 @@ class World(ABC):
     def metrics(self, context: "Context", objects: Any) -> dict[str, float]:
         """Figures of this world, from freshly sampled objects."""
         return {}
+
+    def condition(self, env: Environment[Any]) -> ConditionSampler | None:
+        """Draws the conditions of training batches, for worlds that have them."""
+        return None
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) the reward R that users think of, before temperatures and corrections."""

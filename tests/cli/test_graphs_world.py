@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from gflow.cli.graphs import IndependentSetWorld, held_out
+from gflow.cli.main import main
 from gflow.cli.options import ObjectiveOptions, RunConfig
 from gflow.cli.run import Run
 from gflow.cli.world import RunOptions
 from gflow.envs.graph_optima import optimum
-from gflow.errors import IncompatibleError
-from gflow.terms import Needs
 from gflow.training import TrainConfig
 
 
@@ -45,9 +44,6 @@ def test_sizes_are_as_asked(kind):
     assert bool(((graphs.sizes >= 60) & (graphs.sizes <= 100)).all())
 
 
-def test_one_log_z_for_all_graphs_is_refused():
-    world = IndependentSetWorld(train_graphs=3)
-    with pytest.raises(IncompatibleError, match="Each of the 3 training graphs has its own log Z"):
-        world.policy(world.environment(), Needs())
-    single = IndependentSetWorld(train_graphs=1)
-    assert not single.policy(single.environment(), Needs()).has_log_flow
+def test_one_log_z_for_all_graphs_is_refused(tmp_path, capsys):
+    assert main(["train", "mis", "--objective=tb", "--train-graphs=3", f"--out={tmp_path}"]) == 2
+    assert "one log Z for all conditions" in capsys.readouterr().err
