@@ -11,8 +11,8 @@ import tyro
 
 from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, world_class
 from gflow.cli.run import Run, default_folder
-from gflow.cli.world import RunOptions
-from gflow.errors import GFlowError
+from gflow.cli.world import RunOptions, World
+from gflow.errors import GFlowError, IncompatibleError
 from gflow.objectives import OBJECTIVES
 
 USAGE = """usage: gflow COMMAND ...
@@ -166,22 +166,36 @@ def list_all(words: list[str]) -> int:
     print("objectives")
     for name, objective in OBJECTIVES.items():
         print(f"  {name:<12} {(objective.__doc__ or '').splitlines()[0]}")
-    print("pairs" + "".join(f"{name:>14}" for name in OBJECTIVES))
-    reasons = []
+    print("pairs".ljust(14) + "".join(f"{name:>9}" for name in OBJECTIVES))
+    reasons: dict[tuple[str, str], list[str]] = {}
     for name, cls in WORLDS.items():
-        env = cls.cheap()
         row = []
-        for key, objective in OBJECTIVES.items():
-            reason = objective.refusal(env)
+        for key, reason in refusals(cls).items():
             row.append("yes" if reason is None else "no")
             if reason is not None:
-                reasons.append(f"  {key} on {name}: {reason}")
-        print(f"  {name:<3}".ljust(5) + "".join(f"{mark:>14}" for mark in row))
-        cls().close(env)
+                reasons.setdefault((key, reason), []).append(name)
+        print(f"  {name:<12}" + "".join(f"{mark:>9}" for mark in row))
     if reasons:
         print("why not")
-        print("\n".join(reasons))
+    for (key, reason), names in reasons.items():
+        print(f"  {key} on {', '.join(names)}: {reason}")
     return 0
+
+
+def refusals(cls: type[World]) -> dict[str, str | None]:
+    """For each objective why it cannot train on a world, or None if it can."""
+    world, env = cls(), cls.cheap()
+    conditional = world.condition(env) is not None
+    found: dict[str, str | None] = {}
+    for key in OBJECTIVES:
+        try:
+            ObjectiveOptions(key, log_z=0.0).build(world, env).check(env, conditional=conditional)
+            found[key] = None
+        except IncompatibleError as error:
+            text = str(error)
+            found[key] = text.split(": ", 1)[1] if f"train on {env.name}: " in text else text
+    world.close(env)
+    return found
 
 
 def _folder(command: str, words: list[str]) -> Path:

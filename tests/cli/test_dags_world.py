@@ -35,7 +35,14 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_learns_marginals_of_three_variables(tmp_path: Path) -> None:
-    flags = ("--variables=3", "--edges=2", "--rows=20", "--steps=200", "--lr=5e-3", "--eval-samples=5000")
+    flags = (
+        "--variables=3",
+        "--edges=2",
+        "--rows=20",
+        "--steps=200",
+        "--lr=5e-3",
+        "--eval-samples=5000",
+    )
     summary = train(tmp_path / "run", *flags)
     assert summary["objective"] == "mdb"
     metrics, untrained = summary["metrics"], summary["untrained"]
