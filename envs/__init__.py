@@ -9,6 +9,7 @@ from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gflow.env import Environment
+    from gflow.envs.atoms import Atoms
     from gflow.envs.bags import Bags
     from gflow.envs.composition import Product, Stack
     from gflow.envs.dags import Dags
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AnyOrder": "gflow.envs.sequences",
+    "Atoms": "gflow.envs.atoms",
     "Autoregressive": "gflow.envs.sequences",
     "Bags": "gflow.envs.bags",
     "Clique": "gflow.envs.independent_set",
@@ -46,6 +48,7 @@ _HOME = {
 
 __all__ = [
     "AnyOrder",
+    "Atoms",
     "Autoregressive",
     "Bags",
     "Clique",

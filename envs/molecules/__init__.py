@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gflow.envs.molecules.goal import Goal
     from gflow.envs.molecules.policy import MoleculePolicy
     from gflow.envs.molecules.properties import Qed, Similarity, Synthesizability, Window
+    from gflow.envs.molecules.proxy import SehProxy
     from gflow.envs.molecules.rewards import MoleculeReward
     from gflow.envs.molecules.scoring import Record
     from gflow.envs.molecules.vocabulary import CutOptions, Vocabulary
@@ -32,6 +33,7 @@ _HOME = {
     "Molecules": "gflow.envs.molecules.env",
     "Qed": "gflow.envs.molecules.properties",
     "Record": "gflow.envs.molecules.scoring",
+    "SehProxy": "gflow.envs.molecules.proxy",
     "Similarity": "gflow.envs.molecules.properties",
     "Synthesizability": "gflow.envs.molecules.properties",
     "Vocabulary": "gflow.envs.molecules.vocabulary",
@@ -51,6 +53,7 @@ __all__ = [
     "Molecules",
     "Qed",
     "Record",
+    "SehProxy",
     "Similarity",
     "Synthesizability",
     "Vocabulary",

@@ -106,7 +106,7 @@ class Similarity:
 
 
 Property = Qed | Synthesizability | Window | Similarity | Callable[[Any], float]
-NAMES = ("qed", "sa", "logp:LOW:HIGH", "weight:LOW:HIGH", "similarity:SMILES")
+NAMES = ("qed", "sa", "logp:LOW:HIGH", "weight:LOW:HIGH", "similarity:SMILES", "seh:FILE")
 
 
 def read_property(text: str | Property) -> Property:
@@ -133,6 +133,10 @@ def read_property(text: str | Property) -> Property:
         return Window(name, low, high)
     if name == "similarity":
         return Similarity(rest)
+    if name == "seh":
+        from gflow.envs.molecules.proxy import SehProxy  # needs torch, which workers start without
+
+        return SehProxy(rest)
     raise UnknownNameError("molecular property", text, NAMES)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gflow.envs.molecules.scoring import Record
 from gflow.reward import LogReward
+from gflow.state import device_of
 
 
 class MoleculeReward(LogReward[Any]):
@@ -27,4 +28,4 @@ class MoleculeReward(LogReward[Any]):
     def __call__(self, states: Any, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of finished molecules."""
         values = [math.log(record.value) for record in self.records(states)]
-        return torch.tensor(values, device=states.fragment.device)
+        return torch.tensor(values, device=device_of(states))

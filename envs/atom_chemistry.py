@@ -1,0 +1,182 @@
+"""From arrays of atoms and bonds to molecules of RDKit and their records; no tensors here."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gflow.envs.molecules.extras import MoleculeError, parse_smiles, rdkit
+from gflow.envs.molecules.goal import Goal
+from gflow.envs.molecules.scoring import Record
+
+KINDS = {
+    "B": (5, 0, 3),
+    "C": (6, 0, 4),
+    "N": (7, 0, 3),
+    "O": (8, 0, 2),
+    "F": (9, 0, 1),
+    "Si": (14, 0, 4),
+    "P": (15, 0, 3),
+    "S": (16, 0, 2),
+    "Cl": (17, 0, 1),
+    "Br": (35, 0, 1),
+    "I": (53, 0, 1),
+    "B-": (5, -1, 4),
+    "C-": (6, -1, 3),
+    "N+": (7, 1, 4),
+    "N-": (7, -1, 2),
+    "O+": (8, 1, 3),
+    "O-": (8, -1, 1),
+    "S+": (16, 1, 3),
+    "S-": (16, -1, 1),
+}
+"""Atomic number, formal charge and valence by name; hydrogens fill what bonds leave free."""
+
+Bond = tuple[int, int, int]
+Drawing = tuple[tuple[str, ...], tuple[Bond, ...]]
+"""Names of the kinds of the atoms, and bonds as (atom, atom, order)."""
+
+
+def sanitised(drawing: Drawing) -> Any:
+    """The RDKit molecule with the same numbers of atoms, aromatic rings marked.
+
+    Raises:
+        MoleculeError: If RDKit does not accept it, which would be a fault of the valences here.
+    """
+    chem = rdkit()
+    orders = (None, chem.BondType.SINGLE, chem.BondType.DOUBLE, chem.BondType.TRIPLE)
+    atoms, bonds = drawing
+    free = [KINDS[name][2] for name in atoms]
+    for i, j, order in bonds:
+        free[i] -= order
+        free[j] -= order
+    molecule = chem.RWMol()
+    try:
+        for name, hydrogens in zip(atoms, free, strict=True):
+            atom = chem.Atom(KINDS[name][0])
+            atom.SetFormalCharge(KINDS[name][1])
+            atom.SetNoImplicit(True)
+            atom.SetNumExplicitHs(hydrogens)
+            molecule.AddAtom(atom)
+        for i, j, order in bonds:
+            molecule.AddBond(i, j, orders[order])
+        chem.SanitizeMol(molecule)
+    except (ValueError, OverflowError) as error:
+        raise MoleculeError(f"{drawing} is no valid molecule: {error}") from error
+    return molecule
+
+
+def molecule_of(drawing: Drawing) -> Any:
+    """The molecule as RDKit reads it from SMILES, with implicit hydrogens."""
+    smiles = rdkit().MolToSmiles(sanitised(drawing))
+    molecule = rdkit().MolFromSmiles(smiles)
+    if molecule is None:
+        raise MoleculeError(f"RDKit wrote {smiles!r} for {drawing}, and cannot read it.")
+    return molecule
+
+
+def canonical(drawing: Drawing) -> str:
+    """Canonical SMILES; empty without atoms."""
+    return str(rdkit().MolToSmiles(molecule_of(drawing))) if drawing[0] else ""
+
+
+def resonance_forms(drawing: Drawing) -> list[Drawing]:
+    """All ways to place the double bonds of aromatic rings, `drawing` among them."""
+    molecule = sanitised(drawing)
+    ring = {
+        (min(ends), max(ends))
+        for b in molecule.GetBonds()
+        if b.GetIsAromatic()
+        for ends in [(b.GetBeginAtomIdx(), b.GetEndAtomIdx())]
+    }
+    atoms, bonds = drawing
+    paired = {x for i, j, order in bonds if (i, j) in ring and order == 2 for x in (i, j)}
+    forms = []
+    for doubles in _pairings(sorted(paired), ring):
+        placed = ((i, j, 1 + ((i, j) in doubles) if (i, j) in ring else o) for i, j, o in bonds)
+        forms.append((atoms, tuple(placed)))
+    return forms
+
+
+def _pairings(left: list[int], bonds: set[tuple[int, int]]) -> Iterator[set[tuple[int, int]]]:
+    """All ways to split the atoms into bonded pairs i < j."""
+    if not left:
+        yield set()
+        return
+    first, *others = left
+    for other in others:
+        if (first, other) in bonds:
+            rest = [x for x in others if x != other]
+            for pairs in _pairings(rest, bonds):
+                yield {(first, other), *pairs}
+
+
+class AtomScorer:
+    """Drawings in; out come records, and the drawings of the same molecule. Picklable.
+
+    Args:
+        goal: What to measure, or None for SMILES only.
+    """
+
+    def __init__(self, goal: Goal | None) -> None:
+        self.goal = goal
+
+    def __call__(self, drawn: list[Drawing]) -> list[tuple[Record, list[Drawing]]]:
+        """One record per drawing, which does not yet know how many others are distinct."""
+        return [self.score(drawing) for drawing in drawn]
+
+    def score(self, drawing: Drawing) -> tuple[Record, list[Drawing]]:
+        """The record of one molecule, and all its drawings."""
+        molecule = molecule_of(drawing)
+        smiles = str(rdkit().MolToSmiles(molecule))
+        forms = resonance_forms(drawing)
+        if len(forms) > 1:
+            forms = [form for form in forms if canonical(form) == smiles]
+        if self.goal is None:
+            return Record(smiles, float("nan"), (), 1), forms
+        measured = self.goal.measure(molecule, smiles)
+        return Record(smiles, self.goal.value(measured), measured, 1), forms
+
+
+def drawing_of(smiles: str, kinds: Sequence[str], max_atoms: int) -> Drawing:
+    """A drawing of a molecule given as SMILES.
+
+    Raises:
+        MoleculeError: If it is no SMILES, or atoms of these kinds cannot make it.
+    """
+    where = "Atoms.states_from_smiles"
+    molecule = parse_smiles(smiles, where)
+    chem = rdkit()
+    chem.Kekulize(molecule, clearAromaticFlags=True)
+    names = {KINDS[name][:2]: name for name in kinds}
+    bonds = tuple(
+        (min(ends), max(ends), int(b.GetBondTypeAsDouble()))
+        for b in molecule.GetBonds()
+        for ends in [(b.GetBeginAtomIdx(), b.GetEndAtomIdx())]
+    )
+    reason, atoms = "", []
+    for at, atom in enumerate(molecule.GetAtoms()):
+        name = names.get((atom.GetAtomicNum(), atom.GetFormalCharge()), "")
+        used = sum(order for i, j, order in bonds if at in (i, j)) + atom.GetTotalNumHs()
+        if not name:
+            reason = f"its atom {at} ({atom.GetSmarts()}) is not among {', '.join(kinds)}"
+        elif used != KINDS[name][2]:
+            reason = f"its atom {at} ({name}) has {used} bonds, and would need {KINDS[name][2]}"
+        atoms.append(name)
+    if "." in smiles:
+        reason = "it has several parts"
+    elif len(atoms) > max_atoms:
+        reason = f"it has {len(atoms)} heavy atoms and max_atoms is {max_atoms}"
+    if reason:
+        raise MoleculeError(f"{where}: {smiles!r} cannot be built: {reason}.")
+    return tuple(atoms), bonds
+
+
+def drawings(
+    names: Sequence[str], kinds: Sequence[Sequence[int]], bonds: Sequence[Sequence[Sequence[int]]]
+) -> list[Drawing]:
+    """Drawings of arrays (B, N) and (B, N, N); kind k > 0 is ``names[k - 1]``."""
+    out: list[Drawing] = []
+    for row, orders in zip(kinds, bonds, strict=True):
+        atoms = tuple(names[k - 1] for k in row if k > 0)
+        pairs = ((i, j) for j in range(len(atoms)) for i in range(j))
+        out.append((atoms, tuple((i, j, orders[i][j]) for i, j in pairs if orders[i][j])))
+    return out
