@@ -27,6 +27,7 @@ PROFILE = "mutants"
 ORACLE = "tests/objectives/test_exact_oracle.py"
 IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
+MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 
 
@@ -124,6 +125,18 @@ MUTANTS = (
         "return above & (edge | ~edge.any(-1, keepdim=True))",
         "return above",
         "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+    ),
+    Mutant(
+        "molecules-symmetry", "envs/molecules/env.py",
+        "return self.canonical(states).log_overcount()",
+        "return -self.canonical(states).log_overcount()",
+        f"{MOLECULES}::test_sampled_molecules_have_the_exact_law",
+    ),
+    Mutant(
+        "molecules-detach", "envs/molecules/env.py",
+        "kept = (index + (index >= gone)).clamp(max=n - 1)",
+        "kept = (index + (index > gone)).clamp(max=n - 1)",
+        f"{MOLECULES}::test_objectives_vanish_on_the_exact_flows",
     ),
     Mutant(
         "grid-key", "envs/hypergrid.py",
