@@ -35,7 +35,7 @@ class Stuck(HyperGrid):
 
 def nan_reward() -> None:
     """A reward that takes the logarithm of a negative number."""
-    env = HyperGrid(2, 3, FunctionReward(lambda cells: (cells.sum(-1) - 2.0).log()))
+    env = HyperGrid(2, 3, FunctionReward(lambda cells: (cells.sum(-1) - 2.5).log()))
     Sampler(env).forward(MLPPolicy(env, width=8), 64)
 
 
