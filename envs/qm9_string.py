@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gflow.envs.alphabet import Alphabet
-from gflow.envs.sequence_rewards import TableReward, shaped
-from gflow.envs.sequences import ORDERS, SequenceEnvironment
-from gflow.errors import ConfigError, MissingExtraError, UnknownNameError
+from gflow.envs.sequence_rewards import measured_sequences
+from gflow.envs.sequences import SequenceEnvironment
+from gflow.errors import ConfigError, MissingExtraError
 
 LENGTH = 5
 BLOCKS = (
@@ -98,11 +98,8 @@ def qm9_chains(
         peak: Largest reward.
         floor: Smallest value before exponentiation.
     """
-    if order not in ORDERS:
-        raise UnknownNameError("order of building", order, ORDERS)
-    reward = TableReward(shaped(values, beta, peak, floor), len(BLOCKS), LENGTH)
     names = Alphabet([smiles for smiles, _, _ in BLOCKS])
-    return ORDERS[order](names, LENGTH, reward)
+    return measured_sequences(names, LENGTH, values, order, beta, peak, floor)
 
 
 def chain_smiles(blocks: list[int]) -> str:

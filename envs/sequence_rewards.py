@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gflow.envs.alphabet import Alphabet
-from gflow.errors import ConfigError
+from gflow.envs.sequences import ORDERS, SequenceEnvironment
+from gflow.errors import ConfigError, UnknownNameError
 from gflow.reward import LogReward
 
 
@@ -111,3 +112,32 @@ class MotifReward(LogReward[Tensor]):
         """(B,) log R."""
         value = self.counts(states).sum(-1) / (states.shape[1] / 2)
         return self.beta * value.to(torch.get_default_dtype()).clamp(min=self.floor).log()
+
+
+def measured_sequences(
+    names: Alphabet,
+    length: int,
+    values: Tensor,
+    order: str,
+    beta: float,
+    peak: float,
+    floor: float,
+) -> SequenceEnvironment:
+    """All sequences of one length in proportion to a shaped table.
+
+    Args:
+        names: The symbols.
+        length: Of the sequences.
+        values: (len(names)^length,) one value per sequence, in the order of their numbers.
+        order: "prepend_append", "left_to_right" or "any".
+        beta: Exponent.
+        peak: Largest reward.
+        floor: Smallest value before exponentiation.
+
+    Raises:
+        UnknownNameError: If there is no such order of building.
+    """
+    if order not in ORDERS:
+        raise UnknownNameError("order of building", order, ORDERS)
+    reward = TableReward(shaped(values, beta, peak, floor), len(names), length)
+    return ORDERS[order](names, length, reward)

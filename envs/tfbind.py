@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from gflow.envs.alphabet import Alphabet
-from gflow.envs.sequence_rewards import TableReward, shaped
-from gflow.envs.sequences import ORDERS, SequenceEnvironment
-from gflow.errors import ConfigError, UnknownNameError
+from gflow.envs.sequence_rewards import measured_sequences
+from gflow.envs.sequences import SequenceEnvironment
+from gflow.errors import ConfigError
 
 LENGTH = 8
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -109,7 +109,4 @@ def tf_binding(
         peak: Largest reward.
         floor: Smallest value before exponentiation.
     """
-    if order not in ORDERS:
-        raise UnknownNameError("order of building", order, ORDERS)
-    reward = TableReward(shaped(values, beta, peak, floor), 4, LENGTH)
-    return ORDERS[order](Alphabet("ACGT"), LENGTH, reward)
+    return measured_sequences(Alphabet("ACGT"), LENGTH, values, order, beta, peak, floor)
