@@ -233,11 +233,11 @@ class Landscape(GridReward):
         """(B,) weighted sum of the functions."""
         if states.shape[1] != 2:
             raise ConfigError(f"Landscape is defined for dim=2, got {states.shape[1]} coordinates.")
-        scores = self.scores(states, list(self.weights))
+        scores = self.functions(states, list(self.weights))
         weights = torch.tensor(list(self.weights.values()), dtype=torch.float64)
         return (scores @ weights.to(states.device)).clamp(min=0) + self.floor
 
-    def scores(self, states: Tensor, names: list[str]) -> Tensor:
+    def functions(self, states: Tensor, names: list[str]) -> Tensor:
         """(B, K) float64 values of the named functions."""
         x, y = (2 * states.double() / (self.side - 1) - 1).unbind(-1)
         return torch.stack([LANDSCAPES[name](x, y) for name in names], -1)

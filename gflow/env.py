@@ -9,6 +9,7 @@ from torch import Tensor
 from gflow.errors import IllegalActionError, IncompatibleError, RewardError, ShapeError
 from gflow.reward import LogReward
 from gflow.state import batch_size, device_of, take
+from gflow.vector_reward import VectorReward
 
 S = TypeVar("S")
 
@@ -214,6 +215,9 @@ class Environment(ABC, Generic[S]):
         """
         with torch.no_grad():
             value = self.reward(states) if condition is None else self.reward(states, condition)
+        return self._checked(value, states)
+
+    def _checked(self, value: Tensor, states: S) -> Tensor:
         count = batch_size(states)
         if tuple(value.shape) != (count,):
             raise RewardError(
@@ -230,6 +234,55 @@ class Environment(ABC, Generic[S]):
         value = self.log_reward(states, condition)
         symmetry = self.log_symmetry(states)
         return value if symmetry is None else value - symmetry.to(value.dtype)
+
+    @property
+    def has_partial(self) -> bool:
+        """Whether `partial_log_reward` is defined: forward-looking objectives need it."""
+        return self.reward.has_partial or self.every_state_stops
+
+    def partial_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus the energy of B states, finished or not; log R at finished objects.
+
+        Raises:
+            IncompatibleError: If the reward is defined on finished objects only.
+            RewardError: If a value is not finite.
+        """
+        with torch.no_grad():
+            if self.every_state_stops and not self.reward.has_partial:
+                return self.log_reward(states, condition)
+            return self._checked(self.reward.partial(states, condition), states)
+
+    @property
+    def num_scores(self) -> int:
+        """K, the number of objectives of a multi-objective reward, 0 for others."""
+        return self.reward.num_scores
+
+    def scores(self, states: S) -> Tensor:
+        """(B, K) raw objectives of finished objects, all to be made large; not finite is refused.
+
+        Raises:
+            IncompatibleError: If the reward is a single number.
+            RewardError: With the object.
+        """
+        with torch.no_grad():
+            value = self.reward.scores(states)
+        expected = (batch_size(states), self.num_scores)
+        if tuple(value.shape) != expected:
+            raise RewardError(
+                f"{self.name}: `scores` of {self.reward!r} must have shape {expected}, got "
+                f"{tuple(value.shape)}."
+            )
+        self._checked(value.sum(-1), states)
+        return value
+
+    def outcome(self, states: S, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """(B,) target log-rewards and (B, K) scores or None, each object being scored once."""
+        if not isinstance(self.reward, VectorReward):
+            return self.target_log_reward(states, condition), None
+        scores = self.scores(states)
+        value = self._checked(self.reward.from_scores(scores, condition), states)
+        symmetry = self.log_symmetry(states)
+        return value if symmetry is None else value - symmetry.to(value.dtype), scores
 
     # ------------------------------------------------------------------ complaints
 

@@ -63,6 +63,10 @@ def evaluate(
             log_inflow = torch.where(stopped, into_end, log_inflow)
         log_inflow = log_inflow.where((_times(index) > 0) & (_times(index) <= last), 0.0)
         log_outflow = _anchor(log_outflow, trajectories).where(_times(index) <= last, 0.0)
+    energy = None
+    if needs.energy:
+        energy = _anchor(env.partial_log_reward(states, given)[index], trajectories).neg()
+        energy = energy.where(_times(index) <= trajectories.length[:, None], 0.0)
     log_flow = None
     if needs.log_flow:
         if output.log_flow is None:
@@ -70,13 +74,21 @@ def evaluate(
                 f"The objective needs log F(s), and {type(policy).__name__} was built without that "
                 f"head. Build the policy with log_flow=True."
             )
-        log_flow = _anchor(output.log_flow[index], trajectories)
+        learned = output.log_flow[index]
+        if energy is not None:  # the head is log F + E
+            learned = learned - energy.to(learned.dtype)
+        log_flow = _anchor(learned, trajectories)
         log_flow = log_flow.where(_times(index) <= trajectories.length[:, None], 0.0)
     state_log_reward = log_stop = None
     if needs.stop:
         assert env.stop_action is not None  # refused by the objective otherwise
         log_stop = log_prob[:, env.stop_action][index]
         state_log_reward = env.target_log_reward(states, given)[index]
+    scores = None
+    if needs.scores:
+        scores = trajectories.scores
+        if scores is None:
+            scores = _plain_log_reward(env, trajectories)[:, None]
     return FlowTerms(
         log_pf=log_pf,
         log_pb=log_pb,
@@ -88,6 +100,8 @@ def evaluate(
         log_outflow=log_outflow,
         state_log_reward=state_log_reward,
         log_stop=log_stop,
+        energy=energy,
+        scores=scores,
         condition=trajectories.condition,
         complete=trajectories.complete,
     )
@@ -145,6 +159,15 @@ def _anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
     if trajectories.complete is not None:
         end = end & trajectories.complete[:, None]
     return torch.where(end, trajectories.log_reward[:, None].to(values.dtype), values)
+
+
+def _plain_log_reward(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
+    """(B,) log R of the objects without the correction for their symmetry."""
+    if type(env).log_symmetry is Environment.log_symmetry:
+        return trajectories.log_reward
+    symmetry = env.log_symmetry(trajectories.final_states)
+    value = trajectories.log_reward
+    return value if symmetry is None else value + symmetry.to(value.dtype)
 
 
 def _edge_flows(

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from gflow.env import Environment
 from gflow.errors import IncompatibleError
+from gflow.evaluation import evaluate
+from gflow.learner import Learner
 from gflow.policy import Policy
 from gflow.terms import FlowTerms, Needs
+from gflow.trajectories import Trajectories
 
 Regression = Callable[[Tensor], Tensor]
 
@@ -45,6 +48,11 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.regression = regression
 
+    @classmethod
+    def build(cls, env: Environment[Any], **settings: Any) -> "Objective":
+        """The objective for an environment; overridden by those that hold networks of states."""
+        return cls(**settings)
+
     @abstractmethod
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, ...) residuals; zero where there is nothing to balance."""
@@ -60,7 +68,23 @@ class Objective(nn.Module, ABC):
     @classmethod
     def refusal(cls, env: Environment[Any]) -> str | None:
         """Why this objective cannot work on `env` and what would, or None if it can."""
+        if cls.needs.energy and not env.has_partial:
+            return (
+                "it looks forward to the energies of unfinished objects, and the reward "
+                f"{env.reward!r} is defined on finished ones only. Define `LogReward.partial`, or "
+                "use an objective that learns the energies (led)."
+            )
         return None
+
+    def evaluate(
+        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
+    ) -> FlowTerms:
+        """The flow terms that this objective reads, with gradients."""
+        return evaluate(env, policy, trajectories, self.needs)
+
+    def learners(self, env: Environment[Any]) -> list[Learner]:
+        """What the objective learns beside the policy with optimisers of its own; made once."""
+        return []
 
     def per_trajectory(self, terms: FlowTerms) -> Tensor:
         """(B,) share of each trajectory in the loss; the loss is their sum."""

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.errors import ConfigError
+from gflow.errors import ConfigError, IncompatibleError
 from gflow.state import take
 
 S = TypeVar("S")
@@ -22,25 +22,65 @@ class LogReward(ABC, Generic[S]):
 
     `condition` (B, C) or None is whatever the sampler was asked for (a temperature, preferences);
     plain rewards ignore it.
+
+    Attributes:
+        has_partial: `partial` is defined.
+        num_scores: K, the number of objectives that `scores` returns; 0 for plain rewards.
     """
+
+    has_partial: bool = False
+    num_scores: int = 0
 
     @abstractmethod
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log-reward of B finished objects."""
+
+    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus the energy of B states on the way: any extension of log R to them.
+
+        Equal to log R at finished objects. Forward-looking objectives read it; a poor extension
+        slows them and biases nothing.
+
+        Raises:
+            IncompatibleError: If there is none.
+        """
+        raise IncompatibleError(
+            f"The reward {self!r} is defined on finished objects only. Define `partial` (and set "
+            f"has_partial) on it, or pass FunctionReward(function, partial=True) if the function "
+            f"makes sense for unfinished ones."
+        )
+
+    def scores(self, states: S) -> Tensor:
+        """(B, K) raw objectives of B finished objects, each to be made large.
+
+        Raises:
+            IncompatibleError: If there are none.
+        """
+        raise IncompatibleError(f"The reward {self!r} has no vector of scores.")
 
     def __repr__(self) -> str:
         return type(self).__name__
 
 
 class FunctionReward(LogReward[S]):
-    """A plain function ``states -> (B,) log-reward`` as a `LogReward`."""
+    """A plain function ``states -> (B,) log-reward`` as a `LogReward`.
 
-    def __init__(self, function: Callable[[S], Tensor]) -> None:
-        self.function = function
+    Args:
+        function: The function.
+        partial: Whether it makes sense for unfinished objects too, which lets forward-looking
+            objectives use it.
+    """
+
+    def __init__(self, function: Callable[[S], Tensor], partial: bool = False) -> None:
+        self.function, self.has_partial = function, partial
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
         return self.function(states)
+
+    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) the same function, if it was said to make sense."""
+        return self.function(states) if self.has_partial else super().partial(states, condition)
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))
@@ -52,11 +92,15 @@ class Tempered(LogReward[S]):
     def __init__(self, reward: LogReward[S], beta: float) -> None:
         if not beta > 0:
             raise ConfigError(f"Tempered: beta must be positive, got {beta}.")
-        self.reward, self.beta = reward, beta
+        self.reward, self.beta, self.has_partial = reward, beta, reward.has_partial
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
         return self.beta * self.reward(states, condition)
+
+    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus energies."""
+        return self.beta * self.reward.partial(states, condition)
 
     def __repr__(self) -> str:
         return f"Tempered({self.reward!r}, beta={self.beta:g})"
@@ -71,10 +115,15 @@ class Clipped(LogReward[S]):
         if low is not None and high is not None and low >= high:
             raise ConfigError(f"Clipped: low must be below high, got low={low}, high={high}.")
         self.reward, self.low, self.high = reward, low, high
+        self.has_partial = reward.has_partial
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
         return self.reward(states, condition).clamp(self.low, self.high)
+
+    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus energies, clipped alike: a plateau of the reward is one of the energy."""
+        return self.reward.partial(states, condition).clamp(self.low, self.high)
 
     def __repr__(self) -> str:
         return f"Clipped({self.reward!r}, low={self.low}, high={self.high})"
@@ -84,16 +133,23 @@ class TemperatureConditional(LogReward[S]):
     """R^beta with beta given per object: ``condition[:, 0] * log R``."""
 
     def __init__(self, reward: LogReward[S]) -> None:
-        self.reward = reward
+        self.reward, self.has_partial = reward, reward.has_partial
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
+        return self._tempered(self.reward(states), condition)
+
+    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus energies."""
+        return self._tempered(self.reward.partial(states), condition)
+
+    @staticmethod
+    def _tempered(value: Tensor, condition: Tensor | None) -> Tensor:
         if condition is None:
             raise ConfigError(
                 "TemperatureConditional: no condition was given. Train and sample with a condition "
                 "(B, 1) that holds the inverse temperature, e.g. from `UniformCondition`."
             )
-        value = self.reward(states)
         return condition[:, 0].to(value.dtype) * value
 
     def __repr__(self) -> str:
@@ -140,7 +196,11 @@ class CachedReward(_Remembering[S]):
         self, reward: LogReward[S], key: Callable[[S], Tensor], capacity: int = 1_000_000
     ) -> None:
         super().__init__(capacity)
-        self.reward, self.key = reward, key
+        self.reward, self.key, self.has_partial = reward, key, reward.has_partial
+
+    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus energies, not remembered."""
+        return self.reward.partial(states, condition)
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""

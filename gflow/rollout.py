@@ -53,6 +53,7 @@ class Sampler:
         *,
         exploration: Exploration = ON_POLICY,
         condition: Tensor | None = None,
+        limit: int | None = None,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> Trajectories[Any]:
@@ -63,6 +64,7 @@ class Sampler:
             count: B.
             exploration: How to depart from the policy.
             condition: (B, C) or None.
+            limit: Cut trajectories after so many transitions; None lets all run to their end.
             generator: Source of all randomness.
             device: Where to sample.
 
@@ -75,6 +77,8 @@ class Sampler:
         """
         if count < 1:
             raise ConfigError(f"A batch needs at least one trajectory, got {count}.")
+        if limit is not None and limit < 1:
+            raise ConfigError(f"A trajectory needs at least one transition, got limit={limit}.")
         env = self.env
         uniform = None
         if exploration.trajectory_epsilon:
@@ -108,8 +112,9 @@ class Sampler:
             return exploration.draw(logits, mask, mixed, far, env.stop_action, generator)
 
         apart = session is not None
-        walk = self._walk(env, env.start(count, device, condition), score, draw, condition, apart)
-        return self._finish(walk, condition)
+        start = env.start(count, device, condition)
+        walk = self._walk(env, start, score, draw, condition, apart, limit)
+        return self._finish(walk, condition, cut=limit is not None)
 
     @torch.no_grad()
     def backward(
@@ -118,6 +123,7 @@ class Sampler:
         objects: Any,
         *,
         log_reward: Tensor | None = None,
+        scores: Tensor | None = None,
         condition: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Trajectories[Any]:
@@ -127,6 +133,7 @@ class Sampler:
             policy: Gives the backward logits.
             objects: B finished objects.
             log_reward: (B,) target log-rewards if they are known already.
+            scores: (B, K) raw objectives if they are known already.
             condition: (B, C) or None.
             generator: Source of all randomness.
 
@@ -150,7 +157,7 @@ class Sampler:
             return sample_masked(logits, mask, generator)
 
         walk = self._walk(view, objects, score, draw, condition)
-        return self._finish(_turn(env, walk, objects), condition, log_reward)
+        return self._finish(_turn(env, walk, objects), condition, log_reward, scores)
 
     @torch.no_grad()
     def along(
@@ -159,6 +166,7 @@ class Sampler:
         length: Tensor,
         *,
         log_reward: Tensor | None = None,
+        scores: Tensor | None = None,
         condition: Tensor | None = None,
     ) -> Trajectories[Any]:
         """Trajectories that take given actions: replay, data, tests.
@@ -167,6 +175,7 @@ class Sampler:
             actions: (B, T) int64 forward actions, stops included, padded with anything.
             length: (B,) int64 number of actions of each.
             log_reward: (B,) target log-rewards if they are known already.
+            scores: (B, K) raw objectives if they are known already.
             condition: (B, C) or None.
 
         Raises:
@@ -212,7 +221,7 @@ class Sampler:
                 f"{env.name}: trajectory {row} is finished after {int(walk.length[row])} of its "
                 f"{int(length[row])} actions."
             )
-        return self._finish(walk, condition, log_reward)
+        return self._finish(walk, condition, log_reward, scores)
 
     # ------------------------------------------------------------------ plans
 
@@ -245,24 +254,45 @@ class Sampler:
         draw: Draw,
         condition: Tensor | None,
         apart: bool = False,
+        limit: int | None = None,
     ) -> Walk[S]:
         """A walk by the plan in force; `apart` keeps equal states of different rows apart."""
         count, device = batch_size(start), device_of(start)
         if self._static(device):
-            return walk_static(env, start, score, draw)
+            return walk_static(env, start, score, draw, limit)
         if apart:
-            return walk_ragged(env, start, score, draw)
+            return walk_ragged(env, start, score, draw, limit=limit)
         listed = self._listed(count, device, condition)
         if listed is not None:
-            return walk_listed(env, start, listed, score, draw)
-        return walk_ragged(env, start, score, draw, self._shared(count, condition))
+            return walk_listed(env, start, listed, score, draw, limit)
+        return walk_ragged(env, start, score, draw, self._shared(count, condition), limit)
 
     def _finish(
-        self, walk: Walk[Any], condition: Tensor | None, log_reward: Tensor | None = None
+        self,
+        walk: Walk[Any],
+        condition: Tensor | None,
+        log_reward: Tensor | None = None,
+        scores: Tensor | None = None,
+        cut: bool = False,
     ) -> Trajectories[Any]:
-        if log_reward is None:
+        """Trajectories from a walk, with the rewards of those that reached their end."""
+        env = self.env
+        complete = None
+        if log_reward is None or (env.num_scores and scores is None):
             last = walk.state_index.gather(1, walk.length[:, None]).squeeze(1)
-            log_reward = self.env.target_log_reward(take(walk.states, last), condition)
+            if cut:
+                complete = walk.stopped
+                if env.has_forced_terminals:
+                    complete = complete | env.is_terminal(take(walk.states, last))
+                rows = complete.nonzero().squeeze(1)
+                given = None if condition is None else condition[rows]
+                value, known = env.outcome(take(walk.states, last[rows]), given)
+                log_reward = value.new_zeros(len(last)).index_put((rows,), value)
+                if known is not None:
+                    scores = known.new_zeros(len(last), known.shape[1]).index_put((rows,), known)
+            else:
+                value, scores = env.outcome(take(walk.states, last), condition)
+                log_reward = value if log_reward is None else log_reward
         return Trajectories(
             states=walk.states,
             state_index=walk.state_index,
@@ -271,8 +301,10 @@ class Sampler:
             length=walk.length,
             stopped=walk.stopped,
             log_reward=log_reward,
+            scores=scores,
             condition=condition,
             owner=None if condition is None else walk.owner,
+            complete=complete,
         )
 
 

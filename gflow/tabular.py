@@ -48,7 +48,11 @@ class TabularPolicy(Policy):
 
     @classmethod
     def solved(
-        cls, graph: StateGraph[Any], flows: ExactFlows, edge_flows: bool = False
+        cls,
+        graph: StateGraph[Any],
+        flows: ExactFlows,
+        edge_flows: bool = False,
+        forward_looking: bool = False,
     ) -> "TabularPolicy":
         """The exact solution written into tables, so that every residual vanishes.
 
@@ -56,6 +60,7 @@ class TabularPolicy(Policy):
             graph: All states.
             flows: The solution, from `StateGraph.exact_flows`.
             edge_flows: Write log edge flows as forward logits (flow matching) instead of log P_F.
+            forward_looking: Write log F + E as log-flows (`Needs.energy`) instead of log F.
         """
         policy = cls(graph)
         forward = torch.full_like(policy.forward_table, -1e4)
@@ -71,7 +76,10 @@ class TabularPolicy(Policy):
                 forward += flows.log_flow[:, None].to(forward.dtype)
             policy.forward_table.copy_(forward)
             policy.backward_table.copy_(backward)
-            policy.flow_table.copy_(flows.log_flow.to(forward.dtype))
+            log_flow = flows.log_flow
+            if forward_looking:
+                log_flow = log_flow - graph.env.partial_log_reward(graph.states).double()
+            policy.flow_table.copy_(log_flow.to(forward.dtype))
         return policy
 
 

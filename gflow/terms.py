@@ -14,12 +14,17 @@ class Needs:
         log_flow: log F at every visited state.
         edge_flow: log inflow and outflow of every visited state (flow matching).
         stop: log R and log P_F(stop) at every visited state (modified balance).
+        energy: The energy of every visited state; log F is then learned as log F + E, which is
+            what makes an objective forward-looking.
+        scores: The vector of raw objectives of the objects.
         whole: Trajectories must run to their end.
     """
 
     log_flow: bool = False
     edge_flow: bool = False
     stop: bool = False
+    energy: bool = False
+    scores: bool = False
     whole: bool = True
 
 
@@ -43,6 +48,10 @@ class FlowTerms:
         log_outflow: (B, T + 1) log of the flow out of s_t; log R at the end.
         state_log_reward: (B, T + 1) log R(s_t) where every state may stop.
         log_stop: (B, T + 1) log P_F(stop | s_t).
+        energy: (B, T + 1) E(s_t); minus the target log-reward at the end of a whole trajectory.
+        potential: (B, T) learned energy differences of the transitions, without gradient; 0 for a
+            stop.
+        scores: (B, K) raw objectives of the objects; their log-reward where there is one number.
         condition: (B, C) or None.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
     """
@@ -57,6 +66,9 @@ class FlowTerms:
     log_outflow: Tensor | None = None
     state_log_reward: Tensor | None = None
     log_stop: Tensor | None = None
+    energy: Tensor | None = None
+    potential: Tensor | None = None
+    scores: Tensor | None = None
     condition: Tensor | None = None
     complete: Tensor | None = None
 

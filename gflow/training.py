@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gflow.behaviour import Behaviour, OnPolicy, Rollout
 from gflow.conditions import ConditionSampler
 from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError, NonFiniteLossError
-from gflow.evaluation import evaluate
 from gflow.exploration import ON_POLICY, Exploration
+from gflow.learner import Learner, average_into, parameters_of
 from gflow.objective import Objective
 from gflow.policy import Policy
 from gflow.replay import ReplayBuffer
@@ -95,6 +96,8 @@ class Trainer:
         objective: The objective; its own parameters are trained at `config.log_z_lr`.
         config: How to train.
         condition: Draws conditions, for environments that read one.
+        behaviour: Where fresh trajectories come from; the policy itself by default.
+        learners: What is learned beside the policy, in addition to what the objective learns.
         callbacks: Called after every step with the trainer, the batch and the step's record.
 
     Raises:
@@ -113,6 +116,8 @@ class Trainer:
         config: TrainConfig = TrainConfig(),
         *,
         condition: ConditionSampler | None = None,
+        behaviour: Behaviour | None = None,
+        learners: Sequence[Learner] = (),
         callbacks: Sequence[Callback] = (),
     ) -> None:
         reads = env.condition_dim > 0
@@ -123,18 +128,23 @@ class Trainer:
                 f"exactly for environments with condition_dim > 0."
             )
         objective.check(env, policy, conditional=condition is not None)
+        self.behaviour = OnPolicy() if behaviour is None else behaviour
+        self.behaviour.check(env, objective)
+        self.learners = [*objective.learners(env), *learners]
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         self.condition, self.callbacks = condition, tuple(callbacks)
         self.device = next(policy.parameters()).device
         self.sampler = Sampler(env, config.plan)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
-        groups: list[dict[str, Any]] = [{"params": list(policy.parameters()), "lr": config.lr}]
+        taken = parameters_of(self.learners)
+        main = [p for p in policy.parameters() if id(p) not in taken]
+        groups: list[dict[str, Any]] = [{"params": main, "lr": config.lr}]
         groups[0]["weight_decay"] = config.weight_decay
-        own = list(objective.parameters())
+        own = [p for p in objective.parameters() if id(p) not in taken]
         if own:
             groups.append({"params": own, "lr": config.log_z_lr, "weight_decay": 0.0})
         self.optimizer = torch.optim.Adam(groups, fused=True)
-        self._parameters = [*groups[0]["params"], *own]
+        self._main, self._parameters = main, [*main, *own]
         half_life = config.lr_half_life
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: 0.5 ** (step / half_life) if half_life else 1.0
@@ -168,23 +178,20 @@ class Trainer:
             old = round(count * self.config.replay_fraction)
         parts = []
         if count > old:
-            condition = None
-            if self.condition is not None:
-                condition = self.condition(count - old, self.generator)
-            fresh = self.sampler.forward(
+            rollout = Rollout(
                 self.policy,
-                count - old,
-                exploration=self.exploration,
-                condition=condition,
-                generator=self.generator,
-                device=self.device,
+                self.sampler,
+                self.exploration,
+                self.condition,
+                self.generator,
+                self.device,
             )
-            parts.append(fresh)
+            parts.append(self.behaviour.collect(rollout, count - old))
         if self.replay is not None:
             if old:
                 parts.append(self.replay.sample(self.sampler, old, self.generator, self.device))
             if count > old:
-                self.replay.add(parts[0])
+                self.replay.add(parts[0].whole)
         return Trajectories.join(parts)
 
     def train_step(self) -> Record:
@@ -197,7 +204,10 @@ class Trainer:
             NonFiniteLossError: Naming the environment, the objective and the trajectory.
         """
         batch = self.sample()
-        terms = evaluate(self.env, self.policy, batch, self.objective.needs)
+        learned: Record = {}
+        for learner in self.learners:
+            learned |= learner.learn(self.env, self.policy, batch, self.generator)
+        terms = self.objective.evaluate(self.env, self.policy, batch)
         loss = self.objective(terms)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -206,22 +216,24 @@ class Trainer:
             parameter.grad = None
         loss.backward()
         if self.config.grad_clip:
-            # A fresh list every time: a generator would be empty from the second step on.
-            torch.nn.utils.clip_grad_norm_(list(self.policy.parameters()), self.config.grad_clip)
+            # A list: a generator would be empty from the second step on.
+            torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)
         self.optimizer.step()
         if self.config.lr_half_life:
             self.schedule.step()
         if self.average is not None:
-            _average(self.average, self.policy, self.config.ema)
+            average_into(self.average, self.policy, 1 - self.config.ema)
         self.step += 1
+        rewards = batch.whole.log_reward
         record = {
             "loss": value,
-            "mean_log_reward": float(terms.log_reward.mean()),
+            "mean_log_reward": float(rewards.mean()),
             "mean_length": int(terms.length.sum()) / len(batch),
             "log_z": float(self.objective.log_z_estimate(terms).detach().mean()),
+            **learned,
         }
         for callback in self.callbacks:
-            callback(self, batch, record)
+            callback(self, batch.whole, record)
         return record
 
     def train(self, steps: int | None = None) -> Record:
@@ -245,6 +257,8 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "replay": None if self.replay is None else self.replay.state_dict(),
+            "behaviour": self.behaviour.state_dict(),
+            "learners": [learner.state_dict() for learner in self.learners],
             "generator": self.generator.get_state(),
             "torch_random": torch.get_rng_state(),
             "python_random": repr(random.getstate()),
@@ -262,6 +276,9 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         if self.replay is not None:
             self.replay.load_state_dict(state["replay"])
+        self.behaviour.load_state_dict(state["behaviour"])
+        for learner, saved in zip(self.learners, state["learners"], strict=True):
+            learner.load_state_dict(saved)
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch_random"])
         version, internal, gauss = ast.literal_eval(state["python_random"])
@@ -300,10 +317,3 @@ class Trainer:
             f"log_reward {float(terms.log_reward[row]):.4g}, log_pf {numbers(terms.log_pf)}, "
             f"log_pb {numbers(terms.log_pb)}. {cause}"
         )
-
-
-@torch.no_grad()
-def _average(average: Policy, policy: Policy, decay: float) -> None:
-    torch._foreach_lerp_(list(average.parameters()), list(policy.parameters()), 1 - decay)
-    for mine, theirs in zip(average.buffers(), policy.buffers(), strict=True):
-        mine.copy_(theirs)

@@ -31,6 +31,7 @@ class Trajectories(Generic[S]):
         stopped: (B,) bool: the last transition is a stop, so that s_length is s_{length-1}.
         log_reward: (B,) target log-reward of the objects (see `Environment.target_log_reward`);
             meaningless where not `complete`.
+        scores: (B, K) raw objectives of the objects, for rewards with several; None for others.
         condition: (B, C) or None.
         owner: (N,) int64 trajectory of each stored state when conditions make states differ.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
@@ -43,6 +44,7 @@ class Trajectories(Generic[S]):
     length: Tensor
     stopped: Tensor
     log_reward: Tensor
+    scores: Tensor | None = None
     condition: Tensor | None = None
     owner: Tensor | None = None
     complete: Tensor | None = None
@@ -65,6 +67,15 @@ class Trajectories(Generic[S]):
     def final_states(self) -> S:
         """(B,) the last state of each trajectory: the finished objects of whole ones."""
         return take(self.states, self.state_index.gather(1, self.length[:, None]).squeeze(1))
+
+    @property
+    def whole(self) -> "Trajectories[S]":
+        """Those that run to their end; all of them, as they are, if none was cut."""
+        if self.complete is None:
+            return self
+        if bool(self.complete.all()):
+            return replace(self, complete=None)
+        return replace(self.select(self.complete.nonzero().squeeze(1)), complete=None)
 
     def states_at(self, time: int) -> S:
         """(B,) the states s_time; meaningless for trajectories that are shorter."""
@@ -90,6 +101,7 @@ class Trajectories(Generic[S]):
         return Trajectories(
             states=take(self.states, used),
             state_index=inverse,
+            scores=None if self.scores is None else self.scores[index],
             condition=None if self.condition is None else self.condition[index],
             complete=None if self.complete is None else self.complete[index],
             owner=owner,
@@ -150,6 +162,7 @@ class Trajectories(Generic[S]):
             )
 
         conditions = [part.condition for part in parts if part.condition is not None]
+        scores = [part.scores for part in parts if part.scores is not None]
         complete = None
         if any(part.complete is not None for part in parts):
             complete = torch.cat(
@@ -166,6 +179,7 @@ class Trajectories(Generic[S]):
             length=torch.cat([part.length for part in parts]),
             stopped=torch.cat([part.stopped for part in parts]),
             log_reward=torch.cat([part.log_reward for part in parts]),
+            scores=torch.cat(scores) if scores else None,
             condition=torch.cat(conditions) if conditions else None,
             owner=torch.cat(owner) if owner else None,
             complete=complete,

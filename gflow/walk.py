@@ -50,7 +50,12 @@ class Walk(Generic[S]):
 
 
 def walk_ragged(
-    env: Environment[S], start: S, score: Score, draw: Draw, share: Distinct | None = None
+    env: Environment[S],
+    start: S,
+    score: Score,
+    draw: Draw,
+    share: Distinct | None = None,
+    limit: int | None = None,
 ) -> Walk[S]:
     """Walk until every row has ended, dropping rows as they end.
 
@@ -60,6 +65,7 @@ def walk_ragged(
         score: Asked once per distinct live state.
         draw: Draws an action for each live row.
         share: Groups equal states so that each is looked at once, or None.
+        limit: Steps after which every row is left where it is, or None.
 
     Raises:
         IllegalActionError: If a row is still going after `env.horizon` steps.
@@ -96,7 +102,7 @@ def walk_ragged(
 
     level, group, rows = enter(start, rows)
     time = 0
-    while rows.shape[0]:
+    while rows.shape[0] and time != limit:
         if time >= env.horizon:
             _refuse_endless(env, level)
         scores = score(level, rows)
@@ -131,7 +137,14 @@ def _places(sizes: list[int], groups: list[Tensor | None], device: torch.device)
     return torch.cat(place)
 
 
-def walk_listed(env: Environment[S], start: S, listed: S, score: Score, draw: Draw) -> Walk[S]:
+def walk_listed(
+    env: Environment[S],
+    start: S,
+    listed: S,
+    score: Score,
+    draw: Draw,
+    limit: int | None = None,
+) -> Walk[S]:
     """Walk through an environment so small that all its states are listed, by their keys.
 
     Same law as `walk_ragged`; the store is the list itself.
@@ -142,6 +155,7 @@ def walk_listed(env: Environment[S], start: S, listed: S, score: Score, draw: Dr
         listed: All states in the order of their keys.
         score: Asked once, about all states.
         draw: Draws an action for each live row.
+        limit: Steps after which every row is left where it is, or None.
     """
     count, device = batch_size(start), device_of(start)
     rows, states = torch.arange(count, device=device), start
@@ -160,6 +174,8 @@ def walk_listed(env: Environment[S], start: S, listed: S, score: Score, draw: Dr
                 rows, states, keys = rows[kept], take(states, kept), keys[kept]
                 if not rows.shape[0]:
                     break
+        if len(moves) == limit:
+            break
         if len(moves) >= env.horizon:
             _refuse_endless(env, states)
         actions = draw(gather(scores, keys), rows, len(moves))
@@ -246,8 +262,10 @@ def _fill_after_end(index: Tensor, last: Tensor) -> Tensor:
     return index.where(steps <= last[:, None], index.gather(1, last[:, None]))
 
 
-def walk_static(env: Environment[S], start: S, score: Score, draw: Draw) -> Walk[S]:
-    """Walk `env.horizon` steps with all rows, recording which were still alive.
+def walk_static(
+    env: Environment[S], start: S, score: Score, draw: Draw, limit: int | None = None
+) -> Walk[S]:
+    """Walk `env.horizon` steps (at most `limit`) with all rows, noting which were still alive.
 
     Same law as `walk_ragged`, without a read by the host; the store holds B (T + 1) states.
     """
@@ -258,7 +276,8 @@ def walk_static(env: Environment[S], start: S, score: Score, draw: Draw) -> Walk
     stopped = torch.zeros_like(live)
     length = torch.zeros_like(rows)
     actions_taken = []
-    for time in range(env.horizon):
+    steps = env.horizon if limit is None else min(limit, env.horizon)
+    for time in range(steps):
         actions = draw(score(states, rows), rows, time).where(live, 0)
         going = live
         length = length + live
@@ -270,9 +289,9 @@ def walk_static(env: Environment[S], start: S, score: Score, draw: Draw) -> Walk
         states = where(going, env._step(states, actions.where(going, 0)), states)
         store.append(states)
         live = going & ~env.is_terminal(states) if env.has_forced_terminals else going
-    index = rows[:, None] + count * torch.arange(env.horizon + 1, device=device)
+    index = rows[:, None] + count * torch.arange(steps + 1, device=device)
     index = _fill_after_end(index, length - stopped.long())
-    owner = rows.repeat(env.horizon + 1)
+    owner = rows.repeat(steps + 1)
     states, taken = cat(store), torch.stack(actions_taken, 1)
     inverse = _inverse(env, states, index, taken, length - stopped.long())
     return Walk(states, index, taken, inverse, length, stopped, owner)

@@ -6,6 +6,10 @@ if __name__ != "gflow.objectives":
 from gflow.objective import Objective
 from gflow.objectives.db import DetailedBalance
 from gflow.objectives.fm import FlowMatching
+from gflow.objectives.forward_looking import (
+    ForwardLookingDetailedBalance,
+    ForwardLookingSubTrajectoryBalance,
+)
 from gflow.objectives.mdb import ModifiedDetailedBalance
 from gflow.objectives.regression import (
     HalfSquared,
@@ -29,6 +33,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
         TrajectoryBalance,
         LogPartitionVariance,
         SubTrajectoryBalance,
+        ForwardLookingDetailedBalance,
+        ForwardLookingSubTrajectoryBalance,
     )
 }
 
@@ -36,6 +42,8 @@ __all__ = [
     "OBJECTIVES",
     "DetailedBalance",
     "FlowMatching",
+    "ForwardLookingDetailedBalance",
+    "ForwardLookingSubTrajectoryBalance",
     "HalfSquared",
     "Huber",
     "Linex",

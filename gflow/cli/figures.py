@@ -3,7 +3,6 @@
 import torch
 
 from gflow.cli.world import Context
-from gflow.evaluation import evaluate
 from gflow.metrics import (
     effective_sample_size,
     elbo,
@@ -35,7 +34,7 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
     batch = trainer.sampler.forward(
         policy, samples, condition=condition, generator=generator, device=trainer.device
     )
-    terms = evaluate(env, policy, batch, trainer.objective.needs)
+    terms = trainer.objective.evaluate(env, policy, batch)
     objects = batch.final_states
     rewards = context.world.rewards(env, objects).double()
     numbers = {

@@ -21,7 +21,7 @@ from gflow.errors import ConfigError, UnknownNameError
 from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
 from gflow.objectives.regression import REGRESSIONS, Huber, Linex, Regression, SquaredUpTo
-from gflow.objectives.subtb import Weighting
+from gflow.objectives.subtb import SubTrajectoryBalance, Weighting
 from gflow.training import TrainConfig
 
 WORLDS: dict[str, type[World]] = {
@@ -56,12 +56,12 @@ class ObjectiveOptions:
     """Which objective, and its settings.
 
     Attributes:
-        objective: fm, db, mdb, tb, vargrad or subtb; empty for the environment's default.
+        objective: Name from `gflow list`; empty for the environment's default.
         regression: How residuals are punished: squared, half_squared, huber, shifted_cosh, linex
             or squared_up_to.
         regression_parameter: delta of huber, alpha of linex, limit of squared_up_to.
-        lam: Decay of subtb per unit of length.
-        weighting: Weighting of subtb.
+        lam: Decay of sub-trajectory balance per unit of length.
+        weighting: Weighting of sub-trajectory balance.
         log_z: Initial log Z of tb; the environment's own guess if not given.
         fm_epsilon: Added to both sides of fm.
         fm_leaf_coefficient: Weight of finished objects in fm; 0 weighs all states alike.
@@ -92,12 +92,12 @@ class ObjectiveOptions:
         settings: dict[str, Any] = {"regression": self._regression()}
         if name == "tb":
             settings["log_z"] = world.log_z(env) if self.log_z is None else self.log_z
-        elif name == "subtb":
+        elif issubclass(cls, SubTrajectoryBalance):
             settings |= {"lam": self.lam, "weighting": self.weighting}
         elif name == "fm":
             settings["epsilon"] = self.fm_epsilon
             settings["leaf_coefficient"] = self.fm_leaf_coefficient or None
-        objective = cls(**settings)
+        objective = cls.build(env, **settings)
         objective.check(env)
         return objective
 

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from gflow.env import Environment
-from gflow.evaluation import evaluate
 from gflow.exact import enumerate_states
 from gflow.objective import Objective
 from gflow.tabular import TabularPolicy
 from gflow.terms import FlowTerms
 from gflow.testing.enumeration import all_trajectories
 from gflow.testing.findings import AbandonedError, Findings
+
+PER_OBJECT = ("condition", "scores")
+"""Terms whose second axis is not time."""
 
 
 class Case:
@@ -47,7 +49,7 @@ class Case:
         total = torch.zeros(len(self.graph)).index_add(0, self.graph.child, edge.exp()).log()
         self.flows = self.graph.exact_flows(edge - total[self.graph.child])
         self.policy = TabularPolicy.solved(
-            self.graph, self.flows, edge_flows=objective.needs.edge_flow
+            self.graph, self.flows, objective.needs.edge_flow, objective.needs.energy
         )
         self.terms = self.evaluate(self.policy)
 
@@ -63,7 +65,7 @@ class Case:
 
     def evaluate(self, policy: TabularPolicy) -> FlowTerms:
         """Flow terms of all trajectories."""
-        return evaluate(self.env, policy, self.trajectories, self.objective.needs)
+        return self.objective.evaluate(self.env, policy, self.trajectories)
 
     def ask(self, method: str, terms: FlowTerms, objective: Objective | None = None) -> Tensor:
         """``objective.method(terms)``; a finding if it raises or returns no tensor."""
@@ -107,7 +109,7 @@ def rows_of(terms: FlowTerms, index: Tensor, width: int | None = None) -> FlowTe
             value = value[:, : keep + value.shape[1] - wide]
         return value
 
-    return mapped(terms, lambda name, value: value[index] if name == "condition" else chosen(value))
+    return mapped(terms, lambda name, value: value[index] if name in PER_OBJECT else chosen(value))
 
 
 def pad(terms: FlowTerms, extra: int) -> FlowTerms:
@@ -116,7 +118,7 @@ def pad(terms: FlowTerms, extra: int) -> FlowTerms:
         terms,
         lambda name, value: (
             torch.nn.functional.pad(value, (0, extra))
-            if value.dim() == 2 and name != "condition"
+            if value.dim() == 2 and name not in PER_OBJECT
             else value
         ),
     )
@@ -127,7 +129,7 @@ def spoil(terms: FlowTerms, value: float) -> FlowTerms:
     states = torch.arange(terms.log_pf.shape[1] + 1) <= terms.length[:, None]
 
     def filled(name: str, tensor: Tensor) -> Tensor:
-        if tensor.dim() != 2 or name == "condition":
+        if tensor.dim() != 2 or name in PER_OBJECT:
             return tensor
         mask = terms.mask if tensor.shape == terms.log_pf.shape else states
         return tensor.where(mask, value)

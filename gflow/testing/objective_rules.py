@@ -120,7 +120,8 @@ def check_sees_policy(case: Case) -> None:
     for e in edges[:: max(1, len(edges) // MOST_TRANSITIONS)].tolist():
         parent, child = int(graph.parent[e]), int(graph.child[e])
         takes = ((rows[:, :-1] == parent) & (rows[:, 1:] == child)).any(1)
-        policy = TabularPolicy.solved(graph, case.flows, case.objective.needs.edge_flow)
+        needs = case.objective.needs
+        policy = TabularPolicy.solved(graph, case.flows, needs.edge_flow, needs.energy)
         with torch.no_grad():
             policy.forward_table[parent, graph.action[e]] += 0.7
         residual = case.ask("residual", case.evaluate(policy)).detach()

@@ -11,14 +11,19 @@ from gflow.reward import LogReward
 
 
 class TableReward(LogReward[Tensor]):
-    """log R looked up by state."""
+    """log R looked up by state; entries of states that are no objects are minus their energies."""
 
     def __init__(self, log_reward: Tensor) -> None:
         self.log_reward = log_reward
+        self.has_partial = bool(log_reward.isfinite().all())
 
     def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) entries of the table."""
         return self.log_reward.to(states.device)[states]
+
+    def partial(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) entries of the table."""
+        return self(states)
 
 
 class TableEnvironment(Environment[Tensor]):
@@ -38,7 +43,8 @@ class TableEnvironment(Environment[Tensor]):
 
     Args:
         children: N rows of child numbers, -1 where there is no action; rows may be ragged.
-        log_reward: N log-rewards; those of states that are no objects are not read.
+        log_reward: N log-rewards; those of states that are no objects are minus their energies,
+            which only forward-looking objectives read.
         stops: N bools, states in which the policy may stop; None for nowhere.
         merge_parents: One backward action per parent instead of one per transition.
 

@@ -209,7 +209,7 @@ def test_ratio_of_multiplicities():
 
 @pytest.mark.parametrize("name", [n for n, cls in OBJECTIVES.items() if cls.refusal(ENV) is None])
 def test_objectives_vanish_on_the_exact_flows(name):
-    objective = OBJECTIVES[name]()
+    objective = OBJECTIVES[name].build(ENV)
     flows = GRAPH.exact_flows()
     if isinstance(objective, TrajectoryBalance):
         objective = TrajectoryBalance(log_z=flows.log_z)

@@ -288,7 +288,7 @@ def test_golden_numbers_of_trajectories_and_objects() -> None:
 def test_golden_ranges_of_the_landscapes() -> None:
     cells = enumerate_states(HyperGrid(2, 32, ending="forced")).states
     names = ["branin", "currin", "shubert", "beale"]
-    scores = Landscape(32).scores(cells, names)
+    scores = Landscape(32).functions(cells, names)
     golden = [
         (2.934e-6, 0.998616),
         (0.085723, 1.001525),
@@ -314,7 +314,7 @@ FRONTS = {
 @pytest.mark.parametrize("names", FRONTS, ids="-".join)
 def test_golden_fronts_of_the_landscapes(names: tuple[str, ...]) -> None:
     cells = enumerate_states(HyperGrid(2, 32, ending="forced")).states
-    points = Landscape(32).scores(cells, list(names))
+    points = Landscape(32).functions(cells, list(names))
     better = (points[:, None] >= points[None]).all(-1) & (points[:, None] > points[None]).any(-1)
     assert int((~better.any(0)).sum()) == FRONTS[names]
 

@@ -195,9 +195,9 @@ def test_every_objective_trains_on_every_kind_of_environment(
     """X-1: five steps, finite, and the heads that are read get gradients."""
     if OBJECTIVES[name].refusal(env) is not None:
         with pytest.raises(IncompatibleError, match="cannot train on"):
-            build(SMALL, OBJECTIVES[name](), env)
+            build(SMALL, OBJECTIVES[name].build(env), env)
         return
-    trainer = build(SMALL, OBJECTIVES[name](), env)
+    trainer = build(SMALL, OBJECTIVES[name].build(env), env)
     before = [p.detach().clone() for p in trainer.policy.parameters()]
     trainer.train()
     after = list(trainer.policy.parameters())
@@ -212,7 +212,7 @@ def test_every_objective_trains_where_actions_are_equivalent(name: str, merge: b
         [[1, 1, 2], [-1, 2, 3], [-1, 3, 3], [-1, -1, 4], []], [0.1, 0.2, -0.3, 0.4, 0.5],
         stops=[True] * 5, merge_parents=merge,
     )  # fmt: skip
-    trainer = build(SMALL, OBJECTIVES[name](), env)
+    trainer = build(SMALL, OBJECTIVES[name].build(env), env)
     trainer.train()
     assert all(bool(p.isfinite().all()) for p in trainer.policy.parameters())
 
@@ -233,7 +233,7 @@ def test_training_reaches_the_target(name: str) -> None:
         steps=500, batch_size=32, lr=5e-3, log_z_lr=0.05, epsilon=0.1, lr_half_life=150
     )
     assert distance() > 0.3
-    Trainer(env, policy, OBJECTIVES[name](), config).train()
+    Trainer(env, policy, OBJECTIVES[name].build(env), config).train()
     assert distance() < 0.05
 
 
@@ -271,7 +271,7 @@ class Sour(Policy):
 def test_a_loss_that_is_no_number_names_the_trajectory_responsible(name: str) -> None:
     """D18: never skipped; the message shows a trajectory through the state that is to blame."""
     policy = Sour(ENV, [1, 1])
-    trainer = Trainer(ENV, policy, OBJECTIVES[name](), replace(SMALL, batch_size=64))
+    trainer = Trainer(ENV, policy, OBJECTIVES[name].build(ENV), replace(SMALL, batch_size=64))
     trainer.train_step()
     before = [p.detach().clone() for p in policy.parameters()]
     policy.sick = True

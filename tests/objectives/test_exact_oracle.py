@@ -11,6 +11,7 @@ from torch import Tensor
 from gflow import (
     Environment,
     FlowTerms,
+    Needs,
     Objective,
     Sampler,
     StateGraph,
@@ -70,9 +71,18 @@ def backward_policy(graph: StateGraph[Any], kind: str, seed: int) -> Tensor:
     return (weight / total[graph.child]).log()
 
 
-def solutions(graph: StateGraph[Any], flows: ExactFlows) -> dict[bool, TabularPolicy]:
-    """The solution with log P_F as logits, and with log edge flows for flow matching."""
-    return {edge: TabularPolicy.solved(graph, flows, edge_flows=edge) for edge in (False, True)}
+PLAIN = Needs()
+
+
+class Solutions:
+    """The solution written for what an objective reads: edge flows, flows, flows plus energies."""
+
+    def __init__(self, graph: StateGraph[Any], flows: ExactFlows) -> None:
+        kinds = [(False, False), (True, False)] + [(False, True)] * graph.env.has_partial
+        self.made = {kind: TabularPolicy.solved(graph, flows, *kind) for kind in kinds}
+
+    def __call__(self, needs: Needs = PLAIN) -> TabularPolicy:
+        return self.made[needs.edge_flow, needs.energy]
 
 
 def variants(env: Environment[Any], log_z: float) -> dict[str, Objective]:
@@ -113,10 +123,10 @@ def batches(
 def terms_for(
     env: Environment[Any],
     objective: Objective,
-    policies: dict[bool, TabularPolicy],
+    policies: Solutions,
     batch: Trajectories[Any],
 ) -> FlowTerms:
-    return evaluate(env, policies[objective.needs.edge_flow], batch, objective.needs)
+    return evaluate(env, policies(objective.needs), batch, objective.needs)
 
 
 # ---------------------------------------------------------------------- zero at the solution
@@ -129,10 +139,10 @@ def test_every_residual_is_zero_at_the_exact_flow(
 ) -> None:
     graph = enumerate_states(env)
     flows = graph.exact_flows(backward_policy(graph, kind, seed))
-    policies = solutions(graph, flows)
+    policies = Solutions(graph, flows)
     objectives = variants(env, flows.log_z)
     assert len(objectives) >= 13
-    for source, batch in batches(env, policies[False], seed).items():
+    for source, batch in batches(env, policies(), seed).items():
         known: dict[Any, FlowTerms] = {}
         for name, objective in objectives.items():
             if objective.needs not in known:
@@ -154,16 +164,16 @@ def test_every_loss_is_zero_at_the_exact_flow_and_positive_off_it(
     env = HyperGrid(2, 3)
     graph = enumerate_states(env)
     flows = graph.exact_flows()
-    policies = solutions(graph, flows)
+    policies = Solutions(graph, flows)
     options: dict[str, Any] = {"regression": REGRESSIONS[name]()}
     if objective == "tb":
         options["log_z"] = flows.log_z
-    loss = OBJECTIVES[objective](**options)
+    loss = OBJECTIVES[objective].build(env, **options)
     batch = all_trajectories(env)
     assert terms_for(env, loss, policies, batch).log_pf.shape[0] == len(batch)
     assert abs(loss(terms_for(env, loss, policies, batch)).item()) < 1e-20
     generator = torch.Generator().manual_seed(0)
-    for policy in policies.values():
+    for policy in policies.made.values():
         with torch.no_grad():
             noise = torch.empty_like(policy.forward_table).normal_(generator=generator)
             policy.forward_table.add_(noise)
@@ -176,8 +186,8 @@ def test_cut_trajectories_balance_too(env: Environment[Any], kind: str, cut: int
     """What does not need the end vanishes on trajectories that were cut before it."""
     graph = enumerate_states(env)
     flows = graph.exact_flows(backward_policy(graph, kind, 1))
-    policies = solutions(graph, flows)
-    batch = batches(env, policies[False], 2)["joined"]
+    policies = Solutions(graph, flows)
+    batch = batches(env, policies(), 2)["joined"]
     lengths = (torch.arange(len(batch)) + cut) % 5
     short = batch.truncate(lengths)
     for name, objective in variants(env, flows.log_z).items():
@@ -192,7 +202,7 @@ def test_exact_flows_of_parallel_actions_are_found_whichever_is_taken() -> None:
     """Equivalent actions count as one transition: P_F sums over them, and P_B too."""
     graph = enumerate_states(FORK)
     flows = graph.exact_flows()
-    policies = solutions(graph, flows)
+    policies = Solutions(graph, flows)
     sampler = Sampler(FORK)
     stop = FORK.stop_action
     first = sampler.along(torch.tensor([[0, 0, stop]]), torch.tensor([3]))
@@ -265,11 +275,11 @@ def test_one_wrong_logit_shows_with_its_exact_size(
     if not candidates:
         return  # one single trajectory: nothing can be wrong
     row, action = data.draw(st.sampled_from(candidates))
-    policies = solutions(graph, flows)
-    policy = policies[False]
+    policies = Solutions(graph, flows)
+    policy = policies()
     p = policy.forward_table[row, action].exp().item()
     c = torch.tensor(delta).expm1().mul(p).log1p()
-    for each in policies.values():
+    for each in policies.made.values():
         with torch.no_grad():
             each.forward_table[row, action] += delta
     batch = all_trajectories(env)
@@ -348,10 +358,10 @@ def test_a_wrong_flow_shows_on_both_sides_of_the_state_and_never_at_the_end(
 ) -> None:
     graph = enumerate_states(env)
     flows = graph.exact_flows()
-    policies = solutions(graph, flows)
+    policies = Solutions(graph, flows)
     row = data.draw(st.integers(0, len(graph) - 1))
     with torch.no_grad():
-        policies[False].flow_table[row] += shift
+        policies().flow_table[row] += shift
     batch = all_trajectories(env)
     rows = graph.rows(batch.states)[batch.state_index]
     times = torch.arange(rows.shape[1])

@@ -14,7 +14,7 @@ GRAPH = enumerate_states(ENV)
 
 @pytest.mark.parametrize("name", [n for n, cls in OBJECTIVES.items() if cls.refusal(ENV) is None])
 def test_objectives_vanish_on_the_exact_flows(name: str) -> None:
-    objective = OBJECTIVES[name]()
+    objective = OBJECTIVES[name].build(ENV)
     flows = GRAPH.exact_flows()
     if isinstance(objective, TrajectoryBalance):
         objective = TrajectoryBalance(log_z=flows.log_z)

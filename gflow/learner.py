@@ -1,0 +1,110 @@
+"""What is learned beside the policy: from the same batches, with an optimiser of its own."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gflow.env import Environment
+from gflow.errors import ConfigError
+from gflow.policy import Policy
+from gflow.state import tensors, tree_map
+from gflow.trajectories import Trajectories
+
+
+class Learner(ABC):
+    """Learns something else than the policy from every training batch.
+
+    Trainers call `learn` on each batch before the policy's own step. The parameters in `module` are
+    this learner's alone: the trainer's optimiser leaves them out, and losses of objectives send no
+    gradient into them.
+
+    Attributes:
+        module: What is learned.
+        optimizer: The optimiser of its parameters.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    @abstractmethod
+    def learn(
+        self,
+        env: Environment[Any],
+        policy: Policy,
+        batch: Trajectories[Any],
+        generator: torch.Generator,
+    ) -> dict[str, float]:
+        """Take whatever steps this learner takes per batch; returns figures to log."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, apart from `module` where another module holds it."""
+        return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class BatchMemory:
+    """The latest `capacity` training batches, as they were.
+
+    Args:
+        env: Their environment.
+        capacity: Number of batches kept.
+    """
+
+    def __init__(self, env: Environment[Any], capacity: int) -> None:
+        if capacity < 1:
+            raise ConfigError(f"BatchMemory: capacity must be positive, got {capacity}.")
+        self.env = env
+        self.batches: deque[Trajectories[Any]] = deque(maxlen=capacity)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def add(self, batch: Trajectories[Any]) -> None:
+        """Remember a batch, forgetting the oldest if there is no room."""
+        self.batches.append(batch)
+
+    def draw(self, generator: torch.Generator) -> Trajectories[Any]:
+        """One of the batches, all equally likely."""
+        if not self.batches:
+            raise ConfigError("BatchMemory: nothing was added yet, so nothing can be drawn.")
+        place = torch.randint(len(self.batches), (), generator=generator, device=generator.device)
+        return self.batches[int(place)]
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Every batch as plain tensors."""
+        return [
+            {
+                name: tensors(value) if name == "states" else value
+                for name, value in vars(batch).items()
+            }
+            for batch in self.batches
+        ]
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Take back what `state_dict` gave."""
+        self.batches.clear()
+        for saved in state:
+            parts = iter(saved["states"])
+            states = tree_map(lambda _: next(parts), self.env.initial(1))  # noqa: B023
+            self.add(Trajectories(**{**saved, "states": states}))
+
+
+def parameters_of(learners: list[Learner]) -> set[int]:
+    """Identities of the parameters that belong to learners."""
+    return {id(p) for learner in learners for p in learner.module.parameters()}
+
+
+def average_into(average: nn.Module, module: nn.Module, share: float) -> None:
+    """``average <- (1 - share) average + share module``, parameter by parameter; buffers copied."""
+    mine: list[Tensor] = list(average.parameters())
+    with torch.no_grad():
+        torch._foreach_lerp_(mine, list(module.parameters()), share)
+        for a, b in zip(average.buffers(), module.buffers(), strict=True):
+            a.copy_(b)
