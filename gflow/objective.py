@@ -38,11 +38,15 @@ class Objective(nn.Module, ABC):
         name: Short name, as on the command line.
         needs: What the formula reads.
         off_policy: Whether trajectories may come from any sampler with full support.
+        proportional: Whether exact flows are a solution, so that objects are sampled in proportion
+            to their reward. False for objectives that only follow an order of the objects, or that
+            are exact only as far as what they learn beside the policy.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
     off_policy: ClassVar[bool] = True
+    proportional: ClassVar[bool] = True
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__()
@@ -81,6 +85,10 @@ class Objective(nn.Module, ABC):
     ) -> FlowTerms:
         """The flow terms that this objective reads, with gradients."""
         return evaluate(env, policy, trajectories, self.needs)
+
+    def figures(self, terms: FlowTerms) -> dict[str, float]:
+        """What else there is to log about a batch."""
+        return {}
 
     def learners(self, env: Environment[Any]) -> list[Learner]:
         """What the objective learns beside the policy with optimisers of its own; made once."""

@@ -163,7 +163,7 @@ def test_exact_flows_balance(objective: str) -> None:
     flows = graph.exact_flows()
     cls = OBJECTIVES[objective]
     loss = cls(log_z=flows.log_z) if objective == "tb" else cls()
-    policy = TabularPolicy.solved(graph, flows, edge_flows=loss.needs.edge_flow)
+    policy = TabularPolicy.solved(graph, flows, loss.needs.edge_flow, loss.needs.energy)
     torch.testing.assert_close(
         graph.terminal_log_prob(flows.log_pf, flows.log_stop), graph.log_target()
     )

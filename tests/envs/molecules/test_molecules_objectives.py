@@ -18,7 +18,7 @@ def test_objectives_vanish_on_the_exact_flows(name: str) -> None:
     flows = GRAPH.exact_flows()
     if isinstance(objective, TrajectoryBalance):
         objective = TrajectoryBalance(log_z=flows.log_z)
-    policy = TabularPolicy.solved(GRAPH, flows, edge_flows=objective.needs.edge_flow)
+    policy = TabularPolicy.solved(GRAPH, flows, objective.needs.edge_flow, objective.needs.energy)
     sampler, generator = Sampler(ENV), torch.Generator().manual_seed(0)
     forward = sampler.forward(policy, 64, generator=generator)
     backward = sampler.backward(policy, forward.final_states, generator=generator)
