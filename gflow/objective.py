@@ -38,15 +38,14 @@ class Objective(nn.Module, ABC):
         name: Short name, as on the command line.
         needs: What the formula reads.
         off_policy: Whether trajectories may come from any sampler with full support.
-        proportional: Whether exact flows are a solution, so that objects are sampled in proportion
-            to their reward. False for objectives that only follow an order of the objects, or that
-            are exact only as far as what they learn beside the policy.
+        self_contained: Whether residuals vanish at exact flows whatever the `learners` of the
+            objective have learned; False if only as far as that fits.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
     off_policy: ClassVar[bool] = True
-    proportional: ClassVar[bool] = True
+    self_contained: ClassVar[bool] = True
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__()

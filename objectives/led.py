@@ -58,7 +58,7 @@ class LearnedEnergyDecomposition(Objective):
 
     name = "led"
     needs = Needs(log_flow=True, whole=False)
-    proportional = False
+    self_contained = False
 
     def __init__(
         self,

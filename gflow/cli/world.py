@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gflow.best import BestObjects
 from gflow.conditions import ConditionSampler
+from gflow.encoder import StateEncoder
 from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.exact import StateGraph, enumerate_states
@@ -93,6 +94,10 @@ class World(ABC):
     def cheap(cls) -> Environment[Any]:
         """An environment of the kind that is quick to build, to ask which objectives it admits."""
         return cls().environment()
+
+    def encoder(self, env: Environment[Any], width: int) -> StateEncoder | None:
+        """What networks beside the policy read states with; None for categorical features."""
+        return None
 
     def log_z(self, env: Environment[Any]) -> float:
         """Initial log Z."""

@@ -1,4 +1,4 @@
-"""Learned energy decomposition: what holds exactly, what only nearly, and how potentials are fit."""
+"""Learned energy decomposition: what is exact, what is nearly so, and how potentials are fitted."""
 
 import math
 from typing import Any
