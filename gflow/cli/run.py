@@ -42,7 +42,8 @@ class Run:
         world = config.world
         env = world.environment()
         objective = config.objective.build(world, env)
-        policy = world.policy(env, objective.needs)
+        policy = world.policy(env, objective.needs).to(config.run.device)
+        objective.to(config.run.device)
         self.best = BestObjects(env) if env.has_keys else None
         callbacks = [self.best] if self.best is not None else []
         trainer = Trainer(

@@ -31,6 +31,7 @@ class RunOptions:
         checkpoint_every: Steps between checkpoints.
         track: Further trackers: tensorboard, wandb.
         threads: Threads of torch; 0 leaves its own choice.
+        device: Where to train: cpu, cuda, or cuda:N.
         quiet: Print only the result.
     """
 
@@ -41,12 +42,19 @@ class RunOptions:
     checkpoint_every: int = 200
     track: tuple[str, ...] = ()
     threads: int = 0
+    device: str = "cpu"
     quiet: bool = False
 
     def __post_init__(self) -> None:
         for name in ("eval_every", "eval_samples", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        try:
+            kind = torch.device(self.device).type
+        except RuntimeError as e:
+            raise ConfigError(f"device must be cpu, cuda or cuda:N, got {self.device!r}.") from e
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ConfigError(f"device={self.device}: torch sees no GPU here. Use device=cpu.")
 
 
 @dataclass(frozen=True)
