@@ -20,9 +20,9 @@ from gflow.training import TrainConfig, Trainer
 
 
 def triangles(graphs: LabelledGraphs) -> Tensor:
-    """(B,) log R: the number of triangles."""
+    """(B,) log R: half the number of triangles."""
     joined = (graphs.edge > 0).to(torch.get_default_dtype())
-    return (joined @ joined @ joined).diagonal(dim1=1, dim2=2).sum(-1) / 6
+    return (joined @ joined @ joined).diagonal(dim1=1, dim2=2).sum(-1) / 6 / 2
 
 
 def main() -> None:
