@@ -51,10 +51,13 @@ def write_best(context: Context, folder: Path, names: tuple[str, ...]) -> dict[s
 
 def report_best(context: Context, names: tuple[str, ...]) -> str:
     """The ten best molecules."""
-    lines = ["best molecules", "  reward  " + "  ".join(f"{n:>8}" for n in names) + "  SMILES"]
+    widths = [max(8, len(name)) for name in names]
+    heads = (f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    lines = ["best molecules", "  reward  " + "  ".join(heads) + "  SMILES"]
     for r in best_molecules(context, 10):
-        values = "  ".join(f"{p:8.3f}" for p in r.properties)
-        lines.append(f"  {r.value:.4f}  {values}  {r.smiles}")
+        values = zip(r.properties, widths, strict=True)
+        row = "  ".join(f"{value:{width}.3f}" for value, width in values)
+        lines.append(f"  {r.value:.4f}  {row}  {r.smiles}")
     return "\n".join(lines)
 
 
