@@ -34,7 +34,7 @@ class AtomsWorld(World):
     """
 
     name: ClassVar[str] = "atoms"
-    summary: ClassVar[str] = "molecules atom by atom, rings and charges included; as molecules"
+    summary: ClassVar[str] = "molecules atom by atom, with rings and charges; confirmed by RDKit"
     train: ClassVar[TrainConfig] = TrainConfig(
         steps=800,
         batch_size=64,

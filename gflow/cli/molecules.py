@@ -38,7 +38,7 @@ class MoleculesWorld(World):
     """
 
     name: ClassVar[str] = "molecules"
-    summary: ClassVar[str] = "drug-like molecules from BRICS fragments; QED, SA, logP, similarity"
+    summary: ClassVar[str] = "drug-like molecules from BRICS fragments; QED, SA, logP, docking"
     train: ClassVar[TrainConfig] = TrainConfig(
         steps=800,
         batch_size=64,

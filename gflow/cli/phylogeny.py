@@ -90,6 +90,10 @@ class PhylogenyWorld(World):
         trees = sum(math.log(k) for k in range(3, 2 * env.leaves - 2, 2))
         return trees + float(env.log_reward(random_trees(env, GUESSES)).mean())
 
+    def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
+        """(B,) rewards, relative to that of the baseline, which may be many orders of magnitude."""
+        return env.log_reward(objects).double().exp()
+
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Mutations of the sampled trees, and how many of these are distinct."""
         found = _mutations(context.env, objects)

@@ -184,6 +184,8 @@ def test_the_baseline_is_a_tree_met_at_random() -> None:
     fixed = PhylogenyWorld(taxa=8, baseline=7.0).environment()
     shift = float(fixed.reward.mutations(trees).min()) - 7  # type: ignore[attr-defined]
     torch.testing.assert_close(fixed.log_reward(trees), rewards - shift / world.scale)
+    high = PhylogenyWorld(taxa=8, baseline=600.0, scale=1.0)  # beyond single precision
+    assert bool(high.rewards(high.environment(), trees).isfinite().all())
 
 
 # ---------------------------------------------------------------------- docking
