@@ -6,11 +6,14 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gflow.cli.atoms import AtomsWorld
+from gflow.cli.bags import BagsWorld
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.graphs import IndependentSetWorld
 from gflow.cli.hypergrid import HypergridWorld
 from gflow.cli.molecules import MoleculesWorld
+from gflow.cli.phylogeny import PhylogenyWorld
 from gflow.cli.rna import RNAWorld
 from gflow.cli.sets import SetsWorld
 from gflow.cli.spins import SpinsWorld
@@ -30,13 +33,16 @@ WORLDS: dict[str, type[World]] = {
     for cls in (
         HypergridWorld,
         MoleculesWorld,
+        AtomsWorld,
         DagsWorld,
         BitsWorld,
         TFBindWorld,
         RNAWorld,
         SetsWorld,
+        BagsWorld,
         SpinsWorld,
         IndependentSetWorld,
+        PhylogenyWorld,
     )
 }
 
