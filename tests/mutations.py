@@ -165,9 +165,21 @@ MUTANTS = (
     # ---- the engine
     Mutant(
         "walk-inverse", "gflow/walk.py",
-        "take(states, index[:, :-1].flatten()), actions.where(going, 0).flatten()",
-        "take(states, index[:, 1:].flatten()), actions.where(going, 0).flatten()",
+        "take(states, index[:, :-1].flatten()), actions.flatten()",
+        "take(states, index[:, 1:].flatten()), actions.flatten()",
         "tests/gflow/test_walk.py::test_a_walk_is_made_of_legal_steps_that_can_be_undone",
+    ),
+    Mutant(
+        "walk-full-stop", "gflow/walk.py",
+        "actions, length - 1 if stops else None)",
+        "actions, None)",
+        "tests/gflow/test_walk.py::test_rows_that_all_stop_at_one_time_have_full_tables",
+    ),
+    Mutant(
+        "walk-small-batch", "gflow/walk.py",
+        "states, owner = take(states, chosen), owner[chosen]",
+        "states, owner = states, owner[chosen]",
+        "tests/gflow/test_walk.py::test_small_batches_compare_their_states_at_the_end",
     ),
     Mutant(
         "walk-static-stop", "gflow/walk.py",
