@@ -5,9 +5,9 @@
 The sets, energies and settings of Pan et al. (2023, arXiv 2302.01687): 20 of 30, 60 of 80 or 80 of
 100 items, batches of 16, two hidden layers of 256, a learned backward policy, Adam at 1e-3,
 exploration by mixing with the uniform policy. After every step 16 sets are sampled without
-exploring; shown is the mean reward of the 100 best different ones so far, as a share of the 100 best
-sets there are. `oracle` samples 16 sets per step from the exact law: no sampler in proportion to the
-reward does better, and the table says how many steps each takes to what the oracle has at the end.
+exploring; shown is the mean reward of the 100 best different ones so far, as a share of the 100
+best sets there are. `oracle` samples 16 sets per step from the exact law: no sampler in proportion
+to the reward does better. The table says how many steps each takes to the oracle's final share.
 """
 
 import argparse

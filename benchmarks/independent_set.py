@@ -28,11 +28,22 @@ from gflow.rollout import Sampler
 from gflow.training import TrainConfig, Trainer
 
 
+def graphs(count: int, seed: int, cache: Path | None) -> GraphBatch:
+    """Random graphs, from a file if they were drawn before."""
+    file = None if cache is None else cache / f"rb-{count}-{seed}.pt"
+    if file is not None and file.exists():
+        return GraphBatch.from_edges(*torch.load(file))
+    drawn = rb_graphs(count, torch.Generator().manual_seed(seed), nodes=(200, 300))
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save((drawn.sizes.tolist(), [drawn.edges(g) for g in range(count)]), file)
+    return drawn
+
+
 def train(args: argparse.Namespace) -> None:
     """Train until the steps or the minutes are over; sizes on the held-out graphs go to a file."""
     torch.manual_seed(args.seed)
-    seen = rb_graphs(400, torch.Generator().manual_seed(7), nodes=(200, 300))
-    unseen = rb_graphs(100, torch.Generator().manual_seed(8), nodes=(200, 300))
+    seen, unseen = graphs(400, 7, args.cache), graphs(100, 8, args.cache)
     reward = NodeCount(args.beta)
     env = IndependentSet(seen, reward)
     objective = OBJECTIVES[args.objective].build(env).to(args.device)
@@ -71,8 +82,6 @@ def train(args: argparse.Namespace) -> None:
         size = (batch.final_states.label == 1).sum(-1).view(20, 100).cpu()
         found[f"sizes at {temperature}"] = size
         print(f"{args.out.name}  temperature {temperature}: {size.double().mean():.3f}", flush=True)
-    found["graphs"] = [unseen.edges(g) for g in range(len(unseen))]
-    found["nodes"] = unseen.sizes.tolist()
     torch.save({"policy": trainer.evaluated_policy.state_dict(), **found}, args.out / "found.pt")
 
 
@@ -83,12 +92,12 @@ def judge(args: argparse.Namespace) -> None:
     for folder in args.folders:
         found = torch.load(folder / "found.pt", weights_only=False)
         if best is None:
-            graphs = GraphBatch.from_edges(found["nodes"], found["graphs"])
-            exact = [optimum(graphs, g, seconds=args.seconds) for g in range(len(graphs))]
+            test = graphs(100, 8, args.cache)
+            exact = [optimum(test, g, seconds=args.seconds) for g in range(len(test))]
             best = torch.tensor([a.value for a in exact], dtype=torch.float64)
-            rule = degree_greedy(IndependentSet(graphs), torch.arange(len(graphs)))
+            rule = degree_greedy(IndependentSet(test), torch.arange(len(test)))
             greedy = (rule.label == 1).sum(-1).double()
-            print(f"{len(graphs)} held-out graphs, {sum(a.proven for a in exact)} optima proven")
+            print(f"{len(test)} held-out graphs, {sum(a.proven for a in exact)} optima proven")
             rows.append(["", "", "optimum", f"{float(best.mean()):.3f}", ""])
             gap = 100 * float(1 - (greedy / best).mean())
             rows.append(["", "", "greedy by degree", f"{float(greedy.mean()):.3f}", f"{gap:.2f} %"])
@@ -126,6 +135,8 @@ def main() -> None:
     look.add_argument("folders", nargs="+", type=Path)
     look.add_argument("--seconds", type=float, default=30.0, help="time limit per optimum")
     look.set_defaults(run=judge)
+    for command in (learn, look):
+        command.add_argument("--cache", type=Path, help="folder that keeps the random graphs")
     args = parser.parse_args()
     args.run(args)
 
