@@ -266,11 +266,10 @@ class Atoms(Environment[AtomState]):
 
     # ------------------------------------------------------------------ molecules
 
-    def log_reward(self, states: AtomState, condition: Tensor | None = None) -> Tensor:
-        """(B,) log R(molecule) - log m, where m drawings stand for the same molecule."""
-        value = super().log_reward(states, condition)
+    def log_multiplicity(self, states: AtomState) -> Tensor:
+        """(B,) log m, where m drawings stand for the same molecule."""
         same = [float(record.assemblies) for record in self.records(states)]
-        return value - torch.tensor(same, dtype=value.dtype, device=value.device).log()
+        return torch.tensor(same, device=states.kind.device).log()
 
     def records(self, states: AtomState) -> list[Record]:
         """SMILES, raw reward, properties and number m of drawings; each molecule scored once."""

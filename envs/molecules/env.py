@@ -278,15 +278,10 @@ class Molecules(Environment[MoleculeState]):
 
     # ------------------------------------------------------------------ molecules
 
-    def log_reward(self, states: MoleculeState, condition: Tensor | None = None) -> Tensor:
-        """(B,) log R(molecule) - log m of finished objects.
-
-        m is the number of assemblies that make the same molecule; each gets an equal share of its
-        reward. The share does not depend on any inverse temperature.
-        """
-        value = super().log_reward(states, condition)
+    def log_multiplicity(self, states: MoleculeState) -> Tensor:
+        """(B,) log m: the number of assemblies that make the same molecule."""
         same = [float(record.assemblies) for record in self.records(states)]
-        return value - torch.tensor(same, dtype=value.dtype, device=value.device).log()
+        return torch.tensor(same, device=states.link.device).log()
 
     def records(self, states: MoleculeState) -> list[Record]:
         """SMILES, raw reward, properties and number of assemblies of B finished objects."""
