@@ -12,8 +12,8 @@ from gflow.exact import StateGraph
 from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
 from gflow.trajectories import Trajectories
 
-CHUNK = 2**24
-"""Comparisons made at a time."""
+BLOCK = 512
+"""Vectors compared with as many others at a time."""
 
 
 def dominates(first: Tensor, second: Tensor) -> Tensor:
@@ -37,10 +37,16 @@ def non_dominated(scores: Tensor, deduplicate: bool = False) -> Tensor:
     check_shapes("non_dominated", scores=(scores, "B K"))
     if not len(scores):
         return torch.zeros(0, dtype=torch.bool, device=scores.device)
-    distinct, group = torch.unique(scores, dim=0, return_inverse=True)
-    rows = max(1, CHUNK // distinct.numel())
-    beaten = [dominates(distinct[None], part[:, None]).any(1) for part in distinct.split(rows)]
-    kept = ~torch.cat(beaten)[group]
+    distinct, group = torch.unique(scores, dim=0, return_inverse=True)  # in lexicographic order
+    rows = torch.arange(len(distinct), device=scores.device)
+    front = rows[:0]
+    for block in rows.flip(0).split(BLOCK):  # nothing is dominated by what comes later
+        best = block
+        for rivals in (*front.split(BLOCK), block):
+            beaten = dominates(distinct[rivals], distinct[best][:, None]).any(1)
+            best = best[~beaten]
+        front = torch.cat([front, best])
+    kept = torch.zeros_like(rows, dtype=torch.bool).index_fill(0, front, True)[group]
     if not deduplicate:
         return kept
     order = torch.arange(len(scores), device=scores.device)

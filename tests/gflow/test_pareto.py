@@ -57,7 +57,7 @@ def test_maxima(scores: Tensor, columns: list[int], seed: int) -> None:
 def test_many_points_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = torch.rand(300, 2, generator=torch.Generator().manual_seed(0))
     whole = non_dominated(scores)
-    monkeypatch.setattr(gflow.pareto, "CHUNK", 700)
+    monkeypatch.setattr(gflow.pareto, "BLOCK", 7)
     assert torch.equal(non_dominated(scores), whole)
     assert non_dominated(scores[:0]).tolist() == []
     with pytest.raises(ShapeError, match="B, K"):
