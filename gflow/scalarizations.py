@@ -37,18 +37,32 @@ class LogSum(Scalarization):
     def __init__(
         self, weights: Tensor | None = None, beta: float = 1.0, low: float = -75.0
     ) -> None:
-        _require_beta("LogSum", beta)
-        if weights is not None and not bool((weights > 0).all()):
-            raise ConfigError(f"LogSum: weights must be positive, got {weights.tolist()}.")
-        self.weights, self.beta, self.low = weights, beta, low
+        self.weights, self.beta, self.low = _fixed("LogSum", weights, beta), beta, low
 
     def __call__(self, scores: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
-        if self.weights is None:
-            total = scores.mean(-1)
-        else:
-            total = scores @ (self.weights / self.weights.sum()).to(scores)
-        return (self.beta * _log(total)).clamp(min=self.low)
+        return (self.beta * _log(_mean(scores, self.weights))).clamp(min=self.low)
+
+
+class LogProduct(Scalarization):
+    """log R = beta sum_k w_k log u_k with fixed weights of sum 1, kept above `low`.
+
+    The geometric mean: an object that fails in one score fails.
+
+    Args:
+        weights: (K,) positive, scaled to sum 1; None for equal ones.
+        beta: Inverse temperature.
+        low: Smallest log-reward.
+    """
+
+    def __init__(
+        self, weights: Tensor | None = None, beta: float = 1.0, low: float = -75.0
+    ) -> None:
+        self.weights, self.beta, self.low = _fixed("LogProduct", weights, beta), beta, low
+
+    def __call__(self, scores: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
+        return (self.beta * _mean(_log(scores), self.weights)).clamp(min=self.low)
 
 
 class Preferences(Scalarization):
@@ -136,6 +150,22 @@ def cosine_similarity(scores: Tensor, direction: Tensor) -> Tensor:
 def _require_beta(where: str, beta: float | None) -> None:
     if beta is not None and not beta > 0:
         raise ConfigError(f"{where}: beta must be positive, got {beta}.")
+
+
+def _fixed(where: str, weights: Tensor | None, beta: float) -> Tensor | None:
+    """The weights, scaled to sum 1."""
+    _require_beta(where, beta)
+    if weights is None:
+        return None
+    if weights.dim() != 1 or not bool((weights > 0).all()):
+        raise ConfigError(
+            f"{where}: weights must be one positive number per score, got {weights.tolist()}."
+        )
+    return weights / weights.sum()
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    return values.mean(-1) if weights is None else values @ weights.to(values)
 
 
 def _parts(

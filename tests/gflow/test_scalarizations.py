@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gflow.errors import ConfigError, ShapeError
-from gflow.scalarizations import Goals, LogSum, Preferences, cosine_similarity
+from gflow.scalarizations import Goals, LogProduct, LogSum, Preferences, cosine_similarity
 
 vectors = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)
 
@@ -25,6 +25,11 @@ def test_weighted_sums(scores: list[float], weights: list[float], beta: float) -
     drawn = torch.cat([share, torch.tensor([[beta]])], 1)
     torch.testing.assert_close(Preferences(None, low=-1e9)(u, drawn), wanted)
     torch.testing.assert_close(LogSum()(u), torch.tensor([math.log(sum(scores) / 3)]))
+    product = math.prod(a ** (b / sum(weights)) for a, b in zip(scores, weights, strict=True))
+    wanted = torch.tensor([beta * math.log(product)])
+    torch.testing.assert_close(LogProduct(w, beta, low=-1e9)(u), wanted)
+    plain = torch.tensor([math.log(math.prod(scores)) / 3])
+    torch.testing.assert_close(LogProduct()(u), plain)
 
 
 def test_each_row_reads_its_own_condition() -> None:
@@ -37,6 +42,7 @@ def test_zero_and_negative_scores_stay_above_the_floor() -> None:
     scores = torch.tensor([[0.0, 0.0], [-1.0, 0.5]])
     for value in (
         LogSum(beta=2.0, low=-30.0)(scores),
+        LogProduct(beta=2.0, low=-30.0)(scores),
         Preferences(2.0, low=-30.0)(scores, torch.full((2, 2), 0.5)),
         Goals(low=-30.0)(scores, torch.ones(2, 2)),
     ):
@@ -100,6 +106,7 @@ def test_a_missing_or_narrow_condition_is_refused(rule: Any) -> None:
     "build",
     [
         lambda: LogSum(beta=0.0),
+        lambda: LogProduct(torch.ones(2, 2)),
         lambda: LogSum(torch.tensor([1.0, 0.0])),
         lambda: Preferences(-1.0),
         lambda: Goals(cosine=1.0),
