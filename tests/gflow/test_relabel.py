@@ -153,6 +153,16 @@ def test_a_memory_keeps_relabelled_rewards_and_scores() -> None:
     assert torch.equal(other.scores, batch.scores)
 
 
+def test_a_memory_forgets_scores_with_their_trajectories() -> None:
+    env = grid(Goals())
+    memory = ReplayBuffer(env, 5)
+    for seed in range(4):
+        memory.add(rollout(env, UniformDirections(2), seed).fresh(3))
+    again = memory.sample(Sampler(env), 40, torch.Generator().manual_seed(0))
+    assert again.scores is not None
+    torch.testing.assert_close(again.scores, env.scores(again.final_states))
+
+
 def trained(steps: int, resume: dict[str, Any] | None = None) -> tuple[Trainer, FocusTable]:
     env = grid(Goals(cosine=0.95))
     focus = FocusTable(simplex_grid(2, 5))
