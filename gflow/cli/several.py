@@ -15,6 +15,7 @@ from gflow.conditions import ConditionSampler
 from gflow.env import Environment
 from gflow.errors import ConfigError, MissingExtraError
 from gflow.exact import enumerate_states
+from gflow.front_replay import FrontReplay
 from gflow.metrics import (
     averaged_hausdorff,
     focus_accuracy,
@@ -22,9 +23,10 @@ from gflow.metrics import (
     hypervolume,
     igd_plus,
     pc_entropy,
+    r2_indicator,
     unit_faces,
 )
-from gflow.pareto import exact_front, non_dominated
+from gflow.pareto import ParetoArchive, exact_front, non_dominated
 from gflow.preferences import (
     DirichletPreferences,
     GammaBeta,
@@ -33,6 +35,9 @@ from gflow.preferences import (
 )
 from gflow.relabel import Hindsight
 from gflow.scalarizations import Goals, LogProduct, LogSum, Preferences, Scalarization
+
+FRONT = 1000
+"""Most objects that a batch may come back to."""
 
 GOALS, REPEATS = 15, 32
 """Directions asked for in an evaluation, and objects per direction."""
@@ -54,6 +59,7 @@ class SeveralScores(World):
         cosine: Cosine at the edge of the cone of a goal.
         limit: Factor of the reward there.
         hindsight: Share of a batch that is told afterwards what it achieved, for goals.
+        front_share: Share of a batch that comes back to the best trade-offs of the run.
     """
 
     combine: Literal["sum", "product", "preferences", "goals"] = "sum"
@@ -65,6 +71,7 @@ class SeveralScores(World):
     cosine: float = 0.98
     limit: float = 0.2
     hindsight: float = 0.3
+    front_share: float = 0.0
 
     @abstractmethod
     def known_front(self, env: Environment[Any]) -> Tensor | None:
@@ -106,9 +113,14 @@ class SeveralScores(World):
         return PreferenceEncoder(env.num_scores, beta=True, high=2 * self.beta_shape)
 
     def behaviour(self, env: Environment[Any]) -> Behaviour | None:
-        """Hindsight for goals."""
-        told = env.num_scores and self.combine == "goals" and self.hindsight
-        return Hindsight(self.hindsight) if told else None
+        """Hindsight for goals, and what comes back to the front."""
+        if not env.num_scores:
+            return None
+        told = self.combine == "goals" and self.hindsight
+        inner = Hindsight(self.hindsight) if told else None
+        if not self.front_share:
+            return inner
+        return FrontReplay(ParetoArchive(env, FRONT), self.front_share, inner)
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) mean of the scores, or the reward where there is one number."""
@@ -126,6 +138,7 @@ class SeveralScores(World):
             "gd_plus": float(gd_plus(scores, front)),
             "igd_plus": float(igd_plus(scores, front)),
             "hausdorff": float(averaged_hausdorff(scores, front)),
+            "r2": float(r2_indicator(scores)),
             "pc_entropy": float(pc_entropy(scores, front)),
             "non_dominated": float(non_dominated(scores).sum()),
         }

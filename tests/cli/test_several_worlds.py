@@ -15,6 +15,7 @@ from gflow.cli.molecules import MoleculesWorld
 from gflow.cli.run import Run
 from gflow.cli.several import enumerated_front
 from gflow.envs.architecture_data import all_cells, write_cell
+from gflow.front_replay import FrontReplay
 from gflow.pareto import non_dominated
 from gflow.preferences import DirichletPreferences, UniformDirections
 from gflow.relabel import Hindsight
@@ -56,7 +57,7 @@ def test_landscapes(tmp_path: Path, combine: str, objective: str) -> None:
 
 
 def test_a_run_resumes_with_its_front(tmp_path: Path) -> None:
-    flags = ["--combine=goals", "--beta-shape=4", *TINY]
+    flags = ["--combine=goals", "--beta-shape=4", "--front-share=0.2", *TINY]
     whole = train("landscapes", tmp_path / "whole", *flags)
     again = train("landscapes", tmp_path / "again", *flags)
     assert whole == again
@@ -95,6 +96,10 @@ def test_options_become_what_they_say() -> None:
     assert isinstance(behaviour, Hindsight)
     assert behaviour.share == 0.4
     assert LandscapesWorld(combine="goals", hindsight=0.0).behaviour(env) is None
+    both = LandscapesWorld(combine="goals", front_share=0.2).behaviour(env)
+    assert isinstance(both, FrontReplay)
+    assert both.share == 0.2
+    assert isinstance(both.inner, Hindsight)
 
 
 def test_the_front_of_a_world_is_that_of_its_options() -> None:

@@ -5,11 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gflow import Sampler, TabularPolicy, enumerate_states, evaluate
+from gflow import MLPPolicy, Sampler, TabularPolicy, enumerate_states, evaluate
 from gflow.envs.hypergrid_rewards import LANDSCAPES
 from gflow.envs.landscapes import LandscapeScores, landscape_grid
 from gflow.errors import ConfigError, ShapeError, UnknownNameError
 from gflow.pareto import exact_front
+from gflow.preferences import UniformDirections
 from gflow.scalarizations import Goals, LogSum, Preferences
 from gflow.terms import Needs
 from gflow.testing import check_env
@@ -66,6 +67,20 @@ def test_scores_reach_the_objectives() -> None:
     torch.testing.assert_close(terms.scores, wanted)
     torch.testing.assert_close(terms.log_reward, wanted.mean(1).log())
     torch.testing.assert_close(env.partial_log_reward(cells), wanted.mean(1).log())
+
+
+@pytest.mark.parametrize("plan", ["ragged", "static"])
+def test_both_plans_carry_scores_and_conditions(plan: str) -> None:
+    env = landscape_grid(("branin", "beale"), 6, Goals(cosine=0.9))
+    policy = MLPPolicy(env, 8, 1, generator=torch.Generator().manual_seed(0))
+    condition = UniformDirections(2)(12, torch.Generator().manual_seed(1))
+    batch = Sampler(env, plan).forward(  # type: ignore[arg-type]
+        policy, 12, condition=condition, generator=torch.Generator().manual_seed(2)
+    )
+    torch.testing.assert_close(batch.scores, env.scores(batch.final_states))
+    wanted = env.target_log_reward(batch.final_states, condition)
+    torch.testing.assert_close(batch.log_reward, wanted)
+    assert len(wanted.unique()) > 3
 
 
 def test_nonsense_is_refused() -> None:

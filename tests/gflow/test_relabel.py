@@ -103,6 +103,11 @@ def test_unfinished_trajectories_are_left_alone() -> None:
     batch = Hindsight(1.0, Incomplete(0.5)).collect(rollout(env, UniformDirections(2), 3), 40)
     assert batch.complete is not None
     assert bool((~batch.complete).any())
+    plain = Incomplete(0.5).collect(rollout(env, UniformDirections(2), 3), 40)
+    assert plain.condition is not None
+    cut = ~batch.complete
+    assert torch.equal(batch.condition[cut], plain.condition[cut])  # type: ignore[index]
+    assert torch.equal(batch.log_reward[cut], plain.log_reward[cut])
     whole = batch.whole
     assert whole.condition is not None
     assert whole.scores is not None
