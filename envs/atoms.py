@@ -17,7 +17,7 @@ from gflow.envs.atom_chemistry import (
     drawings,
 )
 from gflow.envs.molecules.goal import Goal
-from gflow.envs.molecules.rewards import molecule_reward
+from gflow.envs.molecules.rewards import molecule_reward, of_built
 from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import row_hash
 from gflow.errors import ConfigError, UnknownNameError
@@ -276,6 +276,10 @@ class Atoms(Environment[AtomState]):
         """(B,) log m, where m drawings stand for the same molecule."""
         same = [float(record.assemblies) for record in self.records(states)]
         return torch.tensor(same, device=states.kind.device).log()
+
+    def partial_log_reward(self, states: AtomState, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R of unfinished molecules, which are molecules too; 0 of s0."""
+        return of_built(self.log_reward, states, (states.kind > 0).any(1), condition)
 
     def records(self, states: AtomState) -> list[Record]:
         """SMILES, raw reward, properties and number m of drawings; each molecule scored once."""

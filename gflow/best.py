@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gflow.env import Environment
 from gflow.scalarizations import LogSum
-from gflow.state import batch_size, cat, take, tensors, tree_map
+from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
 from gflow.trajectories import Trajectories
 
 
@@ -33,11 +33,11 @@ class BestObjects:
 
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
-        objects = batch.final_states
+        objects = to_device(batch.final_states, "cpu")
         if batch.condition is not None and batch.scores is not None:
-            self.add(objects, LogSum()(batch.scores))
+            self.add(objects, LogSum()(batch.scores.cpu()))
             return
-        value = batch.log_reward
+        value = batch.log_reward.cpu()
         symmetry = self.env.log_symmetry(objects)
         if symmetry is not None:
             value = value + symmetry.to(value.dtype)

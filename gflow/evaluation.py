@@ -41,7 +41,7 @@ def evaluate(
         IncompatibleError: If the policy lacks a head that is needed.
     """
     states, index = trajectories.states, trajectories.state_index
-    given = _condition_of_states(trajectories)
+    given = trajectories.condition_of_states
     log_inflow = log_outflow = None
     if needs.edge_flow:
         output, inflow, outflow = _edge_flows(env, policy, states, given)
@@ -52,7 +52,7 @@ def evaluate(
     steps = trajectories.mask
     classes = env.forward_classes(states)
     log_pf = _of_actions(log_prob, index[:, :-1], trajectories.actions, classes, steps)
-    log_pb = _log_pb(env, policy, output, trajectories, _moves(trajectories, steps))
+    log_pb = _log_pb(env, policy, output, trajectories, trajectories.moves)
 
     if needs.edge_flow:
         last = trajectories.length[:, None]
@@ -109,19 +109,6 @@ def evaluate(
 
 def _times(index: Tensor) -> Tensor:
     return torch.arange(index.shape[1], device=index.device)
-
-
-def _condition_of_states(trajectories: Trajectories[Any]) -> Tensor | None:
-    if trajectories.condition is None:
-        return None
-    assert trajectories.owner is not None
-    return trajectories.condition[trajectories.owner]
-
-
-def _moves(trajectories: Trajectories[Any], steps: Tensor) -> Tensor:
-    """(B, T) bool: transitions that are not stops."""
-    last = steps.long().sum(-1, keepdim=True) - trajectories.stopped[:, None].long()
-    return torch.arange(steps.shape[1], device=steps.device) < last
 
 
 def _of_actions(

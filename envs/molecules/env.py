@@ -10,7 +10,7 @@ from gflow.env import Environment
 from gflow.envs.molecules.assembly import Assembly
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.host import Host
-from gflow.envs.molecules.rewards import molecule_reward
+from gflow.envs.molecules.rewards import molecule_reward, of_built
 from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import Canonical, row_hash
 from gflow.envs.molecules.tables import Tables, make_tables
@@ -288,6 +288,10 @@ class Molecules(Environment[MoleculeState]):
         """(B,) log m: the number of assemblies that make the same molecule."""
         same = [float(record.assemblies) for record in self.records(states)]
         return torch.tensor(same, device=states.link.device).log()
+
+    def partial_log_reward(self, states: MoleculeState, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R of unfinished molecules, open ports holding hydrogen; 0 of s0."""
+        return of_built(self.log_reward, states, (states.fragment >= 0).any(1), condition)
 
     def records(self, states: MoleculeState) -> list[Record]:
         """SMILES, raw reward, properties and number of assemblies of B finished objects."""

@@ -129,6 +129,7 @@ NAMES = (
     "weight:LOW:HIGH",
     "similarity:SMILES",
     "seh:FILE",
+    "dock:FILE:BOX",
 )
 
 
@@ -162,6 +163,10 @@ def read_property(text: str | Property) -> Property:
         from gflow.envs.molecules.proxy import SehProxy  # needs torch, which workers start without
 
         return SehProxy(rest)
+    if name == "dock":
+        from gflow.envs.molecules.docking import Docking
+
+        return Docking.read(rest)
     raise UnknownNameError("molecular property", text, NAMES)
 
 

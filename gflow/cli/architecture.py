@@ -94,7 +94,7 @@ class ArchitectureWorld(SeveralScores):
         """The best cell so far by the rewarded column, as that and as all others see it."""
         numbers = super().metrics(context, objects)
         table = read_table(self.table)
-        mean = table.column(self.rewarded)[cell_index(objects)].mean()
+        mean = table.column(self.rewarded)[cell_index(objects).cpu()].mean()
         numbers["mean_accuracy"] = float(mean)
         if context.best is None or not len(context.best):
             return numbers

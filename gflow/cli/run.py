@@ -46,7 +46,8 @@ class Run:
         world = config.world
         env = world.environment()
         objective = config.objective.build(world, env)
-        policy = world.policy(env, objective.needs)
+        policy = world.policy(env, objective.needs).to(config.run.device)
+        objective.to(config.run.device)
         self.best = BestObjects(env) if env.has_keys else None
         several = env.num_scores > 0 and env.has_keys
         self.front = ParetoArchive(env, FRONT) if several else None
