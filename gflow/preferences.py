@@ -69,18 +69,24 @@ class UniformDirections(ConditionSampler):
     Args:
         num_scores: K.
         beta: Draws a last column, or None for none.
+        repeat: Each draw serves this many trajectories in a row.
     """
 
-    def __init__(self, num_scores: int, beta: GammaBeta | None = None) -> None:
-        if num_scores < 1:
-            raise ConfigError(f"UniformDirections: need num_scores >= 1, got {num_scores}.")
-        self.num_scores, self.beta = num_scores, beta
+    def __init__(self, num_scores: int, beta: GammaBeta | None = None, repeat: int = 1) -> None:
+        if num_scores < 1 or repeat < 1:
+            raise ConfigError(
+                f"UniformDirections: need num_scores >= 1 and repeat >= 1, got {num_scores} and "
+                f"{repeat}."
+            )
+        self.num_scores, self.beta, self.repeat = num_scores, beta, repeat
 
     def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, K) or (count, K + 1)."""
-        shape = (count, self.num_scores)
+        shape = (-(-count // self.repeat), self.num_scores)
         normal = torch.randn(shape, generator=generator, device=_device(generator)).abs()
-        return _with_beta(nn.functional.normalize(normal, dim=-1), self.beta, generator)
+        directions = nn.functional.normalize(normal, dim=-1)
+        drawn = _with_beta(directions, self.beta, generator)
+        return drawn.repeat_interleave(self.repeat, 0)[:count]
 
 
 class FocusTable(ConditionSampler):

@@ -55,7 +55,7 @@ class SeveralScores(World):
         beta_shape: Draw the inverse temperature per object from Gamma(beta_shape, 1) instead, for
             preferences and goals; 0 for no.
         alpha: Concentration of the Dirichlet law of preferences.
-        repeat: Trajectories in a row that are told the same preferences.
+        repeat: Trajectories in a row that are told the same, at least 2 for vargrad.
         cosine: Cosine at the edge of the cone of a goal.
         limit: Factor of the reward there.
         hindsight: Share of a batch that is told afterwards what it achieved, for goals.
@@ -103,7 +103,7 @@ class SeveralScores(World):
             return None
         beta = GammaBeta(self.beta_shape) if self.beta_shape else None
         if self.combine == "goals":
-            return UniformDirections(env.num_scores, beta)
+            return UniformDirections(env.num_scores, beta, self.repeat)
         return DirichletPreferences(env.num_scores, self.alpha, beta, self.repeat)
 
     def condition_encoder(self, env: Environment[Any]) -> nn.Module | None:
@@ -160,9 +160,9 @@ class SeveralScores(World):
         trainer, env = context.trainer, context.env
         seed = trainer.config.seed * 1_000_003 + trainer.step + 1
         generator = torch.Generator(trainer.device).manual_seed(seed)
-        draw = self.condition(env)
-        assert draw is not None
-        asked = draw(GOALS, generator).repeat_interleave(REPEATS, 0)
+        beta = GammaBeta(self.beta_shape) if self.beta_shape else None
+        draw = UniformDirections(env.num_scores, beta, REPEATS)
+        asked = draw(GOALS * REPEATS, generator)
         batch = trainer.sampler.forward(
             trainer.evaluated_policy,
             len(asked),

@@ -59,11 +59,15 @@ def test_dirichlet_moments() -> None:
 
 @given(count=st.integers(1, 9), repeat=st.integers(1, 4))
 def test_repeated_draws(count: int, repeat: int) -> None:
-    value = DirichletPreferences(2, beta=GammaBeta(), repeat=repeat)(count, seeded())
-    assert value.shape == (count, 3)
-    for row in range(count):
-        assert torch.equal(value[row], value[row - row % repeat])
-    assert len(value.unique(dim=0)) == -(-count // repeat)
+    for draw in (
+        DirichletPreferences(2, beta=GammaBeta(), repeat=repeat),
+        UniformDirections(2, GammaBeta(), repeat),
+    ):
+        value = draw(count, seeded())
+        assert value.shape == (count, 3)
+        for row in range(count):
+            assert torch.equal(value[row], value[row - row % repeat])
+        assert len(value.unique(dim=0)) == -(-count // repeat)
 
 
 def test_directions_fill_the_quarter_circle_evenly() -> None:
@@ -135,6 +139,7 @@ def test_the_encoder_marks_beta_only() -> None:
         lambda: DirichletPreferences(2, repeat=0),
         lambda: GammaBeta(0.0),
         lambda: UniformDirections(0),
+        lambda: UniformDirections(2, repeat=0),
         lambda: FocusTable(torch.zeros(1, 2)),
         lambda: FocusTable(torch.eye(2), cosine=1.0),
         lambda: simplex_grid(2, 0),
