@@ -282,6 +282,79 @@ MUTANTS = (
         "self._keep(order[: self.capacity])",
         "tests/gflow/test_replay.py::TestReplay",
     ),
+    # ---- several objectives
+    Mutant(
+        "mo-domination", "gflow/pareto.py",
+        "return (first >= second).all(-1) & (first > second).any(-1)",
+        "return (first >= second).all(-1)",
+        "tests/gflow/test_pareto.py::test_the_order_is_irreflexive_asymmetric_and_transitive",
+    ),
+    Mutant(
+        "mo-front-block", "gflow/pareto.py",
+        "for rivals in (*front.split(BLOCK), block):",
+        "for rivals in (block,):",
+        "tests/gflow/test_pareto.py::test_many_points_are_compared_in_parts",
+    ),
+    Mutant(
+        "mo-archive-forgets", "gflow/pareto.py",
+        "kept = kept[non_dominated(scores[kept], self.deduplicate)]",
+        "kept = kept[kept >= old]",
+        "tests/gflow/test_pareto.py::test_the_front_survives_the_overwriting_of_a_ring",
+    ),
+    Mutant(
+        "mo-cone-edge", "gflow/scalarizations.py",
+        "self.gamma = math.log(limit) / math.log(cosine)",
+        "self.gamma = math.log(cosine) / math.log(limit)",
+        "tests/gflow/test_scalarizations.py::test_the_limit_is_met_at_the_edge",
+    ),
+    Mutant(
+        "mo-beta-column", "gflow/scalarizations.py",
+        "return condition[:, :num], condition[:, num] if beta is None else beta",
+        "return condition[:, :num], condition[:, 0] if beta is None else beta",
+        "tests/gflow/test_scalarizations.py::test_weighted_sums",
+    ),
+    Mutant(
+        "mo-scores-unshared", "gflow/env.py",
+        "        value = _less(value, self.log_multiplicity(states))\n",
+        "",
+        "tests/envs/molecules/test_molecule_scores.py::test_molecules_come_in_proportion_to_what_is_preferred",
+    ),
+    Mutant(
+        "mo-relabel-reward", "gflow/relabel.py",
+        "return replace(batch, condition=condition, log_reward=log_reward)",
+        "return replace(batch, condition=condition)",
+        "tests/gflow/test_relabel.py::test_relabelled_rewards_are_those_of_the_other_condition",
+    ),
+    Mutant(
+        "mo-replay-scores", "gflow/replay.py",
+        "            self.scores = self.scores[rows]",
+        "            self.scores = self.scores[: len(rows)]",
+        "tests/gflow/test_relabel.py::test_a_memory_forgets_scores_with_their_trajectories",
+    ),
+    Mutant(
+        "mo-hypervolume-order", "gflow/metrics/multiobjective.py",
+        "x, order = points[:, 0].sort(descending=True)",
+        "x, order = points[:, 0].sort()",
+        "tests/gflow/metrics/test_multiobjective.py::test_golden_fronts_of_two_landscapes",
+    ),
+    Mutant(
+        "mo-igd-side", "gflow/metrics/multiobjective.py",
+        "return _nearest(front, scores, lambda p, u: (p - u).clamp(min=0)).mean()",
+        "return _nearest(front, scores, lambda p, u: (u - p).clamp(min=0)).mean()",
+        "tests/gflow/metrics/test_multiobjective.py::test_distances_are_those_of_the_definition",
+    ),
+    Mutant(
+        "mo-architecture-digits", "envs/architecture_data.py",
+        "for place in reversed(range(len(EDGES)))]",
+        "for place in range(len(EDGES))]",
+        "tests/envs/test_architecture.py::test_cells_are_in_the_order_of_the_table",
+    ),
+    Mutant(
+        "mo-focus-table", "gflow/preferences.py",
+        "vain = self.tried & ~self.reached",
+        "vain = ~self.reached",
+        "tests/gflow/test_preferences.py::test_the_table_learns_what_is_tried_in_vain",
+    ),
 )  # fmt: skip
 
 

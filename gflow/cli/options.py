@@ -6,12 +6,14 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gflow.cli.architecture import ArchitectureWorld
 from gflow.cli.atoms import AtomsWorld
 from gflow.cli.bags import BagsWorld
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.graphs import IndependentSetWorld
 from gflow.cli.hypergrid import HypergridWorld
+from gflow.cli.landscapes import LandscapesWorld
 from gflow.cli.molecules import MoleculesWorld
 from gflow.cli.phylogeny import PhylogenyWorld
 from gflow.cli.rna import RNAWorld
@@ -42,6 +44,8 @@ WORLDS: dict[str, type[World]] = {
         BagsWorld,
         SpinsWorld,
         IndependentSetWorld,
+        LandscapesWorld,
+        ArchitectureWorld,
         PhylogenyWorld,
     )
 }
@@ -113,6 +117,9 @@ class ObjectiveOptions:
         settings: dict[str, Any] = {"regression": self._regression()}
         if name == "tb":
             settings["log_z"] = world.log_z(env) if self.log_z is None else self.log_z
+            if env.num_scores and env.condition_dim:
+                settings["condition_dim"] = env.condition_dim
+                settings["condition_encoder"] = world.condition_encoder(env)
         elif issubclass(cls, SubTrajectoryBalance):
             settings |= {"lam": self.lam, "weighting": self.weighting}
         elif name == "fm":
