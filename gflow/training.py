@@ -198,7 +198,8 @@ class Trainer:
         """One gradient step.
 
         Returns:
-            Loss, mean log-reward, mean length, and the objective's estimate of log Z.
+            Loss, mean log-reward, mean length, the objective's estimate of log Z, and figures of
+            the behaviour and the learners.
 
         Raises:
             NonFiniteLossError: Naming the environment, the objective and the trajectory.
@@ -231,6 +232,7 @@ class Trainer:
             "mean_length": int(terms.length.sum()) / len(batch),
             "log_z": float(self.objective.log_z_estimate(terms).detach().mean()),
             **learned,
+            **self.behaviour.figures,
         }
         for callback in self.callbacks:
             callback(self, batch.whole, record)
