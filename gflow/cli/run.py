@@ -51,6 +51,7 @@ class Run:
             objective,
             config.train,
             condition=world.condition(env),
+            behaviour=config.behaviour.build(),
             callbacks=callbacks,
         )
         graph = enumerate_if_small(world, env)
