@@ -39,6 +39,10 @@ class LogRatio:
         return self.reward + self.backward + self.forward + self.keep
 
 
+Gain = Callable[[], Tensor]
+Ratio = Callable[[], LogRatio]
+
+
 class Filter(ABC):
     """Accepts candidates with a probability.
 
@@ -51,23 +55,19 @@ class Filter(ABC):
     exact: ClassVar[bool] = False
 
     @abstractmethod
-    def probability(self, gain: Tensor, ratio: Callable[[], LogRatio]) -> Tensor:
+    def probability(self, gain: Gain, ratio: Ratio) -> Tensor:
         """(B,) probabilities with which candidates are accepted.
 
         Args:
-            gain: (B,) log R(x') - log R(x) of the objects.
-            ratio: Gives the log-ratio; it costs a pass of the network and is asked for if needed.
+            gain: Gives (B,) log R(x') - log R(x) of the objects.
+            ratio: Gives the log-ratio, which costs a pass of the network.
         """
 
-    def accept(
-        self,
-        gain: Tensor,
-        ratio: Callable[[], LogRatio],
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
+    def accept(self, gain: Gain, ratio: Ratio, generator: torch.Generator | None = None) -> Tensor:
         """(B,) bool: which candidates are accepted."""
-        u = torch.rand(gain.shape, dtype=torch.float64, device=gain.device, generator=generator)
-        return u < self.probability(gain, ratio)
+        chance = self.probability(gain, ratio)
+        u = torch.rand(chance.shape, dtype=chance.dtype, device=chance.device, generator=generator)
+        return u < chance
 
 
 class Greedy(Filter):
@@ -75,9 +75,9 @@ class Greedy(Filter):
 
     name = "greedy"
 
-    def probability(self, gain: Tensor, ratio: Callable[[], LogRatio]) -> Tensor:
+    def probability(self, gain: Gain, ratio: Ratio) -> Tensor:
         """(B,) 1 where the reward rises, else 0."""
-        return (gain > 0).double()
+        return (gain() > 0).double()
 
 
 class Metropolis(Filter):
@@ -86,7 +86,7 @@ class Metropolis(Filter):
     name = "metropolis"
     exact = True
 
-    def probability(self, gain: Tensor, ratio: Callable[[], LogRatio]) -> Tensor:
+    def probability(self, gain: Gain, ratio: Ratio) -> Tensor:
         """(B,) min(1, r)."""
         return ratio().total.clamp(max=0).exp()
 
@@ -100,7 +100,7 @@ class Barker(Filter):
     name = "barker"
     exact = True
 
-    def probability(self, gain: Tensor, ratio: Callable[[], LogRatio]) -> Tensor:
+    def probability(self, gain: Gain, ratio: Ratio) -> Tensor:
         """(B,) r / (1 + r)."""
         return ratio().total.sigmoid()
 
@@ -110,9 +110,9 @@ class Everything(Filter):
 
     name = "none"
 
-    def probability(self, gain: Tensor, ratio: Callable[[], LogRatio]) -> Tensor:
+    def probability(self, gain: Gain, ratio: Ratio) -> Tensor:
         """(B,) ones."""
-        return torch.ones_like(gain, dtype=torch.float64)
+        return torch.ones_like(gain(), dtype=torch.float64)
 
 
 FILTERS: dict[str, type[Filter]] = {

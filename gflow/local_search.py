@@ -1,7 +1,6 @@
 """Local search: undo the end of a trajectory, build another, keep the better; train on all."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -141,11 +140,11 @@ class LocalSearch(Behaviour):
         keep = self.backtracking.keep(current.length, generator)
         candidate = sampler.resume(policy, current, keep, generator=generator)
 
-        @cache
-        def ratio() -> LogRatio:
-            return self.log_ratio(rollout, current, candidate, keep)
-
-        accepted = self.filter.accept(self._gain(rollout, current, candidate), ratio, generator)
+        accepted = self.filter.accept(
+            lambda: self._gain(rollout, current, candidate),
+            lambda: self.log_ratio(rollout, current, candidate, keep),
+            generator,
+        )
         row = torch.arange(len(current), device=keep.device)
         following = Trajectories.join([current, candidate]).select(row + len(row) * accepted)
         return Revision(current, keep, candidate, accepted, following)

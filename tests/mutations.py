@@ -300,8 +300,8 @@ MUTANTS = (
     ),
     Mutant(
         "search-greedy", "gflow/acceptance.py",
-        "return (gain > 0).double()",
-        "return (gain >= 0).double()",
+        "return (gain() > 0).double()",
+        "return (gain() >= 0).double()",
         f"{SEARCH}::test_ls7_greedy_never_falls",
     ),
     Mutant(
@@ -318,8 +318,8 @@ MUTANTS = (
     ),
     Mutant(
         "search-accepts", "gflow/acceptance.py",
-        "return u < self.probability(gain, ratio)",
-        "return u < self.probability(gain, ratio).sqrt()",
+        "return u < chance",
+        "return u < chance.sqrt()",
         f"{SEARCH}::test_a_sampled_round_has_the_law_of_the_kernel",
     ),
     Mutant(

@@ -25,19 +25,17 @@ from gflow import (
     enumerate_states,
     evaluate,
 )
-from gflow.acceptance import FILTERS, LogRatio
-from gflow.backtracking import FixedSteps, FractionSteps, RandomSteps, backtracking
+from gflow.acceptance import LogRatio
+from gflow.backtracking import FixedSteps, RandomSteps
 from gflow.behaviour import Rollout
 from gflow.conditions import UniformCondition
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.sets import AdditiveEnergy, FixedSizeSets
-from gflow.errors import ConfigError, UnknownNameError
 from gflow.local_search import LocalSearch
 from gflow.objectives import TrajectoryBalance
 from gflow.reward import TemperatureConditional
 from gflow.testing import TableEnvironment, all_trajectories, sample_environments
 from gflow.testing.strategies import random_dags
-from gflow.training import TrainConfig, Trainer
 
 SETS = FixedSizeSets(5, 3, AdditiveEnergy(torch.tensor([0.3, -0.8, 1.1, -0.2, 0.6])))
 INTEGERS = TableEnvironment(
@@ -131,9 +129,8 @@ class Kernel:
     def matrix(self, ratio: LogRatio | None = None) -> Tensor:
         """(N, N) probabilities of one round; the filter reads another ratio if one is given."""
         gain = (self.all.log_reward[self.end] - self.all.log_reward[self.start]).double()
-        chance = self.search.filter.probability(
-            gain, self.ratio if ratio is None else lambda: ratio
-        )
+        given = self.ratio if ratio is None else lambda: ratio
+        chance = self.search.filter.probability(lambda: gain, given)
         size = len(self.all)
         found = torch.zeros(size, size).index_put(
             (self.start, self.end), self.proposal * chance, accumulate=True
@@ -204,8 +201,7 @@ def test_ls3_a_perfect_policy_is_always_accepted(steps: Any) -> None:
     """
     kernel = Kernel(SETS, perfect(SETS), LocalSearch(steps=steps, accept="metropolis"))
     torch.testing.assert_close(kernel.ratio().total, torch.zeros(len(kernel.keep)))
-    gain = torch.zeros(len(kernel.keep))
-    chance = kernel.search.filter.probability(gain, kernel.ratio)
+    chance = kernel.search.filter.probability(lambda: torch.ones(0), kernel.ratio)
     torch.testing.assert_close(chance, torch.ones_like(chance))
     bare = Kernel(SETS, perfect(SETS), LocalSearch(steps=steps, accept="none"))
     assert error(*bare.of_objects()) < 1e-12
@@ -566,59 +562,3 @@ def test_ls8_beyond_the_depth_it_is_an_independent_resample(env: Environment[Any
     graph = policy.graph
     counts = torch.bincount(graph.rows(objects), minlength=len(graph))[graph.objects].double()
     assert_law(counts, graph.terminal_law(policy).exp())
-
-
-# ---------------------------------------------------------------------- settings and training
-
-
-def test_steps_are_read_from_what_people_write() -> None:
-    assert isinstance(backtracking("random"), RandomSteps)
-    assert backtracking("3").steps == backtracking(3).steps == 3  # type: ignore[attr-defined]
-    assert backtracking("0.25").fraction == 0.25  # type: ignore[attr-defined]
-    assert FixedSteps(2).keep(torch.tensor([1, 2, 5])).tolist() == [0, 0, 3]
-    assert FractionSteps(0.1).keep(torch.tensor([1, 10, 11])).tolist() == [0, 9, 9]
-    for wrong in (0, -1, 1.5, 0.0, "half", "inf"):
-        with pytest.raises(ConfigError):
-            backtracking(wrong)
-
-
-def test_settings_are_checked() -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean 'metropolis'"):
-        LocalSearch(accept="metropolis_hastings")
-    with pytest.raises(ConfigError, match="iterations"):
-        LocalSearch(-1)
-    with pytest.raises(ConfigError, match="prefix"):
-        LocalSearch(prefix="backward")  # type: ignore[arg-type]
-    assert set(FILTERS) == {"greedy", "metropolis", "barker", "none"}
-    rollout = Rollout(scattered(SETS), Sampler(SETS))
-    with pytest.raises(ConfigError, match="batches of at least 8 trajectories, got 7"):
-        LocalSearch(7).collect(rollout, 7)
-    assert len(LocalSearch(0).collect(rollout, 7)) == 7
-
-
-def test_training_records_the_figures_and_repeats() -> None:
-    def run() -> list[dict[str, float]]:
-        torch.manual_seed(0)
-        policy = MLPPolicy(GRID, width=16, depth=1)
-        config = TrainConfig(steps=5, batch_size=16, epsilon=0.1, replay=64)
-        search = LocalSearch(3, "random", "metropolis")
-        trainer = Trainer(GRID, policy, TrajectoryBalance(), config, behaviour=search)
-        return [trainer.train_step() for _ in range(5)]
-
-    records = run()
-    assert records == run()
-    assert all(0 <= r["acceptance"] <= 1 for r in records)
-    assert records[0]["reward_calls"] == 16
-    assert records[-1]["reward_calls"] == 8  # the rest was replayed
-
-
-def test_training_reaches_the_target() -> None:
-    """Off-policy batches, on-policy solution: the law of the policy comes close to the exact."""
-    torch.manual_seed(0)
-    policy = MLPPolicy(SETS, width=32, depth=1)
-    config = TrainConfig(steps=150, batch_size=16, lr=1e-2)
-    search = LocalSearch(3, 2)
-    Trainer(SETS, policy, TrajectoryBalance(), config, behaviour=search).train()
-    graph = enumerate_states(SETS)
-    gap = (graph.terminal_law(policy).exp() - graph.log_target().exp()).abs().sum() / 2
-    assert float(gap) < 0.05
