@@ -28,7 +28,7 @@ from gflow import (
 from gflow.acceptance import LogRatio
 from gflow.backtracking import FixedSteps, RandomSteps
 from gflow.behaviour import Rollout
-from gflow.conditions import UniformCondition
+from gflow.conditions import ConditionSampler, UniformCondition
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.sets import AdditiveEnergy, FixedSizeSets
 from gflow.local_search import LocalSearch
@@ -36,6 +36,7 @@ from gflow.objectives import TrajectoryBalance
 from gflow.reward import TemperatureConditional
 from gflow.testing import TableEnvironment, all_trajectories, sample_environments
 from gflow.testing.strategies import random_dags
+from gflow.vector_reward import VectorReward
 
 SETS = FixedSizeSets(5, 3, AdditiveEnergy(torch.tensor([0.3, -0.8, 1.1, -0.2, 0.6])))
 INTEGERS = TableEnvironment(
@@ -445,6 +446,34 @@ def test_ls5_conditions_stay_with_their_chains(prefix: Any) -> None:
     for row in range(20):
         mine = batch.state_index[row, : int(batch.length[row]) + 1]
         assert bool((batch.owner[mine] == row).all())
+
+
+class TwoScores(VectorReward[Tensor]):
+    """How far a cell is along each axis."""
+
+    num_scores = 2
+
+    def scores(self, states: Tensor) -> Tensor:
+        return states.to(torch.get_default_dtype()) + 1
+
+
+@pytest.mark.parametrize("prefix", ["kept", "resampled"])
+def test_ls5_scores_stay_with_their_objects(prefix: Any) -> None:
+    env = HyperGrid(2, 3)
+    env.reward, env.condition_dim = TwoScores(lambda u, c: (u * c).sum(-1).log()), 2
+    policy = MLPPolicy(env, width=8, depth=1, generator=seeded())
+    rollout = Rollout(policy, Sampler(env), condition=Weights(), generator=seeded(2))
+    batch = LocalSearch(3, 2, "metropolis", prefix).collect(rollout, 20)
+    assert_whole(env, batch)
+    assert batch.scores is not None
+    torch.testing.assert_close(batch.scores, env.scores(batch.final_states))
+
+
+class Weights(ConditionSampler):
+    """Two positive numbers."""
+
+    def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        return 0.1 + torch.rand(count, 2, generator=generator)
 
 
 def test_ls6_counts(monkeypatch: pytest.MonkeyPatch) -> None:
