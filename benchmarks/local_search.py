@@ -265,8 +265,8 @@ def verdict(task: Task, outcomes: dict[str, list[Outcome]]) -> str:
     )
     return (
         f"published: local search is better. Here on {task.name}: {'; '.join(told)}\n"
-        f"why: modes come from scoring new and better objects ({scored}); a Metropolis chain samples "
-        f"R / Z and need not climb; accuracy is the policy's, and memory teaches all alike"
+        f"why: modes come from scoring new and better objects ({scored}); a Metropolis chain "
+        f"samples R / Z and need not climb; accuracy is the policy's own, without a search"
     )
 
 
