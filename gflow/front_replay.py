@@ -63,6 +63,11 @@ class FrontReplay(Behaviour):
         )
         return Trajectories.join([fresh, again])
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those of the inner behaviour."""
+        return self.inner.figures
+
     def state_dict(self) -> dict[str, Any]:
         """The archive, and what the inner behaviour's next batch depends on."""
         return {"archive": self.archive.state_dict(), "inner": self.inner.state_dict()}

@@ -113,6 +113,11 @@ class Hindsight(Behaviour):
             log_reward=batch.log_reward.index_put((chosen,), other.log_reward),
         )
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those of the inner behaviour."""
+        return self.inner.figures
+
     def state_dict(self) -> dict[str, Any]:
         """What the inner behaviour's next batch depends on."""
         return self.inner.state_dict()

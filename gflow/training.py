@@ -198,7 +198,8 @@ class Trainer:
         """One gradient step.
 
         Returns:
-            Loss, mean log-reward, mean length, and the objective's estimate of log Z.
+            Loss, mean log-reward, mean length, the objective's estimate of log Z, and figures of
+            the behaviour and the learners.
 
         Raises:
             NonFiniteLossError: Naming the environment, the objective and the trajectory.
@@ -232,6 +233,7 @@ class Trainer:
             "log_z": float(self.objective.log_z_estimate(terms).detach().mean()),
             **self.objective.figures(terms),
             **learned,
+            **self.behaviour.figures,
         }
         for callback in self.callbacks:
             callback(self, batch.whole, record)

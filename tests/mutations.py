@@ -27,6 +27,7 @@ PROFILE = "mutants"
 ORACLE = "tests/objectives/test_exact_oracle.py"
 IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
+SEARCH = "tests/gflow/test_local_search.py"
 MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 
@@ -257,7 +258,7 @@ MUTANTS = (
     ),
     Mutant(
         "training-clip", "gflow/training.py",
-        "torch.nn.utils.clip_grad_norm_(list(self.policy.parameters()), self.config.grad_clip)",
+        "torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)",
         "torch.nn.utils.clip_grad_norm_(\n"
         "                self.__dict__.setdefault('once', self.policy.parameters()),\n"
         "                self.config.grad_clip,\n"
@@ -266,8 +267,8 @@ MUTANTS = (
     ),
     Mutant(
         "training-average", "gflow/training.py",
-        "list(policy.parameters()), 1 - decay)",
-        "list(policy.parameters()), decay)",
+        "average_into(self.average, self.policy, 1 - self.config.ema)",
+        "average_into(self.average, self.policy, self.config.ema)",
         "tests/gflow/test_training.py::test_the_average_follows_the_weights_as_declared",
     ),
     Mutant(
@@ -355,15 +356,91 @@ MUTANTS = (
         "vain = ~self.reached",
         "tests/gflow/test_preferences.py::test_the_table_learns_what_is_tried_in_vain",
     ),
+    # ---- local search
+    Mutant(
+        "search-inverted", "gflow/acceptance.py",
+        "return self.reward + self.backward + self.forward + self.keep",
+        "return self.reward - self.backward - self.forward + self.keep",
+        f"{SEARCH}::test_ls1_exact_filters_are_reversible_on_sets",
+    ),
+    Mutant(
+        "search-prefix", "gflow/local_search.py",
+        "later = terms.mask & (time >= torch.cat([keep, keep])[:, None])",
+        "later = terms.mask & (time > torch.cat([keep, keep])[:, None])",
+        f"{SEARCH}::test_ls3_a_perfect_policy_is_always_accepted",
+    ),
+    Mutant(
+        "search-lengths", "gflow/local_search.py",
+        "keep=law(keep, candidate.length) - law(keep, current.length),",
+        "keep=law(keep, current.length) - law(keep, current.length),",
+        f"{SEARCH}::test_ls4_reversible_for_every_law_of_steps",
+    ),
+    Mutant(
+        "search-suffix", "gflow/rollout.py",
+        "return trajectories.splice(keep, tail)",
+        "return tail",
+        f"{SEARCH}::test_ls5_stored_trajectories_are_whole",
+    ),
+    Mutant(
+        "search-follows", "gflow/local_search.py",
+        ".select(row + len(row) * accepted)",
+        ".select(row + len(row))",
+        f"{SEARCH}::test_ls6_counts",
+    ),
+    Mutant(
+        "search-explores", "gflow/local_search.py",
+        "sampler.resume(policy, current, keep, generator=generator)",
+        "sampler.resume(\n"
+        "            policy, current, keep, exploration=rollout.exploration, generator=generator\n"
+        "        )",
+        f"{SEARCH}::test_ls6_only_fresh_trajectories_explore",
+    ),
+    Mutant(
+        "search-greedy", "gflow/acceptance.py",
+        "return (gain() > 0).double()",
+        "return (gain() >= 0).double()",
+        f"{SEARCH}::test_ls7_greedy_never_falls",
+    ),
+    Mutant(
+        "search-steps", "gflow/backtracking.py",
+        "(u * length).long()",
+        "(u * (length - 1)).long()",
+        f"{SEARCH}::test_ls8_every_number_of_steps_is_drawn_alike",
+    ),
+    Mutant(
+        "search-depth", "gflow/backtracking.py",
+        "return (length - self.steps).clamp(min=0)",
+        "return (length - self.steps).clamp(min=1)",
+        f"{SEARCH}::test_ls8_beyond_the_depth_it_is_an_independent_resample",
+    ),
+    Mutant(
+        "search-accepts", "gflow/acceptance.py",
+        "return u < chance",
+        "return u < chance.sqrt()",
+        f"{SEARCH}::test_a_sampled_round_has_the_law_of_the_kernel",
+    ),
+    Mutant(
+        "search-symmetry", "gflow/local_search.py",
+        "old, new = both.log_reward.double().chunk(2)",
+        "old, new = plain_log_reward(rollout.env, both).double().chunk(2)",
+        "tests/test_environment_table.py::"
+        "test_local_search_keeps_the_law_of_symmetric_objects[atoms]",
+    ),
+    Mutant(
+        "splice-meeting", "gflow/trajectories.py",
+        "later = time - keep[:, None]",
+        "later = time - keep[:, None] + 1",
+        "tests/gflow/test_resume.py::test_what_is_kept_is_kept",
+    ),
 )  # fmt: skip
 
 
 @contextmanager
 def copy_of_the_repository() -> Iterator[Path]:
-    """A temporary copy to break: the package, its links and its tests."""
+    """A temporary copy to break: the package, its links, its tests and what they read."""
     with tempfile.TemporaryDirectory(prefix="gflow-mutants-") as folder:
         copy = Path(folder)
-        for name in ("gflow", "envs", "objectives", "tests"):
+        for name in ("gflow", "envs", "objectives", "tests", "benchmarks"):
             shutil.copytree(
                 ROOT / name,
                 copy / name,

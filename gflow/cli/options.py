@@ -9,6 +9,7 @@ from typing import Any, Literal
 from gflow.cli.architecture import ArchitectureWorld
 from gflow.cli.atoms import AtomsWorld
 from gflow.cli.bags import BagsWorld
+from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.graphs import IndependentSetWorld
@@ -154,12 +155,13 @@ class RunConfig:
     objective: ObjectiveOptions
     train: TrainConfig
     run: RunOptions
+    behaviour: BehaviourOptions = dataclasses.field(default_factory=BehaviourOptions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dicts, for YAML and checkpoints."""
         parts = {
             part: {k: _plain(v) for k, v in dataclasses.asdict(getattr(self, part)).items()}
-            for part in ("world", "objective", "train", "run")
+            for part in ("world", "objective", "behaviour", "train", "run")
         }
         return {"environment": self.world.name, **parts}
 
@@ -182,6 +184,7 @@ class RunConfig:
         parts: dict[str, Any] = {
             "world": world_class(data["environment"]),
             "objective": ObjectiveOptions,
+            "behaviour": BehaviourOptions,
             "train": TrainConfig,
             "run": RunOptions,
         }

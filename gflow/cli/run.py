@@ -58,7 +58,7 @@ class Run:
             objective,
             config.train,
             condition=world.condition(env),
-            behaviour=world.behaviour(env),
+            behaviour=world.behaviour(env, config.behaviour.build()),
             callbacks=callbacks,
         )
         graph = enumerate_if_small(world, env)

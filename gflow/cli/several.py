@@ -112,15 +112,13 @@ class SeveralScores(World):
             return None
         return PreferenceEncoder(env.num_scores, beta=True, high=2 * self.beta_shape)
 
-    def behaviour(self, env: Environment[Any]) -> Behaviour | None:
-        """Hindsight for goals, and what comes back to the front."""
-        if not env.num_scores:
-            return None
-        told = self.combine == "goals" and self.hindsight
-        inner = Hindsight(self.hindsight) if told else None
-        if not self.front_share:
-            return inner
-        return FrontReplay(ParetoArchive(env, FRONT), self.front_share, inner)
+    def behaviour(self, env: Environment[Any], chosen: Behaviour) -> Behaviour:
+        """Hindsight for goals, and what comes back to the front, around what is chosen."""
+        if env.num_scores and self.combine == "goals" and self.hindsight:
+            chosen = Hindsight(self.hindsight, chosen)
+        if env.num_scores and self.front_share:
+            chosen = FrontReplay(ParetoArchive(env, FRONT), self.front_share, chosen)
+        return chosen
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) mean of the scores, or the reward where there is one number."""

@@ -125,9 +125,9 @@ class World(ABC):
         """What policies and log Z read of a condition; None for the condition as it is."""
         return None
 
-    def behaviour(self, env: Environment[Any]) -> Behaviour | None:
-        """Where training batches come from; None for the policy itself."""
-        return None
+    def behaviour(self, env: Environment[Any], chosen: Behaviour) -> Behaviour:
+        """Where training batches come from: what the options choose, or that wrapped."""
+        return chosen
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) the reward R that users think of, before temperatures and corrections."""
