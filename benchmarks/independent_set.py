@@ -69,7 +69,7 @@ def train(args: argparse.Namespace) -> None:
                 f"loss {record['loss']:9.3g}  mean size {size:6.2f}",
                 flush=True,
             )
-    found = {"steps": trainer.step, "seconds": time.monotonic() - began, "args": vars(args)}
+    found = {"steps": trainer.step, "seconds": time.monotonic() - began, "args": str(vars(args))}
     judge_env = IndependentSet(unseen)
     for temperature in (1.0, 0.5, 0.1):
         batch = Sampler(judge_env, config.plan).forward(
@@ -90,7 +90,7 @@ def judge(args: argparse.Namespace) -> None:
     rows = [["run", "steps", "sets", "mean size", "gap to optimum"]]
     best = greedy = None
     for folder in args.folders:
-        found = torch.load(folder / "found.pt", weights_only=False)
+        found = torch.load(folder / "found.pt", map_location="cpu", weights_only=False)
         if best is None:
             test = graphs(100, 8, args.cache)
             exact = [optimum(test, g, seconds=args.seconds) for g in range(len(test))]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from gflow.behaviour import OnPolicy
 from gflow.cli.architecture import ArchitectureWorld, read_table
 from gflow.cli.landscapes import LandscapesWorld
 from gflow.cli.main import main
@@ -86,20 +87,22 @@ def test_options_become_what_they_say() -> None:
     assert draw.beta.shape == 16
     assert encoder is not None
     assert encoder.out_features == 34
-    assert world.behaviour(env) is None
+    plain = OnPolicy()
+    assert world.behaviour(env, plain) is plain
     goals = LandscapesWorld(combine="goals", cosine=0.9, limit=0.5, beta=3.0, hindsight=0.4)
     env, rule = goals.environment(), goals.scalarization()
     assert isinstance(rule, Goals)
     assert (rule.cosine, rule.limit, rule.beta) == (0.9, 0.5, 3.0)
     assert isinstance(goals.condition(env), UniformDirections)
-    behaviour = goals.behaviour(env)
+    behaviour = goals.behaviour(env, plain)
     assert isinstance(behaviour, Hindsight)
     assert behaviour.share == 0.4
-    assert LandscapesWorld(combine="goals", hindsight=0.0).behaviour(env) is None
-    both = LandscapesWorld(combine="goals", front_share=0.2).behaviour(env)
+    assert LandscapesWorld(combine="goals", hindsight=0.0).behaviour(env, plain) is plain
+    both = LandscapesWorld(combine="goals", front_share=0.2).behaviour(env, plain)
     assert isinstance(both, FrontReplay)
     assert both.share == 0.2
     assert isinstance(both.inner, Hindsight)
+    assert both.inner.inner is plain
 
 
 def test_the_front_of_a_world_is_that_of_its_options() -> None:
