@@ -65,7 +65,7 @@ def test_every_objective_trains_on_it(name: str) -> None:
     """Off-policy batches, on-policy solution: the law of the policy comes closer to the exact."""
     torch.manual_seed(0)
     env = HyperGrid(2, 3)
-    objective = OBJECTIVES[name]()
+    objective = OBJECTIVES[name].build(env)
     policy = MLPPolicy(env, width=32, depth=1, log_flow=objective.needs.log_flow)
     graph = enumerate_states(env)
     before = total_variation(graph.terminal_law(policy), graph.log_target())
