@@ -9,7 +9,7 @@ from gflow.backward_learners import LikelihoodBackward, PessimisticBackward
 from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.learner import Learner
-from gflow.policy import MLPPolicy, Policy
+from gflow.policy import Backward, MLPPolicy, Policy
 from gflow.split_policy import SplitPolicy
 from gflow.trajectory_count import CountRegression, TrajectoryCount
 
@@ -19,6 +19,11 @@ BackwardChoice = Literal[
 """The first three are the policy's own; the others need a second network."""
 
 SECOND_NETWORK = ("separate", "pessimistic", "tlm", "learned_maxent")
+
+
+def own_backward(kind: BackwardChoice) -> Backward:
+    """How to build the policy that is given to `with_backward`."""
+    return "uniform" if kind in SECOND_NETWORK else kind  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

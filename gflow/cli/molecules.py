@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.metrics import diversity
-from gflow.policy import Backward, Policy
+from gflow.policy import Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -78,7 +79,7 @@ class MoleculesWorld(World):
     workers: int = 2
     width: int = 64
     depth: int = 3
-    backward: Backward = "uniform"
+    backward: BackwardChoice = "uniform"
 
     def environment(self) -> Environment[Any]:
         """The environment with its vocabulary and reward."""
@@ -105,7 +106,9 @@ class MoleculesWorld(World):
         from gflow.envs.molecules import MoleculePolicy, Molecules
 
         assert isinstance(env, Molecules)
-        return MoleculePolicy(env, self.width, self.depth, self.backward, needs.log_flow)
+        return MoleculePolicy(
+            env, self.width, self.depth, own_backward(self.backward), needs.log_flow
+        )
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) rewards in [0, 1] before the temperature."""

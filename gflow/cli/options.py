@@ -6,6 +6,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gflow.backward_choice import BackwardOptions
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.graphs import IndependentSetWorld
@@ -120,12 +121,13 @@ class RunConfig:
     objective: ObjectiveOptions
     train: TrainConfig
     run: RunOptions
+    backward: BackwardOptions = dataclasses.field(default_factory=BackwardOptions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dicts, for YAML and checkpoints."""
         parts = {
             part: {k: _plain(v) for k, v in dataclasses.asdict(getattr(self, part)).items()}
-            for part in ("world", "objective", "train", "run")
+            for part in ("world", "objective", "train", "run", "backward")
         }
         return {"environment": self.world.name, **parts}
 
@@ -150,6 +152,7 @@ class RunConfig:
             "objective": ObjectiveOptions,
             "train": TrainConfig,
             "run": RunOptions,
+            "backward": BackwardOptions,
         }
         return cls(**{name: _build(part, data.get(name, {}), name) for name, part in parts.items()})
 

@@ -18,7 +18,7 @@ from gflow.checkpoint import load_checkpoint, save_checkpoint
 from gflow.cli.figures import evaluate_run
 from gflow.cli.options import RunConfig
 from gflow.cli.pictures import curves
-from gflow.cli.world import Context, enumerate_if_small
+from gflow.cli.world import Context, enumerate_if_small, policy_and_learners
 from gflow.errors import ConfigError, MissingExtraError
 from gflow.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_tracker, read_jsonl
 from gflow.training import Trainer
@@ -42,7 +42,7 @@ class Run:
         world = config.world
         env = world.environment()
         objective = config.objective.build(world, env)
-        policy = world.policy(env, objective.needs)
+        policy, learners = policy_and_learners(world, env, objective.needs, config.backward)
         self.best = BestObjects(env) if env.has_keys else None
         callbacks = [self.best] if self.best is not None else []
         trainer = Trainer(
@@ -51,6 +51,7 @@ class Run:
             objective,
             config.train,
             condition=world.condition(env),
+            learners=learners,
             callbacks=callbacks,
         )
         graph = enumerate_if_small(world, env)
