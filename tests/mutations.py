@@ -27,6 +27,7 @@ PROFILE = "mutants"
 ORACLE = "tests/objectives/test_exact_oracle.py"
 IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
+BACKWARD = "tests/gflow/test_backward_policies.py"
 MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 
@@ -257,6 +258,43 @@ MUTANTS = (
         "self._keep(order[-self.capacity :])",
         "self._keep(order[: self.capacity])",
         "tests/gflow/test_replay.py::TestReplay",
+    ),
+    # ---- backward policies with a network of their own
+    Mutant(
+        "split-gradient", "gflow/split_policy.py",
+        "torch.is_grad_enabled() and not self.detached",
+        "torch.is_grad_enabled()",
+        f"{BACKWARD}::test_objectives_send_gradients_where_they_may",
+    ),
+    Mutant(
+        "count-pin", "gflow/trajectory_count.py",
+        "value.where(~env.is_initial(states), 0.0)",
+        "value",
+        f"{BACKWARD}::test_counts_that_are_exact_give_the_maximum_entropy_policy",
+    ),
+    Mutant(
+        "count-classes", "gflow/trajectory_count.py",
+        "mask = representatives(mask, classes)",
+        "mask = mask.clone()",
+        f"{BACKWARD}::test_counts_that_are_exact_give_the_maximum_entropy_policy",
+    ),
+    Mutant(
+        "tlm-share", "gflow/backward_learners.py",
+        "average_into(self.target, self.network, self.tau)",
+        "average_into(self.target, self.network, 1 - self.tau)",
+        f"{BACKWARD}::test_the_target_is_the_average_of_what_was_fitted",
+    ),
+    Mutant(
+        "likelihood-sign", "gflow/backward_learners.py",
+        "return -log_pb(env, network, batch)",
+        "return log_pb(env, network, batch)",
+        f"{BACKWARD}::test_likelihood_converges_to_the_frequencies_seen",
+    ),
+    Mutant(
+        "pessimistic-memory", "gflow/backward_learners.py",
+        '"memory": self.memory.state_dict()',
+        '"memory": []',
+        f"{BACKWARD}::test_a_killed_fit_resumes_to_the_same_bits",
     ),
 )  # fmt: skip
 
