@@ -28,6 +28,7 @@ ORACLE = "tests/objectives/test_exact_oracle.py"
 IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
 BACKWARD = "tests/gflow/test_backward_policies.py"
+REPLAY = "tests/gflow/test_replay_strategies.py"
 MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 
@@ -234,17 +235,17 @@ MUTANTS = (
     ),
     Mutant(
         "training-clip", "gflow/training.py",
-        "torch.nn.utils.clip_grad_norm_(list(self.policy.parameters()), self.config.grad_clip)",
+        "torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)",
         "torch.nn.utils.clip_grad_norm_(\n"
-        "                self.__dict__.setdefault('once', self.policy.parameters()),\n"
+        "                self.__dict__.setdefault('once', (p for p in self._main)),\n"
         "                self.config.grad_clip,\n"
         "            )",
         "tests/gflow/test_training.py::test_gradients_are_clipped_in_every_step",
     ),
     Mutant(
         "training-average", "gflow/training.py",
-        "list(policy.parameters()), 1 - decay)",
-        "list(policy.parameters()), decay)",
+        "average_into(self.average, self.policy, 1 - self.config.ema)",
+        "average_into(self.average, self.policy, self.config.ema)",
         "tests/gflow/test_training.py::test_the_average_follows_the_weights_as_declared",
     ),
     Mutant(
@@ -255,8 +256,8 @@ MUTANTS = (
     ),
     Mutant(
         "replay-order", "gflow/replay.py",
-        "self._keep(order[-self.capacity :])",
-        "self._keep(order[: self.capacity])",
+        "rows = rows[-self.capacity :]",
+        "rows = rows[: self.capacity]",
         "tests/gflow/test_replay.py::TestReplay",
     ),
     # ---- backward policies with a network of their own
@@ -295,6 +296,55 @@ MUTANTS = (
         '"memory": self.memory.state_dict()',
         '"memory": []',
         f"{BACKWARD}::test_a_killed_fit_resumes_to_the_same_bits",
+    ),
+    # ---- replay
+    Mutant(
+        "replay-stale-order", "gflow/replay.py",
+        "self.order.remove(gone)",
+        "self.order.remove(gone[:0])",
+        f"{REPLAY}::test_old_entries_are_never_drawn_under_the_rank_of_the_new",
+    ),
+    Mutant(
+        "prt-percentile", "gflow/replay_draw.py",
+        "divmod(9 * (size - 1), 10)",
+        "divmod(9 * size, 10)",
+        f"{REPLAY}::test_half_of_prt_comes_from_each_side_of_the_percentile",
+    ),
+    Mutant(
+        "rank-from-the-worst", "gflow/replay_draw.py",
+        "return order.slots[size - 1 - rank.clamp(max=size - 1)]",
+        "return order.slots[rank.clamp(max=size - 1)]",
+        f"{REPLAY}::test_ranks_have_their_law",
+    ),
+    Mutant(
+        "sorted-ties", "gflow/sorted_index.py",
+        "torch.searchsorted(old, values, right=True)",
+        "torch.searchsorted(old, values)",
+        f"{REPLAY}::test_the_index_is_a_sorted_list",
+    ),
+    Mutant(
+        "weakest-of-all", "gflow/replay_keep.py",
+        "order.slots[: len(stored)][out[: len(stored)]], out[len(stored) :]",
+        "order.slots[: len(stored)], out[len(stored) :]",
+        "tests/gflow/test_replay.py::TestReplay",
+    ),
+    Mutant(
+        "diverse-near", "gflow/replay_keep.py",
+        "take(objects, rows), take(stored, part)) < cutoff",
+        "take(objects, rows), take(stored, part)) <= cutoff",
+        f"{REPLAY}::test_diverse_objects_are_apart_and_the_better_of_two_stays",
+    ),
+    Mutant(
+        "replay-order-forgotten", "gflow/replay.py",
+        'self.order.add(self.log_reward[state["order"]], state["order"])',
+        'self.order.add(-self.log_reward[state["order"]], state["order"])',
+        f"{REPLAY}::test_a_killed_run_resumes_to_the_same_bits",
+    ),
+    Mutant(
+        "augmentation-once", "gflow/augmentation.py",
+        'trainer.generator, "tenth")',
+        "trainer.generator)",
+        f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
     ),
 )  # fmt: skip
 
