@@ -17,7 +17,7 @@ from gflow.envs.atom_chemistry import (
     drawings,
 )
 from gflow.envs.molecules.goal import Goal
-from gflow.envs.molecules.rewards import MoleculeReward
+from gflow.envs.molecules.rewards import MoleculeReward, of_built
 from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import row_hash
 from gflow.errors import ConfigError, UnknownNameError
@@ -271,6 +271,10 @@ class Atoms(Environment[AtomState]):
         value = super().log_reward(states, condition)
         same = [float(record.assemblies) for record in self.records(states)]
         return value - torch.tensor(same, dtype=value.dtype, device=value.device).log()
+
+    def partial_log_reward(self, states: AtomState, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R of unfinished molecules, which are molecules too; 0 of s0."""
+        return of_built(self.log_reward, states, (states.kind > 0).any(1), condition)
 
     def records(self, states: AtomState) -> list[Record]:
         """SMILES, raw reward, properties and number m of drawings; each molecule scored once."""

@@ -61,13 +61,11 @@ class MultisetRanks:
 class BagReward(LogReward[Tensor]):
     """A reward on (B, L) counts that is defined on bags of every size."""
 
+    has_partial = True
+
     @abstractmethod
     def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of (B, L) counts."""
-
-    def log_partial_reward(self, states: Tensor) -> Tensor:
-        """(B,) the same rule applied to unfinished bags."""
-        return self(states)
 
 
 class Substructures(BagReward):

@@ -74,6 +74,8 @@ class NearModes(LogReward[Tensor]):
         form: "fraction" or "distance".
     """
 
+    has_partial = True
+
     def __init__(
         self, modes: Tensor, word: int = 8, beta: float = 3.0, form: Form = "fraction"
     ) -> None:
@@ -94,18 +96,31 @@ class NearModes(LogReward[Tensor]):
         offset = 2**word * torch.arange(size // word)
         self._constants = {table.device: (table, offset)}
 
-    def distances(self, states: Tensor) -> Tensor:
-        """(B, M) float32 Hamming distances of complete strings to every mode."""
+    def distances(self, states: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(B, M) float32 Hamming distances of complete strings to every mode.
+
+        Args:
+            states: (B, n / k) words.
+            weight: (B, n / k) float32 how much each word counts; alike by default.
+        """
         device = states.device
         if device not in self._constants:
             table, offset = self._constants[torch.device("cpu")]
             self._constants[device] = table.to(device), offset.to(device)
         table, offset = self._constants[device]
-        return torch.nn.functional.embedding_bag(states + offset, table, mode="sum")
+        return torch.nn.functional.embedding_bag(
+            states + offset, table, mode="sum", per_sample_weights=weight
+        )
 
     def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
         nearest = self.distances(states).amin(-1)
+        return -self.scale * nearest.to(torch.get_default_dtype())
+
+    def partial(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R of the words placed so far: blanks are no distance away from any mode."""
+        placed = states < 2**self.word
+        nearest = self.distances(states.where(placed, 0), placed.float()).amin(-1)
         return -self.scale * nearest.to(torch.get_default_dtype())
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gflow.encoder import StateEncoder
 from gflow.env import Environment
 from gflow.envs.node_subsets import OPEN, PADDING, NodeState, NodeSubsets
 from gflow.errors import ConfigError, IncompatibleError
@@ -31,7 +32,6 @@ class GraphInputs:
             here, and its neighbours relative to the mean over the state.
         first: (M + 1,) int64 position of the first neighbour of each node.
         target: (E,) int64 neighbours of the nodes in order.
-        potential: (S,) log-reward of the unfinished labellings.
     """
 
     shape: tuple[int, int]
@@ -41,7 +41,6 @@ class GraphInputs:
     numbers: Tensor
     first: Tensor
     target: Tensor
-    potential: Tensor
 
     @property
     def edge_index(self) -> Tensor:
@@ -91,7 +90,6 @@ def gather_inputs(env: NodeSubsets[Any], states: NodeState, every_node: bool) ->
         numbers=torch.cat([sizes, (near / mean[row])[:, None]], -1),
         first=F.pad(near.cumsum(0), (1, 0)),
         target=number[neighbour[kept]],
-        potential=env.reward(states),
     )
 
 
@@ -165,6 +163,59 @@ class Convolved(nn.Module):
         return x + F.relu(mixed)
 
 
+class Trunk(nn.Module):
+    """Features of nodes after some rounds of messages.
+
+    Args:
+        width: Features of a node.
+        depth: Rounds of messages.
+        convolution: See `GraphPolicy`.
+    """
+
+    def __init__(self, width: int, depth: int, convolution: Convolution | None = None) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(3, width)
+        self.read = nn.Linear(4, width)
+        self.rounds = nn.ModuleList(
+            Mixing(width) if convolution is None else Convolved(convolution(width), width)
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, inputs: GraphInputs) -> Tensor:
+        """(M, width) normalised features of every node."""
+        x = self.embed(inputs.label) + self.read(inputs.numbers)
+        for layer in self.rounds:
+            x = layer(x, inputs)
+        found: Tensor = self.norm(x)
+        return found
+
+
+class GraphEncoder(StateEncoder):
+    """Labelled graphs as vectors: the sum and the mean of the features of all nodes.
+
+    Args:
+        width: Features of a node; vectors have twice as many.
+        depth: Rounds of messages.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 3) -> None:
+        super().__init__()
+        self.trunk = Trunk(width, depth)
+        self.out_features = 2 * width
+
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
+        """(S, D) vectors of S labellings."""
+        assert isinstance(env, NodeSubsets)
+        inputs = gather_inputs(env, states, every_node=True)
+        x = self.trunk(inputs)
+        total = x.new_zeros(inputs.shape[0], x.shape[1]).index_add(0, inputs.row, x)
+        nodes = torch.bincount(inputs.row, minlength=inputs.shape[0]).clamp(min=1)[:, None]
+        return torch.cat([total / 16, total / nodes], -1)
+
+
 class GraphPolicy(Policy):
     """Messages along the edges; a logit per node, and a log-flow summed over nodes.
 
@@ -172,8 +223,8 @@ class GraphPolicy(Policy):
     nodes alone (independent sets, cliques), it sees only these and the edges among them, so that
     its work shrinks as a labelling proceeds; for a learned backward policy it sees all.
 
-    log F(s) is the log-reward of the unfinished labelling plus what the network adds
-    (forward-looking flows): what is won already need not be learned.
+    log F(s) is a sum over nodes. What is won already need not be learned where the objective is
+    forward-looking.
 
     Args:
         env: A node-by-node environment.
@@ -213,13 +264,7 @@ class GraphPolicy(Policy):
         check_backward(env, backward)
         self.backward, self.has_log_flow, self.scale = backward, log_flow, scale
         self.every_node = env.whole_past_counts or backward == "learned"
-        self.embed = nn.Embedding(3, width)
-        self.read = nn.Linear(4, width)
-        self.rounds = nn.ModuleList(
-            Mixing(width) if convolution is None else Convolved(convolution(width), width)
-            for _ in range(depth)
-        )
-        self.norm = nn.LayerNorm(width)
+        self.trunk = Trunk(width, depth, convolution)
         self.hidden = nn.Linear(width, width)
         self.head = nn.Linear(width, 3)  # forward logit, backward logit, share of the log-flow
         self.direct = nn.Linear(4, 3, bias=False)  # rules of degree are learned at once
@@ -233,10 +278,8 @@ class GraphPolicy(Policy):
 
     def heads(self, inputs: GraphInputs) -> Tensor:
         """(M, 3) outputs of every node."""
-        x = self.embed(inputs.label) + self.read(inputs.numbers)
-        for layer in self.rounds:
-            x = layer(x, inputs)
-        out: Tensor = self.head(F.relu(self.hidden(self.norm(x)))) + self.direct(inputs.numbers)
+        x = F.relu(self.hidden(self.trunk(inputs)))
+        out: Tensor = self.head(x) + self.direct(inputs.numbers)
         return out * self.scale
 
     def zero_backward_head(self) -> None:
@@ -251,8 +294,7 @@ class GraphPolicy(Policy):
         out = self.heads(inputs)
         log_flow = None
         if self.has_log_flow:
-            more = out.new_zeros(inputs.shape[0]).index_add(0, inputs.row, out[:, 2])
-            log_flow = inputs.potential.to(out.dtype) + more
+            log_flow = out.new_zeros(inputs.shape[0]).index_add(0, inputs.row, out[:, 2])
         back = _spread(out[:, 1], inputs) if self.backward == "learned" else None
         return PolicyOutput(_spread(out[:, 0], inputs), back, log_flow)
 

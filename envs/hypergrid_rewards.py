@@ -26,6 +26,7 @@ class GridReward(LogReward[Tensor]):
         side: Values per coordinate.
     """
 
+    has_partial = True
     side: int
 
     @abstractmethod

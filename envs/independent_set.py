@@ -168,6 +168,8 @@ class CutSize(LogReward[NodeState]):
         beta: Gain per edge.
     """
 
+    has_partial = True
+
     def __init__(self, graphs: GraphBatch, beta: float = 1.0) -> None:
         self.degree, self.beta = graphs.degree, beta
 

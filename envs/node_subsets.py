@@ -39,11 +39,13 @@ S = TypeVar("S", bound=NodeState)
 class NodeCount(LogReward[Any]):
     """log R = beta times the number of nodes labelled 1: sizes of sets.
 
-    It is defined on unfinished labellings too, where it is a forward-looking potential.
+    It is defined on unfinished labellings too.
 
     Args:
         beta: Gain per node; negative rewards small sets.
     """
+
+    has_partial = True
 
     def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta

@@ -35,15 +35,26 @@ class SumOfRewards(LogReward[PairState]):
     def __init__(self, first: Environment[Any], second: Environment[Any]) -> None:
         self.rewards = (first.reward, second.reward)
         self.dims = (first.condition_dim, second.condition_dim)
+        self.parts = (first, second)
+        self.has_partial = first.has_partial and second.has_partial
 
     def __call__(self, states: PairState, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of pairs of finished objects."""
-        conditions: list[Tensor | None] = [None, None]
-        if condition is not None:
-            parts = condition.split(self.dims, -1)
-            conditions = [c if d else None for c, d in zip(parts, self.dims, strict=True)]
-        one = self.rewards[0](states.first, conditions[0])
-        return one + self.rewards[1](states.second, conditions[1])
+        one, other = self._conditions(condition)
+        return self.rewards[0](states.first, one) + self.rewards[1](states.second, other)
+
+    def partial(self, states: PairState, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus the energies of both parts."""
+        one, other = self._conditions(condition)
+        first, second = self.parts
+        energy = first.partial_log_reward(states.first, one)
+        return energy + second.partial_log_reward(states.second, other)
+
+    def _conditions(self, condition: Tensor | None) -> list[Tensor | None]:
+        if condition is None:
+            return [None, None]
+        parts = condition.split(self.dims, -1)
+        return [c if d else None for c, d in zip(parts, self.dims, strict=True)]
 
     def __repr__(self) -> str:
         return f"SumOfRewards({self.rewards[0]!r}, {self.rewards[1]!r})"

@@ -52,6 +52,8 @@ class Parsimony(LogReward[Forest]):
         https://arxiv.org/abs/2310.08774
     """
 
+    has_partial = True
+
     def __init__(self, alignment: Alignment, baseline: float = 0.0, scale: float = 1.0) -> None:
         if not scale > 0:
             raise ConfigError(f"Parsimony: scale must be positive, got {scale}.")
@@ -69,10 +71,6 @@ class Parsimony(LogReward[Forest]):
         joins = (states.made > 0).sum(-1)
         share = self.baseline * joins / (len(self.alignment.names) - 1)
         return (share - self.mutations(states)) / self.scale
-
-    def log_partial_reward(self, states: Forest) -> Tensor:
-        """(B,) the same on unfinished forests; 0 if no two leaves are joined."""
-        return self(states)
 
     def _fitch(self, states: Forest) -> Tensor:
         patterns, weights = self._tables(states.into.device, torch.get_default_dtype())

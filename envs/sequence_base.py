@@ -25,6 +25,7 @@ class SequenceEnvironment(Environment[Tensor]):
 
     Attributes:
         append_only: True promises that symbols are only ever added at the end.
+        shortest: Number of symbols of the shortest objects.
     """
 
     append_only: ClassVar[bool] = False
@@ -40,7 +41,8 @@ class SequenceEnvironment(Environment[Tensor]):
         self.num_symbols = self.blank = len(self.alphabet)
         if length < 1:
             raise ConfigError(f"{self.name}: length must be at least 1, got {length}.")
-        self.length, self.reward = length, reward
+        self.length = self.shortest = length
+        self.reward = reward
         self.feature_sizes = (self.num_symbols + 1,) * length
         if allowed is not None:
             if tuple(allowed.shape) != (length, self.num_symbols) or not bool(allowed.any(1).all()):
@@ -61,6 +63,17 @@ class SequenceEnvironment(Environment[Tensor]):
     def show(self, states: Tensor) -> list[str]:
         """The strings, blanks as underscores."""
         return self.alphabet.decode(states, "_")
+
+    def complete(self, states: Tensor) -> Tensor:
+        """(B, L) with the first allowed symbol in those of the first `shortest` places still blank.
+
+        What stands in for unfinished strings in forward-looking energies (`Environment.complete`).
+        """
+        first = torch.zeros(self.length, dtype=states.dtype, device=states.device)
+        if self.allowed is not None:
+            first = self._on("allowed", states.device).long().argmax(1)
+        must = torch.arange(self.length, device=states.device) < self.shortest
+        return torch.where((states == self.blank) & must, first, states)
 
     def filled(self, states: Tensor) -> Tensor:
         """(B,) int64 number of places that hold a symbol."""

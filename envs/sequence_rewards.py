@@ -81,6 +81,8 @@ class MotifReward(LogReward[Tensor]):
         floor: Smallest value before exponentiation; no motif at all would make the reward zero.
     """
 
+    has_partial = True
+
     def __init__(
         self,
         alphabet: Alphabet | str,

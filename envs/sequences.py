@@ -133,7 +133,7 @@ class VariableLength(Autoregressive):
             raise ConfigError(
                 f"{self.name}: min_length must lie in 0 ... {length}, got {min_length}."
             )
-        self.min_length = min_length
+        self.min_length = self.shortest = min_length
         self.num_actions = self.num_symbols + 1
         self.stop_action = self.num_symbols
         self.has_forced_terminals = False

@@ -22,15 +22,12 @@ class SetReward(LogReward[Tensor]):
         num_items: n.
     """
 
+    has_partial = True
     num_items: int
 
     @abstractmethod
     def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of (B, n) sets."""
-
-    def log_partial_reward(self, states: Tensor) -> Tensor:
-        """(B,) log R extended to unfinished sets, 0 for the empty one."""
-        return self(states)
 
     def log_partition(self, size: int) -> float | None:
         """Log of the sum of R over the sets with `size` items, if known in closed form."""

@@ -32,6 +32,8 @@ class OfGraphs(LogReward[Tensor]):
         graphs: All classes.
     """
 
+    has_partial = True
+
     def __init__(self, reward: LogReward[LabelledGraphs], graphs: LabelledGraphs) -> None:
         self.reward, self.values = reward, reward(graphs)
 

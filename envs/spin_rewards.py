@@ -21,23 +21,20 @@ LARGEST_SUM = 1_000_000
 class SiteReward(LogReward[Tensor]):
     """A reward on (B, N) values that is defined on partly assigned sites too.
 
-    Values are 1 ... K, and 0 where a site has none yet.
+    Values are 1 ... K, and 0 where a site has none yet: it takes no part in log R.
 
     Attributes:
         sites: N.
         values: K.
     """
 
+    has_partial = True
     sites: int
     values: int
 
     @abstractmethod
     def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of (B, N) values."""
-
-    def log_partial_reward(self, states: Tensor) -> Tensor:
-        """(B,) log R in which sites without a value take no part; 0 if none has one."""
-        return self(states)
 
     def log_partition(self) -> float | None:
         """Log Z, by default as a sum over all assignments if they are few."""

@@ -21,6 +21,8 @@ from gflow.objectives import OBJECTIVES
 from gflow.rollout import Sampler
 from gflow.training import TrainConfig, Trainer
 
+CHOICES = ["vargrad", "db", "subtb", "fldb", "flsubtb"]
+
 
 def draw(kind: str, count: int, large: bool, seed: int) -> GraphBatch:
     """Random graphs of 200 to 300 nodes, or of 20 to 40."""
@@ -41,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--graphs", choices=["rb", "er", "ba"], default="rb")
     parser.add_argument("--large", action="store_true", help="200 to 300 nodes, not 20 to 40")
-    parser.add_argument("--objective", choices=["vargrad", "db", "subtb"], default="vargrad")
+    parser.add_argument("--objective", choices=CHOICES, default="vargrad")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--beta", type=float, default=50.0, help="log-reward per node")

@@ -91,7 +91,8 @@ class PessimisticBackward(_Likelihood):
         self.memory.add(batch.whole)
         loss = torch.zeros(())
         for _ in range(self.steps):
-            loss = self._ascend(env, self.memory.draw(generator))
+            drawn = self.memory.draw(generator).to(batch.length.device)  # read from a checkpoint
+            loss = self._ascend(env, drawn)
         self._decay()
         return {"backward_loss": float(loss)}
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.env import Environment
-from gflow.state import batch_size, cat, take, tensors, tree_map
+from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
 from gflow.trajectories import Trajectories
 
 
@@ -31,8 +31,8 @@ class BestObjects:
 
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
-        objects = batch.final_states
-        value = batch.log_reward
+        objects = to_device(batch.final_states, "cpu")
+        value = batch.log_reward.cpu()
         symmetry = self.env.log_symmetry(objects)
         if symmetry is not None:
             value = value + symmetry.to(value.dtype)

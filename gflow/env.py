@@ -154,6 +154,14 @@ class Environment(ABC, Generic[S]):
         """
         return None
 
+    def complete(self, states: S) -> S:
+        """B finished objects whose log R stands in for the energies of unfinished states.
+
+        The cheapest partial energy: a string filled up with its first symbol, say. Finished objects
+        come back unchanged. Not needed where the reward has its own `partial`.
+        """
+        raise IncompatibleError(f"{self.name} defines no `complete`.")
+
     def show(self, states: S) -> list[str]:
         """B short lines for people: used in errors, logs and notebooks."""
         return (
@@ -238,7 +246,12 @@ class Environment(ABC, Generic[S]):
     @property
     def has_partial(self) -> bool:
         """Whether `partial_log_reward` is defined: forward-looking objectives need it."""
-        return self.reward.has_partial or self.every_state_stops
+        return (
+            self.reward.has_partial
+            or self.every_state_stops
+            or type(self).complete is not Environment.complete
+            or type(self).partial_log_reward is not Environment.partial_log_reward
+        )
 
     def partial_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) minus the energy of B states, finished or not; log R at finished objects.
@@ -248,9 +261,13 @@ class Environment(ABC, Generic[S]):
             RewardError: If a value is not finite.
         """
         with torch.no_grad():
-            if self.every_state_stops and not self.reward.has_partial:
+            if self.reward.has_partial:
+                return self._checked(self.reward.partial(states, condition), states)
+            if self.every_state_stops:
                 return self.log_reward(states, condition)
-            return self._checked(self.reward.partial(states, condition), states)
+            if self.has_partial:
+                return self.log_reward(self.complete(states), condition)
+            return self.reward.partial(states, condition)  # refuses, and says what to do
 
     @property
     def num_scores(self) -> int:

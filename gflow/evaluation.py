@@ -41,7 +41,7 @@ def evaluate(
         IncompatibleError: If the policy lacks a head that is needed.
     """
     states, index = trajectories.states, trajectories.state_index
-    given = _condition_of_states(trajectories)
+    given = trajectories.condition_of_states
     log_inflow = log_outflow = None
     if needs.edge_flow:
         output, inflow, outflow = _edge_flows(env, policy, states, given)
@@ -53,7 +53,7 @@ def evaluate(
     classes = env.forward_classes(states)
     log_pf = _of_actions(log_prob, index[:, :-1], trajectories.actions, classes, steps)
     back, dtype = output.backward_logits, output.forward_logits.dtype
-    backward = _log_pb(env, policy, back, dtype, trajectories, _moves(trajectories, steps))
+    backward = _log_pb(env, policy, back, dtype, trajectories, trajectories.moves)
 
     if needs.edge_flow:
         last = trajectories.length[:, None]
@@ -115,27 +115,13 @@ def log_pb(
     learned = None
     if policy.backward == "learned":
         inputs = policy.encode(env, trajectories.states)
-        learned = policy.backward_logits(inputs, _condition_of_states(trajectories))
+        learned = policy.backward_logits(inputs, trajectories.condition_of_states)
     dtype = torch.get_default_dtype() if learned is None else learned.dtype
-    moves = _moves(trajectories, trajectories.mask)
-    return _log_pb(env, policy, learned, dtype, trajectories, moves)
+    return _log_pb(env, policy, learned, dtype, trajectories, trajectories.moves)
 
 
 def _times(index: Tensor) -> Tensor:
     return torch.arange(index.shape[1], device=index.device)
-
-
-def _condition_of_states(trajectories: Trajectories[Any]) -> Tensor | None:
-    if trajectories.condition is None:
-        return None
-    assert trajectories.owner is not None
-    return trajectories.condition[trajectories.owner]
-
-
-def _moves(trajectories: Trajectories[Any], steps: Tensor) -> Tensor:
-    """(B, T) bool: transitions that are not stops."""
-    last = steps.long().sum(-1, keepdim=True) - trajectories.stopped[:, None].long()
-    return torch.arange(steps.shape[1], device=steps.device) < last
 
 
 def _of_actions(

@@ -5,6 +5,7 @@ backward policy, the exact law of the objects under any policy, and numbers of t
 are the oracle of the tests and the metrics of the users.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -22,7 +23,7 @@ from gflow.masking import (
     uniform_log_prob,
 )
 from gflow.policy import Policy, backward_scores
-from gflow.state import batch_size, cat, take
+from gflow.state import batch_size, cat, take, to_device
 
 S = TypeVar("S")
 
@@ -162,18 +163,11 @@ class StateGraph(Generic[S]):
             policy: Any policy for the environment.
             condition: (1, C) or None: one condition for all.
         """
-        log_prob = torch.cat(
-            [
-                masked_log_softmax(
-                    policy.forward_logits(
-                        policy.encode(self.env, part),
-                        None if condition is None else condition.expand(batch_size(part), -1),
-                    ),
-                    self.env.forward_mask(part),
-                ).double()
-                for part in self._parts()
-            ]
-        )
+        parts = []
+        for part, given in self._parts(policy, condition):
+            logits = policy.forward_logits(policy.encode(self.env, part), given)
+            parts.append(masked_log_softmax(logits, self.env.forward_mask(part)).double().cpu())
+        log_prob = torch.cat(parts)
         classes = self.env.forward_classes(self.states)
         if classes is not None:
             log_prob = merge_classes(log_prob, classes)
@@ -190,17 +184,16 @@ class StateGraph(Generic[S]):
     def log_pb(self, policy: Policy, condition: Tensor | None = None) -> Tensor:
         """(E,) float64 log P_B of every transition under a policy."""
         parts = []
-        for part in self._parts():
+        for part, given in self._parts(policy, condition):
             learned = None
             if policy.backward == "learned":
-                given = None if condition is None else condition.expand(batch_size(part), -1)
                 learned = policy.backward_logits(policy.encode(self.env, part), given)
             logits, mask, classes = backward_scores(self.env, policy, part, learned)
             value = masked_log_softmax(logits, mask).double()
             if classes is not None:
                 value = merge_classes(value.masked_fill(~mask, -torch.inf), classes)
                 value = value.gather(1, classes)
-            parts.append(value)
+            parts.append(value.cpu())
         return torch.cat(parts)[self.child, self.backward_action]
 
     def exact_flows(
@@ -251,9 +244,14 @@ class StateGraph(Generic[S]):
             total[children] = _group_logsumexp(value, inverse, len(children))
         return total
 
-    def _parts(self, size: int = 65536) -> list[S]:
-        rows = torch.arange(len(self))
-        return [take(self.states, part) for part in rows.split(size)]
+    def _parts(
+        self, policy: Policy, condition: Tensor | None, size: int = 65536
+    ) -> Iterator[tuple[S, Tensor | None]]:
+        """The states and their (., C) conditions in parts, where the policy is."""
+        device = next((p.device for p in policy.parameters()), self.depth.device)
+        for rows in torch.arange(len(self)).split(size):
+            given = None if condition is None else condition.expand(len(rows), -1).to(device)
+            yield to_device(take(self.states, rows), device), given
 
 
 def enumerate_states(env: Environment[S], limit: int = 2_000_000) -> StateGraph[S]:

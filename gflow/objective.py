@@ -38,11 +38,14 @@ class Objective(nn.Module, ABC):
         name: Short name, as on the command line.
         needs: What the formula reads.
         off_policy: Whether trajectories may come from any sampler with full support.
+        self_contained: Whether residuals vanish at exact flows whatever the `learners` of the
+            objective have learned; False if only as far as that fits.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
     off_policy: ClassVar[bool] = True
+    self_contained: ClassVar[bool] = True
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__()
@@ -81,6 +84,10 @@ class Objective(nn.Module, ABC):
     ) -> FlowTerms:
         """The flow terms that this objective reads, with gradients."""
         return evaluate(env, policy, trajectories, self.needs)
+
+    def figures(self, terms: FlowTerms) -> dict[str, float]:
+        """What else there is to log about a batch."""
+        return {}
 
     def learners(self, env: Environment[Any]) -> list[Learner]:
         """What the objective learns beside the policy with optimisers of its own; made once."""

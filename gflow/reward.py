@@ -24,7 +24,7 @@ class LogReward(ABC, Generic[S]):
     plain rewards ignore it.
 
     Attributes:
-        has_partial: `partial` is defined.
+        has_partial: The reward is defined on unfinished objects too, or `partial` extends it.
         num_scores: K, the number of objectives that `scores` returns; 0 for plain rewards.
     """
 
@@ -39,15 +39,18 @@ class LogReward(ABC, Generic[S]):
         """(B,) minus the energy of B states on the way: any extension of log R to them.
 
         Equal to log R at finished objects. Forward-looking objectives read it; a poor extension
-        slows them and biases nothing.
+        slows them and biases nothing. By default the reward itself, if `has_partial` says that it
+        is defined on unfinished objects.
 
         Raises:
             IncompatibleError: If there is none.
         """
+        if self.has_partial:
+            return self(states, condition)
         raise IncompatibleError(
-            f"The reward {self!r} is defined on finished objects only. Define `partial` (and set "
-            f"has_partial) on it, or pass FunctionReward(function, partial=True) if the function "
-            f"makes sense for unfinished ones."
+            f"The reward {self!r} is defined on finished objects only. Set `has_partial` on it "
+            f"(FunctionReward(function, partial=True)) if it makes sense for unfinished ones, or "
+            f"define `partial`."
         )
 
     def scores(self, states: S) -> Tensor:
@@ -77,10 +80,6 @@ class FunctionReward(LogReward[S]):
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
         return self.function(states)
-
-    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
-        """(B,) the same function, if it was said to make sense."""
-        return self.function(states) if self.has_partial else super().partial(states, condition)
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))

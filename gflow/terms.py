@@ -79,6 +79,12 @@ class FlowTerms:
         return steps < self.length[:, None]
 
     @property
+    def moves(self) -> Tensor:
+        """(B, T) bool: transitions that are not stops."""
+        steps = torch.arange(self.log_pf.shape[1], device=self.length.device)
+        return steps < (self.length - self.stopped.long())[:, None]
+
+    @property
     def log_weight(self) -> Tensor:
         r"""(B,) log R(x) + sum log P_B - sum log P_F: an unbiased estimate of Z is its exponential.
 

@@ -273,6 +273,7 @@ class Trainer:
             "mean_log_reward": float(rewards.mean()),
             "mean_length": int(terms.length.sum()) / len(batch),
             "log_z": float(self.objective.log_z_estimate(terms).detach().mean()),
+            **self.objective.figures(terms),
             **learned,
         }
         for callback in self.callbacks:

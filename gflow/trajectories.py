@@ -64,6 +64,20 @@ class Trajectories(Generic[S]):
         return steps < self.length[:, None]
 
     @property
+    def moves(self) -> Tensor:
+        """(B, T) bool: transitions that are not stops."""
+        steps = torch.arange(self.actions.shape[1], device=self.length.device)
+        return steps < (self.length - self.stopped.long())[:, None]
+
+    @property
+    def condition_of_states(self) -> Tensor | None:
+        """(N, C) the condition of each stored state, or None."""
+        if self.condition is None:
+            return None
+        assert self.owner is not None
+        return self.condition[self.owner]
+
+    @property
     def final_states(self) -> S:
         """(B,) the last state of each trajectory: the finished objects of whole ones."""
         return take(self.states, self.state_index.gather(1, self.length[:, None]).squeeze(1))

@@ -144,9 +144,7 @@ class CountRegression(Learner):
         generator: torch.Generator,
     ) -> dict[str, float]:
         """Gradient steps on the states of a batch; returns the last mean squared residual."""
-        condition = None
-        if batch.condition is not None and batch.owner is not None:
-            condition = batch.condition[batch.owner]
+        condition = batch.condition_of_states
         loss = torch.zeros(())
         for _ in range(self.steps):
             loss = self.residual(env, batch.states, condition).square().mean()

@@ -10,6 +10,7 @@ from gflow.objectives.forward_looking import (
     ForwardLookingDetailedBalance,
     ForwardLookingSubTrajectoryBalance,
 )
+from gflow.objectives.led import LearnedEnergyDecomposition
 from gflow.objectives.mdb import ModifiedDetailedBalance
 from gflow.objectives.regression import (
     HalfSquared,
@@ -35,6 +36,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
         SubTrajectoryBalance,
         ForwardLookingDetailedBalance,
         ForwardLookingSubTrajectoryBalance,
+        LearnedEnergyDecomposition,
     )
 }
 
@@ -46,6 +48,7 @@ __all__ = [
     "ForwardLookingSubTrajectoryBalance",
     "HalfSquared",
     "Huber",
+    "LearnedEnergyDecomposition",
     "Linex",
     "LogPartitionVariance",
     "ModifiedDetailedBalance",

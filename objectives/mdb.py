@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gflow.env import Environment
@@ -42,11 +41,11 @@ class ModifiedDetailedBalance(Objective):
         assert terms.log_stop is not None
         implied = terms.state_log_reward - terms.log_stop  # (B, T + 1) log F(s)
         delta = implied[:, :-1] + terms.log_pf - implied[:, 1:] - terms.log_pb
-        return delta.where(self._moves(terms), 0.0)
+        return delta.where(terms.moves, 0.0)
 
     def weight(self, terms: FlowTerms) -> Tensor:
         """(B, T) equal weights of all transitions that are not stops."""
-        moves = self._moves(terms)
+        moves = terms.moves
         return moves.to(terms.log_pf.dtype) / moves.sum().clamp(min=1)
 
     def log_z_estimate(self, terms: FlowTerms) -> Tensor:
@@ -54,8 +53,3 @@ class ModifiedDetailedBalance(Objective):
         assert terms.state_log_reward is not None
         assert terms.log_stop is not None
         return terms.state_log_reward[:, 0] - terms.log_stop[:, 0]
-
-    @staticmethod
-    def _moves(terms: FlowTerms) -> Tensor:
-        steps = torch.arange(terms.log_pf.shape[1], device=terms.length.device)
-        return steps < (terms.length - terms.stopped.long())[:, None]

@@ -135,6 +135,18 @@ MUTANTS = (
         f"{MOLECULES}::test_sampled_molecules_have_the_exact_law",
     ),
     Mutant(
+        "docking-box", "envs/molecules/docking.py",
+        "max(abs(x - c) - s / 2, 0.0)",
+        "max(abs(x - c) - s, 0.0)",
+        "tests/envs/molecules/test_docking.py::test_bad_receptors",
+    ),
+    Mutant(
+        "bags-mean", "gflow/cli/bags.py",
+        "double().exp().mean()) / exact",
+        "double().mean().exp()) / exact",
+        "tests/cli/test_objects_worlds.py::test_bags_know_their_exact_mean",
+    ),
+    Mutant(
         "molecules-detach", "envs/molecules/env.py",
         "kept = (index + (index >= gone)).clamp(max=n - 1)",
         "kept = (index + (index > gone)).clamp(max=n - 1)",

@@ -10,6 +10,7 @@ from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gflow.envs.molecules.assembly import Assembly
+    from gflow.envs.molecules.docking import Docking
     from gflow.envs.molecules.env import Molecules, MoleculeState
     from gflow.envs.molecules.extras import MoleculeError
     from gflow.envs.molecules.fragments import Fragment, make_fragment
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Assembly": "gflow.envs.molecules.assembly",
     "CutOptions": "gflow.envs.molecules.vocabulary",
+    "Docking": "gflow.envs.molecules.docking",
     "Fragment": "gflow.envs.molecules.fragments",
     "Goal": "gflow.envs.molecules.goal",
     "MoleculeError": "gflow.envs.molecules.extras",
@@ -44,6 +46,7 @@ _HOME = {
 __all__ = [
     "Assembly",
     "CutOptions",
+    "Docking",
     "Fragment",
     "Goal",
     "MoleculeError",

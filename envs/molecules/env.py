@@ -10,7 +10,7 @@ from gflow.env import Environment
 from gflow.envs.molecules.assembly import Assembly
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.host import Host
-from gflow.envs.molecules.rewards import MoleculeReward
+from gflow.envs.molecules.rewards import MoleculeReward, of_built
 from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import Canonical, row_hash
 from gflow.envs.molecules.tables import Tables, make_tables
@@ -287,6 +287,10 @@ class Molecules(Environment[MoleculeState]):
         value = super().log_reward(states, condition)
         same = [float(record.assemblies) for record in self.records(states)]
         return value - torch.tensor(same, dtype=value.dtype, device=value.device).log()
+
+    def partial_log_reward(self, states: MoleculeState, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R of unfinished molecules, open ports holding hydrogen; 0 of s0."""
+        return of_built(self.log_reward, states, (states.fragment >= 0).any(1), condition)
 
     def records(self, states: MoleculeState) -> list[Record]:
         """SMILES, raw reward, properties and number of assemblies of B finished objects."""

@@ -106,7 +106,15 @@ class Similarity:
 
 
 Property = Qed | Synthesizability | Window | Similarity | Callable[[Any], float]
-NAMES = ("qed", "sa", "logp:LOW:HIGH", "weight:LOW:HIGH", "similarity:SMILES", "seh:FILE")
+NAMES = (
+    "qed",
+    "sa",
+    "logp:LOW:HIGH",
+    "weight:LOW:HIGH",
+    "similarity:SMILES",
+    "seh:FILE",
+    "dock:FILE:BOX",
+)
 
 
 def read_property(text: str | Property) -> Property:
@@ -137,6 +145,10 @@ def read_property(text: str | Property) -> Property:
         from gflow.envs.molecules.proxy import SehProxy  # needs torch, which workers start without
 
         return SehProxy(rest)
+    if name == "dock":
+        from gflow.envs.molecules.docking import Docking
+
+        return Docking.read(rest)
     raise UnknownNameError("molecular property", text, NAMES)
 
 

@@ -9,7 +9,23 @@ from torch import Tensor
 
 from gflow.envs.molecules.scoring import Record
 from gflow.reward import LogReward
-from gflow.state import device_of
+from gflow.state import device_of, take
+
+
+def of_built(
+    log_reward: Callable[[Any, Tensor | None], Tensor],
+    states: Any,
+    built: Tensor,
+    condition: Tensor | None,
+) -> Tensor:
+    """(B,) `log_reward` of the states in which something is `built` (B,) bool, 0 of the others."""
+    rows = built.nonzero().squeeze(1)
+    value = torch.zeros(len(built), device=built.device)
+    if not len(rows):
+        return value
+    given = None if condition is None else condition[rows]
+    found = log_reward(take(states, rows), given)
+    return value.to(found.dtype).index_put((rows,), found)
 
 
 class MoleculeReward(LogReward[Any]):

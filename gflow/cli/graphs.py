@@ -9,11 +9,12 @@ from torch import Tensor
 
 from gflow.cli.world import Context, RunOptions, World
 from gflow.conditions import ConditionSampler
+from gflow.encoder import StateEncoder
 from gflow.env import Environment
 from gflow.envs.graph_draw import GraphDraw
 from gflow.envs.graph_instances import GraphBatch, barabasi_albert, erdos_renyi, rb_graphs
 from gflow.envs.graph_optima import degree_greedy, optimum
-from gflow.envs.graph_policy import GraphPolicy
+from gflow.envs.graph_policy import GraphEncoder, GraphPolicy
 from gflow.envs.independent_set import IndependentSet
 from gflow.envs.node_subsets import NodeCount
 from gflow.policy import Policy
@@ -93,6 +94,10 @@ class IndependentSetWorld(World):
         """A graph network."""
         scale = self.scale or self.beta
         return GraphPolicy(env, self.width, self.depth, log_flow=needs.log_flow, scale=scale)
+
+    def encoder(self, env: Environment[Any], width: int) -> StateEncoder:
+        """A graph network of its own."""
+        return GraphEncoder(width, self.depth)
 
     def condition(self, env: Environment[Any]) -> ConditionSampler:
         """Graphs drawn anew for every batch."""

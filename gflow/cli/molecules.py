@@ -1,24 +1,19 @@
 """`gflow train molecules`."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.cli.molecule_report import figures_of, report_best, write_best
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.errors import ConfigError
-from gflow.metrics import diversity
 from gflow.policy import Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
-
-SHOWN = 12
-"""Molecules in the picture of the best."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,7 @@ class MoleculesWorld(World):
 
     Attributes:
         properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
-            seh:FILE.
+            seh:FILE, dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
         weights: Weight of each property; all 1 if not given.
         combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
@@ -44,7 +39,7 @@ class MoleculesWorld(World):
     """
 
     name: ClassVar[str] = "molecules"
-    summary: ClassVar[str] = "drug-like molecules from BRICS fragments; QED, SA, logP, similarity"
+    summary: ClassVar[str] = "drug-like molecules from BRICS fragments; QED, SA, logP, docking"
     train: ClassVar[TrainConfig] = TrainConfig(
         steps=800,
         batch_size=64,
@@ -122,72 +117,19 @@ class MoleculesWorld(World):
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Distinctness of the sample, its properties, and the best seen in the whole run."""
-        env = _molecules(context.env)
-        records = env.records(objects)
-        numbers = {"unique": len({r.smiles for r in records}) / len(records)}
-        for i, name in enumerate(env.host.goal.names):
-            numbers[f"mean_{name}"] = sum(r.properties[i] for r in records) / len(records)
-        top = best_molecules(context, 100)
-        if len(top) > 1:
-            numbers["top10_mean_reward"] = sum(r.value for r in top[:10]) / len(top[:10])
-            numbers["top100_diversity"] = float(diversity(similarities([r.smiles for r in top])))
-        return numbers
+        return figures_of(context, objects, _molecules(context.env).host.goal.names)
 
     def finish(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""
-        from rdkit import Chem
-        from rdkit.Chem import Draw
-
-        top = best_molecules(context, 100)
-        names = _molecules(context.env).host.goal.names
-        with (folder / "molecules.csv").open("w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["smiles", "reward", *names])
-            table.writerows([r.smiles, f"{r.value:.6f}", *r.properties] for r in top)
-        shown = top[:SHOWN]
-        picture = Draw.MolsToGridImage(
-            [Chem.MolFromSmiles(r.smiles) for r in shown],
-            molsPerRow=4,
-            subImgSize=(300, 220),
-            legends=[f"{r.value:.3f}" for r in shown],
-        )
-        path = folder / "molecules.png"
-        picture.save(path)
-        return {"molecules": path}
+        return write_best(context, folder, _molecules(context.env).host.goal.names)
 
     def report(self, context: Context) -> str:
         """The ten best molecules."""
-        top = best_molecules(context, 10)
-        names = _molecules(context.env).host.goal.names
-        lines = ["best molecules", "  reward  " + "  ".join(f"{n:>8}" for n in names) + "  SMILES"]
-        for r in top:
-            values = "  ".join(f"{p:8.3f}" for p in r.properties)
-            lines.append(f"  {r.value:.4f}  {values}  {r.smiles}")
-        return "\n".join(lines)
+        return report_best(context, _molecules(context.env).host.goal.names)
 
     def close(self, env: Environment[Any]) -> None:
         """End the workers."""
         _molecules(env).close()
-
-
-def best_molecules(context: Context, count: int) -> list[Any]:
-    """Records of the best distinct molecules of the run, best first."""
-    assert context.best is not None
-    if not len(context.best):
-        return []
-    records = _molecules(context.env).records(context.best.states)
-    by_smiles = {record.smiles: record for record in records}
-    return sorted(by_smiles.values(), key=lambda r: (-r.value, r.smiles))[:count]
-
-
-def similarities(smiles: list[str]) -> Tensor:
-    """(n, n) Tanimoto similarities of Morgan fingerprints."""
-    from rdkit import Chem, DataStructs
-    from rdkit.Chem import rdFingerprintGenerator
-
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    prints = [generator.GetFingerprint(Chem.MolFromSmiles(text)) for text in smiles]
-    return torch.tensor([DataStructs.BulkTanimotoSimilarity(p, prints) for p in prints])
 
 
 def _molecules(env: Environment[Any]) -> Any:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gflow.backward_choice import BackwardOptions
+from gflow.cli.atoms import AtomsWorld
+from gflow.cli.bags import BagsWorld
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.graphs import IndependentSetWorld
 from gflow.cli.hypergrid import HypergridWorld
 from gflow.cli.molecules import MoleculesWorld
+from gflow.cli.phylogeny import PhylogenyWorld
 from gflow.cli.rna import RNAWorld
 from gflow.cli.sets import SetsWorld
 from gflow.cli.spins import SpinsWorld
@@ -21,6 +24,7 @@ from gflow.env import Environment
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
+from gflow.objectives.led import Residual
 from gflow.objectives.regression import REGRESSIONS, Huber, Linex, Regression, SquaredUpTo
 from gflow.objectives.subtb import SubTrajectoryBalance, Weighting
 from gflow.training import TrainConfig
@@ -30,13 +34,16 @@ WORLDS: dict[str, type[World]] = {
     for cls in (
         HypergridWorld,
         MoleculesWorld,
+        AtomsWorld,
         DagsWorld,
         BitsWorld,
         TFBindWorld,
         RNAWorld,
         SetsWorld,
+        BagsWorld,
         SpinsWorld,
         IndependentSetWorld,
+        PhylogenyWorld,
     )
 }
 
@@ -66,6 +73,13 @@ class ObjectiveOptions:
         log_z: Initial log Z of tb; the environment's own guess if not given.
         fm_epsilon: Added to both sides of fm.
         fm_leaf_coefficient: Weight of finished objects in fm; 0 weighs all states alike.
+        led_base: Balance under the learned energies of led.
+        led_residual: What led does with the energy that its potentials leave unexplained.
+        led_lr: Learning rate of the potentials.
+        led_steps: Gradient steps on the potentials per training batch.
+        led_memory: Batches remembered for the potentials.
+        led_dropout: Share of the potentials left out of each sum.
+        led_width: Units per layer of the potentials' network.
     """
 
     objective: str = ""
@@ -78,6 +92,13 @@ class ObjectiveOptions:
     log_z: float | None = None
     fm_epsilon: float = 0.0
     fm_leaf_coefficient: float = 0.0
+    led_base: Literal["subtb", "db"] = "subtb"
+    led_residual: Residual = "redistribute"
+    led_lr: float = 1e-3
+    led_steps: int = 8
+    led_memory: int = 100
+    led_dropout: float = 0.1
+    led_width: int = 128
 
     def build(self, world: World, env: Environment[Any]) -> Objective:
         """The objective for an environment.
@@ -98,6 +119,12 @@ class ObjectiveOptions:
         elif name == "fm":
             settings["epsilon"] = self.fm_epsilon
             settings["leaf_coefficient"] = self.fm_leaf_coefficient or None
+        elif name == "led":
+            settings |= {
+                key: getattr(self, f"led_{key}")
+                for key in ("base", "residual", "lr", "steps", "memory", "dropout", "width")
+            }
+            settings |= {"lam": self.lam, "encoder": world.encoder(env, self.led_width)}
         objective = cls.build(env, **settings)
         objective.check(env)
         return objective

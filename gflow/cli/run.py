@@ -43,6 +43,10 @@ class Run:
         env = world.environment()
         objective = config.objective.build(world, env)
         policy, learners = policy_and_learners(world, env, objective.needs, config.backward)
+        policy.to(config.run.device)
+        for learner in learners:
+            learner.module.to(config.run.device)
+        objective.to(config.run.device)
         self.best = BestObjects(env) if env.has_keys else None
         callbacks = [self.best] if self.best is not None else []
         trainer = Trainer(

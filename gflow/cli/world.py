@@ -11,6 +11,7 @@ from torch import Tensor
 from gflow.backward_choice import SECOND_NETWORK, BackwardOptions, with_backward
 from gflow.best import BestObjects
 from gflow.conditions import ConditionSampler
+from gflow.encoder import StateEncoder
 from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.exact import StateGraph, enumerate_states
@@ -32,6 +33,7 @@ class RunOptions:
         checkpoint_every: Steps between checkpoints.
         track: Further trackers: tensorboard, wandb.
         threads: Threads of torch; 0 leaves its own choice.
+        device: Where to train: cpu, cuda, or cuda:N.
         quiet: Print only the result.
     """
 
@@ -42,12 +44,19 @@ class RunOptions:
     checkpoint_every: int = 200
     track: tuple[str, ...] = ()
     threads: int = 0
+    device: str = "cpu"
     quiet: bool = False
 
     def __post_init__(self) -> None:
         for name in ("eval_every", "eval_samples", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        try:
+            kind = torch.device(self.device).type
+        except RuntimeError as e:
+            raise ConfigError(f"device must be cpu, cuda or cuda:N, got {self.device!r}.") from e
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ConfigError(f"device={self.device}: torch sees no GPU here. Use device=cpu.")
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,10 @@ class World(ABC):
     def cheap(cls) -> Environment[Any]:
         """An environment of the kind that is quick to build, to ask which objectives it admits."""
         return cls().environment()
+
+    def encoder(self, env: Environment[Any], width: int) -> StateEncoder | None:
+        """What networks beside the policy read states with; None for categorical features."""
+        return None
 
     def log_z(self, env: Environment[Any]) -> float:
         """Initial log Z."""

@@ -12,6 +12,7 @@ from gflow.testing.enumeration import all_trajectories
 from gflow.testing.env_check import CheckedEnvironment, check_env
 from gflow.testing.findings import BrokenEnvironmentError, BrokenObjectiveError, Finding
 from gflow.testing.objective_check import CheckedObjective, check_objective, sample_environments
+from gflow.testing.solve import minimise
 from gflow.testing.table import TableEnvironment
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "all_trajectories",
     "check_env",
     "check_objective",
+    "minimise",
     "sample_environments",
 ]

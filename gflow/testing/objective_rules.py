@@ -11,6 +11,7 @@ from gflow.tabular import TabularPolicy
 from gflow.terms import FlowTerms
 from gflow.testing.case import Case, mapped, pad, rows_of, spoil
 from gflow.testing.findings import AbandonedError
+from gflow.testing.solve import minimise
 
 ZERO = 1e-9
 """Residuals this small count as zero, in float64."""
@@ -257,26 +258,12 @@ def check_fixed_point(case: Case) -> None:
     objective = case.factory()
     policy = TabularPolicy(case.graph, backward="uniform")
     parameters = [p for p in [*policy.parameters(), *objective.parameters()] if p.requires_grad]
-    optimizer = torch.optim.LBFGS(
-        parameters,
-        max_iter=400,
-        tolerance_grad=1e-10,
-        tolerance_change=0.0,
-        history_size=30,
-        line_search_fn="strong_wolfe",
+    left = minimise(
+        lambda: case.ask("forward", case.evaluate(policy), objective), parameters, 400, 1e-10
     )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = case.ask("forward", case.evaluate(policy), objective)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
     law, target = case.graph.terminal_law(policy), case.graph.log_target()
     distance = float((law.exp() - target.exp()).abs().sum() / 2)
     if not distance < SOLVED:
-        left = float(case.ask("forward", case.evaluate(policy), objective).detach())
         case.note(
             "fixed-point",
             f"trained on all trajectories until the loss is {left:.3g}, the policy is "
@@ -317,22 +304,7 @@ def _set_log_z(case: Case) -> list[nn.Parameter]:
 def _fit(case: Case, parameters: list[nn.Parameter]) -> None:
     """Let parameters of the objective that are not known find their values."""
     terms = mapped(case.terms, lambda name, value: value.detach())
-    optimizer = torch.optim.LBFGS(
-        parameters,
-        max_iter=500,
-        tolerance_grad=1e-13,
-        tolerance_change=0.0,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = case.ask("forward", terms)
-        if loss.requires_grad:
-            loss.backward()
-        return loss
-
-    optimizer.step(closure)
+    minimise(lambda: case.ask("forward", terms), parameters, 500, 1e-13)
 
 
 def _diagnose(case: Case, residual: Tensor) -> str:

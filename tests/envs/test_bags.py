@@ -119,7 +119,7 @@ def test_reward_levels_and_distance() -> None:
     )
     # Partial bags by the same rule.
     partial = torch.tensor([[3, 0, 0], [0, 0, 0]])
-    torch.testing.assert_close(reward.log_partial_reward(partial).exp(), torch.tensor([10, 0.01]))
+    torch.testing.assert_close(reward.partial(partial).exp(), torch.tensor([10, 0.01]))
     assert env.distance(plain, rich).tolist() == [2]
     assert env.distance(plain, plain).tolist() == [0]
 

@@ -5,7 +5,7 @@ from gflow import enumerate_states, evaluate
 from gflow.envs import HyperGrid
 from gflow.envs.dominating_set import DominatingSet
 from gflow.envs.graph_instances import GraphBatch, erdos_renyi
-from gflow.envs.graph_policy import GraphPolicy, gather_inputs, neighbour_sum
+from gflow.envs.graph_policy import GraphEncoder, GraphPolicy, gather_inputs, neighbour_sum
 from gflow.envs.independent_set import Clique, IndependentSet, MaxCut
 from gflow.envs.node_subsets import NodeCount
 from gflow.errors import ConfigError, IncompatibleError
@@ -110,13 +110,27 @@ def test_renumbering_nodes_renumbers_logits(problem):
     assert a.forward_logits.std() > 1e-3
 
 
-def test_flow_looks_forward():
-    """An untrained policy already knows what is won, and does not look at decided nodes."""
+def test_what_is_won_already_is_the_energy_and_not_the_networks_business():
+    """An untrained policy knows it where the objective looks forward, and nowhere else."""
     env = IndependentSet(graphs(), NodeCount(7.0))
     policy = GraphPolicy(env, 8, 1, log_flow=True)
+    batch = Sampler(env).forward(policy, 6, limit=2, generator=torch.Generator().manual_seed(0))
+    selected = (take(batch.states, batch.state_index[:, 1]).label == 1).sum(-1).double()
+    looking = evaluate(env, policy, batch, Needs(log_flow=True, energy=True, whole=False))
+    plain = evaluate(env, policy, batch, Needs(log_flow=True, whole=False))
+    torch.testing.assert_close(looking.log_flow[:, 1], 7.0 * selected)
+    assert bool((plain.log_flow[:, :2] == 0).all())
+
+
+def test_the_encoder_reads_graphs_whatever_the_numbers_of_their_nodes():
+    env = IndependentSet(graphs(), NodeCount(1.0))
     states = midway(env, 2)
-    out = policy(policy.encode(env, states))
-    torch.testing.assert_close(out.log_flow, 7.0 * (states.label == 1).sum(-1).double())
+    encoder = GraphEncoder(8, 2)
+    found = encoder(env, states).detach()
+    assert found.shape == (len(states.graph), encoder.out_features)
+    assert float((found[0] - found[1]).abs().max()) > 1e-3
+    one = take(states, torch.tensor([1]))
+    torch.testing.assert_close(encoder(env, one)[0].detach(), found[1])
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)

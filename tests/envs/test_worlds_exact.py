@@ -26,6 +26,8 @@ from gflow.metrics import total_variation
 from gflow.objectives import (
     DetailedBalance,
     FlowMatching,
+    ForwardLookingDetailedBalance,
+    ForwardLookingSubTrajectoryBalance,
     SubTrajectoryBalance,
     TrajectoryBalance,
 )
@@ -70,8 +72,12 @@ def test_every_residual_vanishes_at_the_exact_flows(name: str) -> None:
     objectives: list[Objective] = [
         TrajectoryBalance(flows.log_z), DetailedBalance(), SubTrajectoryBalance(), FlowMatching(),
     ]  # fmt: skip
+    if env.has_partial:
+        objectives += [ForwardLookingDetailedBalance(), ForwardLookingSubTrajectoryBalance()]
     for objective in objectives:
-        policy = TabularPolicy.solved(graph, flows, objective.needs.edge_flow)
+        policy = TabularPolicy.solved(
+            graph, flows, objective.needs.edge_flow, objective.needs.energy
+        )
         law = graph.terminal_law(TabularPolicy.solved(graph, flows))
         torch.testing.assert_close(law, graph.log_target(), atol=1e-9, rtol=0)
         generator = torch.Generator().manual_seed(1)

@@ -14,8 +14,10 @@ from gflow.testing import TableEnvironment, all_trajectories, check_objective, s
 from gflow.testing.case import pad, spoil
 from gflow.testing.strategies import random_dags
 
+EXACT = [name for name, cls in OBJECTIVES.items() if cls.self_contained]
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+
+@pytest.mark.parametrize("name", EXACT)
 def test_our_objectives_pass(name: str) -> None:
     checked = check_objective(OBJECTIVES[name])
     assert checked.environments == (1 if name == "mdb" else 5)
@@ -26,7 +28,7 @@ def test_sub_trajectory_weightings_pass(weighting: Weighting) -> None:
     check_objective(partial(SubTrajectoryBalance, lam=1.3, weighting=weighting))
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", EXACT)
 @settings(max_examples=10)
 @given(env=random_dags(max_states=8, duplicates=False))
 def test_our_objectives_pass_on_random_graphs(name: str, env: TableEnvironment) -> None:

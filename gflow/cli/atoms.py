@@ -1,0 +1,145 @@
+"""`gflow train atoms`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.cli.molecule_report import figures_of, report_best, write_best
+from gflow.cli.world import Context, RunOptions, World
+from gflow.env import Environment
+from gflow.policy import Policy
+from gflow.terms import Needs
+from gflow.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class AtomsWorld(World):
+    """Small molecules, built atom by atom.
+
+    Attributes:
+        properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
+            seh:FILE, dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
+        weights: Weight of each property; all 1 if not given.
+        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
+        beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
+        max_atoms: Largest number of heavy atoms, up to 16.
+        kinds: Kinds of atoms, with charge if any: C N O F S Cl N+ O- ...
+        max_order: Largest order of a bond.
+        workers: Processes that score molecules; 0 scores in the main process.
+        width: Features per atom in the graph network.
+        depth: Rounds of message passing.
+        backward: Backward policy, learned or uniform.
+    """
+
+    name: ClassVar[str] = "atoms"
+    summary: ClassVar[str] = "molecules atom by atom, with rings and charges; confirmed by RDKit"
+    train: ClassVar[TrainConfig] = TrainConfig(
+        steps=800,
+        batch_size=64,
+        lr=2e-3,
+        lr_half_life=300,
+        log_z_lr=0.1,
+        epsilon=0.02,
+        grad_clip=10.0,
+    )
+    run: ClassVar[RunOptions] = RunOptions(eval_every=100, checkpoint_every=100, threads=1)
+
+    headline: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "mean_reward",
+        "top_reward",
+        "valid",
+        "unique",
+        "top10_mean_reward",
+        "log_z",
+        "elbo",
+    )
+
+    properties: tuple[str, ...] = ("qed",)
+    weights: tuple[float, ...] = ()
+    combine: Literal["product", "sum"] = "product"
+    beta: float = 16.0
+    max_atoms: int = 9
+    kinds: tuple[str, ...] = ("C", "N", "O", "F")
+    max_order: int = 3
+    workers: int = 2
+    width: int = 64
+    depth: int = 4
+    backward: BackwardChoice = "uniform"
+
+    def environment(self) -> Environment[Any]:
+        """The environment with its reward."""
+        from gflow.envs.atoms import Atoms
+        from gflow.envs.molecules import Goal
+
+        return Atoms(
+            Goal(self.properties, self.weights, self.combine),
+            beta=self.beta,
+            max_atoms=self.max_atoms,
+            kinds=self.kinds,
+            max_order=self.max_order,
+            workers=self.workers,
+        )
+
+    def policy(self, env: Environment[Any], needs: Needs) -> Policy:
+        """A graph network over atoms."""
+        from gflow.envs.atom_policy import AtomPolicy
+
+        return AtomPolicy(env, self.width, self.depth, own_backward(self.backward), needs.log_flow)
+
+    def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
+        """(B,) rewards in [0, 1] before the temperature."""
+        values: Tensor = _atoms(env).reward_values(objects)
+        return values
+
+    def metrics(self, context: Context, objects: Any) -> dict[str, float]:
+        """What RDKit takes for molecules, and the figures of `gflow train molecules`."""
+        from gflow.envs.atoms import Atoms
+
+        env = context.env
+        assert isinstance(env, Atoms)
+        numbers = {"valid": valid_fraction(env.smiles(objects), (objects.kind > 0).sum(1).tolist())}
+        return numbers | figures_of(context, objects, _names(env))
+
+    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+        """The best molecules as a table and as a picture."""
+        return write_best(context, folder, _names(context.env))
+
+    def report(self, context: Context) -> str:
+        """The ten best molecules."""
+        return report_best(context, _names(context.env))
+
+    def close(self, env: Environment[Any]) -> None:
+        """End the workers."""
+        _atoms(env).close()
+
+
+def valid_fraction(smiles: list[str], atoms: list[int]) -> float:
+    """Share that RDKit reads as one molecule with so many heavy atoms, and writes the same."""
+    from rdkit import Chem
+
+    good = 0
+    for text, count in zip(smiles, atoms, strict=True):
+        molecule = Chem.MolFromSmiles(text)
+        good += (
+            molecule is not None
+            and len(Chem.GetMolFrags(molecule)) == 1
+            and molecule.GetNumHeavyAtoms() == count
+            and Chem.MolToSmiles(molecule) == text
+        )
+    return good / len(smiles)
+
+
+def _names(env: Environment[Any]) -> tuple[str, ...]:
+    names: tuple[str, ...] = _atoms(env).goal.names
+    return names
+
+
+def _atoms(env: Environment[Any]) -> Any:
+    from gflow.envs.atoms import Atoms
+
+    assert isinstance(env, Atoms)
+    return env
