@@ -48,7 +48,7 @@ class TrajectoryCount(nn.Module):
     equivalent backward actions share one.
 
     Args:
-        network: A policy whose log-flow head is read as log n.
+        network: A policy for one environment, whose log-flow head is read as log n.
 
     Raises:
         IncompatibleError: If it has no such head.
@@ -64,6 +64,7 @@ class TrajectoryCount(nn.Module):
                 f"{type(network).__name__} has none. Build it with log_flow=True."
             )
         self.network = network
+        self._distinct: Distinct | None = None
 
     def log_count(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
@@ -83,7 +84,9 @@ class TrajectoryCount(nn.Module):
         place = torch.arange(len(owner), device=mask.device)
         of = owner
         if env.has_keys and not env.condition_dim and len(owner):
-            first, place = Distinct(env.num_keys)(env.key(parents))
+            if self._distinct is None:
+                self._distinct = Distinct(env.num_keys)
+            first, place = self._distinct(env.key(parents))
             parents, of = take(parents, first), owner[first]
         count, actions = mask.shape
         return ParentInputs(env, parents, place, owner, action, (count, actions), of)
