@@ -33,7 +33,13 @@ def train(folder: Path, world: str, *flags: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kind", get_args(BackwardChoice))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in SECOND_NETWORK else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in get_args(BackwardChoice)
+    ],
+)
 def test_every_backward_policy_by_its_name(tmp_path: Path, kind: str) -> None:
     flags = ["--side=4", "--steps=20", "--objective=subtb", f"--backward={kind}"]
     found = train(tmp_path / "run", "hypergrid", *flags)

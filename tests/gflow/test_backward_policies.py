@@ -343,7 +343,10 @@ def test_the_optimum_samples_in_proportion_to_the_reward(
         torch.testing.assert_close(found, flows.log_pf, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("kind", SECOND_NETWORK)
+@pytest.mark.parametrize(
+    "kind",
+    ["tlm", *(pytest.param(k, marks=pytest.mark.slow) for k in SECOND_NETWORK if k != "tlm")],
+)
 def test_training_approaches_the_target(kind: str) -> None:
     torch.manual_seed(0)
     env = HyperGrid(2, 4, Corners(4))
