@@ -32,7 +32,8 @@ class BackwardOptions:
 
     Attributes:
         backward_lr: Learning rate of pessimistic, tlm and learned_maxent.
-        backward_decay: This rate is multiplied by it after every batch.
+        backward_decay: This rate is multiplied by it after every batch. P_B must come to rest for
+            the sampler to converge: 0.999 is published for grids; take it nearer to 1 for long runs.
         backward_steps: Gradient steps per batch; 0 for 8 (pessimistic) and 1 (the others).
         backward_batches: Batches that pessimistic remembers.
         backward_tau: Share that the target of tlm moves per batch.
@@ -41,7 +42,7 @@ class BackwardOptions:
     """
 
     backward_lr: float = 1e-3
-    backward_decay: float = 0.9999
+    backward_decay: float = 0.999
     backward_steps: int = 0
     backward_batches: int = 20
     backward_tau: float = 0.25
