@@ -33,7 +33,7 @@ class BackwardOptions:
     Attributes:
         backward_lr: Learning rate of pessimistic, tlm and learned_maxent.
         backward_decay: This rate is multiplied by it after every batch. P_B must come to rest for
-            the sampler to converge: 0.999 is published for grids; take it nearer to 1 for long runs.
+            the sampler to converge: 0.999 is published for grids; nearer to 1 suits long runs.
         backward_steps: Gradient steps per batch; 0 for 8 (pessimistic) and 1 (the others).
         backward_batches: Batches that pessimistic remembers.
         backward_tau: Share that the target of tlm moves per batch.
