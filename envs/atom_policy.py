@@ -11,7 +11,7 @@ from gflow.env import Environment
 from gflow.envs.atom_canonical import resistance
 from gflow.envs.atoms import Atoms
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.policy import Backward, Policy, PolicyOutput, check_backward
+from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,15 @@ class AtomPolicy(Policy):
         if self.leaf is not None:
             back = torch.cat([self.leaf(x).squeeze(2), pairs[..., 3]], 1)
         return PolicyOutput(forward, back, whole[:, 1] if self.has_log_flow else None)
+
+    def zero_backward_head(self) -> None:
+        """Zero the last layer of the backward head."""
+        if self.leaf is None:
+            super().zero_backward_head()
+        else:
+            last = self.leaf[-1]
+            assert isinstance(last, nn.Linear)
+            zero_rows(last, slice(0, 1))
 
     def _pairs(self, x: Tensor, inputs: AtomInputs) -> Tensor:
         """(S, pairs, D) features of pairs of atoms, the same whichever comes first."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from gflow.env import Environment
 from gflow.envs.dags import Dags, DagState
 from gflow.errors import ConfigError
-from gflow.policy import Backward, Policy, PolicyOutput, check_backward
+from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
 
 Guide = Callable[[DagState], Tensor]
 
@@ -82,6 +82,12 @@ class DagPolicy(Policy):
         else:
             out = F.linear(self._trunk(bits), head.weight[:a], head.bias[:a])
         return out if guide is None else out + guide
+
+    def zero_backward_head(self) -> None:
+        """Zero the backward rows of the head."""
+        if not self.num_backward:
+            super().zero_backward_head()
+        zero_rows(self.head, slice(self.num_actions, self.num_actions + self.num_backward))
 
     def _trunk(self, x: Tensor) -> Tensor:
         for layer in self.hidden:

@@ -12,7 +12,7 @@ from gflow.encoder import StateEncoder
 from gflow.env import Environment
 from gflow.envs.node_subsets import OPEN, PADDING, NodeState, NodeSubsets
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.policy import Backward, Policy, PolicyOutput, check_backward
+from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
 
 Convolution = Callable[[int], nn.Module]
 
@@ -281,6 +281,13 @@ class GraphPolicy(Policy):
         x = F.relu(self.hidden(self.trunk(inputs)))
         out: Tensor = self.head(x) + self.direct(inputs.numbers)
         return out * self.scale
+
+    def zero_backward_head(self) -> None:
+        """Zero the backward row of the head."""
+        if self.backward != "learned":
+            super().zero_backward_head()
+        zero_rows(self.head, slice(1, 2))
+        zero_rows(self.direct, slice(1, 2))
 
     def forward(self, inputs: GraphInputs, condition: Tensor | None = None) -> PolicyOutput:
         """All heads; see `Policy.forward`."""

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from gflow.backward_choice import with_backward
+    from gflow.backward_replay import BackwardReplay
     from gflow.env import Environment
     from gflow.evaluation import evaluate
     from gflow.exact import StateGraph, enumerate_states
     from gflow.exploration import Exploration
     from gflow.objective import LogZ, Objective
     from gflow.policy import MLPPolicy, Policy, PolicyOutput
+    from gflow.replay import ReplayBuffer
     from gflow.reversed import Reversed
     from gflow.reward import (
         CachedReward,
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
         Tempered,
     )
     from gflow.rollout import Sampler
+    from gflow.split_policy import SplitPolicy
     from gflow.tabular import TabularPolicy
     from gflow.terms import FlowTerms, Needs
     from gflow.trajectories import Trajectories
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "BackwardReplay": "gflow.backward_replay",
     "CachedReward": "gflow.reward",
     "Clipped": "gflow.reward",
     "Environment": "gflow.env",
@@ -43,8 +48,10 @@ _HOME = {
     "Objective": "gflow.objective",
     "Policy": "gflow.policy",
     "PolicyOutput": "gflow.policy",
+    "ReplayBuffer": "gflow.replay",
     "Reversed": "gflow.reversed",
     "Sampler": "gflow.rollout",
+    "SplitPolicy": "gflow.split_policy",
     "StateGraph": "gflow.exact",
     "TabularPolicy": "gflow.tabular",
     "TemperatureConditional": "gflow.reward",
@@ -52,9 +59,11 @@ _HOME = {
     "Trajectories": "gflow.trajectories",
     "enumerate_states": "gflow.exact",
     "evaluate": "gflow.evaluation",
+    "with_backward": "gflow.backward_choice",
 }
 
 __all__ = [
+    "BackwardReplay",
     "CachedReward",
     "Clipped",
     "Environment",
@@ -69,8 +78,10 @@ __all__ = [
     "Objective",
     "Policy",
     "PolicyOutput",
+    "ReplayBuffer",
     "Reversed",
     "Sampler",
+    "SplitPolicy",
     "StateGraph",
     "TabularPolicy",
     "TemperatureConditional",
@@ -78,6 +89,7 @@ __all__ = [
     "Trajectories",
     "enumerate_states",
     "evaluate",
+    "with_backward",
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)

@@ -14,7 +14,7 @@ from gflow.masking import (
     representatives,
     uniform_log_prob,
 )
-from gflow.policy import Policy, PolicyOutput, backward_scores
+from gflow.policy import BackwardNetwork, Policy, PolicyOutput, backward_scores
 from gflow.state import batch_size, cat, take
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
@@ -52,7 +52,8 @@ def evaluate(
     steps = trajectories.mask
     classes = env.forward_classes(states)
     log_pf = _of_actions(log_prob, index[:, :-1], trajectories.actions, classes, steps)
-    log_pb = _log_pb(env, policy, output, trajectories, trajectories.moves)
+    back, dtype = output.backward_logits, output.forward_logits.dtype
+    backward = _log_pb(env, policy, back, dtype, trajectories, trajectories.moves)
 
     if needs.edge_flow:
         last = trajectories.length[:, None]
@@ -91,7 +92,7 @@ def evaluate(
             scores = plain_log_reward(env, trajectories)[:, None]
     return FlowTerms(
         log_pf=log_pf,
-        log_pb=log_pb,
+        log_pb=backward,
         log_reward=trajectories.log_reward,
         length=trajectories.length,
         stopped=trajectories.stopped,
@@ -105,6 +106,18 @@ def evaluate(
         condition=trajectories.condition,
         complete=trajectories.complete,
     )
+
+
+def log_pb(
+    env: Environment[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]
+) -> Tensor:
+    """(B, T) log P_B of trajectories alone, with gradients; zero for stops and after the end."""
+    learned = None
+    if policy.backward == "learned":
+        inputs = policy.encode(env, trajectories.states)
+        learned = policy.backward_logits(inputs, trajectories.condition_of_states)
+    dtype = torch.get_default_dtype() if learned is None else learned.dtype
+    return _log_pb(env, policy, learned, dtype, trajectories, trajectories.moves)
 
 
 def _times(index: Tensor) -> Tensor:
@@ -126,17 +139,18 @@ def _of_actions(
 
 def _log_pb(
     env: Environment[Any],
-    policy: Policy,
-    output: PolicyOutput,
+    policy: BackwardNetwork,
+    learned: Tensor | None,
+    dtype: torch.dtype,
     trajectories: Trajectories[Any],
     moves: Tensor,
 ) -> Tensor:
     states, index = trajectories.states, trajectories.state_index[:, 1:]
-    logits, mask, classes = backward_scores(env, policy, states, output.backward_logits)
+    logits, mask, classes = backward_scores(env, policy, states, learned)
     if policy.backward == "uniform":
-        value = uniform_log_prob(mask).to(output.forward_logits.dtype)
+        value = uniform_log_prob(mask).to(dtype)
         return value[index].where(moves, 0.0)
-    log_prob = masked_log_softmax(logits.to(output.forward_logits.dtype), mask)
+    log_prob = masked_log_softmax(logits.to(dtype), mask)
     return _of_actions(log_prob, index, trajectories.backward_actions, classes, moves)
 
 

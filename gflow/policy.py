@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,17 @@ class Policy(nn.Module, ABC):
         output: PolicyOutput = self(inputs, condition)
         return output.backward_logits
 
+    def zero_backward_head(self) -> None:
+        """Zero the last layer of a learned backward head, so that P_B starts uniform over actions.
+
+        Raises:
+            IncompatibleError: If the policy cannot.
+        """
+        raise IncompatibleError(
+            f"{type(self).__name__} cannot start with a uniform backward policy: it has no learned "
+            f"backward head, or defines no `zero_backward_head`."
+        )
+
     def begin(
         self, env: Environment[Any], count: int, condition: Tensor | None = None
     ) -> Session | None:
@@ -99,8 +110,24 @@ class Policy(nn.Module, ABC):
         return output
 
 
+class BackwardNetwork(Protocol):
+    """What gives P_B: every policy does, and modules that give nothing else.
+
+    Attributes:
+        backward: As of `Policy`.
+    """
+
+    backward: Backward
+
+    def encode(self, env: Environment[Any], states: Any) -> Any:
+        """What `backward_logits` reads."""
+
+    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+        """(N, P) logits, or None for fixed kinds."""
+
+
 def backward_scores(
-    env: Environment[Any], policy: Policy, states: Any, learned: Tensor | None
+    env: Environment[Any], policy: BackwardNetwork, states: Any, learned: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The backward policy at N states: (N, P) logits, (N, P) mask, and classes or None.
 
@@ -242,6 +269,21 @@ class MLPPolicy(Policy):
             return None
         rows = slice(self.num_actions, self.num_actions + self.num_backward)
         return F.linear(self.trunk(inputs, condition), self.head.weight[rows], self.head.bias[rows])
+
+    def zero_backward_head(self) -> None:
+        """Zero the backward rows of the head; see `Policy.zero_backward_head`."""
+        if not self.num_backward:
+            super().zero_backward_head()
+        rows = slice(self.num_actions, self.num_actions + self.num_backward)
+        zero_rows(self.head, rows)
+
+
+def zero_rows(layer: nn.Linear, rows: slice) -> None:
+    """Zero weights and biases of some outputs of a linear layer."""
+    with torch.no_grad():
+        layer.weight[rows] = 0.0
+        if layer.bias is not None:
+            layer.bias[rows] = 0.0
 
 
 def _linear(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gflow.augmentation import BackwardAugmentation
 from gflow.behaviour import Behaviour, OnPolicy, Rollout
 from gflow.conditions import ConditionSampler
 from gflow.env import Environment
@@ -20,7 +21,9 @@ from gflow.exploration import ON_POLICY, Exploration
 from gflow.learner import Learner, average_into, parameters_of
 from gflow.objective import Objective
 from gflow.policy import Policy
-from gflow.replay import ReplayBuffer
+from gflow.replay import Rebuild, ReplayBuffer
+from gflow.replay_draw import Draw
+from gflow.replay_keep import Keep
 from gflow.rollout import Sampler
 from gflow.state import take
 from gflow.terms import FlowTerms
@@ -45,11 +48,22 @@ class TrainConfig:
         ema: Decay of an average of the weights that is evaluated in place of them; 0 for none.
         epsilon: Initial probability of a uniform action.
         epsilon_steps: Steps over which epsilon falls to zero linearly; 0 keeps it.
+        trajectory_epsilon: Probability that a whole trajectory is uniform.
         temperature: Sampling temperature.
         stop_bias: Subtracted from the stop logit while sampling.
+        ema_sampling: Probability, per step, of acting by the average of the weights (see `ema`).
         replay: Trajectories to remember; 0 for none.
-        replay_keep: Which to keep when full: the most recent or the best.
+        replay_keep: Which to keep when full: the most recent, the best, or good ones far apart.
+        replay_draw: Law by which they are drawn again (see `ReplayBuffer`); "auto" is by reward
+            if the best are kept, else uniform.
+        replay_rebuild: Repeat the "actions", or draw ways "backward" from the objects.
+        replay_distinct: Remember each object once; always so with replay_draw="prt".
+        replay_top: How many are drawn from with replay_draw="top".
+        replay_cutoff: Smallest Hamming distance with replay_keep="diverse".
         replay_fraction: Share of each batch that is drawn from memory once it holds a batch.
+        augment: Further gradient steps after every step, on trajectories drawn backward from
+            remembered objects (see `BackwardAugmentation`); 0 for none.
+        augment_objects: How many objects these steps go back from.
         plan: Execution plan of the sampler: "auto", "ragged" or "static".
         seed: Of everything random.
     """
@@ -64,27 +78,46 @@ class TrainConfig:
     ema: float = 0.0
     epsilon: float = 0.0
     epsilon_steps: int = 0
+    trajectory_epsilon: float = 0.0
     temperature: float = 1.0
     stop_bias: float = 0.0
+    ema_sampling: float = 0.0
     replay: int = 0
-    replay_keep: Literal["recent", "best"] = "recent"
+    replay_keep: Keep = "recent"
+    replay_draw: Literal["auto", Draw] = "auto"
+    replay_rebuild: Rebuild = "actions"
+    replay_distinct: bool = False
+    replay_top: int = 100
+    replay_cutoff: float = 1.0
     replay_fraction: float = 0.5
+    augment: int = 0
+    augment_objects: int = 20
     plan: Literal["auto", "ragged", "static"] = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
+        for name in ("steps", "batch_size", "replay_top", "augment_objects"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
         for name in ("lr", "log_z_lr", "temperature"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}.")
-        for name in ("lr_half_life", "weight_decay", "grad_clip", "epsilon_steps", "replay"):
+        for name in (
+            "lr_half_life", "weight_decay", "grad_clip", "epsilon_steps", "replay", "augment",
+            "replay_cutoff",
+        ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("ema", "epsilon", "replay_fraction"):
+        for name in ("ema", "epsilon", "trajectory_epsilon", "ema_sampling", "replay_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        if self.ema_sampling and not self.ema:
+            raise ConfigError("ema_sampling acts by the average of the weights: set ema too.")
+        if self.augment and not (self.replay and self.replay_rebuild == "backward"):
+            raise ConfigError(
+                "augment goes back from remembered objects: set replay and "
+                "replay_rebuild='backward' too."
+            )
 
 
 class Trainer:
@@ -152,7 +185,19 @@ class Trainer:
         self.average = copy.deepcopy(policy).requires_grad_(False) if config.ema else None
         self.replay = None
         if config.replay:
-            self.replay = ReplayBuffer(env, config.replay, config.replay_keep)
+            self.replay = ReplayBuffer(
+                env,
+                config.replay,
+                config.replay_keep,
+                None if config.replay_draw == "auto" else config.replay_draw,
+                config.replay_rebuild,
+                distinct=config.replay_distinct,
+                top=config.replay_top,
+                cutoff=config.replay_cutoff,
+            )
+        if config.augment:
+            augmentation = BackwardAugmentation(config.augment_objects, config.augment)
+            self.callbacks = (augmentation, *self.callbacks)
         self.step = 0
 
     @property
@@ -167,14 +212,21 @@ class Trainer:
         epsilon = c.epsilon
         if c.epsilon_steps:
             epsilon *= max(0.0, 1 - self.step / c.epsilon_steps)
-        found = Exploration(epsilon, temperature=c.temperature, stop_bias=c.stop_bias)
+        found = Exploration(
+            epsilon,
+            c.trajectory_epsilon,
+            c.temperature,
+            c.stop_bias,
+            other=self.average if c.ema_sampling else None,
+            other_weight=c.ema_sampling,
+        )
         return ON_POLICY if found == ON_POLICY else found
 
     def sample(self) -> Trajectories[Any]:
         """The next training batch: fresh trajectories, and remembered ones if there is a memory."""
         count = self.config.batch_size
         old = 0
-        if self.replay is not None and len(self.replay) >= count:
+        if self.replay is not None and self.replay.ready(count):
             old = round(count * self.config.replay_fraction)
         parts = []
         if count > old:
@@ -189,7 +241,9 @@ class Trainer:
             parts.append(self.behaviour.collect(rollout, count - old))
         if self.replay is not None:
             if old:
-                parts.append(self.replay.sample(self.sampler, old, self.generator, self.device))
+                parts.append(
+                    self.replay.sample(self.sampler, old, self.generator, self.device, self.policy)
+                )
             if count > old:
                 self.replay.add(parts[0].whole)
         return Trajectories.join(parts)
@@ -208,18 +262,7 @@ class Trainer:
         learned: Record = {}
         for learner in self.learners:
             learned |= learner.learn(self.env, self.policy, batch, self.generator)
-        terms = self.objective.evaluate(self.env, self.policy, batch)
-        loss = self.objective(terms)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            self._diagnose(batch, terms)
-        for parameter in self._parameters:
-            parameter.grad = None
-        loss.backward()
-        if self.config.grad_clip:
-            # A list: a generator would be empty from the second step on.
-            torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)
-        self.optimizer.step()
+        value, terms = self.descend(batch)
         if self.config.lr_half_life:
             self.schedule.step()
         if self.average is not None:
@@ -238,6 +281,26 @@ class Trainer:
         for callback in self.callbacks:
             callback(self, batch.whole, record)
         return record
+
+    def descend(self, batch: Trajectories[Any]) -> tuple[float, FlowTerms]:
+        """One step of the optimiser on given trajectories; their loss and terms before it.
+
+        Raises:
+            NonFiniteLossError: Naming the environment, the objective and the trajectory.
+        """
+        terms = self.objective.evaluate(self.env, self.policy, batch)
+        loss = self.objective(terms)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self._diagnose(batch, terms)
+        for parameter in self._parameters:
+            parameter.grad = None
+        loss.backward()
+        if self.config.grad_clip:
+            # A list: a generator would be empty from the second step on.
+            torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)
+        self.optimizer.step()
+        return value, terms
 
     def train(self, steps: int | None = None) -> Record:
         """`steps` gradient steps, by default up to `config.steps` in all; the last record."""

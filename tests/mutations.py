@@ -28,6 +28,8 @@ ORACLE = "tests/objectives/test_exact_oracle.py"
 IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
 SEARCH = "tests/gflow/test_local_search.py"
+BACKWARD = "tests/gflow/test_backward_policies.py"
+REPLAY = "tests/gflow/test_replay_strategies.py"
 MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 
@@ -260,7 +262,7 @@ MUTANTS = (
         "training-clip", "gflow/training.py",
         "torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)",
         "torch.nn.utils.clip_grad_norm_(\n"
-        "                self.__dict__.setdefault('once', self.policy.parameters()),\n"
+        "                self.__dict__.setdefault('once', (p for p in self._main)),\n"
         "                self.config.grad_clip,\n"
         "            )",
         "tests/gflow/test_training.py::test_gradients_are_clipped_in_every_step",
@@ -279,8 +281,8 @@ MUTANTS = (
     ),
     Mutant(
         "replay-order", "gflow/replay.py",
-        "self._keep(order[-self.capacity :])",
-        "self._keep(order[: self.capacity])",
+        "rows = rows[-self.capacity :]",
+        "rows = rows[: self.capacity]",
         "tests/gflow/test_replay.py::TestReplay",
     ),
     # ---- several objectives
@@ -325,12 +327,6 @@ MUTANTS = (
         "return replace(batch, condition=condition, log_reward=log_reward)",
         "return replace(batch, condition=condition)",
         "tests/gflow/test_relabel.py::test_relabelled_rewards_are_those_of_the_other_condition",
-    ),
-    Mutant(
-        "mo-replay-scores", "gflow/replay.py",
-        "            self.scores = self.scores[rows]",
-        "            self.scores = self.scores[: len(rows)]",
-        "tests/gflow/test_relabel.py::test_a_memory_forgets_scores_with_their_trajectories",
     ),
     Mutant(
         "mo-hypervolume-order", "gflow/metrics/multiobjective.py",
@@ -431,6 +427,92 @@ MUTANTS = (
         "later = time - keep[:, None]",
         "later = time - keep[:, None] + 1",
         "tests/gflow/test_resume.py::test_what_is_kept_is_kept",
+    ),
+    # ---- backward policies with a network of their own
+    Mutant(
+        "split-gradient", "gflow/split_policy.py",
+        "torch.is_grad_enabled() and not self.detached",
+        "torch.is_grad_enabled()",
+        f"{BACKWARD}::test_objectives_send_gradients_where_they_may",
+    ),
+    Mutant(
+        "count-pin", "gflow/trajectory_count.py",
+        "value.where(~env.is_initial(states), 0.0)",
+        "value",
+        f"{BACKWARD}::test_counts_that_are_exact_give_the_maximum_entropy_policy",
+    ),
+    Mutant(
+        "count-classes", "gflow/trajectory_count.py",
+        "mask = representatives(mask, classes)",
+        "mask = mask.clone()",
+        f"{BACKWARD}::test_counts_that_are_exact_give_the_maximum_entropy_policy",
+    ),
+    Mutant(
+        "tlm-share", "gflow/backward_learners.py",
+        "average_into(self.target, self.network, self.tau)",
+        "average_into(self.target, self.network, 1 - self.tau)",
+        f"{BACKWARD}::test_the_target_is_the_average_of_what_was_fitted",
+    ),
+    Mutant(
+        "likelihood-sign", "gflow/backward_learners.py",
+        "return -log_pb(env, network, batch)",
+        "return log_pb(env, network, batch)",
+        f"{BACKWARD}::test_likelihood_converges_to_the_frequencies_seen",
+    ),
+    Mutant(
+        "pessimistic-memory", "gflow/backward_learners.py",
+        '"memory": self.memory.state_dict()',
+        '"memory": []',
+        f"{BACKWARD}::test_a_killed_fit_resumes_to_the_same_bits",
+    ),
+    # ---- replay
+    Mutant(
+        "replay-stale-order", "gflow/replay.py",
+        "self.order.remove(gone)",
+        "self.order.remove(gone[:0])",
+        f"{REPLAY}::test_old_entries_are_never_drawn_under_the_rank_of_the_new",
+    ),
+    Mutant(
+        "prt-percentile", "gflow/replay_draw.py",
+        "divmod(9 * (size - 1), 10)",
+        "divmod(9 * size, 10)",
+        f"{REPLAY}::test_half_of_prt_comes_from_each_side_of_the_percentile",
+    ),
+    Mutant(
+        "rank-from-the-worst", "gflow/replay_draw.py",
+        "return order.slots[size - 1 - rank.clamp(max=size - 1)]",
+        "return order.slots[rank.clamp(max=size - 1)]",
+        f"{REPLAY}::test_ranks_have_their_law",
+    ),
+    Mutant(
+        "sorted-ties", "gflow/sorted_index.py",
+        "torch.searchsorted(old, values, right=True)",
+        "torch.searchsorted(old, values)",
+        f"{REPLAY}::test_the_index_is_a_sorted_list",
+    ),
+    Mutant(
+        "weakest-of-all", "gflow/replay_keep.py",
+        "order.slots[: len(stored)][out[: len(stored)]], out[len(stored) :]",
+        "order.slots[: len(stored)], out[len(stored) :]",
+        "tests/gflow/test_replay.py::TestReplay",
+    ),
+    Mutant(
+        "diverse-near", "gflow/replay_keep.py",
+        "take(objects, rows), take(stored, part)) < cutoff",
+        "take(objects, rows), take(stored, part)) <= cutoff",
+        f"{REPLAY}::test_diverse_objects_are_apart_and_the_better_of_two_stays",
+    ),
+    Mutant(
+        "replay-order-forgotten", "gflow/replay.py",
+        'self.order.add(self.log_reward[state["order"]], state["order"])',
+        'self.order.add(-self.log_reward[state["order"]], state["order"])',
+        f"{REPLAY}::test_a_killed_run_resumes_to_the_same_bits",
+    ),
+    Mutant(
+        "augmentation-once", "gflow/augmentation.py",
+        'trainer.generator, "tenth")',
+        "trainer.generator)",
+        f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
     ),
 )  # fmt: skip
 

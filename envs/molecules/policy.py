@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from gflow.envs.molecules.env import Molecules, MoleculeState
 from gflow.envs.molecules.layout import Dense, Layout, Packed
 from gflow.errors import ConfigError
-from gflow.policy import Backward, Policy, PolicyOutput, check_backward
+from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
 
 
 class MoleculePolicy(Policy):
@@ -150,6 +150,13 @@ class MoleculePolicy(Policy):
         new = (new * new.shape[1] ** -0.5).index_select(0, self.expand)
         scores = F.linear(z, new, self.new_bias.index_select(0, self.expand))
         return layout.by_rank(scores, self.nodes - 1).flatten(1)
+
+    def zero_backward_head(self) -> None:
+        """Zero the only layer of the backward head."""
+        if self.leaf is None:
+            super().zero_backward_head()
+        else:
+            zero_rows(self.leaf, slice(0, 1))
 
     def _backward_head(self, h: Tensor, layout: Layout) -> Tensor | None:
         return None if self.leaf is None else layout.by_node(self.leaf(h).squeeze(-1))

@@ -6,11 +6,12 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.molecule_report import figures_of, report_best, write_best
 from gflow.cli.several import SeveralScores
 from gflow.cli.world import Context, RunOptions
 from gflow.env import Environment
-from gflow.policy import Backward, Policy
+from gflow.policy import Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -71,7 +72,7 @@ class AtomsWorld(SeveralScores):
     workers: int = 2
     width: int = 64
     depth: int = 4
-    backward: Backward = "uniform"
+    backward: BackwardChoice = "uniform"
 
     def environment(self) -> Environment[Any]:
         """The environment with its reward."""
@@ -95,7 +96,7 @@ class AtomsWorld(SeveralScores):
         """A graph network over atoms."""
         from gflow.envs.atom_policy import AtomPolicy
 
-        return AtomPolicy(env, self.width, self.depth, self.backward, needs.log_flow)
+        return AtomPolicy(env, self.width, self.depth, own_backward(self.backward), needs.log_flow)
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) rewards in [0, 1] before the temperature."""

@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.bags import Bags, Substructures
-from gflow.policy import Backward, MLPPolicy, Policy
+from gflow.policy import MLPPolicy, Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -65,7 +66,7 @@ class BagsWorld(World):
     mode: float = 30.0
     width: int = 256
     depth: int = 2
-    backward: Backward = "maxent"
+    backward: BackwardChoice = "maxent"
 
     def environment(self) -> Bags:
         """The bags."""
@@ -76,7 +77,9 @@ class BagsWorld(World):
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A multi-layer perceptron."""
-        return MLPPolicy(env, self.width, self.depth, self.backward, log_flow=needs.log_flow)
+        return MLPPolicy(
+            env, self.width, self.depth, own_backward(self.backward), log_flow=needs.log_flow
+        )
 
     def log_z(self, env: Environment[Any]) -> float:
         """Log of the number of bags: Z if rewards were 1 on average."""

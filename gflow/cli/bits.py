@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.bits import (
@@ -19,7 +20,7 @@ from gflow.envs.bits import (
     to_words,
 )
 from gflow.metrics import log_likelihood, spearman
-from gflow.policy import MLPPolicy, Policy
+from gflow.policy import Backward, MLPPolicy, Policy
 from gflow.sequence_policy import CausalTransformer
 from gflow.terms import Needs
 from gflow.training import TrainConfig
@@ -40,6 +41,8 @@ class BitsWorld(World):
         beta: Inverse temperature.
         form: log R = -beta d / n ("fraction") or -beta d ("distance"), d to the closest mode.
         order: "left_to_right" or "any".
+        backward: Backward policy; "auto" is uniform left to right, where there is one way only, and
+            learned in any order.
         network: "mlp", or "transformer" (left to right only).
         width: Units per hidden layer.
         depth: Hidden layers, or blocks of the transformer.
@@ -60,6 +63,7 @@ class BitsWorld(World):
     beta: float = 2.0
     form: Form = "distance"
     order: Literal["left_to_right", "any"] = "left_to_right"
+    backward: Literal["auto", BackwardChoice] = "auto"
     network: Literal["mlp", "transformer"] = "mlp"
     width: int = 256
     depth: int = 2
@@ -76,8 +80,17 @@ class BitsWorld(World):
             return CausalTransformer(
                 env, self.width, self.depth, self.heads, log_flow=needs.log_flow
             )
-        backward: Any = "uniform" if self.order == "left_to_right" else "learned"
-        return MLPPolicy(env, self.width, self.depth, backward, needs.log_flow)
+        return MLPPolicy(env, self.width, self.depth, self._backward(), needs.log_flow)
+
+    def backward_network(self, env: Environment[Any], log_flow: bool) -> Policy:
+        """A perceptron."""
+        backward: Backward = "uniform" if log_flow else "learned"
+        return MLPPolicy(env, self.width, self.depth, backward, log_flow)
+
+    def _backward(self) -> Backward:
+        if self.backward != "auto":
+            return own_backward(self.backward)
+        return "uniform" if self.order == "left_to_right" else "learned"
 
     def log_z(self, env: Environment[Any]) -> float:
         """Log of the number of strings, and the log-reward of a random one, 0.39 n from a mode."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.dag_data import erdos_renyi_network, normalize, read_edges, read_table
@@ -25,7 +26,7 @@ from gflow.envs.dag_policy import DagPolicy, Guide
 from gflow.envs.dag_scores import BIC, BGe, LinearGaussian, erdos_renyi_prior, fair_prior
 from gflow.envs.dags import DENSE_KEYS, Dags, DagState, count_paths
 from gflow.errors import ConfigError
-from gflow.policy import Backward, Policy
+from gflow.policy import Policy
 from gflow.reward import LogReward, Tempered
 from gflow.terms import Needs
 from gflow.training import TrainConfig
@@ -79,7 +80,7 @@ class DagsWorld(World):
     guide: Literal["completion", "delta", "none"] = "completion"
     width: int = 256
     depth: int = 2
-    backward: Backward = "uniform"
+    backward: BackwardChoice = "uniform"
 
     @classmethod
     def cheap(cls) -> Environment[Any]:
@@ -121,7 +122,9 @@ class DagsWorld(World):
         if self.guide != "none":
             kind = CompletionGuide if self.guide == "completion" else DeltaGuide
             guide = kind(_score_of(env), self.beta)
-        return DagPolicy(env, self.width, self.depth, self.backward, needs.log_flow, guide)
+        return DagPolicy(
+            env, self.width, self.depth, own_backward(self.backward), needs.log_flow, guide
+        )
 
     def log_z(self, env: Environment[Any]) -> float:
         """The log-reward of a complete graph: the right order of magnitude."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.hypergrid import HyperGrid
@@ -20,7 +21,7 @@ from gflow.envs.hypergrid_rewards import (
     Sparse,
 )
 from gflow.errors import ConfigError
-from gflow.policy import Backward, MLPPolicy, Policy
+from gflow.policy import MLPPolicy, Policy
 from gflow.reward import Tempered
 from gflow.terms import Needs
 from gflow.training import TrainConfig
@@ -61,7 +62,7 @@ class HypergridWorld(World):
     ending: Literal["free", "forced"] = "free"
     width: int = 256
     depth: int = 2
-    backward: Backward = "learned"
+    backward: BackwardChoice = "learned"
 
     def grid_reward(self) -> GridReward:
         """The reward before the temperature."""
@@ -95,7 +96,9 @@ class HypergridWorld(World):
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A multi-layer perceptron."""
-        return MLPPolicy(env, self.width, self.depth, self.backward, log_flow=needs.log_flow)
+        return MLPPolicy(
+            env, self.width, self.depth, own_backward(self.backward), log_flow=needs.log_flow
+        )
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """How many of the 2^dim regions of modes the best objects so far lie in."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import tyro
 
+from gflow.backward_choice import BackwardOptions
 from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, world_class
 from gflow.cli.run import Run, default_folder
@@ -72,6 +73,7 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
         ("behaviour", BehaviourOptions, dataclasses.field(default_factory=BehaviourOptions)),
         ("train", type(cls.train), dataclasses.field(default=cls.train)),
         ("run", RunOptions, dataclasses.field(default=cls.run)),
+        ("backward", BackwardOptions, dataclasses.field(default=BackwardOptions())),
     ]
     flags = dataclasses.make_dataclass("Options", fields, frozen=True)
     found: Any = tyro.cli(
@@ -81,7 +83,9 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
         args=words,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
     )
-    return RunConfig(found.world, found.objective, found.train, found.run, found.behaviour)
+    return RunConfig(
+        found.world, found.objective, found.train, found.run, found.behaviour, found.backward
+    )
 
 
 def resume(words: list[str]) -> int:

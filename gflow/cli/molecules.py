@@ -6,12 +6,13 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.molecule_report import figures_of, report_best, write_best
 from gflow.cli.several import SeveralScores
 from gflow.cli.world import Context, RunOptions
 from gflow.env import Environment
 from gflow.errors import ConfigError
-from gflow.policy import Backward, Policy
+from gflow.policy import Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -77,7 +78,7 @@ class MoleculesWorld(SeveralScores):
     workers: int = 2
     width: int = 64
     depth: int = 3
-    backward: Backward = "uniform"
+    backward: BackwardChoice = "uniform"
 
     def environment(self) -> Environment[Any]:
         """The environment with its vocabulary and reward."""
@@ -109,7 +110,9 @@ class MoleculesWorld(SeveralScores):
         from gflow.envs.molecules import MoleculePolicy, Molecules
 
         assert isinstance(env, Molecules)
-        return MoleculePolicy(env, self.width, self.depth, self.backward, needs.log_flow)
+        return MoleculePolicy(
+            env, self.width, self.depth, own_backward(self.backward), needs.log_flow
+        )
 
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) rewards in [0, 1] before the temperature."""

@@ -6,6 +6,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gflow.backward_choice import BackwardOptions
 from gflow.cli.architecture import ArchitectureWorld
 from gflow.cli.atoms import AtomsWorld
 from gflow.cli.bags import BagsWorld
@@ -156,12 +157,13 @@ class RunConfig:
     train: TrainConfig
     run: RunOptions
     behaviour: BehaviourOptions = dataclasses.field(default_factory=BehaviourOptions)
+    backward: BackwardOptions = dataclasses.field(default_factory=BackwardOptions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dicts, for YAML and checkpoints."""
         parts = {
             part: {k: _plain(v) for k, v in dataclasses.asdict(getattr(self, part)).items()}
-            for part in ("world", "objective", "behaviour", "train", "run")
+            for part in ("world", "objective", "behaviour", "train", "run", "backward")
         }
         return {"environment": self.world.name, **parts}
 
@@ -187,6 +189,7 @@ class RunConfig:
             "behaviour": BehaviourOptions,
             "train": TrainConfig,
             "run": RunOptions,
+            "backward": BackwardOptions,
         }
         return cls(**{name: _build(part, data.get(name, {}), name) for name, part in parts.items()})
 

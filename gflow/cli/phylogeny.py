@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.alignments import Alignment
 from gflow.envs.phylogeny import Forest, Parsimony, Phylogeny
-from gflow.policy import Backward, MLPPolicy, Policy
+from gflow.policy import MLPPolicy, Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -66,7 +67,7 @@ class PhylogenyWorld(World):
     baseline: float | None = None
     width: int = 256
     depth: int = 2
-    backward: Backward = "maxent"
+    backward: BackwardChoice = "maxent"
 
     def environment(self) -> Phylogeny:
         """Trees over the taxa of the alignment."""
@@ -82,7 +83,9 @@ class PhylogenyWorld(World):
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A multi-layer perceptron."""
-        return MLPPolicy(env, self.width, self.depth, self.backward, log_flow=needs.log_flow)
+        return MLPPolicy(
+            env, self.width, self.depth, own_backward(self.backward), log_flow=needs.log_flow
+        )
 
     def log_z(self, env: Environment[Any]) -> float:
         """Log of the number of trees, and the mean log-reward of random ones."""

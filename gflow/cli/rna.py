@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.rna import PAIRS, SINGLES, DesignReward, rna_design
 from gflow.envs.rna_scores import Measure, folds_into, vienna
 from gflow.envs.sequences import AnyOrder, Autoregressive
-from gflow.policy import MLPPolicy, Policy
+from gflow.policy import Backward, MLPPolicy, Policy
 from gflow.reward import FunctionReward
 from gflow.terms import Needs
 from gflow.training import TrainConfig
@@ -32,6 +33,8 @@ class RNAWorld(World):
         measure: Agreement with the target: "mfe", "defect" or "both".
         beta: Exponent of the agreement.
         order: "left_to_right" or "any".
+        backward: Backward policy; "auto" is uniform left to right, where there is one way only, and
+            learned in any order.
         workers: Processes that fold; 0 folds in the main process.
         width: Units per hidden layer.
         depth: Hidden layers.
@@ -48,6 +51,7 @@ class RNAWorld(World):
     measure: Measure = "both"
     beta: float = 16.0
     order: Literal["left_to_right", "any"] = "left_to_right"
+    backward: Literal["auto", BackwardChoice] = "auto"
     workers: int = 2
     width: int = 256
     depth: int = 2
@@ -66,8 +70,12 @@ class RNAWorld(World):
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A multi-layer perceptron."""
-        backward: Any = "uniform" if self.order == "left_to_right" else "learned"
-        return MLPPolicy(env, self.width, self.depth, backward, needs.log_flow)
+        return MLPPolicy(env, self.width, self.depth, self._backward(), needs.log_flow)
+
+    def _backward(self) -> Backward:
+        if self.backward != "auto":
+            return own_backward(self.backward)
+        return "uniform" if self.order == "left_to_right" else "learned"
 
     def log_z(self, env: Environment[Any]) -> float:
         """Log of the number of designs, less what a middling one is worth."""

@@ -18,7 +18,7 @@ from gflow.checkpoint import load_checkpoint, save_checkpoint
 from gflow.cli.figures import evaluate_run
 from gflow.cli.options import RunConfig
 from gflow.cli.pictures import curves
-from gflow.cli.world import Context, enumerate_if_small
+from gflow.cli.world import Context, enumerate_if_small, policy_and_learners
 from gflow.errors import ConfigError, MissingExtraError
 from gflow.pareto import ParetoArchive
 from gflow.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_tracker, read_jsonl
@@ -46,7 +46,10 @@ class Run:
         world = config.world
         env = world.environment()
         objective = config.objective.build(world, env)
-        policy = world.policy(env, objective.needs).to(config.run.device)
+        policy, learners = policy_and_learners(world, env, objective.needs, config.backward)
+        policy.to(config.run.device)
+        for learner in learners:
+            learner.module.to(config.run.device)
         objective.to(config.run.device)
         self.best = BestObjects(env) if env.has_keys else None
         several = env.num_scores > 0 and env.has_keys
@@ -59,6 +62,7 @@ class Run:
             config.train,
             condition=world.condition(env),
             behaviour=world.behaviour(env, config.behaviour.build()),
+            learners=learners,
             callbacks=callbacks,
         )
         graph = enumerate_if_small(world, env)

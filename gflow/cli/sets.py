@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.sets import AdditiveEnergy, FixedSizeSets, PairwiseEnergy, published_sets
-from gflow.policy import Backward, MLPPolicy, Policy
+from gflow.policy import MLPPolicy, Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -43,7 +44,7 @@ class SetsWorld(World):
     energy_seed: int = 0
     width: int = 256
     depth: int = 2
-    backward: Backward = "learned"
+    backward: BackwardChoice = "learned"
 
     def environment(self) -> FixedSizeSets:
         """The sets."""
@@ -58,7 +59,9 @@ class SetsWorld(World):
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A multi-layer perceptron."""
-        return MLPPolicy(env, self.width, self.depth, self.backward, log_flow=needs.log_flow)
+        return MLPPolicy(
+            env, self.width, self.depth, own_backward(self.backward), log_flow=needs.log_flow
+        )
 
     def log_z(self, env: Environment[Any]) -> float:
         """Log of the number of sets: right to begin with if energies average to zero."""

@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.spin_rewards import WIDEST_STRIP, IsingReward
 from gflow.envs.spins import EnergyModel
-from gflow.policy import Backward, MLPPolicy, Policy
+from gflow.policy import MLPPolicy, Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -40,7 +41,7 @@ class SpinsWorld(World):
     periodic: bool = True
     hidden: int = 256
     depth: int = 2
-    backward: Backward = "uniform"
+    backward: BackwardChoice = "uniform"
 
     def environment(self) -> EnergyModel:
         """The lattice."""
@@ -49,7 +50,9 @@ class SpinsWorld(World):
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A multi-layer perceptron."""
-        return MLPPolicy(env, self.hidden, self.depth, self.backward, log_flow=needs.log_flow)
+        return MLPPolicy(
+            env, self.hidden, self.depth, own_backward(self.backward), log_flow=needs.log_flow
+        )
 
     def log_z(self, env: Environment[Any]) -> float:
         """Log of the number of configurations: Z without couplings and fields."""

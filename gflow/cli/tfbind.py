@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
 from gflow.env import Environment
 from gflow.envs.sequence_rewards import TableReward
 from gflow.envs.tfbind import load_e_scores, synthetic_e_scores, tf_binding
-from gflow.policy import Backward, MLPPolicy, Policy
+from gflow.policy import MLPPolicy, Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -43,7 +44,7 @@ class TFBindWorld(World):
     peak: float = 10.0
     width: int = 256
     depth: int = 2
-    backward: Backward = "learned"
+    backward: BackwardChoice = "learned"
 
     def environment(self) -> Environment[Any]:
         """The 8-mers."""
@@ -56,7 +57,7 @@ class TFBindWorld(World):
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A multi-layer perceptron."""
-        return MLPPolicy(env, self.width, self.depth, self.backward, needs.log_flow)
+        return MLPPolicy(env, self.width, self.depth, own_backward(self.backward), needs.log_flow)
 
     def log_z(self, env: Environment[Any]) -> float:
         """The logarithm of a tenth of the peak for every sequence."""

@@ -1,13 +1,14 @@
 """What the command line must know of an environment to train on it."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from gflow.backward_choice import SECOND_NETWORK, BackwardOptions, with_backward
 from gflow.behaviour import Behaviour
 from gflow.best import BestObjects
 from gflow.conditions import ConditionSampler
@@ -15,6 +16,7 @@ from gflow.encoder import StateEncoder
 from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.exact import StateGraph, enumerate_states
+from gflow.learner import Learner
 from gflow.pareto import ParetoArchive
 from gflow.policy import Policy
 from gflow.terms import Needs
@@ -100,6 +102,11 @@ class World(ABC):
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A fresh policy with the heads that an objective needs."""
 
+    def backward_network(self, env: Environment[Any], log_flow: bool) -> Policy:
+        """A fresh second network for P_B, with a backward head or with a log-flow head."""
+        kind = "uniform" if log_flow else "learned"
+        return replace(self, backward=kind).policy(env, Needs(log_flow=log_flow))  # type: ignore[call-arg]
+
     @classmethod
     def cheap(cls) -> Environment[Any]:
         """An environment of the kind that is quick to build, to ask which objectives it admits."""
@@ -160,6 +167,23 @@ class Context:
     graph: StateGraph[Any] | None
     front: ParetoArchive | None = None
     numbers: dict[str, float] = field(default_factory=dict)
+
+
+def policy_and_learners(
+    world: World, env: Environment[Any], needs: Needs, options: BackwardOptions
+) -> tuple[Policy, list[Learner]]:
+    """The policy of a world with the backward policy that its options name, and what fits it.
+
+    Worlds without an option `backward` keep the backward policy that they choose.
+    """
+    kind = getattr(world, "backward", "auto")
+    policy = world.policy(env, needs)
+    if kind == "auto":
+        return with_backward(policy.backward, env, policy, options=options)
+    network = None
+    if kind in SECOND_NETWORK:
+        network = world.backward_network(env, log_flow=kind == "learned_maxent")
+    return with_backward(kind, env, policy, network, options)
 
 
 def enumerate_if_small(world: World, env: Environment[Any]) -> StateGraph[Any] | None:

@@ -25,6 +25,8 @@ def sample(count: int, seed: int) -> Trajectories[Any]:
 
 def kept(batch: Any) -> list[Kept]:
     """Actions and rewards of the trajectories of a batch or a buffer."""
+    if batch.length is None:
+        return []
     return [
         (tuple(batch.actions[k, :n].tolist()), float(batch.log_reward[k]))
         for k, n in enumerate(batch.length.tolist())
@@ -34,10 +36,14 @@ def kept(batch: Any) -> list[Kept]:
 class ReplayModel(RuleBasedStateMachine):
     """The buffer does what a sorted or a rotating list does."""
 
-    @initialize(capacity=st.integers(1, 6), keep=st.sampled_from(["recent", "best"]))
-    def start(self, capacity: int, keep: Any) -> None:
-        self.buffer = ReplayBuffer(ENV, capacity, keep)
-        self.capacity, self.keep = capacity, keep
+    @initialize(
+        capacity=st.integers(1, 6),
+        keep=st.sampled_from(["recent", "best"]),
+        law=st.sampled_from(["uniform", "reward", "rank", "top", "tenth"]),
+    )
+    def start(self, capacity: int, keep: Any, law: Any) -> None:
+        self.buffer = ReplayBuffer(ENV, capacity, keep, law)
+        self.capacity, self.keep, self.law = capacity, keep, law
         self.model: list[Kept] = []
 
     @rule(count=st.integers(1, 5), seed=st.integers(0, 50))
@@ -66,14 +72,20 @@ class ReplayModel(RuleBasedStateMachine):
 
     @rule()
     def save_and_load(self) -> None:
-        other = ReplayBuffer(ENV, self.capacity, self.keep)
+        other = ReplayBuffer(ENV, self.capacity, self.keep, self.law)
         other.load_state_dict(self.buffer.state_dict())
         self.buffer = other
 
     @invariant()
     def holds_what_the_list_holds(self) -> None:
         assert len(self.buffer) == len(self.model) <= self.capacity
-        assert kept(self.buffer) == self.model
+        assert sorted(kept(self.buffer)) == sorted(self.model)
+        order = self.buffer.order
+        if order is not None:  # OP-9: no slot that was written over is still listed as it was
+            assert sorted(order.slots.tolist()) == list(range(len(self.model)))
+            if self.model:
+                assert torch.equal(order.values, self.buffer.log_reward[order.slots])
+            assert torch.equal(order.values, order.values.sort().values)
 
 
 ReplayModel.TestCase.settings = settings(max_examples=20, stateful_step_count=12)
@@ -143,5 +155,11 @@ def test_trajectories_of_different_padding_fit_together() -> None:
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match="capacity must be positive, got 0"):
         ReplayBuffer(ENV, 0)
-    with pytest.raises(ConfigError, match="keep must be 'recent' or 'best', got 'worst'"):
+    with pytest.raises(ConfigError, match="top must be positive, got 0"):
+        ReplayBuffer(ENV, 3, top=0)
+    with pytest.raises(ConfigError, match="keep must be one of recent, best, diverse; got 'worst'"):
         ReplayBuffer(ENV, 3, "worst")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="draw must be one of uniform, .* got 'luck'"):
+        ReplayBuffer(ENV, 3, draw="luck")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="rebuild must be one of actions, backward"):
+        ReplayBuffer(ENV, 3, rebuild="memory")  # type: ignore[arg-type]
