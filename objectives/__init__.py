@@ -11,6 +11,14 @@ from gflow.objectives.forward_looking import (
     ForwardLookingSubTrajectoryBalance,
 )
 from gflow.objectives.mdb import ModifiedDetailedBalance
+from gflow.objectives.opdb import OrderPreservingDetailedBalance
+from gflow.objectives.opfm import OrderPreservingFlowMatching
+from gflow.objectives.opsubtb import (
+    ForwardLookingOrderPreservingSubTrajectoryBalance,
+    OrderPreservingSubTrajectoryBalance,
+)
+from gflow.objectives.optb import OrderPreservingTrajectoryBalance
+from gflow.objectives.order_preserving import OrderPreserving
 from gflow.objectives.regression import (
     HalfSquared,
     Huber,
@@ -35,6 +43,11 @@ OBJECTIVES: dict[str, type[Objective]] = {
         SubTrajectoryBalance,
         ForwardLookingDetailedBalance,
         ForwardLookingSubTrajectoryBalance,
+        OrderPreservingTrajectoryBalance,
+        OrderPreservingDetailedBalance,
+        OrderPreservingFlowMatching,
+        OrderPreservingSubTrajectoryBalance,
+        ForwardLookingOrderPreservingSubTrajectoryBalance,
     )
 }
 
@@ -43,6 +56,7 @@ __all__ = [
     "DetailedBalance",
     "FlowMatching",
     "ForwardLookingDetailedBalance",
+    "ForwardLookingOrderPreservingSubTrajectoryBalance",
     "ForwardLookingSubTrajectoryBalance",
     "HalfSquared",
     "Huber",
@@ -50,6 +64,11 @@ __all__ = [
     "LogPartitionVariance",
     "ModifiedDetailedBalance",
     "Objective",
+    "OrderPreserving",
+    "OrderPreservingDetailedBalance",
+    "OrderPreservingFlowMatching",
+    "OrderPreservingSubTrajectoryBalance",
+    "OrderPreservingTrajectoryBalance",
     "Regression",
     "ShiftedCosh",
     "Squared",
