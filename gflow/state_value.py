@@ -11,7 +11,9 @@ from gflow.errors import ConfigError, IncompatibleError
 
 
 class StateValue(nn.Module):
-    """A multi-layer perceptron over categorical features, with one output.
+    """A multi-layer perceptron over categorical features, with one output without a bias.
+
+    Objectives read differences of such numbers, in which a constant would cancel.
 
     Args:
         env: Gives `feature_sizes` and `condition_dim`.
@@ -50,7 +52,7 @@ class StateValue(nn.Module):
         if env.condition_dim:
             self.condition_layer = nn.Linear(env.condition_dim, width, bias=False)
         self.hidden: Any = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
-        self.head = nn.Linear(width, 1)
+        self.head = nn.Linear(width, 1, bias=False)
         nn.init.normal_(self.table, std=len(env.feature_sizes) ** -0.5, generator=generator)
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -51,8 +51,12 @@ OBJECTIVES: dict[str, type[Objective]] = {
     )
 }
 
+PROPORTIONAL = {name: cls for name, cls in OBJECTIVES.items() if cls.proportional}
+"""Those whose solution samples in proportion to the reward."""
+
 __all__ = [
     "OBJECTIVES",
+    "PROPORTIONAL",
     "DetailedBalance",
     "FlowMatching",
     "ForwardLookingDetailedBalance",

@@ -14,7 +14,7 @@ from gflow import Environment, FlowTerms, Objective, TabularPolicy, enumerate_st
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.hypergrid_rewards import Corners
 from gflow.objectives import (
-    OBJECTIVES,
+    PROPORTIONAL,
     DetailedBalance,
     FlowMatching,
     LogPartitionVariance,
@@ -233,12 +233,12 @@ def total_variation(policy: TabularPolicy) -> float:
 @pytest.mark.parametrize(
     "objective",
     [
-        *(kind() for name, kind in sorted(OBJECTIVES.items())),
+        *(kind() for name, kind in sorted(PROPORTIONAL.items())),
         SubTrajectoryBalance(2.0, "geometric"),
         SubTrajectoryBalance(weighting="equal"),
         FlowMatching(epsilon=1e-2),
     ],
-    ids=[*sorted(OBJECTIVES), "subtb-geometric", "subtb-equal", "fm-epsilon"],
+    ids=[*sorted(PROPORTIONAL), "subtb-geometric", "subtb-equal", "fm-epsilon"],
 )
 def test_the_minimum_samples_in_proportion_to_the_reward(
     objective: Objective, env: Environment[Any], backward: str
