@@ -22,6 +22,8 @@ from torch import Tensor
 
 from gflow import Environment, FunctionReward, MLPPolicy, Objective, Policy, enumerate_states
 from gflow.envs.alignments import Alignment
+from gflow.envs.architecture import ArchitectureReward, Architectures
+from gflow.envs.architecture_data import synthetic_architectures
 from gflow.envs.bags import Bags, Substructures
 from gflow.envs.bits import NearModes, bit_sequences, plant_modes
 from gflow.envs.composition import Product, Stack
@@ -32,6 +34,7 @@ from gflow.envs.dominating_set import DominatingSet
 from gflow.envs.graph_instances import GraphBatch
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.independent_set import Clique, IndependentSet, MaxCut
+from gflow.envs.landscapes import landscape_grid
 from gflow.envs.phylogeny import Parsimony, Phylogeny
 from gflow.envs.rna import DesignReward, rna_binding, rna_design
 from gflow.envs.sequence_rewards import MotifReward
@@ -121,6 +124,11 @@ def synthetic_tf_binding() -> Environment[Any]:
         return tf_binding(load_e_scores(path), "left_to_right")
 
 
+def architectures() -> Environment[Any]:
+    """Cells by a made-up accuracy."""
+    return Architectures(ArchitectureReward(synthetic_architectures(), "short", beta=8.0))
+
+
 def pairwise_sets() -> Environment[Any]:
     """Items that attract or repel."""
     matrix = noise(8, 8)
@@ -149,6 +157,7 @@ def bits() -> Environment[Any]:
 ENTRIES = [
     Entry("hypergrid", "8x8, ends anywhere", HyperGrid, ModifiedDetailedBalance, 1000),
     Entry("hypergrid-forced", "8x8, ends at the edge", lambda: HyperGrid(ending="forced")),
+    Entry("landscapes", "8x8, branin and currin", lambda: landscape_grid(side=8)),
     Entry("molecules", "4 fragments, up to 5, QED^4", molecules),
     Entry("atoms", "C and O, up to 4, QED^4", atoms, SubTrajectoryBalance, 1000),
     Entry(
@@ -187,6 +196,7 @@ ENTRIES = [
         SubTrajectoryBalance,
         1000,
     ),
+    Entry("architectures", "all cells, made-up scores", architectures, SubTrajectoryBalance, 1500),
     Entry("sets", "4 of 8 items", lambda: FixedSizeSets(8, 4, AdditiveEnergy(noise(8)))),
     Entry("sets-pairwise", "4 of 8 items", pairwise_sets, SubTrajectoryBalance),
     Entry(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.env import Environment
+from gflow.scalarizations import LogSum
 from gflow.state import batch_size, cat, take, tensors, tree_map
 from gflow.trajectories import Trajectories
 
@@ -13,7 +14,8 @@ from gflow.trajectories import Trajectories
 class BestObjects:
     """Remembers the `capacity` distinct objects of highest log-reward.
 
-    A trainer callback. Rewards are the environment's own, not the corrected training targets.
+    A trainer callback. Rewards are the environment's own, not the corrected training targets. Where
+    they depend on a condition and there are several scores, the logarithm of the mean score counts.
 
     Args:
         env: An environment with keys.
@@ -32,6 +34,9 @@ class BestObjects:
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
         objects = batch.final_states
+        if batch.condition is not None and batch.scores is not None:
+            self.add(objects, LogSum()(batch.scores))
+            return
         value = batch.log_reward
         symmetry = self.env.log_symmetry(objects)
         if symmetry is not None:

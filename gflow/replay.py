@@ -16,8 +16,8 @@ Keep = Literal["recent", "best"]
 class ReplayBuffer:
     """A bounded memory of whole trajectories.
 
-    Only actions, lengths, rewards and conditions are kept: states follow from the actions, and
-    log-probabilities are never remembered.
+    Only actions, lengths, rewards, scores and conditions are kept: states follow from the actions,
+    and log-probabilities are never remembered.
 
     Args:
         env: The environment.
@@ -39,6 +39,7 @@ class ReplayBuffer:
         self.actions = torch.zeros(0, env.horizon, dtype=torch.int64)
         self.length = torch.zeros(0, dtype=torch.int64)
         self.log_reward = torch.zeros(0)
+        self.scores: Tensor | None = None
         self.condition: Tensor | None = None
 
     def __len__(self) -> int:
@@ -52,6 +53,9 @@ class ReplayBuffer:
         self.actions = torch.cat([self.actions, actions])
         self.length = torch.cat([self.length, batch.length])
         self.log_reward = torch.cat([self.log_reward.to(batch.log_reward.dtype), batch.log_reward])
+        if batch.scores is not None:
+            known = () if self.scores is None else (self.scores,)
+            self.scores = torch.cat([*known, batch.scores])
         if batch.condition is not None:
             old = () if self.condition is None else (self.condition,)
             self.condition = torch.cat([*old, batch.condition])
@@ -87,12 +91,15 @@ class ReplayBuffer:
             self.actions[rows, : int(length.max())].to(device),
             length.to(device),
             log_reward=self.log_reward[rows].to(device),
+            scores=None if self.scores is None else self.scores[rows].to(device),
             condition=None if self.condition is None else self.condition[rows].to(device),
         )
 
     def _keep(self, rows: Tensor) -> None:
         self.actions, self.length = self.actions[rows], self.length[rows]
         self.log_reward = self.log_reward[rows]
+        if self.scores is not None:
+            self.scores = self.scores[rows]
         if self.condition is not None:
             self.condition = self.condition[rows]
 
@@ -102,6 +109,7 @@ class ReplayBuffer:
             "actions": self.actions,
             "length": self.length,
             "log_reward": self.log_reward,
+            "scores": self.scores,
             "condition": self.condition,
         }
 
@@ -109,3 +117,4 @@ class ReplayBuffer:
         """Take back what `state_dict` gave."""
         self.actions, self.length = state["actions"], state["length"]
         self.log_reward, self.condition = state["log_reward"], state["condition"]
+        self.scores = state["scores"]

@@ -261,6 +261,7 @@ class Trainer:
             "average": None if self.average is None else self.average.state_dict(),
             "replay": None if self.replay is None else self.replay.state_dict(),
             "behaviour": self.behaviour.state_dict(),
+            "condition": None if self.condition is None else self.condition.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
             "generator": self.generator.get_state(),
             "torch_random": torch.get_rng_state(),
@@ -280,6 +281,8 @@ class Trainer:
         if self.replay is not None:
             self.replay.load_state_dict(state["replay"])
         self.behaviour.load_state_dict(state["behaviour"])
+        if self.condition is not None:
+            self.condition.load_state_dict(state["condition"])
         for learner, saved in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(saved)
         self.generator.set_state(state["generator"])

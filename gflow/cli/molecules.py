@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from gflow.cli.world import Context, RunOptions, World
+from gflow.cli.several import SeveralScores
+from gflow.cli.world import Context, RunOptions
 from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.metrics import diversity
@@ -21,15 +22,18 @@ SHOWN = 12
 
 
 @dataclass(frozen=True)
-class MoleculesWorld(World):
+class MoleculesWorld(SeveralScores):
     """Drug-like molecules, built fragment by fragment with RDKit.
 
     Attributes:
         properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
             seh:FILE.
         weights: Weight of each property; all 1 if not given.
-        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
+        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties, or by
+            preferences or goals that the sampler is told.
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
+        vector: Keep the properties apart as scores, for objectives that compare them and for the
+            Pareto front; preferences and goals always do.
         max_fragments: Largest number of fragments of a molecule.
         min_fragments: Smallest number of fragments of a molecule.
         smiles: A file of your own molecules to cut the fragments from; RDKit's own if empty.
@@ -66,9 +70,9 @@ class MoleculesWorld(World):
     )
 
     properties: tuple[str, ...] = ("qed", "sa")
-    weights: tuple[float, ...] = ()
-    combine: Literal["product", "sum"] = "product"
+    combine: Literal["sum", "product", "preferences", "goals"] = "product"
     beta: float = 64.0
+    vector: bool = False
     max_fragments: int = 5
     min_fragments: int = 2
     smiles: str = ""
@@ -91,13 +95,18 @@ class MoleculesWorld(World):
             )
         else:
             vocabulary = Vocabulary.default(options)
+        several = self.vector or self.conditional
+        # Of several scores the mean is what tables and lists show.
+        rule: Literal["product", "sum"] = "product" if self.combine == "product" else "sum"
+        goal = Goal(self.properties, self.weights, rule)
         return Molecules(
             vocabulary.extensible() if self.min_fragments > 2 else vocabulary,
-            Goal(self.properties, self.weights, self.combine),
-            beta=self.beta,
+            goal,
+            beta=1.0 if several else self.beta,
             max_fragments=self.max_fragments,
             min_fragments=self.min_fragments,
             workers=self.workers,
+            scalarization=self.scalarization() if several else None,
         )
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
@@ -121,7 +130,8 @@ class MoleculesWorld(World):
         """Distinctness of the sample, its properties, and the best seen in the whole run."""
         env = _molecules(context.env)
         records = env.records(objects)
-        numbers = {"unique": len({r.smiles for r in records}) / len(records)}
+        numbers = super().metrics(context, objects)
+        numbers["unique"] = len({r.smiles for r in records}) / len(records)
         for i, name in enumerate(env.host.goal.names):
             numbers[f"mean_{name}"] = sum(r.properties[i] for r in records) / len(records)
         top = best_molecules(context, 100)
@@ -150,7 +160,11 @@ class MoleculesWorld(World):
         )
         path = folder / "molecules.png"
         picture.save(path)
-        return {"molecules": path}
+        return {"molecules": path, **super().finish(context, folder)}
+
+    def known_front(self, env: Environment[Any]) -> Tensor | None:
+        """Nobody knows it."""
+        return None
 
     def report(self, context: Context) -> str:
         """The ten best molecules."""

@@ -6,10 +6,12 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gflow.cli.architecture import ArchitectureWorld
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.graphs import IndependentSetWorld
 from gflow.cli.hypergrid import HypergridWorld
+from gflow.cli.landscapes import LandscapesWorld
 from gflow.cli.molecules import MoleculesWorld
 from gflow.cli.rna import RNAWorld
 from gflow.cli.sets import SetsWorld
@@ -38,6 +40,8 @@ WORLDS: dict[str, type[World]] = {
         SetsWorld,
         SpinsWorld,
         IndependentSetWorld,
+        LandscapesWorld,
+        ArchitectureWorld,
     )
 }
 
@@ -101,6 +105,9 @@ class ObjectiveOptions:
         settings: dict[str, Any] = {"regression": self._regression()}
         if name == "tb":
             settings["log_z"] = world.log_z(env) if self.log_z is None else self.log_z
+            if env.num_scores and env.condition_dim:
+                settings["condition_dim"] = env.condition_dim
+                settings["condition_encoder"] = world.condition_encoder(env)
         elif issubclass(cls, OrderPreserving):
             settings |= {"order": self.op_order, "lambda_kl": self.lambda_kl}
             if self.lambda_op is not None:
