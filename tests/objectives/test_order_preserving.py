@@ -23,8 +23,10 @@ from gflow.conditions import UniformCondition
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.sets import FixedSizeSets
 from gflow.errors import ConfigError, IncompatibleError
+from gflow.front_replay import FrontReplay
 from gflow.objectives import OBJECTIVES, PROPORTIONAL, OrderPreserving
 from gflow.objectives.order import all_pairs, listwise
+from gflow.pareto import ParetoArchive
 from gflow.state_value import StateValue
 from gflow.testing import TableEnvironment, all_trajectories
 from gflow.training import TrainConfig, Trainer
@@ -405,7 +407,9 @@ def test_the_best_takes_over_in_long_training() -> None:
     assert found == sorted(found)
 
 
-@pytest.mark.parametrize("name", [*NAMES])
+@pytest.mark.parametrize(
+    "name", [n if n == "optb" else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
 def test_training_finds_the_front(name: str) -> None:
     """From exploring samples of a grid with two scores to the cells that no other beats."""
     env = HyperGrid(2, 5, Ridge())
@@ -426,6 +430,18 @@ def test_training_finds_the_front(name: str) -> None:
     Trainer(env, policy, objective, config).train()
     assert before < 0.4
     assert share() > 0.7
+
+
+def test_the_front_is_learned_again() -> None:
+    """Backward trajectories from an archive of the front, in a batch with fresh ones."""
+    env = HyperGrid(2, 5, Ridge())
+    archive = ParetoArchive(env)
+    objective = made("optb", env)
+    policy = MLPPolicy(env, 16, backward="uniform")
+    config = TrainConfig(steps=4, batch_size=16)
+    trainer = Trainer(env, policy, objective, config, behaviour=FrontReplay(archive, 0.5))
+    assert math.isfinite(trainer.train()["loss"])
+    assert len(archive) > 1
 
 
 def test_networks_train_at_the_rate_of_the_policy() -> None:
