@@ -18,7 +18,7 @@ from gflow.envs.dag_policy import DagPolicy
 from gflow.envs.dag_scores import BGe
 from gflow.envs.dags import Dags
 from gflow.metrics import total_variation
-from gflow.objectives import OBJECTIVES
+from gflow.objectives import PROPORTIONAL
 from gflow.training import TrainConfig, Trainer
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     network = erdos_renyi_network(args.variables, args.variables, 0.1**0.5, generator=generator)
     score = BGe(network.sample(args.rows, generator))
     env = Dags(args.variables, score)
-    objective = OBJECTIVES[args.objective]()
+    objective = PROPORTIONAL[args.objective]()
     policy = DagPolicy(env, log_flow=objective.needs.log_flow, guide=CompletionGuide(score))
     config = TrainConfig(
         steps=args.steps,

@@ -13,14 +13,14 @@ from gflow import MLPPolicy, enumerate_states
 from gflow.envs import HyperGrid
 from gflow.envs.hypergrid_rewards import Corners
 from gflow.metrics import total_variation
-from gflow.objectives import OBJECTIVES
+from gflow.objectives import PROPORTIONAL
 from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:
     """Train and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--objective", choices=OBJECTIVES, default="tb")
+    parser.add_argument("--objective", choices=PROPORTIONAL, default="tb")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--dim", type=int, default=2)
     parser.add_argument("--side", type=int, default=8)
@@ -30,7 +30,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
 
     env = HyperGrid(args.dim, args.side, Corners(args.side, r0=0.1))
-    objective = OBJECTIVES[args.objective]()
+    objective = PROPORTIONAL[args.objective]()
     policy = MLPPolicy(env, width=256, depth=2, log_flow=objective.needs.log_flow)
     config = TrainConfig(steps=args.steps, batch_size=16, lr=1e-3, log_z_lr=0.1, seed=args.seed)
     trainer = Trainer(env, policy, objective, config)

@@ -17,7 +17,7 @@ from gflow.envs.graph_optima import degree_greedy, optimum
 from gflow.envs.graph_policy import GraphPolicy
 from gflow.envs.independent_set import IndependentSet
 from gflow.envs.node_subsets import NodeCount
-from gflow.objectives import OBJECTIVES
+from gflow.objectives import PROPORTIONAL
 from gflow.rollout import Sampler
 from gflow.training import TrainConfig, Trainer
 
@@ -55,7 +55,7 @@ def main() -> None:
 
     train, test = (draw(args.graphs, n, args.large, s) for n, s in ((400, 7), (args.held_out, 8)))
     env = IndependentSet(train, NodeCount(args.beta))
-    objective = OBJECTIVES[args.objective]()
+    objective = PROPORTIONAL[args.objective]()
     policy = GraphPolicy(env, width=64, depth=3, log_flow=objective.needs.log_flow, scale=10.0)
     config = TrainConfig(args.steps, args.batch, lr=1e-3, grad_clip=10.0, ema=0.95, seed=args.seed)
     graphs = GraphDraw(env.turn, repeat=8 if args.batch % 8 == 0 else 2)

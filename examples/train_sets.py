@@ -13,14 +13,14 @@ import torch
 from gflow import MLPPolicy, Sampler, enumerate_states
 from gflow.envs.sets import AdditiveEnergy, FixedSizeSets, published_sets
 from gflow.metrics import total_variation
-from gflow.objectives import OBJECTIVES
+from gflow.objectives import PROPORTIONAL
 from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:
     """Train and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    objectives = [name for name in OBJECTIVES if name != "mdb"]  # sets may not stop early
+    objectives = [name for name in PROPORTIONAL if name != "mdb"]  # sets may not stop early
     parser.add_argument("--objective", choices=objectives, default="tb")
     parser.add_argument("--task", choices=["random", "small", "medium", "large"], default="random")
     parser.add_argument("--steps", type=int, default=2000)
@@ -35,7 +35,7 @@ def main() -> None:
         env = published_sets(args.task)
     reward = env.reward
     assert isinstance(reward, AdditiveEnergy)
-    objective = OBJECTIVES[args.objective]()
+    objective = PROPORTIONAL[args.objective]()
     policy = MLPPolicy(env, width=256, depth=2, log_flow=objective.needs.log_flow)
     config = TrainConfig(batch_size=16, lr=1e-3, log_z_lr=0.1, epsilon=0.05, seed=args.seed)
     trainer = Trainer(env, policy, objective, config)

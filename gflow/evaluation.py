@@ -11,6 +11,7 @@ from gflow.errors import IncompatibleError
 from gflow.masking import (
     class_log_prob,
     masked_log_softmax,
+    merge_classes,
     representatives,
     uniform_log_prob,
 )
@@ -85,11 +86,16 @@ def evaluate(
         assert env.stop_action is not None  # refused by the objective otherwise
         log_stop = log_prob[:, env.stop_action][index]
         state_log_reward = env.target_log_reward(states, given)[index]
-    scores = None
+    scores = log_symmetry = divergence = None
     if needs.scores:
-        scores = trajectories.scores
+        scores, log_symmetry = trajectories.scores, _log_symmetry(env, trajectories)
         if scores is None:
-            scores = plain_log_reward(env, trajectories)[:, None]
+            plain = trajectories.log_reward
+            plain = plain if log_symmetry is None else plain + log_symmetry
+            scores = plain[:, None]
+    if needs.backward_divergence:
+        divergence = _backward_divergence(env, policy, output, states)
+        divergence = divergence[index[:, 1:]].where(trajectories.moves, 0.0)
     return FlowTerms(
         log_pf=log_pf,
         log_pb=backward,
@@ -103,6 +109,8 @@ def evaluate(
         log_stop=log_stop,
         energy=energy,
         scores=scores,
+        log_symmetry=log_symmetry,
+        backward_divergence=divergence,
         condition=trajectories.condition,
         complete=trajectories.complete,
     )
@@ -164,11 +172,30 @@ def _anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
 
 def plain_log_reward(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
     """(B,) log R of the objects without the correction for their symmetry."""
-    if type(env).log_symmetry is Environment.log_symmetry:
-        return trajectories.log_reward
-    symmetry = env.log_symmetry(trajectories.final_states)
+    symmetry = _log_symmetry(env, trajectories)
     value = trajectories.log_reward
-    return value if symmetry is None else value + symmetry.to(value.dtype)
+    return value if symmetry is None else value + symmetry
+
+
+def _log_symmetry(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor | None:
+    """(B,) by how much the target log-reward of the objects was lowered, or None for nothing."""
+    if type(env).log_symmetry is Environment.log_symmetry:
+        return None
+    symmetry = env.log_symmetry(trajectories.final_states)
+    return None if symmetry is None else symmetry.to(trajectories.log_reward.dtype)
+
+
+def _backward_divergence(
+    env: Environment[Any], policy: Policy, output: PolicyOutput, states: Any
+) -> Tensor:
+    """(N,) KL(uniform over distinct parents || P_B); meaningless at the source."""
+    logits, mask, classes = backward_scores(env, policy, states, output.backward_logits)
+    log_prob = masked_log_softmax(logits.to(output.forward_logits.dtype), mask)
+    if classes is not None:
+        log_prob = merge_classes(log_prob.masked_fill(~mask, -torch.inf), classes)
+        mask = representatives(mask, classes)
+    count = mask.sum(-1).clamp(min=1)
+    return -log_prob.masked_fill(~mask, 0.0).sum(-1) / count - count.log()
 
 
 def _edge_flows(

@@ -40,12 +40,15 @@ class Objective(nn.Module, ABC):
         off_policy: Whether trajectories may come from any sampler with full support.
         self_contained: Whether residuals vanish at exact flows whatever the `learners` of the
             objective have learned; False if only as far as that fits.
+        proportional: Whether the solution samples in proportion to the reward. Objectives that
+            learn a reward of their own (`implied_log_reward`) do not.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
     off_policy: ClassVar[bool] = True
     self_contained: ClassVar[bool] = True
+    proportional: ClassVar[bool] = True
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__()
@@ -93,11 +96,35 @@ class Objective(nn.Module, ABC):
         """What the objective learns beside the policy with optimisers of its own; made once."""
         return []
 
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Networks of states that the objective holds; they train at the policy's rate.
+
+        With all their parameters at zero they must say nothing: exact solutions are written so.
+        """
+        return []
+
+    def extra(self, terms: FlowTerms) -> Tensor | None:
+        """(B,) share of each trajectory in what the loss has beside residuals; None for nothing.
+
+        Order losses and regularisers; it need not vanish at the solution.
+        """
+        return None
+
+    def implied_log_reward(self, terms: FlowTerms) -> Tensor | None:
+        """(B,) log-reward that each trajectory implies where it is learned; None where it is given.
+
+        At the exact flows of a reward it is log R of the object up to one constant for all.
+        """
+        return None
+
     def per_trajectory(self, terms: FlowTerms) -> Tensor:
         """(B,) share of each trajectory in the loss; the loss is their sum."""
         self._require_whole(terms)
         share: Tensor = self.weight(terms) * self.regression(self.residual(terms))
-        return share.flatten(1).sum(1) if share.dim() > 1 else share
+        share = share.flatten(1).sum(1) if share.dim() > 1 else share
+        extra = self.extra(terms)
+        return share if extra is None else share + extra
 
     def forward(self, terms: FlowTerms) -> Tensor:
         """() the loss of a batch."""

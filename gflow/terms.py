@@ -17,6 +17,7 @@ class Needs:
         energy: The energy of every visited state; log F is then learned as log F + E, which is
             what makes an objective forward-looking.
         scores: The vector of raw objectives of the objects.
+        backward_divergence: How far P_B is from uniform at every visited state.
         whole: Trajectories must run to their end.
     """
 
@@ -25,6 +26,7 @@ class Needs:
     stop: bool = False
     energy: bool = False
     scores: bool = False
+    backward_divergence: bool = False
     whole: bool = True
 
 
@@ -52,6 +54,10 @@ class FlowTerms:
         potential: (B, T) learned energy differences of the transitions, without gradient; 0 for a
             stop.
         scores: (B, K) raw objectives of the objects; their log-reward where there is one number.
+        log_symmetry: (B,) by how much `log_reward` is lowered for the symmetry of the objects,
+            filled in beside `scores`; None for nothing.
+        backward_divergence: (B, T) KL(uniform over the parents of s_{t+1} || P_B); 0 for a stop.
+        learned_log_reward: (B, T + 1) what the objective's own network says of log R at s_t.
         condition: (B, C) or None.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
     """
@@ -69,6 +75,9 @@ class FlowTerms:
     energy: Tensor | None = None
     potential: Tensor | None = None
     scores: Tensor | None = None
+    log_symmetry: Tensor | None = None
+    backward_divergence: Tensor | None = None
+    learned_log_reward: Tensor | None = None
     condition: Tensor | None = None
     complete: Tensor | None = None
 

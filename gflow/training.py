@@ -126,7 +126,8 @@ class Trainer:
     Args:
         env: The environment.
         policy: The policy; trained in place.
-        objective: The objective; its own parameters are trained at `config.log_z_lr`.
+        objective: The objective; its own parameters are trained at `config.log_z_lr`, its networks
+            of states with the policy.
         config: How to train.
         condition: Draws conditions, for environments that read one.
         behaviour: Where fresh trajectories come from; the policy itself by default.
@@ -170,7 +171,9 @@ class Trainer:
         self.sampler = Sampler(env, config.plan)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         taken = parameters_of(self.learners)
-        main = [p for p in policy.parameters() if id(p) not in taken]
+        networks = [p for module in objective.networks for p in module.parameters()]
+        main = [p for p in [*policy.parameters(), *networks] if id(p) not in taken]
+        taken |= {id(p) for p in networks}
         groups: list[dict[str, Any]] = [{"params": main, "lr": config.lr}]
         groups[0]["weight_decay"] = config.weight_decay
         own = [p for p in objective.parameters() if id(p) not in taken]

@@ -12,6 +12,14 @@ from gflow.objectives.forward_looking import (
 )
 from gflow.objectives.led import LearnedEnergyDecomposition
 from gflow.objectives.mdb import ModifiedDetailedBalance
+from gflow.objectives.opdb import OrderPreservingDetailedBalance
+from gflow.objectives.opfm import OrderPreservingFlowMatching
+from gflow.objectives.opsubtb import (
+    ForwardLookingOrderPreservingSubTrajectoryBalance,
+    OrderPreservingSubTrajectoryBalance,
+)
+from gflow.objectives.optb import OrderPreservingTrajectoryBalance
+from gflow.objectives.order_preserving import OrderPreserving
 from gflow.objectives.regression import (
     HalfSquared,
     Huber,
@@ -37,14 +45,26 @@ OBJECTIVES: dict[str, type[Objective]] = {
         ForwardLookingDetailedBalance,
         ForwardLookingSubTrajectoryBalance,
         LearnedEnergyDecomposition,
+        OrderPreservingTrajectoryBalance,
+        OrderPreservingDetailedBalance,
+        OrderPreservingFlowMatching,
+        OrderPreservingSubTrajectoryBalance,
+        ForwardLookingOrderPreservingSubTrajectoryBalance,
     )
 }
 
+PROPORTIONAL = {
+    name: cls for name, cls in OBJECTIVES.items() if cls.proportional and cls.self_contained
+}
+"""Those whose exact solution samples in proportion to the reward, whatever else they learn."""
+
 __all__ = [
     "OBJECTIVES",
+    "PROPORTIONAL",
     "DetailedBalance",
     "FlowMatching",
     "ForwardLookingDetailedBalance",
+    "ForwardLookingOrderPreservingSubTrajectoryBalance",
     "ForwardLookingSubTrajectoryBalance",
     "HalfSquared",
     "Huber",
@@ -53,6 +73,11 @@ __all__ = [
     "LogPartitionVariance",
     "ModifiedDetailedBalance",
     "Objective",
+    "OrderPreserving",
+    "OrderPreservingDetailedBalance",
+    "OrderPreservingFlowMatching",
+    "OrderPreservingSubTrajectoryBalance",
+    "OrderPreservingTrajectoryBalance",
     "Regression",
     "ShiftedCosh",
     "Squared",

@@ -172,7 +172,7 @@ def list_all(words: list[str]) -> int:
     print("objectives")
     for name, objective in OBJECTIVES.items():
         print(f"  {name:<12} {(objective.__doc__ or '').splitlines()[0]}")
-    print("pairs".ljust(14) + "".join(f"{name:>9}" for name in OBJECTIVES))
+    print("pairs".ljust(14) + "".join(f"{name:>10}" for name in OBJECTIVES))
     reasons: dict[tuple[str, str], list[str]] = {}
     for name, cls in WORLDS.items():
         row = []
@@ -180,7 +180,7 @@ def list_all(words: list[str]) -> int:
             row.append("yes" if reason is None else "no")
             if reason is not None:
                 reasons.setdefault((key, reason), []).append(name)
-        print(f"  {name:<12}" + "".join(f"{mark:>9}" for mark in row))
+        print(f"  {name:<12}" + "".join(f"{mark:>10}" for mark in row))
     if reasons:
         print("why not")
     for (key, reason), names in reasons.items():

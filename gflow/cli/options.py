@@ -28,6 +28,8 @@ from gflow.errors import ConfigError, UnknownNameError
 from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
 from gflow.objectives.led import Residual
+from gflow.objectives.opsubtb import OrderPreservingSubTrajectoryBalance
+from gflow.objectives.order_preserving import Order, OrderPreserving
 from gflow.objectives.regression import REGRESSIONS, Huber, Linex, Regression, SquaredUpTo
 from gflow.objectives.subtb import SubTrajectoryBalance, Weighting
 from gflow.training import TrainConfig
@@ -76,6 +78,10 @@ class ObjectiveOptions:
         lam: Decay of sub-trajectory balance per unit of length.
         weighting: Weighting of sub-trajectory balance.
         log_z: Initial log Z of tb; the environment's own guess if not given.
+        op_order: How order-preserving objectives (op...) compare: all pairs, random pairs, or the
+            front of a batch; auto is all_pairs for one score and listwise for several.
+        lambda_op: Weight of their order loss; 1 for optb and 0.1 for the others if not given.
+        lambda_kl: Weight of their divergence of P_B from uniform.
         fm_epsilon: Added to both sides of fm.
         fm_leaf_coefficient: Weight of finished objects in fm; 0 weighs all states alike.
         led_base: Balance under the learned energies of led.
@@ -95,6 +101,9 @@ class ObjectiveOptions:
     lam: float = 0.9
     weighting: Weighting = "geometric_within"
     log_z: float | None = None
+    op_order: Order = "auto"
+    lambda_op: float | None = None
+    lambda_kl: float = 0.0
     fm_epsilon: float = 0.0
     fm_leaf_coefficient: float = 0.0
     led_base: Literal["subtb", "db"] = "subtb"
@@ -122,6 +131,12 @@ class ObjectiveOptions:
             if env.num_scores and env.condition_dim:
                 settings["condition_dim"] = env.condition_dim
                 settings["condition_encoder"] = world.condition_encoder(env)
+        elif issubclass(cls, OrderPreserving):
+            settings |= {"order": self.op_order, "lambda_kl": self.lambda_kl}
+            if self.lambda_op is not None:
+                settings["lambda_op"] = self.lambda_op
+            if issubclass(cls, OrderPreservingSubTrajectoryBalance):
+                settings["lam"] = self.lam
         elif issubclass(cls, SubTrajectoryBalance):
             settings |= {"lam": self.lam, "weighting": self.weighting}
         elif name == "fm":

@@ -51,6 +51,10 @@ class Case:
         self.policy = TabularPolicy.solved(
             self.graph, self.flows, objective.needs.edge_flow, objective.needs.energy
         )
+        with torch.no_grad():  # the solution is written for networks that say nothing
+            for network in objective.networks:
+                for parameter in network.parameters():
+                    parameter.zero_()
         self.terms = self.evaluate(self.policy)
 
     @property
@@ -63,9 +67,9 @@ class Case:
         options = torch.bincount(graph.parent, minlength=len(graph)) + stops
         return (options[graph.parent] > 1).nonzero().squeeze(1)
 
-    def evaluate(self, policy: TabularPolicy) -> FlowTerms:
+    def evaluate(self, policy: TabularPolicy, objective: Objective | None = None) -> FlowTerms:
         """Flow terms of all trajectories."""
-        return self.objective.evaluate(self.env, policy, self.trajectories)
+        return (objective or self.objective).evaluate(self.env, policy, self.trajectories)
 
     def ask(self, method: str, terms: FlowTerms, objective: Objective | None = None) -> Tensor:
         """``objective.method(terms)``; a finding if it raises or returns no tensor."""

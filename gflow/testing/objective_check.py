@@ -8,13 +8,15 @@ from typing import Any
 import torch
 
 from gflow.env import Environment
-from gflow.errors import ConfigError
+from gflow.errors import ConfigError, IncompatibleError
 from gflow.objective import Objective
 from gflow.testing.case import Case
 from gflow.testing.findings import AbandonedError, BrokenObjectiveError, Findings
 from gflow.testing.objective_rules import (
     check_fixed_point,
     check_gradients,
+    check_implied_reward,
+    check_keeps_order,
     check_lengths,
     check_log_z,
     check_padding,
@@ -104,11 +106,24 @@ def check_objective(
                              L-BFGS, samples from the target (total variation below 1e-4)
     =======================  ==================================================================
 
-    A parameter `log_z` (a `LogZ`, or a plain nn.Parameter) is set to its exact value; other
-    parameters of the objective are fitted at the solution before its residuals are judged.
+    A parameter `log_z` (a `LogZ`, or a plain nn.Parameter) is set to its exact value; networks of
+    states (`Objective.networks`) are set to zero; other parameters of the objective are fitted at
+    the solution before its residuals are judged.
+
+    Objectives that learn a reward of their own (`proportional` is False) may lack residuals, and
+    these rules replace those that name the target:
+
+    =======================  ==================================================================
+    implied-reward           at the exact flows of a reward, `implied_log_reward` is log R of every
+                             object up to one constant (instead of log-z-estimate)
+    blind-to-policy          a trajectory may show the change in its implied log-reward
+    order                    trained on all trajectories, the policy prefers of any two objects
+                             the one with the greater reward (instead of fixed-point)
+    =======================  ==================================================================
 
     Args:
-        factory: The class, or a function without arguments that builds the objective.
+        factory: The class, of which `build(env)` is called, or a function without arguments that
+            builds the objective.
         env: An enumerable environment or several; by default `sample_environments()`.
         solve: Whether to look for the fixed point, which takes most of the time. Switch it off
             for objectives that are not minimised by plain descent of their loss, or that are not
@@ -139,14 +154,19 @@ def check_objective(
     reasons, count = [], 0
     with _float64():
         for at, one in enumerate(envs):
-            objective = factory()
+            made = _builder(factory, one)
+            try:
+                objective = made()
+            except IncompatibleError as error:
+                reasons.append(str(error))
+                continue
             name = type(objective).__name__
             reason = objective.refusal(one)
             if reason is not None:
                 reasons.append(reason)
                 continue
             generator = torch.Generator().manual_seed(seed + at)
-            case = Case(one, objective, factory, findings, generator, limit)
+            case = Case(one, objective, made, findings, generator, limit)
             count += len(case.trajectories)
             _check(case, solve, garbage)
     if reasons and len(reasons) == len(envs):
@@ -166,7 +186,7 @@ def _check(case: Case, solve: bool, garbage: bool) -> None:
     except AbandonedError:
         return
     rules: list[Callable[[Case], None]] = [
-        check_log_z,
+        check_log_z if case.objective.proportional else check_implied_reward,
         check_sees_policy,
         lambda c: check_padding(c, garbage),
         check_permutation,
@@ -174,12 +194,19 @@ def _check(case: Case, solve: bool, garbage: bool) -> None:
         check_gradients,
     ]
     if solve and case.objective.off_policy and "residual-at-solution" not in case.findings:
-        rules.append(check_fixed_point)
+        rules.append(check_fixed_point if case.objective.proportional else check_keeps_order)
     for rule in rules:
         try:
             rule(case)
         except AbandonedError:
             continue
+
+
+def _builder(factory: Callable[[], Objective], env: Environment[Any]) -> Callable[[], Objective]:
+    cls: Any = factory
+    if isinstance(cls, type) and issubclass(cls, Objective):
+        return lambda: cls.build(env)
+    return factory
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gflow.errors import GFlowError
+from gflow.state import take
 from gflow.tabular import TabularPolicy
 from gflow.terms import FlowTerms
 from gflow.testing.case import Case, mapped, pad, rows_of, spoil
@@ -51,7 +52,8 @@ def check_shapes_and_weights(case: Case) -> None:
             case.note("shape", f"`{method}` returned {got}.", f"Return shape {wanted}.")
             raise AbandonedError
     bad = ~weight.isfinite() | (weight < 0)
-    if bool(bad.any()) or not bool((weight > 0).any()) or weight.requires_grad:
+    idle = case.objective.proportional and not bool((weight > 0).any())
+    if bool(bad.any()) or idle or weight.requires_grad:
         what = "all are zero"
         if bool(bad.any()):
             row = int(bad.reshape(count, -1).any(1).nonzero()[0])
@@ -73,6 +75,9 @@ def check_zero_at_solution(case: Case) -> None:
     """Every residual vanishes at the exact flows."""
     known = _set_log_z(case)
     residual = case.ask("residual", case.terms).detach()
+    if not residual.numel() and not case.objective.proportional:
+        return
+    known += [p for network in case.objective.networks for p in network.parameters()]
     others = [p for p in case.objective.parameters() if not any(p is k for k in known)]
     if others and float(residual.abs().max()) > ZERO:
         _fit(case, others)
@@ -111,10 +116,51 @@ def check_log_z(case: Case) -> None:
         )
 
 
-def check_sees_policy(case: Case) -> None:
-    """A wrong log P_F of one transition shows on every trajectory that takes it."""
+def check_implied_reward(case: Case) -> None:
+    """The reward that the exact flows imply is the one they are the flows of."""
     if "residual-at-solution" in case.findings:
         return
+    check_estimate_shape(case)
+    value = case.ask("implied_log_reward", case.terms).detach()
+    if tuple(value.shape) != (len(case.trajectories),):
+        case.note(
+            "implied-reward",
+            f"`implied_log_reward` returned {tuple(value.shape)}.",
+            "Return the log-reward of each trajectory's object, (B,).",
+        )
+        raise AbandonedError
+    error = value - case.terms.log_reward
+    error = (error - error[0]).abs().nan_to_num(nan=math.inf)
+    if float(error.max()) > ZERO:
+        row = int(error.argmax())
+        case.note(
+            "implied-reward",
+            f"at the exact flows the implied log-reward of {case.walk(row)} is "
+            f"{float(value[row]):.6g} and of {case.walk(0)} {float(value[0]):.6g}; log R is "
+            f"{float(case.terms.log_reward[row]):.6g} and {float(case.terms.log_reward[0]):.6g}.",
+            "Differences of implied log-rewards must be those of log R there: check the signs, and "
+            "which transition is the last.",
+        )
+
+
+def check_estimate_shape(case: Case) -> None:
+    """`log_z_estimate` is one finite number per trajectory."""
+    value = case.ask("log_z_estimate", case.terms).detach()
+    count = len(case.trajectories)
+    if tuple(value.shape) != (count,) or not bool(value.isfinite().all()):
+        case.note(
+            "log-z-estimate",
+            f"`log_z_estimate` returned {tuple(value.shape)}, or numbers that are not finite.",
+            f"Return one estimate per trajectory, ({count},).",
+        )
+
+
+def check_sees_policy(case: Case) -> None:
+    """A wrong log P_F of one transition shows on every trajectory that takes it."""
+    if "residual-at-solution" in case.findings or "implied-reward" in case.findings:
+        return
+    learned = not case.objective.proportional
+    before = case.ask("implied_log_reward", case.terms).detach() if learned else None
     graph, walks = case.graph, case.trajectories
     rows = graph.rows(walks.states)[walks.state_index]  # (B, T + 1) states of the graph
     edges = case.choices
@@ -125,15 +171,20 @@ def check_sees_policy(case: Case) -> None:
         policy = TabularPolicy.solved(graph, case.flows, needs.edge_flow, needs.energy)
         with torch.no_grad():
             policy.forward_table[parent, graph.action[e]] += 0.7
-        residual = case.ask("residual", case.evaluate(policy)).detach()
-        quiet = residual.abs().reshape(len(residual), -1).amax(1) < NONZERO
+        terms = case.evaluate(policy)
+        residual = case.ask("residual", terms).detach()
+        shows = (residual.abs().reshape(len(residual), -1) >= NONZERO).any(1)
+        if before is not None:
+            implied = case.ask("implied_log_reward", terms).detach()
+            shows |= (implied - before).abs() >= NONZERO
+        quiet = ~shows
         if bool((takes & quiet).any()):
             row = int((takes & quiet).nonzero()[0])
             names = case.env.show(graph.states)
             case.note(
                 "blind-to-policy",
                 f"log P_F({names[child]} | {names[parent]}) was changed, and the residuals of "
-                f"{case.walk(row)} are still zero.",
+                f"{case.walk(row)} are still zero{', its implied reward the same' * learned}.",
                 "Each trajectory must notice a wrong probability of any of its transitions.",
             )
             return
@@ -222,7 +273,7 @@ def check_gradients(case: Case) -> None:
     """Gradients reach everything that can learn."""
     objective = case.factory()
     policy = _random_policy(case, "learned")
-    loss = case.ask("forward", case.evaluate(policy), objective)
+    loss = case.ask("forward", case.evaluate(policy, objective), objective)
     if not loss.requires_grad:
         case.note("no-gradient", "the loss has no gradient.", "Do not detach the residuals.")
         return
@@ -230,7 +281,8 @@ def check_gradients(case: Case) -> None:
     parts: list[tuple[str, nn.Parameter]] = []
     if len(case.choices):  # else P_F is 1 everywhere, and has no gradient
         parts.append(("forward logits", policy.forward_table))
-    if objective.needs.log_flow:
+    # A learned reward is free up to a constant, and log F(s0) alone may be no more than that.
+    if objective.needs.log_flow and (objective.proportional or int(case.terms.length.max()) > 1):
         parts.append(("log-flows", policy.flow_table))
     parts += [(f"parameter {name!r}", p) for name, p in objective.named_parameters()]
     for name, parameter in parts:
@@ -255,12 +307,7 @@ def check_gradients(case: Case) -> None:
 
 def check_fixed_point(case: Case) -> None:
     """Where the loss is smallest, the policy samples in proportion to the reward."""
-    objective = case.factory()
-    policy = TabularPolicy(case.graph, backward="uniform")
-    parameters = [p for p in [*policy.parameters(), *objective.parameters()] if p.requires_grad]
-    left = minimise(
-        lambda: case.ask("forward", case.evaluate(policy), objective), parameters, 400, 1e-10
-    )
+    policy, left = _settle(case, 400)
     law, target = case.graph.terminal_law(policy), case.graph.log_target()
     distance = float((law.exp() - target.exp()).abs().sum() / 2)
     if not distance < SOLVED:
@@ -272,6 +319,41 @@ def check_fixed_point(case: Case) -> None:
             "residuals must vanish *only* there. A loss that is far from zero points to an "
             "optimisation that failed or residuals that contradict each other.",
         )
+
+
+def check_keeps_order(case: Case) -> None:
+    """Trained on everything, the policy prefers what has the greater reward.
+
+    The loss has no minimum, gaps grow for ever: a limited search is enough to see their signs.
+    """
+    policy, left = _settle(case, 100)
+    law, target = case.graph.terminal_law(policy), case.graph.log_target()
+    wrong = (target[:, None] - target > NONZERO) & (law[:, None] <= law)
+    if bool(wrong.any()):
+        better, worse = wrong.nonzero()[0].tolist()
+        names = case.env.show(take(case.graph.states, case.graph.objects))
+        case.note(
+            "order",
+            f"trained on all trajectories until the loss is {left:.3g}, the policy builds "
+            f"{names[better]} with probability {float(law[better].exp()):.3g} and "
+            f"{names[worse]} with {float(law[worse].exp()):.3g}, although the former has the "
+            f"greater reward.",
+            "Of two objects the better must become the likelier one.",
+        )
+
+
+def _settle(case: Case, iterations: int) -> tuple[TabularPolicy, float]:
+    """A policy trained on all trajectories by L-BFGS, and the loss it was left with."""
+    objective = case.factory()
+    policy = TabularPolicy(case.graph, backward="uniform")
+    parameters = [p for p in [*policy.parameters(), *objective.parameters()] if p.requires_grad]
+    left = minimise(
+        lambda: case.ask("forward", case.evaluate(policy, objective), objective),
+        parameters,
+        iterations,
+        1e-10,
+    )
+    return policy, left
 
 
 # ---------------------------------------------------------------------- helpers

@@ -14,7 +14,7 @@ from gflow.envs.dags import Dags, all_dags, count_paths
 from gflow.errors import ConfigError, IllegalActionError, IncompatibleError, ShapeError
 from gflow.masking import sample_masked
 from gflow.metrics import total_variation
-from gflow.objectives import OBJECTIVES
+from gflow.objectives import OBJECTIVES, PROPORTIONAL
 from gflow.policy import MLPPolicy
 from gflow.state import equal_rows, take
 from gflow.testing import check_env
@@ -156,7 +156,7 @@ def test_walks_by_both_plans_have_equal_law() -> None:
 # ---------------------------------------------------------------------- exactness and learning
 
 
-@pytest.mark.parametrize("objective", [n for n, c in OBJECTIVES.items() if c.self_contained])
+@pytest.mark.parametrize("objective", PROPORTIONAL)
 def test_exact_flows_balance(objective: str) -> None:
     env = Dags(3, score_of(3))
     graph = enumerate_states(env)

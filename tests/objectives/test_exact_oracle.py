@@ -25,6 +25,7 @@ from gflow.envs.hypergrid_rewards import Corners, CosineProduct
 from gflow.exact import ExactFlows
 from gflow.objectives import (
     OBJECTIVES,
+    PROPORTIONAL,
     FlowMatching,
     LogPartitionVariance,
     ModifiedDetailedBalance,
@@ -86,10 +87,10 @@ class Solutions:
 
 
 def variants(env: Environment[Any], log_z: float) -> dict[str, Objective]:
-    """Every objective that `env` allows, and sub-trajectory balance in every weighting."""
+    """Every proportional objective that `env` allows, sub-trajectory balance in every weighting."""
     found: dict[str, Objective] = {}
-    for name, kind in OBJECTIVES.items():
-        if kind.refusal(env) is None and kind.self_contained and name != "subtb":
+    for name, kind in PROPORTIONAL.items():
+        if kind.refusal(env) is None and name != "subtb":
             found[name] = kind(log_z=log_z) if kind is TrajectoryBalance else kind()
     found["fm-epsilon"] = FlowMatching(epsilon=1e-3, leaf_coefficient=10)
     for weighting in WEIGHTINGS:
@@ -157,9 +158,7 @@ def test_every_residual_is_zero_at_the_exact_flow(
 
 
 @pytest.mark.parametrize("name", sorted(REGRESSIONS))
-@pytest.mark.parametrize(
-    "objective", sorted(n for n, kind in OBJECTIVES.items() if kind.self_contained)
-)
+@pytest.mark.parametrize("objective", sorted(PROPORTIONAL))
 def test_every_loss_is_zero_at_the_exact_flow_and_positive_off_it(
     objective: str, name: str
 ) -> None:

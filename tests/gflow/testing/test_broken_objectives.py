@@ -5,12 +5,19 @@ Run it as a script to read the messages:  python tests/gflow/testing/test_broken
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
 from gflow import LogZ, Needs, Objective
-from gflow.objectives import DetailedBalance, LogPartitionVariance, TrajectoryBalance
+from gflow.objectives import (
+    DetailedBalance,
+    LogPartitionVariance,
+    OrderPreservingDetailedBalance,
+    OrderPreservingTrajectoryBalance,
+    TrajectoryBalance,
+)
 from gflow.testing import BrokenObjectiveError, check_objective
 
 
@@ -153,6 +160,37 @@ class MixesNeighbours(TrajectoryBalance):
         return super().residual(terms) * (1 + 0.1 * width)
 
 
+class OrderOfTheWorst(OrderPreservingTrajectoryBalance):
+    """The implied reward has the wrong sign of log P_B."""
+
+    def implied_log_reward(self, terms):
+        return (terms.log_pf + terms.log_pb).where(terms.mask, 0.0).sum(-1)
+
+
+class ForgetsTheEnd(OrderPreservingTrajectoryBalance):
+    """The implied reward is the true one, whatever the flows are."""
+
+    def implied_log_reward(self, terms):
+        return terms.log_reward + 0 * terms.log_pf[:, 0]
+
+
+class TurnedRound(OrderPreservingTrajectoryBalance):
+    """Prefers what is worse."""
+
+    def rankings(self, terms):
+        return [replace(one, scores=-one.scores) for one in super().rankings(terms)]
+
+
+class Speechless(OrderPreservingDetailedBalance):
+    """Declares a learned reward and tells none."""
+
+    def implied_log_reward(self, terms):
+        return None
+
+    def rankings(self, terms):
+        return self._one_column(super().implied_log_reward(terms), terms)
+
+
 CASES: list[tuple[type[Objective], str]] = [
     (FlippedPB, "residual-at-solution"),
     (NoReward, "residual-at-solution"),
@@ -172,13 +210,17 @@ CASES: list[tuple[type[Objective], str]] = [
     (Contrary, "fixed-point"),
     (WantsConditions, "raises"),
     (MixesNeighbours, "mixed-lengths"),
+    (OrderOfTheWorst, "implied-reward"),
+    (ForgetsTheEnd, "blind-to-policy"),
+    (TurnedRound, "order"),
+    (Speechless, "shape"),
 ]
 
 
 @pytest.mark.parametrize(("broken", "rule"), CASES, ids=[case[0].__name__ for case in CASES])
 def test_the_broken_rule_is_named(broken: Callable[[], Objective], rule: str) -> None:
     with pytest.raises(BrokenObjectiveError) as caught:
-        check_objective(broken, solve=broken is Contrary)
+        check_objective(broken, solve=broken in (Contrary, TurnedRound))
     assert caught.value.rules[0] == rule, caught.value
 
 
@@ -199,7 +241,7 @@ def test_what_went_wrong_is_guessed(broken: Callable[[], Objective], guess: str)
 if __name__ == "__main__":
     for cls, _ in CASES:
         try:
-            check_objective(cls, solve=cls is Contrary)
+            check_objective(cls, solve=cls in (Contrary, TurnedRound))
             print(f"{cls.__name__}: NOTHING FOUND\n", file=sys.stdout)
         except BrokenObjectiveError as error:
             print(f"# {cls.__doc__}\n{error}\n", file=sys.stdout)

@@ -1,0 +1,531 @@
+"""Order-preserving objectives: what they read, by hand, and what they learn."""
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gflow import (
+    Environment,
+    FlowTerms,
+    FunctionReward,
+    MLPPolicy,
+    Sampler,
+    TabularPolicy,
+    Trajectories,
+    enumerate_states,
+)
+from gflow.conditions import UniformCondition
+from gflow.envs.hypergrid import HyperGrid
+from gflow.envs.sets import FixedSizeSets
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.front_replay import FrontReplay
+from gflow.objectives import OBJECTIVES, PROPORTIONAL, OrderPreserving
+from gflow.objectives.order import all_pairs, listwise
+from gflow.pareto import ParetoArchive
+from gflow.state_value import StateValue
+from gflow.testing import TableEnvironment, all_trajectories
+from gflow.training import TrainConfig, Trainer
+from gflow.vector_reward import LogSum, VectorReward
+
+NAMES = sorted(set(OBJECTIVES) - set(PROPORTIONAL))
+STOP = HyperGrid(2, 4)
+LADDER = TableEnvironment(  # ends by force, ways of length 1 to 4, several parents
+    [[1, 2, 6], [2, 3], [3, 4, 5], [5, 6, 4], [6, 5], [], []], [0.1, 0.5, -0.3, 0.9, 0.2, 1.4, -0.6]
+)
+# Two actions to one child and two ways back to one parent.
+FORK = TableEnvironment(
+    [[1, 2, 1], [3, 2], [3, 4, 4], [5], [5], []],
+    [0.3, -0.4, 0.9, -1.1, 0.2, 0.7],
+    stops=[False, True, False, True, False, False],
+    merge_parents=False,
+)
+
+
+class Ridge(VectorReward[Tensor]):
+    """Both coordinates, less five times the distance from a + b = 4: nobody beats that line."""
+
+    num_scores = 2
+
+    def __init__(self) -> None:
+        super().__init__(LogSum(low=-10))
+
+    def scores(self, states: Tensor) -> Tensor:
+        x = states.to(torch.get_default_dtype())
+        return x - 5 * (x.sum(-1, keepdim=True) - 4).abs()
+
+
+def scattered(env: Environment[Any], seed: int = 0, backward: Any = "learned") -> TabularPolicy:
+    policy = TabularPolicy(enumerate_states(env), backward)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.normal_(generator=generator)
+    return policy
+
+
+def made(name: str, env: Environment[Any], **settings: Any) -> OrderPreserving:
+    objective = OBJECTIVES[name].build(env, **settings)
+    assert isinstance(objective, OrderPreserving)
+    return objective
+
+
+def prepared(name: str, env: Environment[Any], **settings: Any) -> tuple[Any, ...]:
+    objective, policy = made(name, env, **settings), scattered(env)
+    walks = all_trajectories(env)
+    batch = walks.select(torch.arange(0, len(walks), len(walks) // 12)[:12])
+    return objective, policy, batch, objective.evaluate(env, policy, batch)
+
+
+def test_they_are_the_ones_that_are_not_proportional() -> None:
+    assert NAMES == ["opdb", "opflsubtb", "opfm", "opsubtb", "optb"]
+
+
+# ---------------------------------------------------------------------- what they read, by hand
+
+
+def flow_at(name: str, objective: Any, policy: TabularPolicy, env: Any, state: Tensor) -> float:
+    """log F of one state as the tables have it."""
+    value = policy.flow_table[policy.graph.rows(state)].item()
+    if name == "opflsubtb":
+        value += objective.network(env.encode(state)).item()
+    return float(value)
+
+
+@pytest.mark.parametrize("env", [STOP, LADDER], ids=["stop", "forced"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_implied_rewards_by_hand(name: str, env: Environment[Any]) -> None:
+    """Trajectory by trajectory, in plain loops. Defects: a suffix one too long or short, log P_B
+    added, log R read in place of the last flow, a forced end taken for a stop."""
+    objective, policy, batch, terms = prepared(name, env)
+    assert len(set(batch.length.tolist())) > 2
+    columns = objective.rankings(terms)[0]
+    for k in range(len(batch)):
+        n = int(batch.length[k])
+        gain = (terms.log_pf[k, :n] - terms.log_pb[k, :n]).tolist()
+        states = [batch.states[batch.state_index[k, t]][None] for t in range(n + 1)]
+        if name == "optb":
+            wanted = [sum(gain)]
+        elif name == "opfm":
+            graph, table = policy.graph, policy.forward_table
+            end = int(graph.rows(states[n]))
+            into = [
+                table[p, a].item()
+                for p, c, a in zip(graph.parent, graph.child, graph.action, strict=True)
+                if int(c) == end
+            ]
+            stop = [table[end, -1].item()]
+            wanted = [math.log(sum(math.exp(x) for x in (stop if batch.stopped[k] else into)))]
+        else:
+            lengths = [1] if name == "opdb" else range(1, n + 1)
+            wanted = [
+                flow_at(name, objective, policy, env, states[n - m]) + sum(gain[n - m :])
+                for m in lengths
+            ]
+        assert columns.exists[k].sum() == len(wanted)
+        torch.testing.assert_close(columns.rho[k, : len(wanted)].tolist(), wanted)
+        implied = objective.implied_log_reward(terms)[k]
+        torch.testing.assert_close(implied.item(), wanted[-1])
+    torch.testing.assert_close(columns.scores, batch.log_reward[:, None])
+
+
+@pytest.mark.parametrize("env", [STOP, LADDER], ids=["stop", "forced"])
+@pytest.mark.parametrize("name", ["opdb", "opsubtb", "opflsubtb"])
+def test_the_inner_balance_by_hand(name: str, env: Environment[Any]) -> None:
+    """Defects: the last transition balanced too, so that log R enters; lengths weighed wrongly."""
+    objective, policy, batch, terms = prepared(name, env, lambda_op=0.0, lambda_flow=3.0)
+    longest = int(batch.length.max())
+    share = 0.7 if name == "opsubtb" else 0.9
+    if name != "opdb":
+        objective.lam = share
+    found: dict[int, list[float]] = {}
+    for k in range(len(batch)):
+        n = int(batch.length[k])
+        gain = (terms.log_pf[k, :n] - terms.log_pb[k, :n]).tolist()
+        flow = [
+            flow_at(name, objective, policy, env, batch.states[batch.state_index[k, t]][None])
+            for t in range(n)
+        ]
+        for i in range(n):
+            for j in range(i + 1, n):
+                delta = flow[i] - flow[j] + sum(gain[i:j])
+                found.setdefault(j - i, []).append(delta**2)
+    if name == "opdb":
+        wanted = sum(found[1]) / len(found[1])
+    else:
+        total = sum(share ** (m - 1) for m in range(1, longest + 1))
+        wanted = sum(share ** (m - 1) * sum(v) / len(v) for m, v in found.items()) / total
+    torch.testing.assert_close(objective(terms).item(), 3 * wanted)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_has_its_weight(name: str) -> None:
+    """The loss is linear in lambda_op, and with one column it is the plain order loss."""
+    objective, _, batch, terms = prepared(name, STOP, lambda_op=0.0)
+    losses = []
+    for value in (0.0, 1.0, 2.0):
+        objective.lambda_op = value
+        losses.append(objective(terms).item())
+    torch.testing.assert_close(losses[2] - losses[1], losses[1] - losses[0])
+    order = losses[1] - losses[0]
+    if name in ("optb", "opdb", "opfm"):
+        rho = objective.implied_log_reward(terms)
+        torch.testing.assert_close(order, all_pairs(rho, batch.log_reward[:, None]).sum().item())
+    if name == "opsubtb":
+        wanted, total = 0.0, 0.0
+        rho = objective.rankings(terms)[0].rho
+        for m in range(1, int(batch.length.max()) + 1):
+            long = batch.length >= m
+            value = all_pairs(rho[long, m - 1], batch.log_reward[long, None]).sum().item()
+            wanted, total = wanted + 0.9 ** (m - 1) * value, total + 0.9 ** (m - 1)
+        torch.testing.assert_close(order, wanted / total)
+
+
+@pytest.mark.parametrize("env", [STOP, LADDER], ids=["stop", "forced"])
+def test_differences_of_the_partial_reward_by_hand(env: Environment[Any]) -> None:
+    """Defects: E(s_j) - E(s_i) taken for the gain, a stop taken for a move, the sign of eta."""
+    objective, _, batch, terms = prepared("opflsubtb", env)
+    differences = objective.rankings(terms)[1]
+    i, j = torch.triu_indices(batch.state_index.shape[1], batch.state_index.shape[1], 1).tolist()
+    value = objective.network(env.encode(batch.states)).tolist()
+    true = env.partial_log_reward(batch.states).tolist()
+    seen = 0
+    for k in range(len(batch)):
+        moves = int(batch.length[k]) - int(batch.stopped[k])
+        at = batch.state_index[k].tolist()
+        for c in range(len(i)):
+            assert bool(differences.exists[k, c]) == (j[c] <= moves)
+            if j[c] <= moves:
+                a, b = at[i[c]], at[j[c]]
+                torch.testing.assert_close(differences.rho[k, c].item(), value[b] - value[a])
+                torch.testing.assert_close(differences.scores[k, c, 0].item(), true[b] - true[a])
+                seen += 1
+    assert seen > 20
+    lengths = [b - a for a, b in zip(i, j, strict=True)]
+    of_length = [0.0] * (max(lengths) + 1)
+    occurs = differences.exists.any(0).tolist()
+    for m, w, here in zip(lengths, differences.weight.tolist(), occurs, strict=True):
+        of_length[m] += w * here
+    longest = int((batch.length - batch.stopped.long()).max())
+    assert longest > 2
+    for m in range(1, longest):
+        torch.testing.assert_close(of_length[m + 1] / of_length[m], 0.9)
+
+
+def test_the_partial_reward_learns_the_order_of_the_true_one() -> None:
+    torch.manual_seed(0)
+    objective, policy, batch, _ = prepared("opflsubtb", LADDER, lambda_op=10.0)
+    parameters = [*policy.parameters(), *objective.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=1e-2)
+
+    def agreement() -> float:
+        first, second = objective.rankings(objective.evaluate(LADDER, policy, batch))
+        del first
+        rho, true = second.rho, second.scores[..., 0]
+        right = (rho[:, None] - rho) * (true[:, None] - true) > 0
+        known = second.exists[:, None] & second.exists & ((true[:, None] - true).abs() > 1e-6)
+        return float(right[known].double().mean())
+
+    before = agreement()
+    for _ in range(250):
+        optimizer.zero_grad()
+        objective(objective.evaluate(LADDER, policy, batch)).backward()
+        optimizer.step()
+    assert before < 0.7
+    assert agreement() > 0.93
+
+
+# ---------------------------------------------------------------------- the backward regulariser
+
+
+@pytest.mark.parametrize("env", [STOP, LADDER, FORK], ids=["stop", "forced", "classes"])
+def test_the_backward_regulariser_is_zero_for_uniform_policies_only(env: Environment[Any]) -> None:
+    """OP-10. Defects: illegal parents counted, a sum over actions in place of parents, the
+    divergence turned round, stops counted as visits."""
+    batch = all_trajectories(env)
+    graph = enumerate_states(env)
+    for policy in (TabularPolicy(graph, "uniform"), TabularPolicy(graph)):
+        loss = {value: made("optb", env, lambda_kl=value) for value in (0.0, 2.0)}
+        if env is FORK and policy.backward == "learned":
+            # Two of three actions into one parent: uniform logits are not uniform over parents.
+            continue
+        found = [o(o.evaluate(env, policy, batch)).item() for o in loss.values()]
+        torch.testing.assert_close(found[1], found[0], atol=1e-12, rtol=0)
+    policy = scattered(env)
+    found = [o(o.evaluate(env, policy, batch)) for o in loss.values()]
+    by_hand, count = 0.0, 0
+    log_pb = graph.log_pb(policy)
+    for k in range(len(batch)):
+        for t in range(1, int(batch.length[k] - batch.stopped[k].long()) + 1):
+            row = int(graph.rows(batch.states[batch.state_index[k, t]][None]))
+            into = log_pb[graph.child == row]
+            n = len(into)
+            by_hand += sum(-math.log(n) / n - x / n for x in into.tolist())
+            count += 1
+    torch.testing.assert_close((found[1] - found[0]).item(), 2 * by_hand / count)
+    assert by_hand > 0.1
+    (found[1] - found[0]).backward()
+    gradient = policy.backward_table.grad
+    assert gradient is not None
+    assert bool(gradient.isfinite().all())
+    assert bool((gradient != 0).any())
+
+
+def test_the_regulariser_alone_makes_the_backward_policy_uniform() -> None:
+    policy, batch = scattered(FORK), all_trajectories(FORK)
+    objective = made("opdb", FORK, lambda_flow=0.0, lambda_op=0.0, lambda_kl=1.0)
+    optimizer = torch.optim.LBFGS([policy.backward_table], max_iter=200)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = objective(objective.evaluate(FORK, policy, batch))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    graph = policy.graph
+    torch.testing.assert_close(graph.log_pb(policy), graph.uniform_log_pb(), atol=1e-4, rtol=0)
+
+
+# ---------------------------------------------------------------------- orders, groups, symmetry
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("order", ["auto", "pairwise", "all_pairs", "listwise"])
+def test_gradients_reach_what_is_learned(name: str, order: str) -> None:
+    """log F, P_F, P_B and the network; log Z is in no order."""
+    objective, policy, _, terms = prepared(name, STOP, order=order)
+    objective(terms).backward()
+    reads = {"forward_table", "backward_table", "flow_table"}
+    reads -= {"flow_table"} if name in ("optb", "opfm") else set()
+    reads -= {"backward_table"} if name == "opfm" else set()
+    found = {n for n, p in policy.named_parameters() if p.grad is not None and p.grad.any()}
+    assert found == reads
+    assert all(p.grad is not None and p.grad.any() for p in objective.parameters())
+
+
+def test_the_automatic_order() -> None:
+    """All pairs for a number, the front for several scores."""
+    plain, _, batch, terms = prepared("optb", STOP)
+    rho = plain.implied_log_reward(terms)
+    torch.testing.assert_close(plain(terms), all_pairs(rho, batch.log_reward[:, None]).sum())
+    objective, _, batch, terms = prepared("optb", HyperGrid(2, 4, Ridge()))
+    assert batch.scores is not None
+    rho = objective.implied_log_reward(terms)
+    torch.testing.assert_close(objective(terms), listwise(rho, batch.scores).sum())
+    assert batch.scores.shape == (12, 2)
+
+
+def test_only_equal_conditions_are_compared() -> None:
+    """Defects: one list for all conditions; a condition that occurs once taken for a list."""
+    for name in NAMES:
+        objective, _, _, terms = prepared(name, STOP, lambda_flow=0.0)
+        condition = torch.tensor([[1.0], [2], [1], [2], [3], [1], [2], [1], [2], [2], [1], [2]])
+        together = objective(replace(terms, condition=condition))
+        first = torch.arange(terms.log_pf.shape[1]) == 0
+        log_pf = terms.log_pf + 5.0 * (condition == 2) * first
+        shifted = replace(terms, condition=condition, log_pf=log_pf)
+        if name == "optb":  # a constant in one group changes nothing
+            torch.testing.assert_close(objective(shifted), together)
+            assert abs(objective(replace(shifted, condition=None)) - objective(terms)) > 1e-3
+        with pytest.raises(ConfigError, match=r"no condition occurs twice .* of 12\. .*repeat=8"):
+            objective(replace(terms, condition=torch.arange(12.0)[:, None]))
+
+
+def test_pairs_are_drawn_anew_and_resumed() -> None:
+    """Defects: a global generator; a state that is not saved."""
+    objective, _, _, terms = prepared("optb", STOP, order="pairwise")
+    saved = copy.deepcopy(objective.state_dict())
+    state = torch.get_rng_state()
+    first = [objective(terms).item() for _ in range(4)]
+    assert len(set(first)) > 1
+    assert torch.equal(torch.get_rng_state(), state)
+    again = made("optb", STOP, order="pairwise")
+    again.load_state_dict(saved)
+    assert [again(terms).item() for _ in range(4)] == first
+    other = made("optb", STOP, order="pairwise", generator=torch.Generator().manual_seed(1))
+    assert [other(terms).item() for _ in range(4)] != first
+
+
+class Twice(TableEnvironment):
+    """Two objects of equal reward, the second of which is counted three times too often."""
+
+    def log_symmetry(self, states: Tensor) -> Tensor:
+        return torch.tensor([0.0, 0.0, math.log(3.0)])[states]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_symmetric_objects_are_ordered_by_their_own_probability(name: str) -> None:
+    """The flow of each labelled representation implies a third of the object's reward."""
+    env = Twice([[1, 2], [], []], [0.4, 0.7, 0.7])
+    objective = made(name, env)
+    policy = TabularPolicy(enumerate_states(env))
+    terms = objective.evaluate(env, policy, all_trajectories(env))
+    assert terms.log_symmetry is not None
+    torch.testing.assert_close(terms.scores, torch.full((2, 1), 0.7))
+    rho = objective.rankings(terms)[0].rho[:, 0]
+    torch.testing.assert_close((rho[1] - rho[0]).item(), math.log(3.0))
+
+
+# ---------------------------------------------------------------------- what they learn
+
+
+def curve(steps: list[int]) -> list[float]:
+    """p(best) of ten sets while OP-TB trains on all their 60 trajectories."""
+    table = torch.randn(32, generator=torch.Generator().manual_seed(0))
+    places = 2 ** torch.arange(5)
+    env = FixedSizeSets(5, 3, FunctionReward(lambda s: table[(s * places).sum(-1)]))
+    graph, batch = enumerate_states(env), all_trajectories(env)
+    assert len(batch) == 60
+    objective, policy = made("optb", env), TabularPolicy(graph, "uniform")
+    optimizer = torch.optim.Adam([policy.forward_table], lr=1e-2)
+    best, found = graph.log_target().argmax(), []
+    for step in range(max(steps) + 1):
+        if step in steps:
+            found.append(graph.terminal_law(policy)[best].exp().item())
+        optimizer.zero_grad()
+        objective(objective.evaluate(env, policy, batch)).backward()
+        optimizer.step()
+    return found
+
+
+def test_the_best_takes_over_in_training() -> None:
+    """Sparsification: time plays the part of the bound."""
+    found = curve([0, 100, 500])
+    torch.testing.assert_close(found, [0.10, 0.26, 0.58], atol=0.08, rtol=0)
+    assert found == sorted(found)
+
+
+@pytest.mark.slow
+def test_the_best_takes_over_in_long_training() -> None:
+    found = curve([0, 100, 500, 1000, 2000, 4000])
+    torch.testing.assert_close(found, [0.10, 0.26, 0.58, 0.74, 0.87, 0.96], atol=0.08, rtol=0)
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize(
+    "name", [n if n == "optb" else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
+def test_training_finds_the_front(name: str) -> None:
+    """From exploring samples of a grid with two scores to the cells that no other beats."""
+    env = HyperGrid(2, 5, Ridge())
+    graph = enumerate_states(env)
+    scores = env.scores(graph.states)
+    beaten = ((scores[:, None] >= scores).all(-1) & (scores[:, None] > scores).any(-1)).any(0)
+    front = ~beaten[graph.objects]
+    assert int(front.sum()) == 5
+    torch.manual_seed(0)
+    objective = made(name, env, lambda_op=1.0)
+    policy = MLPPolicy(env, 32, log_flow=True, generator=torch.Generator().manual_seed(0))
+    config = TrainConfig(steps=250, batch_size=32, lr=5e-3, epsilon=0.1)
+
+    def share() -> float:
+        return float(graph.terminal_law(policy).exp()[front].sum())
+
+    before = share()
+    Trainer(env, policy, objective, config).train()
+    assert before < 0.4
+    assert share() > 0.7
+
+
+def test_the_front_is_learned_again() -> None:
+    """Backward trajectories from an archive of the front, in a batch with fresh ones."""
+    env = HyperGrid(2, 5, Ridge())
+    archive = ParetoArchive(env)
+    objective = made("optb", env)
+    policy = MLPPolicy(env, 16, backward="uniform")
+    config = TrainConfig(steps=4, batch_size=16)
+    trainer = Trainer(env, policy, objective, config, behaviour=FrontReplay(archive, 0.5))
+    assert math.isfinite(trainer.train()["loss"])
+    assert len(archive) > 1
+
+
+def test_networks_train_at_the_rate_of_the_policy() -> None:
+    objective = made("opflsubtb", STOP)
+    policy = MLPPolicy(STOP, 8, log_flow=True)
+    trainer = Trainer(STOP, policy, objective, TrainConfig(lr=1e-3, log_z_lr=0.5))
+    (group,) = trainer.optimizer.param_groups
+    assert {id(p) for p in objective.parameters()} < {id(p) for p in group["params"]}
+    assert group["lr"] == 1e-3
+    before = [p.detach().clone() for p in objective.parameters()]
+    trainer.train_step()
+    after = [p.detach() for p in objective.parameters()]
+    moved = [float((p - q).abs().max()) for p, q in zip(after, before, strict=True)]
+    assert all(0 < m < 1.1e-3 for m in moved)
+
+
+def test_conditional_training_compares_within_conditions() -> None:
+    class Conditional(HyperGrid):
+        condition_dim = 1
+
+    class Shifted(FunctionReward[Tensor]):
+        def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
+            assert condition is not None
+            return states.sum(-1) * condition[:, 0]
+
+    env = Conditional(2, 3, Shifted(lambda s: s))
+    objective = made("opsubtb", env)
+    policy = MLPPolicy(env, 16, log_flow=True)
+    config = TrainConfig(steps=3, batch_size=16)
+    Trainer(env, policy, objective, config, condition=UniformCondition(-1, 1, repeat=4)).train()
+    with pytest.raises(ConfigError, match="no condition occurs twice"):
+        Trainer(env, policy, objective, config, condition=UniformCondition(-1, 1)).train()
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"order": "random"}, "unknown order 'random'; known: auto, pairwise, all_pairs, listwise"),
+        ({"lambda_op": -1.0}, "lambda_op must not be negative, got -1"),
+        ({"lambda_flow": float("nan")}, "lambda_flow must not be negative, got nan"),
+        ({"lambda_kl": -0.1}, "lambda_kl must not be negative"),
+        ({"tolerance": -1e-3}, "tolerance must not be negative"),
+        ({"limit": 0.0}, "limit must be positive or None"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made("optb", STOP, **settings)
+
+
+def test_what_is_impossible_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"reads no backward policy.*lambda_kl = 0\.1"):
+        made("opfm", STOP, lambda_kl=0.1)
+    with pytest.raises(ConfigError, match="lam must be positive"):
+        made("opsubtb", STOP, lam=0.0)
+    forced = HyperGrid(2, 3, ending="forced")
+    with pytest.raises(IncompatibleError, match=r"cannot train on HyperGrid: .*LogReward\.partial"):
+        made("opflsubtb", forced)
+    nameless = HyperGrid(2, 3)
+    nameless.feature_sizes = ()
+    with pytest.raises(IncompatibleError, match="cannot train on HyperGrid: .*Pass network="):
+        made("opflsubtb", nameless)
+    made("opflsubtb", nameless, network=StateValue(STOP))
+    with pytest.raises(IncompatibleError, match="StateValue reads categorical features"):
+        StateValue(nameless)
+
+
+def test_terms_from_elsewhere_are_refused_with_the_way_out() -> None:
+    batch, policy = all_trajectories(HyperGrid(2, 3)), scattered(HyperGrid(2, 3))
+    env = HyperGrid(2, 3)
+    plain = made("opsubtb", env).evaluate(env, policy, batch)
+    with pytest.raises(IncompatibleError, match=r"own network .*objective\.evaluate"):
+        made("opflsubtb", env)(plain)
+    with pytest.raises(IncompatibleError, match=r"divergence of P_B.*objective\.evaluate"):
+        made("opsubtb", env, lambda_kl=0.5)(plain)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_trajectory_is_no_order(name: str) -> None:
+    objective, policy = made(name, STOP), scattered(STOP)
+    batch: Trajectories[Any] = Sampler(STOP).forward(policy, 1)
+    terms: FlowTerms = objective.evaluate(STOP, policy, batch)
+    with pytest.raises(ConfigError, match="at least 2 trajectories"):
+        objective(terms)
