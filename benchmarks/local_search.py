@@ -2,7 +2,7 @@
 
 Run:   python benchmarks/local_search.py --table SIX6_REF_R1_8mers.txt
        without --table on RNA alone, with --tasks tfbind on TF binding alone
-Takes: about ten minutes on one core; --rounds 0.1 runs a tenth of it.
+Takes: about ten minutes on one core; --rounds 0.1 trains a tenth of that.
 Shows: for TF binding (8-mers, R = 10 y^3) and RNA binding (L14_RNA1, y^8) the modes found while
        training and the accuracy 100 min(1, E_p[R] / E_pi[R]) of trajectory balance alone, with a
        greedy local search and with a Metropolis one: mean and spread over seeds, a picture of both

@@ -24,7 +24,7 @@ from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.sets import FixedSizeSets
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.front_replay import FrontReplay
-from gflow.objectives import OBJECTIVES, PROPORTIONAL, OrderPreserving
+from gflow.objectives import OBJECTIVES, OrderPreserving
 from gflow.objectives.order import all_pairs, listwise
 from gflow.pareto import ParetoArchive
 from gflow.state_value import StateValue
@@ -32,7 +32,7 @@ from gflow.testing import TableEnvironment, all_trajectories
 from gflow.training import TrainConfig, Trainer
 from gflow.vector_reward import LogSum, VectorReward
 
-NAMES = sorted(set(OBJECTIVES) - set(PROPORTIONAL))
+NAMES = sorted(name for name, kind in OBJECTIVES.items() if not kind.proportional)
 STOP = HyperGrid(2, 4)
 LADDER = TableEnvironment(  # ends by force, ways of length 1 to 4, several parents
     [[1, 2, 6], [2, 3], [3, 4, 5], [5, 6, 4], [6, 5], [], []], [0.1, 0.5, -0.3, 0.9, 0.2, 1.4, -0.6]
