@@ -500,7 +500,8 @@ def test_what_is_impossible_is_refused() -> None:
         made("opfm", STOP, lambda_kl=0.1)
     with pytest.raises(ConfigError, match="lam must be positive"):
         made("opsubtb", STOP, lam=0.0)
-    forced = HyperGrid(2, 3, ending="forced")
+    plain = FunctionReward(lambda cells: cells.sum(-1).double())
+    forced = HyperGrid(2, 3, plain, ending="forced")
     with pytest.raises(IncompatibleError, match=r"cannot train on HyperGrid: .*LogReward\.partial"):
         made("opflsubtb", forced)
     nameless = HyperGrid(2, 3)
