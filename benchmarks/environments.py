@@ -2,6 +2,7 @@
 
 Run:   python benchmarks/environments.py           the contract of all environments
        python benchmarks/environments.py --train   and training, towards laws known exactly
+       python benchmarks/environments.py --train --only tfbind --steps 6000 --batch 256 --width 256
 Takes: a few seconds on one core; with --train five minutes.
 Shows: the instance, its numbers of states, transitions and objects, and what `check_env` found; for
        each of two objectives the total variation between the policy's law and the exact one before
@@ -22,6 +23,8 @@ from torch import Tensor
 
 from gflow import Environment, FunctionReward, MLPPolicy, Objective, Policy, enumerate_states
 from gflow.envs.alignments import Alignment
+from gflow.envs.architecture import ArchitectureReward, Architectures
+from gflow.envs.architecture_data import synthetic_architectures
 from gflow.envs.bags import Bags, Substructures
 from gflow.envs.bits import NearModes, bit_sequences, plant_modes
 from gflow.envs.composition import Product, Stack
@@ -32,6 +35,7 @@ from gflow.envs.dominating_set import DominatingSet
 from gflow.envs.graph_instances import GraphBatch
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.independent_set import Clique, IndependentSet, MaxCut
+from gflow.envs.landscapes import landscape_grid
 from gflow.envs.phylogeny import Parsimony, Phylogeny
 from gflow.envs.rna import DesignReward, rna_binding, rna_design
 from gflow.envs.sequence_rewards import MotifReward
@@ -121,6 +125,11 @@ def synthetic_tf_binding() -> Environment[Any]:
         return tf_binding(load_e_scores(path), "left_to_right")
 
 
+def architectures() -> Environment[Any]:
+    """Cells by a made-up accuracy."""
+    return Architectures(ArchitectureReward(synthetic_architectures(), "short", beta=8.0))
+
+
 def pairwise_sets() -> Environment[Any]:
     """Items that attract or repel."""
     matrix = noise(8, 8)
@@ -149,6 +158,7 @@ def bits() -> Environment[Any]:
 ENTRIES = [
     Entry("hypergrid", "8x8, ends anywhere", HyperGrid, ModifiedDetailedBalance, 1000),
     Entry("hypergrid-forced", "8x8, ends at the edge", lambda: HyperGrid(ending="forced")),
+    Entry("landscapes", "8x8, branin and currin", lambda: landscape_grid(side=8)),
     Entry("molecules", "4 fragments, up to 5, QED^4", molecules),
     Entry("atoms", "C and O, up to 4, QED^4", atoms, SubTrajectoryBalance, 1000),
     Entry(
@@ -187,6 +197,7 @@ ENTRIES = [
         SubTrajectoryBalance,
         1000,
     ),
+    Entry("architectures", "all cells, made-up scores", architectures, SubTrajectoryBalance, 1500),
     Entry("sets", "4 of 8 items", lambda: FixedSizeSets(8, 4, AdditiveEnergy(noise(8)))),
     Entry("sets-pairwise", "4 of 8 items", pairwise_sets, SubTrajectoryBalance),
     Entry(
@@ -266,22 +277,41 @@ def check(env: Environment[Any]) -> Row:
     return Row(states, transitions, len(graph.objects), verdict, passed)
 
 
-def policy_for(env: Environment[Any], log_flow: bool) -> Policy:
+@dataclass(frozen=True)
+class Effort:
+    """How to train; each instance has its own number of steps unless one is given for all."""
+
+    steps: int | None = None
+    batch: int = 64
+    width: int = 64
+    learning_rate: float = 5e-3
+    epsilon: float = 0.1
+
+
+def policy_for(env: Environment[Any], log_flow: bool, width: int) -> Policy:
     """A perceptron, or for molecules of fragments, which are no list of categories, their own."""
     if env.feature_sizes:
-        return MLPPolicy(env, width=64, log_flow=log_flow, backward="uniform")
+        return MLPPolicy(env, width=width, log_flow=log_flow, backward="uniform")
     from gflow.envs.molecules import MoleculePolicy, Molecules
 
     assert isinstance(env, Molecules)
     return MoleculePolicy(env, width=32, depth=2, log_flow=log_flow, backward="uniform")
 
 
-def train(graph: StateGraph[Any], objective: Objective, steps: int) -> tuple[float, float, float]:
+def train(
+    graph: StateGraph[Any], objective: Objective, steps: int, effort: Effort
+) -> tuple[float, float, float]:
     """Total variation to the exact law before and after training, and the final correlation."""
     torch.manual_seed(0)
     env = graph.env
-    policy = policy_for(env, objective.needs.log_flow)
-    config = TrainConfig(steps, batch_size=64, lr=5e-3, lr_half_life=steps // 4, epsilon=0.1)
+    policy = policy_for(env, objective.needs.log_flow, effort.width)
+    config = TrainConfig(
+        steps,
+        batch_size=effort.batch,
+        lr=effort.learning_rate,
+        lr_half_life=steps // 4,
+        epsilon=effort.epsilon,
+    )
     trainer = Trainer(env, policy, objective, config)
     target = graph.log_target()
     before = float(total_variation(graph.terminal_law(policy), target))
@@ -291,12 +321,12 @@ def train(graph: StateGraph[Any], objective: Objective, steps: int) -> tuple[flo
     return before, float(total_variation(law, target)), correlation
 
 
-def trained(env: Environment[Any], entry: Entry) -> list[str]:
+def trained(env: Environment[Any], entry: Entry, effort: Effort) -> list[str]:
     """One cell for each of two objectives: its name and the numbers of `train`."""
     graph = enumerate_states(env, LIMIT)
     cells = []
     for objective in (TrajectoryBalance(), entry.second()):
-        before, after, correlation = train(graph, objective, entry.steps)
+        before, after, correlation = train(graph, objective, effort.steps or entry.steps, effort)
         name = SHORT[type(objective)]
         cells.append(f"{name:6}{before:.3f} -> {after:.3f}, r {correlation:.3f}")
     return cells
@@ -316,7 +346,15 @@ def main() -> None:
     names = [entry.name for entry in ENTRIES]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--train", action="store_true", help="train on every instance, too")
+    parser.add_argument(
+        "--steps", type=int, help="of each training, in place of the instance's own"
+    )
+    parser.add_argument("--batch", type=int, default=Effort.batch)
+    parser.add_argument("--width", type=int, default=Effort.width, help="of the perceptron")
+    parser.add_argument("--lr", type=float, default=Effort.learning_rate)
+    parser.add_argument("--epsilon", type=float, default=Effort.epsilon)
     args = parser.parse_args()
+    effort = Effort(args.steps, args.batch, args.width, args.lr, args.epsilon)
     torch.set_num_threads(1)
     print(
         f"{'environment':17}{'class':16}{'instance':29}{'states':>7}{'transitions':>12}"
@@ -333,7 +371,9 @@ def main() -> None:
             continue
         row = check(env)
         failed |= not row.passed
-        cells = [*trained(env, entry), f"({entry.steps})"] if args.train else []
+        cells = (
+            [*trained(env, entry, effort), f"({args.steps or entry.steps})"] if args.train else []
+        )
         line = (
             f"{entry.name:17}{type(env).__name__:16}{entry.instance:29}{row.states:7,}"
             f"{row.transitions:12,}{row.objects:8,}  {row.check:12}"

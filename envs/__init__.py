@@ -9,6 +9,7 @@ from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gflow.env import Environment
+    from gflow.envs.architecture import Architectures
     from gflow.envs.atoms import Atoms
     from gflow.envs.bags import Bags
     from gflow.envs.composition import Product, Stack
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AnyOrder": "gflow.envs.sequences",
+    "Architectures": "gflow.envs.architecture",
     "Atoms": "gflow.envs.atoms",
     "Autoregressive": "gflow.envs.sequences",
     "Bags": "gflow.envs.bags",
@@ -48,6 +50,7 @@ _HOME = {
 
 __all__ = [
     "AnyOrder",
+    "Architectures",
     "Atoms",
     "Autoregressive",
     "Bags",

@@ -17,12 +17,14 @@ from gflow.envs.atom_chemistry import (
     drawings,
 )
 from gflow.envs.molecules.goal import Goal
-from gflow.envs.molecules.rewards import MoleculeReward, of_built
+from gflow.envs.molecules.rewards import molecule_reward, of_built
 from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import row_hash
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.pool import WorkerPool
-from gflow.reward import LogReward, Tempered
+from gflow.reward import LogReward
+from gflow.scalarizations import Scalarization
+from gflow.vector_reward import VectorReward
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Atoms(Environment[AtomState]):
         max_order: Largest order of a bond.
         workers: Processes that score molecules; 0 scores in this one. Close with `close`.
         capacity: Number of scored molecules remembered.
+        scalarization: Keep the properties apart, as scores that this makes a log-reward; beta must
+            then be 1. If it reads a condition, so do the environment and policies for it.
 
     Raises:
         ConfigError: Sizes out of range.
@@ -91,6 +95,7 @@ class Atoms(Environment[AtomState]):
         max_order: int = 3,
         workers: int = 0,
         capacity: int = 200_000,
+        scalarization: Scalarization | None = None,
     ) -> None:
         if not 2 <= max_atoms <= 16 or not 1 <= max_order <= 3:
             raise ConfigError(
@@ -119,8 +124,9 @@ class Atoms(Environment[AtomState]):
         self.goal = None if isinstance(reward, LogReward) else Goal.read(reward)
         self.scorer, self.capacity = AtomScorer(self.goal), capacity
         self.pool, self.memory = WorkerPool(workers), dict[int, Record]()
-        base = reward if isinstance(reward, LogReward) else MoleculeReward(self.records)
-        self.reward = base if beta == 1.0 else Tempered(base, beta)
+        self.reward = molecule_reward(reward, self.goal, self.records, beta, scalarization)
+        if isinstance(self.reward, VectorReward):
+            self.condition_dim = self.reward.condition_dim
 
     def constants(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """(2, pairs) ends of the pairs, (N, N) number of each pair, (K + 1,) valences; int64."""
@@ -266,11 +272,10 @@ class Atoms(Environment[AtomState]):
 
     # ------------------------------------------------------------------ molecules
 
-    def log_reward(self, states: AtomState, condition: Tensor | None = None) -> Tensor:
-        """(B,) log R(molecule) - log m, where m drawings stand for the same molecule."""
-        value = super().log_reward(states, condition)
+    def log_multiplicity(self, states: AtomState) -> Tensor:
+        """(B,) log m, where m drawings stand for the same molecule."""
         same = [float(record.assemblies) for record in self.records(states)]
-        return value - torch.tensor(same, dtype=value.dtype, device=value.device).log()
+        return torch.tensor(same, device=states.kind.device).log()
 
     def partial_log_reward(self, states: AtomState, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of unfinished molecules, which are molecules too; 0 of s0."""

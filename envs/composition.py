@@ -182,6 +182,12 @@ class _Pair(Environment[PairState]):
         two = self.second.log_symmetry(states.second)
         return two if one is None else one if two is None else one + two
 
+    def log_multiplicity(self, states: PairState) -> Tensor | None:
+        """(B,) the sum of both, or None if neither has one."""
+        one = self.first.log_multiplicity(states.first)
+        two = self.second.log_multiplicity(states.second)
+        return two if one is None else one if two is None else one + two
+
     def log_partition(self) -> float | None:
         """Log Z of independent parts that both know theirs."""
         if not isinstance(self.reward, SumOfRewards):

@@ -76,8 +76,11 @@ class DagPolicy(Policy):
     def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
         """(N, A) the forward rows of the head alone."""
         bits, guide = inputs
-        a = self.num_actions
-        out = F.linear(self._trunk(bits), self.head.weight[:a], self.head.bias[:a])
+        a, head = self.num_actions, self.head
+        if a == head.out_features:
+            out = F.linear(self._trunk(bits), head.weight, head.bias)
+        else:
+            out = F.linear(self._trunk(bits), head.weight[:a], head.bias[:a])
         return out if guide is None else out + guide
 
     def zero_backward_head(self) -> None:
@@ -88,5 +91,5 @@ class DagPolicy(Policy):
 
     def _trunk(self, x: Tensor) -> Tensor:
         for layer in self.hidden:
-            x = F.relu(layer(x))
+            x = F.relu(F.linear(x, layer.weight, layer.bias))
         return x

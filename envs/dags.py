@@ -135,10 +135,11 @@ class Dags(Environment[DagState]):
 
     def forward_mask(self, states: DagState) -> Tensor:
         """(B, d^2 + 1) edges that are not there and close no cycle, and the stop."""
-        free = (states.paths.transpose(1, 2) == 0) & ~states.adjacency
+        free = states.paths.mT + states.adjacency == 0
         if self.max_parents is not None:
             free &= states.adjacency.sum(1, keepdim=True) < self.max_parents
-        return torch.nn.functional.pad(free.flatten(1), (0, 1), value=True)
+        stop = free.new_ones(free.shape[0], 1)
+        return torch.cat([free.flatten(1), stop], 1)
 
     def backward_mask(self, states: DagState) -> Tensor:
         """(B, d^2) the edges."""
@@ -191,8 +192,8 @@ class Dags(Environment[DagState]):
     def _change(self, states: DagState, actions: Tensor, present: bool) -> DagState:
         adjacency = states.adjacency.flatten(1).scatter(1, actions[:, None], present)
         d = self.variables
-        source = (actions // d)[:, None, None]
-        target = actions[:, None, None] - d * source
+        actions = actions[:, None, None]
+        source, target = actions // d, actions % d
         into = states.paths.gather(2, source.expand(-1, d, 1))
         out = states.paths.gather(1, target.expand(-1, 1, d))
         paths = states.paths.addcmul(into, out, value=1 if present else -1)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Literal
 
@@ -155,6 +156,7 @@ class BindingScore:
         ]
 
 
+@cache
 def duplex_with_complement(target: str) -> float:
     """Energy (kcal/mol) of the duplex of an RNA with its reverse complement."""
     complement = target.translate(str.maketrans("ACGU", "UGCA"))[::-1]

@@ -62,7 +62,7 @@ class Autoregressive(SequenceEnvironment):
 
     def forward_mask(self, states: Tensor) -> Tensor:
         """(B, A) the symbols allowed at the first blank."""
-        room = ~self.is_terminal(states)[:, None]
+        room = states[:, -1:] == self.blank
         if self.allowed is None:
             return room.expand(-1, self.num_symbols)
         place = self.filled(states).clamp(max=self.length - 1)
@@ -101,8 +101,8 @@ class Autoregressive(SequenceEnvironment):
         return (self.filled(states) - 1).clamp(min=0)[:, None]
 
     def _step(self, states: Tensor, actions: Tensor) -> Tensor:
-        place = self.filled(states).clamp(max=self.length - 1)
-        return states.scatter(1, place[:, None], actions[:, None])
+        # The blank is the largest token, and of equal ones the first is found.
+        return states.scatter(1, states.argmax(1, keepdim=True), actions[:, None])
 
     def _backstep(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter(1, self._last(states), self.blank)

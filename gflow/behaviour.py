@@ -88,6 +88,11 @@ class Behaviour(ABC):
         """Whether trajectories follow another law than the policy's even without exploration."""
         return True
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Figures of the batch collected last, for the training record; none by default."""
+        return {}
+
     def check(self, env: Environment[Any], objective: Objective) -> None:
         """Refuse an environment or an objective that the behaviour cannot serve.
 

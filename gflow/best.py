@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.env import Environment
+from gflow.scalarizations import LogSum
 from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
 from gflow.trajectories import Trajectories
 
@@ -13,7 +14,8 @@ from gflow.trajectories import Trajectories
 class BestObjects:
     """Remembers the `capacity` distinct objects of highest log-reward.
 
-    A trainer callback. Rewards are the environment's own, not the corrected training targets.
+    A trainer callback. Rewards are the environment's own, not the corrected training targets. Where
+    they depend on a condition and there are several scores, the logarithm of the mean score counts.
 
     Args:
         env: An environment with keys.
@@ -32,6 +34,9 @@ class BestObjects:
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
         objects = to_device(batch.final_states, "cpu")
+        if batch.condition is not None and batch.scores is not None:
+            self.add(objects, LogSum()(batch.scores.cpu()))
+            return
         value = batch.log_reward.cpu()
         symmetry = self.env.log_symmetry(objects)
         if symmetry is not None:

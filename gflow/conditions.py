@@ -1,6 +1,7 @@
 """Conditions: what a conditional sampler is asked for, drawn anew for every trajectory."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,13 @@ class ConditionSampler(ABC):
     @abstractmethod
     def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, C) conditions."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next draw depends on, apart from the generator; nothing by default."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Take back what `state_dict` gave."""
 
 
 class UniformCondition(ConditionSampler):

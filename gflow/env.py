@@ -154,6 +154,13 @@ class Environment(ABC, Generic[S]):
         """
         return None
 
+    def log_multiplicity(self, states: S) -> Tensor | None:
+        """(B,) or None: log m, where m finished states stand for the same object as each of B does.
+
+        `log_reward` shares the reward of an object equally among them, whatever the temperature.
+        """
+        return None
+
     def complete(self, states: S) -> S:
         """B finished objects whose log R stands in for the energies of unfinished states.
 
@@ -218,12 +225,14 @@ class Environment(ABC, Generic[S]):
     def log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R(x) of finished objects, refused if it is NaN, +inf or misshapen.
 
+        Where several finished states stand for one object, each has its share of the reward.
+
         Raises:
             RewardError: With the environment, the object and its value.
         """
         with torch.no_grad():
             value = self.reward(states) if condition is None else self.reward(states, condition)
-        return self._checked(value, states)
+        return _less(self._checked(value, states), self.log_multiplicity(states))
 
     def _checked(self, value: Tensor, states: S) -> Tensor:
         count = batch_size(states)
@@ -239,9 +248,7 @@ class Environment(ABC, Generic[S]):
 
     def target_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) what objectives train on: `log_reward` less `log_symmetry`."""
-        value = self.log_reward(states, condition)
-        symmetry = self.log_symmetry(states)
-        return value if symmetry is None else value - symmetry.to(value.dtype)
+        return _less(self.log_reward(states, condition), self.log_symmetry(states))
 
     @property
     def has_partial(self) -> bool:
@@ -297,9 +304,26 @@ class Environment(ABC, Generic[S]):
         if not isinstance(self.reward, VectorReward):
             return self.target_log_reward(states, condition), None
         scores = self.scores(states)
-        value = self._checked(self.reward.from_scores(scores, condition), states)
-        symmetry = self.log_symmetry(states)
-        return value if symmetry is None else value - symmetry.to(value.dtype), scores
+        return self.target_from_scores(states, scores, condition), scores
+
+    def target_from_scores(
+        self, states: S, scores: Tensor, condition: Tensor | None = None
+    ) -> Tensor:
+        """(B,) target log-rewards of finished objects whose (B, K) scores are known already.
+
+        Raises:
+            IncompatibleError: If the reward is a single number.
+            RewardError: With the object.
+        """
+        if not isinstance(self.reward, VectorReward):
+            raise IncompatibleError(
+                f"{self.name}: log R can be computed from scores for a `VectorReward` alone, and "
+                f"the reward is {self.reward!r}."
+            )
+        with torch.no_grad():
+            value = self._checked(self.reward.from_scores(scores, condition), states)
+        value = _less(value, self.log_multiplicity(states))
+        return _less(value, self.log_symmetry(states))
 
     # ------------------------------------------------------------------ complaints
 
@@ -341,3 +365,7 @@ class Environment(ABC, Generic[S]):
             f"legal: {mask[row].nonzero().flatten().tolist()}. Mask the logits with "
             f"`env.{direction}_mask(states)` before sampling."
         )
+
+
+def _less(value: Tensor, correction: Tensor | None) -> Tensor:
+    return value if correction is None else value - correction.to(value.dtype)

@@ -89,7 +89,7 @@ def evaluate(
     if needs.scores:
         scores = trajectories.scores
         if scores is None:
-            scores = _plain_log_reward(env, trajectories)[:, None]
+            scores = plain_log_reward(env, trajectories)[:, None]
     return FlowTerms(
         log_pf=log_pf,
         log_pb=backward,
@@ -162,7 +162,7 @@ def _anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
     return torch.where(end, trajectories.log_reward[:, None].to(values.dtype), values)
 
 
-def _plain_log_reward(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
+def plain_log_reward(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
     """(B,) log R of the objects without the correction for their symmetry."""
     if type(env).log_symmetry is Environment.log_symmetry:
         return trajectories.log_reward

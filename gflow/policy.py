@@ -259,6 +259,8 @@ class MLPPolicy(Policy):
     def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
         """(N, A) the forward rows of the head alone."""
         a = self.num_actions
+        if a == self.head.out_features:
+            return F.linear(self.trunk(inputs, condition), self.head.weight, self.head.bias)
         return F.linear(self.trunk(inputs, condition), self.head.weight[:a], self.head.bias[:a])
 
     def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:

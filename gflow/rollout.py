@@ -10,7 +10,7 @@ from gflow.env import Environment
 from gflow.errors import ConfigError, IllegalActionError, ShapeError
 from gflow.exploration import ON_POLICY, Exploration
 from gflow.masking import sample_masked
-from gflow.policy import Policy, backward_scores
+from gflow.policy import Policy, Session, backward_scores
 from gflow.reversed import Reversed
 from gflow.state import batch_size, device_of, take
 from gflow.trajectories import Trajectories
@@ -77,44 +77,69 @@ class Sampler:
         """
         if count < 1:
             raise ConfigError(f"A batch needs at least one trajectory, got {count}.")
-        if limit is not None and limit < 1:
-            raise ConfigError(f"A trajectory needs at least one transition, got limit={limit}.")
-        env = self.env
-        uniform = None
-        if exploration.trajectory_epsilon:
-            coin = torch.rand(count, device=device, generator=generator)
-            uniform = coin < exploration.trajectory_epsilon
-
-        may_stick = not (env.every_state_stops or self._static(device))
-        other = exploration.other
-        session = policy.begin(env, count, condition)
-
-        def score(states: Any, rows: Tensor) -> Scores:
-            given = None if condition is None else condition[rows]
-            mask = env.forward_mask(states)
-            if may_stick and not bool(mask.any(-1).all()):
-                _refuse_stuck(env, states, mask)
-            if session is None:
-                logits = policy.forward_logits(policy.encode(env, states), given)
-            else:
-                logits = session(states, rows)
-            if other is None:
-                return logits, mask, None
-            return logits, mask, other.forward_logits(other.encode(env, states), given)
-
-        def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
-            logits, mask, mixed = scores
-            assert logits is not None
-            assert mask is not None
-            if exploration is ON_POLICY:
-                return sample_masked(logits, mask, generator)
-            far = None if uniform is None else uniform[rows]
-            return exploration.draw(logits, mask, mixed, far, env.stop_action, generator)
-
-        apart = session is not None
-        start = env.start(count, device, condition)
-        walk = self._walk(env, start, score, draw, condition, apart, limit)
+        start = self.env.start(count, device, condition)
+        session = policy.begin(self.env, count, condition)
+        walk = self._forward(policy, start, session, exploration, condition, limit, generator)
         return self._finish(walk, condition, cut=limit is not None)
+
+    @torch.no_grad()
+    def resume(
+        self,
+        policy: Policy,
+        trajectories: Trajectories[S],
+        keep: Tensor,
+        *,
+        exploration: Exploration = ON_POLICY,
+        limit: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Trajectories[S]:
+        """The first transitions of given trajectories, continued by the policy as explored.
+
+        Rows may be resumed at different times. What a policy remembers of a rollout from the source
+        (`Policy.begin`) is not used: each state is read anew.
+
+        Args:
+            policy: Gives the forward logits.
+            trajectories: B trajectories, whole or cut short.
+            keep: (B,) int64 how many transitions of each to keep, in 0 ... length. A finished
+                object that is kept stays as it is.
+            exploration: How to depart from the policy.
+            limit: Cut trajectories after so many new transitions; None lets all run to their end.
+            generator: Source of all randomness.
+
+        Returns:
+            B trajectories from s0, with the target log-rewards of their new objects.
+
+        Raises:
+            ShapeError: If `keep` is no (B,).
+            ConfigError: If it lies outside a trajectory, or keeps a stop, which nothing follows.
+        """
+        self._check_keep(trajectories, keep)
+        condition = trajectories.condition
+        start = trajectories.states_after(keep)
+        end = limit
+        if self._static(device_of(start)):  # which walks to the horizon in any case
+            left = self.env.horizon - int(keep.min())
+            end = left if limit is None else min(limit, left)
+        walk = self._forward(policy, start, None, exploration, condition, end, generator)
+        tail = self._finish(walk, condition, cut=limit is not None)
+        return trajectories.splice(keep, tail)
+
+    def _check_keep(self, trajectories: Trajectories[Any], keep: Tensor) -> None:
+        if keep.shape != trajectories.length.shape:
+            raise ShapeError(
+                f"`keep` must hold one number per trajectory, ({len(trajectories)},), got "
+                f"{tuple(keep.shape)}."
+            )
+        last = trajectories.length - trajectories.stopped.long()
+        wrong = (keep < 0) | (keep > last)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise ConfigError(
+                f"{self.env.name}: trajectory {row} cannot be resumed after {int(keep[row])} of "
+                f"{int(trajectories.length[row])} transitions; allowed: 0 to {int(last[row])} (a "
+                f"stop cannot be kept: nothing comes after it)."
+            )
 
     @torch.no_grad()
     def backward(
@@ -224,6 +249,49 @@ class Sampler:
         return self._finish(walk, condition, log_reward, scores)
 
     # ------------------------------------------------------------------ plans
+
+    def _forward(
+        self,
+        policy: Policy,
+        start: S,
+        session: Session | None,
+        exploration: Exploration,
+        condition: Tensor | None,
+        limit: int | None,
+        generator: torch.Generator | None,
+    ) -> Walk[S]:
+        """Walk on from B states with the policy as explored, for at most `limit` transitions."""
+        env, count, device = self.env, batch_size(start), device_of(start)
+        uniform = None
+        if exploration.trajectory_epsilon:
+            coin = torch.rand(count, device=device, generator=generator)
+            uniform = coin < exploration.trajectory_epsilon
+        may_stick = not (env.every_state_stops or self._static(device))
+        other = exploration.other
+
+        def score(states: Any, rows: Tensor) -> Scores:
+            given = None if condition is None else condition[rows]
+            mask = env.forward_mask(states)
+            if may_stick and not bool(mask.any(-1).all()):
+                _refuse_stuck(env, states, mask)
+            if session is None:
+                logits = policy.forward_logits(policy.encode(env, states), given)
+            else:
+                logits = session(states, rows)
+            if other is None:
+                return logits, mask, None
+            return logits, mask, other.forward_logits(other.encode(env, states), given)
+
+        def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
+            logits, mask, mixed = scores
+            assert logits is not None
+            assert mask is not None
+            if exploration is ON_POLICY:
+                return sample_masked(logits, mask, generator)
+            far = None if uniform is None else uniform[rows]
+            return exploration.draw(logits, mask, mixed, far, env.stop_action, generator)
+
+        return self._walk(env, start, score, draw, condition, session is not None, limit)
 
     def _static(self, device: torch.device | str) -> bool:
         if self.plan == "auto":

@@ -252,7 +252,8 @@ class Trainer:
         """One gradient step.
 
         Returns:
-            Loss, mean log-reward, mean length, and the objective's estimate of log Z.
+            Loss, mean log-reward, mean length, the objective's estimate of log Z, and figures of
+            the behaviour and the learners.
 
         Raises:
             NonFiniteLossError: Naming the environment, the objective and the trajectory.
@@ -275,6 +276,7 @@ class Trainer:
             "log_z": float(self.objective.log_z_estimate(terms).detach().mean()),
             **self.objective.figures(terms),
             **learned,
+            **self.behaviour.figures,
         }
         for callback in self.callbacks:
             callback(self, batch.whole, record)
@@ -322,6 +324,7 @@ class Trainer:
             "average": None if self.average is None else self.average.state_dict(),
             "replay": None if self.replay is None else self.replay.state_dict(),
             "behaviour": self.behaviour.state_dict(),
+            "condition": None if self.condition is None else self.condition.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
             "generator": self.generator.get_state(),
             "torch_random": torch.get_rng_state(),
@@ -341,6 +344,8 @@ class Trainer:
         if self.replay is not None:
             self.replay.load_state_dict(state["replay"])
         self.behaviour.load_state_dict(state["behaviour"])
+        if self.condition is not None:
+            self.condition.load_state_dict(state["condition"])
         for learner, saved in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(saved)
         self.generator.set_state(state["generator"])

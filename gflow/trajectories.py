@@ -95,6 +95,10 @@ class Trajectories(Generic[S]):
         """(B,) the states s_time; meaningless for trajectories that are shorter."""
         return take(self.states, self.state_index[:, time])
 
+    def states_after(self, keep: Tensor) -> S:
+        """(B,) the states after the first `keep` (B,) transitions of each, stops not counted."""
+        return take(self.states, self.state_index.gather(1, keep[:, None]).squeeze(1))
+
     def select(self, index: Tensor) -> "Trajectories[S]":
         """Some of the trajectories, with a store of just their states."""
         rows = {
@@ -139,6 +143,46 @@ class Trajectories(Generic[S]):
             length=kept,
             stopped=self.stopped & whole,
             complete=whole,
+        )
+
+    def splice(self, keep: Tensor, tail: "Trajectories[S]") -> "Trajectories[S]":
+        """The first `keep` (B,) transitions of each, then all of `tail`, with a store of just both.
+
+        Args:
+            keep: (B,) int64, none of the kept transitions a stop.
+            tail: B trajectories that start in the states reached, of the same conditions; objects,
+                rewards and ends are theirs.
+        """
+        length = keep + tail.length
+        width = int(length.max())
+        time = torch.arange(width + 1, device=keep.device)
+        later = time - keep[:, None]
+        mine = time.clamp(max=self.actions.shape[1]).expand_as(later)
+        theirs = later.clamp(0, tail.actions.shape[1])
+        index = torch.where(
+            later <= 0,  # where they meet, the state of the head: that of the tail is left out
+            self.state_index.gather(1, mine),
+            tail.state_index.gather(1, theirs) + self.num_states,
+        )
+        used, index = torch.unique(index, return_inverse=True)
+
+        def joined(head: Tensor, rest: Tensor) -> Tensor:
+            mine_t = mine[:, :-1].clamp(max=head.shape[1] - 1)
+            theirs_t = theirs[:, :-1].clamp(max=rest.shape[1] - 1)
+            value = torch.where(later[:, :-1] < 0, head.gather(1, mine_t), rest.gather(1, theirs_t))
+            return value.where(time[:-1] < length[:, None], 0)
+
+        owner = None
+        if self.owner is not None and tail.owner is not None:
+            owner = torch.cat([self.owner, tail.owner])[used]
+        return replace(
+            tail,
+            states=take(cat([self.states, tail.states]), used),
+            state_index=index,
+            actions=joined(self.actions, tail.actions),
+            backward_actions=joined(self.backward_actions, tail.backward_actions),
+            length=length,
+            owner=owner,
         )
 
     def to(self, device: torch.device | str) -> "Trajectories[S]":

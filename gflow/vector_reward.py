@@ -1,18 +1,14 @@
 """Rewards with several objectives: raw scores, and how they become one number."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from gflow.reward import LogReward
+from gflow.scalarizations import LogSum, Scalarization
 
 S = TypeVar("S")
-
-Scalarization = Callable[[Tensor, Tensor | None], Tensor]
-"""(B, K) raw scores and (B, C) conditions or None to (B,) log R."""
 
 
 class VectorReward(LogReward[S]):
@@ -23,7 +19,8 @@ class VectorReward(LogReward[S]):
     condition afterwards without being scored again.
 
     Args:
-        scalarization: (B, K) scores and the condition to (B,) log R.
+        scalarization: (B, K) scores and the condition to (B,) log R; see `gflow.scalarizations`. By
+            default the logarithm of the mean.
 
     Attributes:
         num_scores: K.
@@ -32,8 +29,13 @@ class VectorReward(LogReward[S]):
 
     score_names: tuple[str, ...] = ()
 
-    def __init__(self, scalarization: Scalarization) -> None:
-        self.scalarization = scalarization
+    def __init__(self, scalarization: Scalarization | None = None) -> None:
+        self.scalarization = LogSum() if scalarization is None else scalarization
+
+    @property
+    def condition_dim(self) -> int:
+        """Width of the condition that the scalarization reads, 0 for none; what `env` must say."""
+        return self.scalarization.condition_dim(self.num_scores)
 
     @abstractmethod
     def scores(self, states: S) -> Tensor:
@@ -46,26 +48,3 @@ class VectorReward(LogReward[S]):
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
         return self.from_scores(self.scores(states), condition)
-
-
-class LogSum:
-    """log R = beta log mean_k w_k u_k with fixed weights, kept above `low`.
-
-    Args:
-        weights: (K,) positive, or None for equal ones.
-        beta: Inverse temperature.
-        low: Smallest log-reward.
-    """
-
-    def __init__(
-        self, weights: Tensor | None = None, beta: float = 1.0, low: float = -75.0
-    ) -> None:
-        self.weights, self.beta, self.low = weights, beta, low
-
-    def __call__(self, scores: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(B,) log R."""
-        if self.weights is None:
-            total = scores.mean(-1)
-        else:
-            total = scores @ (self.weights / self.weights.sum()).to(scores)
-        return (self.beta * total.clamp(min=torch.finfo(total.dtype).tiny).log()).clamp(self.low)

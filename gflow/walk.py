@@ -21,7 +21,8 @@ from gflow.state import batch_size, cat, clone, device_of, take, where
 S = TypeVar("S")
 
 SHARE_FROM = 24
-"""Fewer live rows than this do not look for equal states: looking costs what it saves."""
+"""Fewer live rows than this do not look for equal states at each time, which costs what it saves.
+Where the batch is that small, the stored states are compared once, at the end, for the loss."""
 
 Scores = tuple[Tensor | None, ...]
 
@@ -89,10 +90,11 @@ def walk_ragged(
         visits.append((rows, group))
         if not env.has_forced_terminals:
             return states, group, rows
-        live = ~env.is_terminal(states)
-        kept = live.nonzero().squeeze(1)
-        if kept.shape[0] == live.shape[0]:
+        done = env.is_terminal(states)
+        if not bool(done.any()):
             return states, group, rows
+        live = ~done
+        kept = live.nonzero().squeeze(1)
         if group is None:
             return take(states, kept), None, rows[kept]
         number = torch.empty_like(live, dtype=torch.int64)
@@ -110,8 +112,9 @@ def walk_ragged(
         moves.append((rows, actions))
         parents = level if group is None else take(level, group)
         if env.stop_action is not None:
-            going = (actions != env.stop_action).nonzero().squeeze(1)
-            if going.shape[0] < rows.shape[0]:
+            stops = actions == env.stop_action
+            if bool(stops.any()):
+                going = (~stops).nonzero().squeeze(1)
                 rows, parents, actions = rows[going], take(parents, going), actions[going]
         time += 1
         if not rows.shape[0]:
@@ -121,7 +124,11 @@ def walk_ragged(
     place = _places(
         [batch_size(states) for states in store], [group for _, group in visits], device
     )
-    return _assemble(env, count, cat(store), seen, place, moves, torch.cat(owners))
+    states, owner = cat(store), torch.cat(owners)
+    if share is not None and count < SHARE_FROM:
+        chosen, place = share(env.key(states))
+        states, owner = take(states, chosen), owner[chosen]
+    return _assemble(env, count, states, seen, place, moves, owner)
 
 
 def _places(sizes: list[int], groups: list[Tensor | None], device: torch.device) -> Tensor:
@@ -217,6 +224,8 @@ def _assemble(
         owner: Row that found each stored state.
     """
     device = place.device
+    if moves and moves[-1][0].shape[0] == visits[-1].shape[0] == count:
+        return _assemble_full(env, states, place.view(-1, count).T, moves, owner)
     width = max(len(visits), len(moves) + 1, 2)
     seen, times = _cells(visits, device)
     index = torch.zeros(count, width, dtype=torch.int64, device=device)
@@ -237,6 +246,24 @@ def _assemble(
     return Walk(states, index, actions, inverse, length, stopped, owner)
 
 
+def _assemble_full(
+    env: Environment[S],
+    states: S,
+    index: Tensor,
+    moves: list[tuple[Tensor, Tensor]],
+    owner: Tensor,
+) -> Walk[S]:
+    """The same where all rows ended at one time, so that nothing is to be filled in."""
+    actions = torch.stack([taken for _, taken in moves], 1)
+    stops = actions.shape[1] == index.shape[1]
+    if stops:
+        index = torch.cat([index, index[:, -1:]], 1)
+    length = torch.full_like(index[:, 0], actions.shape[1])
+    stopped = torch.full_like(length, stops, dtype=torch.bool)
+    inverse = _inverse(env, states, index, actions, length - 1 if stops else None)
+    return Walk(states, index.contiguous(), actions, inverse, length, stopped, owner)
+
+
 def _cells(rows: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
     """Rows and times of all entries noted time after time."""
     sizes = torch.tensor([part.shape[0] for part in rows], device=device)
@@ -244,16 +271,18 @@ def _cells(rows: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _inverse(
-    env: Environment[S], states: S, index: Tensor, actions: Tensor, moves: Tensor
+    env: Environment[S], states: S, index: Tensor, actions: Tensor, moves: Tensor | None
 ) -> Tensor:
-    """(B, T) the actions of the other direction that undo the first `moves` (B,) actions."""
-    going = torch.arange(actions.shape[1], device=actions.device) < moves[:, None]
+    """(B, T) the actions of the other direction that undo the first `moves` (B,) ones, or all."""
+    going = None
+    if moves is not None:
+        going = torch.arange(actions.shape[1], device=actions.device) < moves[:, None]
+        actions = actions.where(going, 0)
     if type(env).backward_action is Environment.backward_action:
-        return actions.where(going, 0)
-    inverse = env.backward_action(
-        take(states, index[:, :-1].flatten()), actions.where(going, 0).flatten()
-    )
-    return inverse.view(actions.shape).where(going, 0)
+        return actions
+    inverse = env.backward_action(take(states, index[:, :-1].flatten()), actions.flatten())
+    inverse = inverse.view(actions.shape)
+    return inverse if going is None else inverse.where(going, 0)
 
 
 def _fill_after_end(index: Tensor, last: Tensor) -> Tensor:

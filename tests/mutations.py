@@ -29,6 +29,7 @@ IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
 BACKWARD = "tests/gflow/test_backward_policies.py"
 REPLAY = "tests/gflow/test_replay_strategies.py"
+SEARCH = "tests/gflow/test_local_search.py"
 MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 
@@ -167,9 +168,21 @@ MUTANTS = (
     # ---- the engine
     Mutant(
         "walk-inverse", "gflow/walk.py",
-        "take(states, index[:, :-1].flatten()), actions.where(going, 0).flatten()",
-        "take(states, index[:, 1:].flatten()), actions.where(going, 0).flatten()",
+        "take(states, index[:, :-1].flatten()), actions.flatten()",
+        "take(states, index[:, 1:].flatten()), actions.flatten()",
         "tests/gflow/test_walk.py::test_a_walk_is_made_of_legal_steps_that_can_be_undone",
+    ),
+    Mutant(
+        "walk-full-stop", "gflow/walk.py",
+        "actions, length - 1 if stops else None)",
+        "actions, None)",
+        "tests/gflow/test_walk.py::test_rows_that_all_stop_at_one_time_have_full_tables",
+    ),
+    Mutant(
+        "walk-small-batch", "gflow/walk.py",
+        "states, owner = take(states, chosen), owner[chosen]",
+        "states, owner = states, owner[chosen]",
+        "tests/gflow/test_walk.py::test_small_batches_compare_their_states_at_the_end",
     ),
     Mutant(
         "walk-static-stop", "gflow/walk.py",
@@ -358,15 +371,164 @@ MUTANTS = (
         "trainer.generator)",
         f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
     ),
+    # ---- several objectives
+    Mutant(
+        "mo-domination", "gflow/pareto.py",
+        "return (first >= second).all(-1) & (first > second).any(-1)",
+        "return (first >= second).all(-1)",
+        "tests/gflow/test_pareto.py::test_the_order_is_irreflexive_asymmetric_and_transitive",
+    ),
+    Mutant(
+        "mo-front-block", "gflow/pareto.py",
+        "for rivals in (*front.split(BLOCK), block):",
+        "for rivals in (block,):",
+        "tests/gflow/test_pareto.py::test_many_points_are_compared_in_parts",
+    ),
+    Mutant(
+        "mo-archive-forgets", "gflow/pareto.py",
+        "kept = kept[non_dominated(scores[kept], self.deduplicate)]",
+        "kept = kept[kept >= old]",
+        "tests/gflow/test_pareto.py::test_the_front_survives_the_overwriting_of_a_ring",
+    ),
+    Mutant(
+        "mo-cone-edge", "gflow/scalarizations.py",
+        "self.gamma = math.log(limit) / math.log(cosine)",
+        "self.gamma = math.log(cosine) / math.log(limit)",
+        "tests/gflow/test_scalarizations.py::test_the_limit_is_met_at_the_edge",
+    ),
+    Mutant(
+        "mo-beta-column", "gflow/scalarizations.py",
+        "return condition[:, :num], condition[:, num] if beta is None else beta",
+        "return condition[:, :num], condition[:, 0] if beta is None else beta",
+        "tests/gflow/test_scalarizations.py::test_weighted_sums",
+    ),
+    Mutant(
+        "mo-scores-unshared", "gflow/env.py",
+        "        value = _less(value, self.log_multiplicity(states))\n",
+        "",
+        "tests/envs/molecules/test_molecule_scores.py::test_molecules_come_in_proportion_to_what_is_preferred",
+    ),
+    Mutant(
+        "mo-relabel-reward", "gflow/relabel.py",
+        "return replace(batch, condition=condition, log_reward=log_reward)",
+        "return replace(batch, condition=condition)",
+        "tests/gflow/test_relabel.py::test_relabelled_rewards_are_those_of_the_other_condition",
+    ),
+    Mutant(
+        "mo-replay-scores", "gflow/replay.py",
+        "                \"scores\": batch.scores,",
+        "                \"scores\": batch.scores.flip(0),",
+        "tests/gflow/test_relabel.py::test_a_memory_forgets_scores_with_their_trajectories",
+    ),
+    Mutant(
+        "mo-hypervolume-order", "gflow/metrics/multiobjective.py",
+        "x, order = points[:, 0].sort(descending=True)",
+        "x, order = points[:, 0].sort()",
+        "tests/gflow/metrics/test_multiobjective.py::test_golden_fronts_of_two_landscapes",
+    ),
+    Mutant(
+        "mo-igd-side", "gflow/metrics/multiobjective.py",
+        "return _nearest(front, scores, lambda p, u: (p - u).clamp(min=0)).mean()",
+        "return _nearest(front, scores, lambda p, u: (u - p).clamp(min=0)).mean()",
+        "tests/gflow/metrics/test_multiobjective.py::test_distances_are_those_of_the_definition",
+    ),
+    Mutant(
+        "mo-architecture-digits", "envs/architecture_data.py",
+        "for place in reversed(range(len(EDGES)))]",
+        "for place in range(len(EDGES))]",
+        "tests/envs/test_architecture.py::test_cells_are_in_the_order_of_the_table",
+    ),
+    Mutant(
+        "mo-focus-table", "gflow/preferences.py",
+        "vain = self.tried & ~self.reached",
+        "vain = ~self.reached",
+        "tests/gflow/test_preferences.py::test_the_table_learns_what_is_tried_in_vain",
+    ),
+    # ---- local search
+    Mutant(
+        "search-inverted", "gflow/acceptance.py",
+        "return self.reward + self.backward + self.forward + self.keep",
+        "return self.reward - self.backward - self.forward + self.keep",
+        f"{SEARCH}::test_ls1_exact_filters_are_reversible_on_sets",
+    ),
+    Mutant(
+        "search-prefix", "gflow/local_search.py",
+        "later = terms.mask & (time >= torch.cat([keep, keep])[:, None])",
+        "later = terms.mask & (time > torch.cat([keep, keep])[:, None])",
+        f"{SEARCH}::test_ls3_a_perfect_policy_is_always_accepted",
+    ),
+    Mutant(
+        "search-lengths", "gflow/local_search.py",
+        "keep=law(keep, candidate.length) - law(keep, current.length),",
+        "keep=law(keep, current.length) - law(keep, current.length),",
+        f"{SEARCH}::test_ls4_reversible_for_every_law_of_steps",
+    ),
+    Mutant(
+        "search-suffix", "gflow/rollout.py",
+        "return trajectories.splice(keep, tail)",
+        "return tail",
+        f"{SEARCH}::test_ls5_stored_trajectories_are_whole",
+    ),
+    Mutant(
+        "search-follows", "gflow/local_search.py",
+        ".select(row + len(row) * accepted)",
+        ".select(row + len(row))",
+        f"{SEARCH}::test_ls6_counts",
+    ),
+    Mutant(
+        "search-explores", "gflow/local_search.py",
+        "sampler.resume(policy, current, keep, generator=generator)",
+        "sampler.resume(\n"
+        "            policy, current, keep, exploration=rollout.exploration, generator=generator\n"
+        "        )",
+        f"{SEARCH}::test_ls6_only_fresh_trajectories_explore",
+    ),
+    Mutant(
+        "search-greedy", "gflow/acceptance.py",
+        "return (gain() > 0).double()",
+        "return (gain() >= 0).double()",
+        f"{SEARCH}::test_ls7_greedy_never_falls",
+    ),
+    Mutant(
+        "search-steps", "gflow/backtracking.py",
+        "(u * length).long()",
+        "(u * (length - 1)).long()",
+        f"{SEARCH}::test_ls8_every_number_of_steps_is_drawn_alike",
+    ),
+    Mutant(
+        "search-depth", "gflow/backtracking.py",
+        "return (length - self.steps).clamp(min=0)",
+        "return (length - self.steps).clamp(min=1)",
+        f"{SEARCH}::test_ls8_beyond_the_depth_it_is_an_independent_resample",
+    ),
+    Mutant(
+        "search-accepts", "gflow/acceptance.py",
+        "return u < chance",
+        "return u < chance.sqrt()",
+        f"{SEARCH}::test_a_sampled_round_has_the_law_of_the_kernel",
+    ),
+    Mutant(
+        "search-symmetry", "gflow/local_search.py",
+        "old, new = both.log_reward.double().chunk(2)",
+        "old, new = plain_log_reward(rollout.env, both).double().chunk(2)",
+        "tests/test_environment_table.py::"
+        "test_local_search_keeps_the_law_of_symmetric_objects[atoms]",
+    ),
+    Mutant(
+        "splice-meeting", "gflow/trajectories.py",
+        "later = time - keep[:, None]",
+        "later = time - keep[:, None] + 1",
+        "tests/gflow/test_resume.py::test_what_is_kept_is_kept",
+    ),
 )  # fmt: skip
 
 
 @contextmanager
 def copy_of_the_repository() -> Iterator[Path]:
-    """A temporary copy to break: the package, its links and its tests."""
+    """A temporary copy to break: the package, its links, its tests and what they read."""
     with tempfile.TemporaryDirectory(prefix="gflow-mutants-") as folder:
         copy = Path(folder)
-        for name in ("gflow", "envs", "objectives", "tests"):
+        for name in ("gflow", "envs", "objectives", "tests", "benchmarks"):
             shutil.copytree(
                 ROOT / name,
                 copy / name,

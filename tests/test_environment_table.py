@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import gflow.envs
-from gflow import Environment
+from gflow import Environment, Sampler, enumerate_states, evaluate
+from gflow.behaviour import Rollout
 from gflow.errors import MissingExtraError
+from gflow.local_search import LocalSearch
+from gflow.state import take
 
 pytest.importorskip("rdkit")
 
@@ -84,6 +88,51 @@ def test_the_second_objective_is_the_special_one_where_it_can_be(name: str) -> N
     env = made(entry)
     assert entry.second.refusal(env) is None
     assert (entry.second is TABLE.ModifiedDetailedBalance) == env.every_state_stops
+
+
+@pytest.mark.parametrize("prefix", ["kept", "resampled"])
+@pytest.mark.parametrize("name", ENTRIES)
+def test_local_search_revises_them(name: str, prefix: Any) -> None:
+    """All candidates are whole trajectories that can be replayed, with their rewards."""
+    env = made(ENTRIES[name])
+    torch.manual_seed(0)
+    rollout = Rollout(
+        TABLE.policy_for(env, False), Sampler(env), generator=torch.Generator().manual_seed(0)
+    )
+    search = LocalSearch(2, "random", "metropolis", prefix)
+    batch = search.collect(rollout, 24)
+    again = Sampler(env).along(batch.actions, batch.length)
+    assert torch.equal(again.stopped, batch.stopped)
+    torch.testing.assert_close(again.log_reward, batch.log_reward)
+    assert torch.equal(env.key(again.final_states), env.key(batch.final_states))
+    mine, theirs = (evaluate(env, rollout.policy, b).log_weight for b in (batch, again))
+    torch.testing.assert_close(mine, theirs)
+    assert 0 < search.figures["acceptance"] <= 1
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("molecules", marks=pytest.mark.slow), "atoms", "small-graphs", "max-cut"]
+)
+def test_local_search_keeps_the_law_of_symmetric_objects(name: str) -> None:
+    """Chains that start in exact objects stay in their law, however the policy errs."""
+    env = made(ENTRIES[name])
+    torch.manual_seed(0)
+    policy, sampler = TABLE.policy_for(env, False), Sampler(env)
+    generator = torch.Generator().manual_seed(1)
+    graph = enumerate_states(env)
+    law = graph.log_target().exp()
+    rows = graph.objects[torch.multinomial(law, 10_000, True, generator=generator)]
+    current = sampler.backward(policy, take(graph.states, rows), generator=generator)
+    rollout = Rollout(policy, sampler, generator=generator)
+    for prefix in ("kept", "resampled", "kept"):
+        search = LocalSearch(1, "random", "metropolis", prefix)
+        current = search.revise(rollout, current).following
+    seen = torch.bincount(graph.rows(current.final_states), minlength=len(graph))[graph.objects]
+    enough = law > 1e-3
+    sigma = (law * (1 - law) * 10_000).sqrt()[enough]
+    score = (seen.double() - law * 10_000)[enough] / sigma
+    assert float(score.square().mean()) < 1 + 5 * (2 / len(score)) ** 0.5
+    assert int((seen != torch.bincount(rows, minlength=len(graph))[graph.objects]).sum()) > 0
 
 
 def test_a_broken_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from gflow.envs.molecules.fragments import Fragment, make_fragment
     from gflow.envs.molecules.goal import Goal
     from gflow.envs.molecules.policy import MoleculePolicy
-    from gflow.envs.molecules.properties import Qed, Similarity, Synthesizability, Window
+    from gflow.envs.molecules.properties import (
+        Lightness,
+        Qed,
+        Similarity,
+        Synthesizability,
+        Window,
+    )
     from gflow.envs.molecules.proxy import SehProxy
-    from gflow.envs.molecules.rewards import MoleculeReward
+    from gflow.envs.molecules.rewards import MoleculeReward, MoleculeScores
     from gflow.envs.molecules.scoring import Record
     from gflow.envs.molecules.vocabulary import CutOptions, Vocabulary
 
@@ -28,9 +34,11 @@ _HOME = {
     "Docking": "gflow.envs.molecules.docking",
     "Fragment": "gflow.envs.molecules.fragments",
     "Goal": "gflow.envs.molecules.goal",
+    "Lightness": "gflow.envs.molecules.properties",
     "MoleculeError": "gflow.envs.molecules.extras",
     "MoleculePolicy": "gflow.envs.molecules.policy",
     "MoleculeReward": "gflow.envs.molecules.rewards",
+    "MoleculeScores": "gflow.envs.molecules.rewards",
     "MoleculeState": "gflow.envs.molecules.env",
     "Molecules": "gflow.envs.molecules.env",
     "Qed": "gflow.envs.molecules.properties",
@@ -49,9 +57,11 @@ __all__ = [
     "Docking",
     "Fragment",
     "Goal",
+    "Lightness",
     "MoleculeError",
     "MoleculePolicy",
     "MoleculeReward",
+    "MoleculeScores",
     "MoleculeState",
     "Molecules",
     "Qed",

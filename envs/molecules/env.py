@@ -10,13 +10,15 @@ from gflow.env import Environment
 from gflow.envs.molecules.assembly import Assembly
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.host import Host
-from gflow.envs.molecules.rewards import MoleculeReward, of_built
+from gflow.envs.molecules.rewards import molecule_reward, of_built
 from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import Canonical, row_hash
 from gflow.envs.molecules.tables import Tables, make_tables
 from gflow.envs.molecules.vocabulary import Vocabulary, unmatched_port
 from gflow.errors import ConfigError
-from gflow.reward import LogReward, Tempered
+from gflow.reward import LogReward
+from gflow.scalarizations import Scalarization
+from gflow.vector_reward import VectorReward
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Molecules(Environment[MoleculeState]):
         min_fragments: Molecules have at least this many fragments, and never less than two.
         workers: Processes that score molecules; 0 scores in this one. Close with `close`.
         capacity: Number of scored molecules remembered.
+        scalarization: Keep the properties apart, as scores that this makes a log-reward; beta must
+            then be 1. If it reads a condition, so do the environment and policies for it.
 
     Raises:
         ConfigError: If sizes disagree, or a port of the vocabulary cannot be closed or extended.
@@ -94,6 +98,7 @@ class Molecules(Environment[MoleculeState]):
         min_fragments: int = 2,
         workers: int = 0,
         capacity: int = 200_000,
+        scalarization: Scalarization | None = None,
     ) -> None:
         if not 2 <= min_fragments <= max_fragments <= 12:
             raise ConfigError(
@@ -112,8 +117,9 @@ class Molecules(Environment[MoleculeState]):
         self.host = Host(
             self.vocabulary, goal, max_fragments, min_fragments, workers=workers, capacity=capacity
         )
-        base = reward if isinstance(reward, LogReward) else MoleculeReward(self.records)
-        self.reward = base if beta == 1.0 else Tempered(base, beta)
+        self.reward = molecule_reward(reward, goal, self.records, beta, scalarization)
+        if isinstance(self.reward, VectorReward):
+            self.condition_dim = self.reward.condition_dim
 
     def _check_vocabulary(self) -> None:
         fragments = self.vocabulary.fragments
@@ -278,15 +284,10 @@ class Molecules(Environment[MoleculeState]):
 
     # ------------------------------------------------------------------ molecules
 
-    def log_reward(self, states: MoleculeState, condition: Tensor | None = None) -> Tensor:
-        """(B,) log R(molecule) - log m of finished objects.
-
-        m is the number of assemblies that make the same molecule; each gets an equal share of its
-        reward. The share does not depend on any inverse temperature.
-        """
-        value = super().log_reward(states, condition)
+    def log_multiplicity(self, states: MoleculeState) -> Tensor:
+        """(B,) log m: the number of assemblies that make the same molecule."""
         same = [float(record.assemblies) for record in self.records(states)]
-        return value - torch.tensor(same, dtype=value.dtype, device=value.device).log()
+        return torch.tensor(same, device=states.link.device).log()
 
     def partial_log_reward(self, states: MoleculeState, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of unfinished molecules, open ports holding hydrogen; 0 of s0."""

@@ -17,10 +17,10 @@ class Goal:
     weighted arithmetic mean; both are raised to `floor` from below, so that log R is finite.
 
     Attributes:
-        properties: Short forms (``"qed"``, ``"sa"``, ``"logp:1:4"``, ``"weight:200:400"``,
-            ``"similarity:SMILES"``, ``"seh:FILE"``, ``"dock:FILE:X:Y:Z:DX:DY:DZ"``), property
-            objects, or functions from an RDKit molecule to a number that is not negative
-            (importable ones, if workers are used).
+        properties: Short forms (``"qed"``, ``"sa"``, ``"light"``, ``"logp:1:4"``,
+            ``"weight:200:400"``, ``"similarity:SMILES"``, ``"seh:FILE"``,
+            ``"dock:FILE:X:Y:Z:DX:DY:DZ"``), property objects, or functions from an RDKit molecule
+            to a number that is not negative (importable ones, if workers are used).
         weights: One positive number per property; all 1 if empty.
         combine: ``"product"`` or ``"sum"``.
         floor: Smallest reward.

@@ -80,6 +80,21 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Lightness:
+    """1 up to 300 Dalton, falling in a straight line to 0 at 1000.
+
+    Reference: Jain et al., Multi-objective GFlowNets, 2022, https://arxiv.org/abs/2210.12765
+    """
+
+    name: ClassVar[str] = "light"
+
+    def __call__(self, molecule: Any) -> float:
+        """In [0, 1]."""
+        weight = float(rdkit("rdkit.Chem.Descriptors").MolWt(molecule))
+        return min(max((300.0 - weight) / 700.0 + 1.0, 0.0), 1.0)
+
+
+@dataclass(frozen=True)
 class Similarity:
     """Tanimoto similarity of Morgan fingerprints (radius 2, 2048 bits) to a given molecule.
 
@@ -105,10 +120,11 @@ class Similarity:
         return float(similarity(fingerprint, _reference(self.smiles)))
 
 
-Property = Qed | Synthesizability | Window | Similarity | Callable[[Any], float]
+Property = Qed | Synthesizability | Window | Lightness | Similarity | Callable[[Any], float]
 NAMES = (
     "qed",
     "sa",
+    "light",
     "logp:LOW:HIGH",
     "weight:LOW:HIGH",
     "similarity:SMILES",
@@ -131,6 +147,8 @@ def read_property(text: str | Property) -> Property:
         return Qed()
     if name == "sa" and not rest:
         return Synthesizability()
+    if name == "light" and not rest:
+        return Lightness()
     if name in ("logp", "weight"):
         try:
             low, high = map(float, rest.split(":"))
@@ -168,6 +186,7 @@ def _reference(smiles: str) -> Any:
 
 
 __all__ = [
+    "Lightness",
     "MoleculeError",
     "Property",
     "Qed",

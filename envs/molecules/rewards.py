@@ -1,15 +1,21 @@
-"""The reward of molecules as the engine sees it."""
+"""The reward of molecules as the engine sees it: one number, or one score per property."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Record
-from gflow.reward import LogReward
+from gflow.errors import ConfigError
+from gflow.reward import LogReward, Tempered
+from gflow.scalarizations import Scalarization
 from gflow.state import device_of, take
+from gflow.vector_reward import VectorReward
+
+Records = Callable[[Any], list[Record]]
 
 
 def of_built(
@@ -38,10 +44,64 @@ class MoleculeReward(LogReward[Any]):
         records: ``states -> records``, normally `Molecules.records`.
     """
 
-    def __init__(self, records: Callable[[Any], list[Record]]) -> None:
+    def __init__(self, records: Records) -> None:
         self.records = records
 
     def __call__(self, states: Any, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of finished molecules."""
         values = [math.log(record.value) for record in self.records(states)]
         return torch.tensor(values, device=device_of(states))
+
+
+class MoleculeScores(VectorReward[Any]):
+    """The properties of a `Goal` as scores; its weights and its `combine` are not read.
+
+    Args:
+        records: ``states -> records``, normally `Molecules.records`.
+        names: Names of the properties.
+        scalarization: How scores become log R; by default the logarithm of their mean.
+
+    Reference:
+        Jain et al., Multi-objective GFlowNets, 2022, https://arxiv.org/abs/2210.12765
+    """
+
+    def __init__(
+        self, records: Records, names: Sequence[str], scalarization: Scalarization | None = None
+    ) -> None:
+        super().__init__(scalarization)
+        self.records, self.score_names, self.num_scores = records, tuple(names), len(names)
+
+    def scores(self, states: Any) -> Tensor:
+        """(B, K) properties of finished molecules."""
+        rows = [record.properties for record in self.records(states)]
+        return torch.tensor(rows, device=device_of(states))
+
+
+def molecule_reward(
+    given: Any,
+    goal: Goal | None,
+    records: Records,
+    beta: float,
+    scalarization: Scalarization | None,
+) -> LogReward[Any]:
+    """The reward that the arguments of an environment of molecules mean.
+
+    Args:
+        given: A `LogReward`, or anything that `goal` was read from.
+        goal: The goal, None if a reward was given.
+        records: Looks up finished molecules.
+        beta: Inverse temperature of a single reward.
+        scalarization: Makes the properties scores, if given.
+
+    Raises:
+        ConfigError: A scalarization with a reward of one's own, or with a beta other than 1.
+    """
+    if scalarization is not None:
+        if goal is None or beta != 1.0:
+            raise ConfigError(
+                "A scalarization combines the properties of a goal: give properties instead of a "
+                f"LogReward, and the inverse temperature to the scalarization (got beta={beta:g})."
+            )
+        return MoleculeScores(records, goal.names, scalarization)
+    base = given if isinstance(given, LogReward) else MoleculeReward(records)
+    return base if beta == 1.0 else Tempered(base, beta)

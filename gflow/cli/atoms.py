@@ -8,7 +8,8 @@ from torch import Tensor
 
 from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.molecule_report import figures_of, report_best, write_best
-from gflow.cli.world import Context, RunOptions, World
+from gflow.cli.several import SeveralScores
+from gflow.cli.world import Context, RunOptions
 from gflow.env import Environment
 from gflow.policy import Policy
 from gflow.terms import Needs
@@ -16,15 +17,18 @@ from gflow.training import TrainConfig
 
 
 @dataclass(frozen=True)
-class AtomsWorld(World):
+class AtomsWorld(SeveralScores):
     """Small molecules, built atom by atom.
 
     Attributes:
         properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
             seh:FILE, dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
         weights: Weight of each property; all 1 if not given.
-        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
+        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties, or by
+            preferences or goals that the sampler is told.
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
+        vector: Keep the properties apart as scores, for objectives that compare them and for the
+            Pareto front; preferences and goals always do.
         max_atoms: Largest number of heavy atoms, up to 16.
         kinds: Kinds of atoms, with charge if any: C N O F S Cl N+ O- ...
         max_order: Largest order of a bond.
@@ -59,9 +63,9 @@ class AtomsWorld(World):
     )
 
     properties: tuple[str, ...] = ("qed",)
-    weights: tuple[float, ...] = ()
-    combine: Literal["product", "sum"] = "product"
+    combine: Literal["sum", "product", "preferences", "goals"] = "product"
     beta: float = 16.0
+    vector: bool = False
     max_atoms: int = 9
     kinds: tuple[str, ...] = ("C", "N", "O", "F")
     max_order: int = 3
@@ -75,13 +79,17 @@ class AtomsWorld(World):
         from gflow.envs.atoms import Atoms
         from gflow.envs.molecules import Goal
 
+        several = self.vector or self.conditional
+        # Of several scores the mean is what tables and lists show.
+        rule: Literal["product", "sum"] = "product" if self.combine == "product" else "sum"
         return Atoms(
-            Goal(self.properties, self.weights, self.combine),
-            beta=self.beta,
+            Goal(self.properties, self.weights, rule),
+            beta=1.0 if several else self.beta,
             max_atoms=self.max_atoms,
             kinds=self.kinds,
             max_order=self.max_order,
             workers=self.workers,
+            scalarization=self.scalarization() if several else None,
         )
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
@@ -101,12 +109,18 @@ class AtomsWorld(World):
 
         env = context.env
         assert isinstance(env, Atoms)
-        numbers = {"valid": valid_fraction(env.smiles(objects), (objects.kind > 0).sum(1).tolist())}
+        numbers = super().metrics(context, objects)
+        atoms = (objects.kind > 0).sum(1).tolist()
+        numbers["valid"] = valid_fraction(env.smiles(objects), atoms)
         return numbers | figures_of(context, objects, _names(env))
 
     def finish(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""
-        return write_best(context, folder, _names(context.env))
+        return write_best(context, folder, _names(context.env)) | super().finish(context, folder)
+
+    def known_front(self, env: Environment[Any]) -> Tensor | None:
+        """Nobody knows it."""
+        return None
 
     def report(self, context: Context) -> str:
         """The ten best molecules."""

@@ -10,6 +10,7 @@ import torch
 import tyro
 
 from gflow.backward_choice import BackwardOptions
+from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, world_class
 from gflow.cli.run import Run, default_folder
 from gflow.cli.world import RunOptions, World
@@ -69,6 +70,7 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
     fields = [
         ("world", cls, dataclasses.field(default_factory=cls)),
         ("objective", ObjectiveOptions, dataclasses.field(default_factory=ObjectiveOptions)),
+        ("behaviour", BehaviourOptions, dataclasses.field(default_factory=BehaviourOptions)),
         ("train", type(cls.train), dataclasses.field(default=cls.train)),
         ("run", RunOptions, dataclasses.field(default=cls.run)),
         ("backward", BackwardOptions, dataclasses.field(default=BackwardOptions())),
@@ -81,7 +83,14 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
         args=words,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
     )
-    return RunConfig(found.world, found.objective, found.train, found.run, backward=found.backward)
+    return RunConfig(
+        found.world,
+        found.objective,
+        found.train,
+        found.run,
+        found.behaviour,
+        found.backward,
+    )
 
 
 def resume(words: list[str]) -> int:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.molecule_report import figures_of, report_best, write_best
-from gflow.cli.world import Context, RunOptions, World
+from gflow.cli.several import SeveralScores
+from gflow.cli.world import Context, RunOptions
 from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.policy import Policy
@@ -17,15 +18,18 @@ from gflow.training import TrainConfig
 
 
 @dataclass(frozen=True)
-class MoleculesWorld(World):
+class MoleculesWorld(SeveralScores):
     """Drug-like molecules, built fragment by fragment with RDKit.
 
     Attributes:
         properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
             seh:FILE, dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
         weights: Weight of each property; all 1 if not given.
-        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
+        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties, or by
+            preferences or goals that the sampler is told.
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
+        vector: Keep the properties apart as scores, for objectives that compare them and for the
+            Pareto front; preferences and goals always do.
         max_fragments: Largest number of fragments of a molecule.
         min_fragments: Smallest number of fragments of a molecule.
         smiles: A file of your own molecules to cut the fragments from; RDKit's own if empty.
@@ -62,9 +66,9 @@ class MoleculesWorld(World):
     )
 
     properties: tuple[str, ...] = ("qed", "sa")
-    weights: tuple[float, ...] = ()
-    combine: Literal["product", "sum"] = "product"
+    combine: Literal["sum", "product", "preferences", "goals"] = "product"
     beta: float = 64.0
+    vector: bool = False
     max_fragments: int = 5
     min_fragments: int = 2
     smiles: str = ""
@@ -87,13 +91,18 @@ class MoleculesWorld(World):
             )
         else:
             vocabulary = Vocabulary.default(options)
+        several = self.vector or self.conditional
+        # Of several scores the mean is what tables and lists show.
+        rule: Literal["product", "sum"] = "product" if self.combine == "product" else "sum"
+        goal = Goal(self.properties, self.weights, rule)
         return Molecules(
             vocabulary.extensible() if self.min_fragments > 2 else vocabulary,
-            Goal(self.properties, self.weights, self.combine),
-            beta=self.beta,
+            goal,
+            beta=1.0 if several else self.beta,
             max_fragments=self.max_fragments,
             min_fragments=self.min_fragments,
             workers=self.workers,
+            scalarization=self.scalarization() if several else None,
         )
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
@@ -117,11 +126,17 @@ class MoleculesWorld(World):
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Distinctness of the sample, its properties, and the best seen in the whole run."""
-        return figures_of(context, objects, _molecules(context.env).host.goal.names)
+        numbers = super().metrics(context, objects)
+        return numbers | figures_of(context, objects, _molecules(context.env).host.goal.names)
 
     def finish(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""
-        return write_best(context, folder, _molecules(context.env).host.goal.names)
+        names = _molecules(context.env).host.goal.names
+        return write_best(context, folder, names) | super().finish(context, folder)
+
+    def known_front(self, env: Environment[Any]) -> Tensor | None:
+        """Nobody knows it."""
+        return None
 
     def report(self, context: Context) -> str:
         """The ten best molecules."""

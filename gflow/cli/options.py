@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gflow.backward_choice import BackwardOptions
+from gflow.cli.architecture import ArchitectureWorld
 from gflow.cli.atoms import AtomsWorld
 from gflow.cli.bags import BagsWorld
+from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.graphs import IndependentSetWorld
 from gflow.cli.hypergrid import HypergridWorld
+from gflow.cli.landscapes import LandscapesWorld
 from gflow.cli.molecules import MoleculesWorld
 from gflow.cli.phylogeny import PhylogenyWorld
 from gflow.cli.rna import RNAWorld
@@ -43,6 +46,8 @@ WORLDS: dict[str, type[World]] = {
         BagsWorld,
         SpinsWorld,
         IndependentSetWorld,
+        LandscapesWorld,
+        ArchitectureWorld,
         PhylogenyWorld,
     )
 }
@@ -114,6 +119,9 @@ class ObjectiveOptions:
         settings: dict[str, Any] = {"regression": self._regression()}
         if name == "tb":
             settings["log_z"] = world.log_z(env) if self.log_z is None else self.log_z
+            if env.num_scores and env.condition_dim:
+                settings["condition_dim"] = env.condition_dim
+                settings["condition_encoder"] = world.condition_encoder(env)
         elif issubclass(cls, SubTrajectoryBalance):
             settings |= {"lam": self.lam, "weighting": self.weighting}
         elif name == "fm":
@@ -148,13 +156,14 @@ class RunConfig:
     objective: ObjectiveOptions
     train: TrainConfig
     run: RunOptions
+    behaviour: BehaviourOptions = dataclasses.field(default_factory=BehaviourOptions)
     backward: BackwardOptions = dataclasses.field(default_factory=BackwardOptions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dicts, for YAML and checkpoints."""
         parts = {
             part: {k: _plain(v) for k, v in dataclasses.asdict(getattr(self, part)).items()}
-            for part in ("world", "objective", "train", "run", "backward")
+            for part in ("world", "objective", "behaviour", "train", "run", "backward")
         }
         return {"environment": self.world.name, **parts}
 
@@ -177,6 +186,7 @@ class RunConfig:
         parts: dict[str, Any] = {
             "world": world_class(data["environment"]),
             "objective": ObjectiveOptions,
+            "behaviour": BehaviourOptions,
             "train": TrainConfig,
             "run": RunOptions,
             "backward": BackwardOptions,

@@ -67,6 +67,32 @@ def curves(rows: list[dict[str, Any]], path: Path, most: int = 6) -> None:
     plt.close(figure)
 
 
+def fronts(sets: dict[str, Tensor], names: tuple[str, ...], path: Path, most: int = 6) -> None:
+    """Vectors of scores in the plane of each pair of scores, one colour and mark per set."""
+    plt = pyplot()
+    pairs = [(i, j) for j in range(len(names)) for i in range(j)][:most] or [(0, 0)]
+    across = min(3, len(pairs))
+    down = -(-len(pairs) // across)
+    figure, axes = plt.subplots(down, across, figsize=(4 * across, 3.6 * down), squeeze=False)
+    for axis in axes.flat[len(pairs) :]:
+        axis.set_visible(False)
+    for axis, (i, j) in zip(axes.flat, pairs, strict=False):
+        for (label, points), (mark, size) in zip(sets.items(), MARKS, strict=False):
+            x, y = points[:, i].cpu().numpy(), points[:, j].cpu().numpy()
+            axis.scatter(x, y, s=size, marker=mark, label=label, alpha=0.6, linewidths=0.8)
+        axis.set_xlabel(names[i])
+        axis.set_ylabel(names[j])
+        axis.grid(alpha=0.3)
+    axes.flat[0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+MARKS = ((".", 12), ("o", 30), ("x", 30))
+"""Marks of the sets of vectors in a picture and their sizes, in order."""
+
+
 def bars(labels: list[str], values: list[float], title: str, path: Path) -> None:
     """One bar per run."""
     plt = pyplot()

@@ -20,10 +20,14 @@ from gflow.cli.options import RunConfig
 from gflow.cli.pictures import curves
 from gflow.cli.world import Context, enumerate_if_small, policy_and_learners
 from gflow.errors import ConfigError, MissingExtraError
+from gflow.pareto import ParetoArchive
 from gflow.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_tracker, read_jsonl
 from gflow.training import Trainer
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
+
+FRONT = 1000
+"""Objects kept of the Pareto front of a run."""
 
 
 class Run:
@@ -48,7 +52,9 @@ class Run:
             learner.module.to(config.run.device)
         objective.to(config.run.device)
         self.best = BestObjects(env) if env.has_keys else None
-        callbacks = [self.best] if self.best is not None else []
+        several = env.num_scores > 0 and env.has_keys
+        self.front = ParetoArchive(env, FRONT) if several else None
+        callbacks = [seer for seer in (self.best, self.front) if seer is not None]
         trainer = Trainer(
             env,
             policy,
@@ -56,10 +62,11 @@ class Run:
             config.train,
             condition=world.condition(env),
             learners=learners,
+            behaviour=world.behaviour(env, config.behaviour.build()),
             callbacks=callbacks,
         )
         graph = enumerate_if_small(world, env)
-        self.context = Context(world, env, trainer, self.best, graph)
+        self.context = Context(world, env, trainer, self.best, graph, self.front)
         self.sums: dict[str, float] = {}
         self.count = 0
         self.seconds = 0.0
@@ -196,6 +203,7 @@ class Run:
         state = {
             "trainer": self.context.trainer.state_dict(),
             "best": None if self.best is None else self.best.state_dict(),
+            "front": None if self.front is None else self.front.state_dict(),
             "sums": dict(self.sums),
             "count": self.count,
             "seconds": self.seconds,
@@ -207,6 +215,8 @@ class Run:
         self.context.trainer.load_state_dict(state["trainer"])
         if self.best is not None:
             self.best.load_state_dict(state["best"])
+        if self.front is not None:
+            self.front.load_state_dict(state["front"])
         self.sums, self.count = dict(state["sums"]), state["count"]
         self.seconds = state["seconds"]
 

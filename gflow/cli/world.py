@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gflow.backward_choice import SECOND_NETWORK, BackwardOptions, with_backward
+from gflow.behaviour import Behaviour
 from gflow.best import BestObjects
 from gflow.conditions import ConditionSampler
 from gflow.encoder import StateEncoder
@@ -16,6 +17,7 @@ from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.exact import StateGraph, enumerate_states
 from gflow.learner import Learner
+from gflow.pareto import ParetoArchive
 from gflow.policy import Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig, Trainer
@@ -126,6 +128,14 @@ class World(ABC):
         """Draws the conditions of training batches, for worlds that have them."""
         return None
 
+    def condition_encoder(self, env: Environment[Any]) -> nn.Module | None:
+        """What policies and log Z read of a condition; None for the condition as it is."""
+        return None
+
+    def behaviour(self, env: Environment[Any], chosen: Behaviour) -> Behaviour:
+        """Where training batches come from: what the options choose, or that wrapped."""
+        return chosen
+
     def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
         """(B,) the reward R that users think of, before temperatures and corrections."""
         return env.log_reward(objects).exp()
@@ -155,6 +165,7 @@ class Context:
     trainer: Trainer
     best: BestObjects | None
     graph: StateGraph[Any] | None
+    front: ParetoArchive | None = None
     numbers: dict[str, float] = field(default_factory=dict)
 
 
@@ -176,7 +187,9 @@ def policy_and_learners(
 
 
 def enumerate_if_small(world: World, env: Environment[Any]) -> StateGraph[Any] | None:
-    """All states, if there are few enough to be worth it."""
+    """All states, if there are few enough to be worth it and one law is meant."""
+    if env.condition_dim:
+        return None
     if not env.has_keys or env.num_keys is None or env.num_keys > world.exact_limit:
         return None
     with torch.no_grad():

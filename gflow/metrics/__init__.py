@@ -2,7 +2,7 @@
 
 `distribution` compares laws over all objects of an enumerable environment, `likelihood` estimates
 the probability of given objects, `bounds` brackets log Z, `samples` counts and scores what was
-drawn. All return float64.
+drawn, `multiobjective` compares vectors of scores with a Pareto front. All return float64.
 """
 
 from gflow.metrics.bounds import (
@@ -32,6 +32,18 @@ from gflow.metrics.likelihood import (
     pearson,
     spearman,
 )
+from gflow.metrics.multiobjective import (
+    averaged_hausdorff,
+    focus_accuracy,
+    gd_plus,
+    hausdorff,
+    hypervolume,
+    igd_plus,
+    pc_entropy,
+    r2_indicator,
+    top_k,
+    unit_faces,
+)
 from gflow.metrics.samples import (
     ModeCounter,
     corner_regions,
@@ -50,6 +62,7 @@ __all__ = [
     "Likelihood",
     "ModeCounter",
     "average_ranks",
+    "averaged_hausdorff",
     "corner_regions",
     "diversity",
     "draw_objects",
@@ -59,8 +72,13 @@ __all__ = [
     "entropy",
     "eubo",
     "expected_reward",
+    "focus_accuracy",
+    "gd_plus",
     "greedy_modes",
     "hamming_distances",
+    "hausdorff",
+    "hypervolume",
+    "igd_plus",
     "importance_log_z",
     "jsd",
     "kl",
@@ -71,10 +89,14 @@ __all__ = [
     "mean_l1",
     "mean_pairwise_distance",
     "mean_reward_accuracy",
+    "pc_entropy",
     "pearson",
+    "r2_indicator",
     "relative_mean_error",
     "spearman",
+    "top_k",
     "top_k_mean",
     "total_variation",
     "unique_fraction",
+    "unit_faces",
 ]

@@ -66,12 +66,45 @@ def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
     assert first["metrics"]["tv"] != other["metrics"]["tv"]
 
 
+@pytest.mark.parametrize("accept", ["greedy", "metropolis"])
+def test_local_search_trains_and_reports(tmp_path: Path, accept: str) -> None:
+    flags = ["--behaviour=local_search", "--search-iterations=3", f"--search-accept={accept}"]
+    summary = train(tmp_path / "run", *flags, "--search-prefix=resampled", "--search-steps=2")
+    metrics = summary["metrics"]
+    assert metrics["tv"] < summary["untrained"]["tv"]
+    assert 0 < metrics["acceptance"] < 1
+    assert metrics["reward_calls"] == 16
+    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert saved["behaviour"]["search_accept"] == accept
+    assert RunConfig.from_dict(saved).behaviour.search_steps == "2"
+
+
+def test_incomplete_trajectories_train(tmp_path: Path) -> None:
+    summary = train(tmp_path / "run", "--behaviour=incomplete", "--objective=db")
+    assert summary["metrics"]["tv"] < summary["untrained"]["tv"]
+
+
+def test_impossible_behaviours(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["train", "hypergrid", f"--out={tmp_path / 'x'}"]
+    said = complaint(capsys, [*words, "--behaviour=local"])
+    assert "no behaviour named 'local'" in said
+    assert "it needs whole trajectories" in complaint(capsys, [*words, "--behaviour=incomplete"])
+    local = [*words, "--behaviour=local_search"]
+    assert "whole number" in complaint(capsys, [*local, "--search-steps=many"])
+    assert "no filter named" in complaint(capsys, [*local, "--search-accept=best"])
+    assert not (tmp_path / "x" / "config.yaml").exists()
+
+
+SEARCH = ["--behaviour=local_search", "--search-iterations=3", "--search-accept=metropolis"]
+
+
 @pytest.mark.slow
-def test_killed_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], SEARCH], ids=["on_policy", "local_search"])
+def test_killed_run_resumes_to_the_same_numbers(tmp_path: Path, more: list[str]) -> None:
     """kill -9 in the middle; the summary equals that of a run that was left alone."""
     flags = ["--steps=400", "--checkpoint-every=7", "--eval-every=50", "--replay=64", "--ema=0.9"]
     flags += ["--epsilon=0.1", "--epsilon-steps=300", "--lr-half-life=200", "--width=16"]
-    flags += ["--side=4", "--quiet=True", "--eval-samples=50"]
+    flags += ["--side=4", "--quiet=True", "--eval-samples=50", *more]
     command = [sys.executable, "-m", "gflow"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     start = [*command, "train", "hypergrid", *flags]

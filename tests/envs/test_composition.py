@@ -17,6 +17,7 @@ from gflow.envs.sets import AdditiveEnergy, FixedSizeSets
 from gflow.envs.spin_rewards import IsingReward
 from gflow.envs.spins import EnergyModel
 from gflow.reward import FunctionReward, TemperatureConditional
+from gflow.state import take
 from gflow.testing import TableEnvironment, all_trajectories, check_env
 from gflow.testing.strategies import random_dags
 
@@ -202,3 +203,24 @@ def test_symmetries_add() -> None:
             pair = env.step(pair, torch.tensor([env.first.num_actions + 1]))
         symmetry = Base.target_log_reward(env, pair) - env.log_reward(pair)
         torch.testing.assert_close(symmetry, torch.tensor([-2.0 * factor]))
+
+
+class Shared(HyperGrid):
+    """Cells that stand for the same object as others do."""
+
+    def log_multiplicity(self, states: Tensor) -> Tensor:
+        return (states[:, 0] + 2).double().log()
+
+
+def test_what_stands_for_one_object_shares_its_reward_in_pairs_too() -> None:
+    plain, shared = HyperGrid(2, 3), Shared(2, 3)
+    for pair in (Product(plain, shared), Stack(shared, plain), Product(shared, shared)):
+        graph = enumerate_states(pair)
+        objects = take(graph.states, graph.objects)
+        parts = [
+            env.log_reward(states)
+            for env, states in ((pair.first, objects.first), (pair.second, objects.second))
+        ]
+        torch.testing.assert_close(pair.log_reward(objects), parts[0] + parts[1])
+        assert pair.log_multiplicity(objects) is not None
+    assert Product(plain, plain).log_multiplicity(objects) is None

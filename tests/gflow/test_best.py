@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import FunctionReward, Sampler, TabularPolicy, enumerate_states
+from gflow import FunctionReward, MLPPolicy, Sampler, TabularPolicy, enumerate_states
 from gflow.best import BestObjects
 from gflow.envs.hypergrid import HyperGrid
+from gflow.envs.landscapes import landscape_grid
+from gflow.preferences import DirichletPreferences
+from gflow.scalarizations import Preferences
 
 SIDE = 4
 VALUE = torch.randint(0, 6, (SIDE**2,), generator=torch.Generator().manual_seed(0)).double()
@@ -55,3 +58,16 @@ def test_rewards_are_those_of_the_environment_not_of_the_training() -> None:
     best(SimpleNamespace(), batch, {})
     torch.testing.assert_close(best.log_reward, env.log_reward(best.states))
     assert (batch.log_reward - env.log_reward(batch.final_states)).abs().max() > 0.5
+
+
+def test_conditional_rewards_are_compared_by_their_mean_score() -> None:
+    env = landscape_grid(side=5, scalarization=Preferences(9.0))
+    policy = MLPPolicy(env, 8, 1, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    condition = DirichletPreferences(2)(30, generator)
+    batch = Sampler(env).forward(policy, 30, condition=condition, generator=generator)
+    best = BestObjects(env, 3)
+    best(SimpleNamespace(), batch, {})
+    mean = env.scores(batch.final_states.unique(dim=0)).mean(1)
+    torch.testing.assert_close(best.log_reward.exp(), mean.sort(descending=True).values[:3])
+    torch.testing.assert_close(env.scores(best.states).mean(1), best.log_reward.exp())

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import Environment, Reversed
+from gflow import Environment, FunctionReward, Reversed
 from gflow.distinct import Distinct
 from gflow.envs.hypergrid import HyperGrid
+from gflow.envs.sequences import AnyOrder, Autoregressive
 from gflow.errors import IllegalActionError
 from gflow.testing.strategies import random_dags
 from gflow.walk import Scores, Walk, walk_listed, walk_ragged, walk_static
@@ -72,6 +73,46 @@ def test_all_plans_agree_in_both_directions(env: Environment[Any], seed: int) ->
         # Onwards from where the walk ended: back to the source.
         start = apart.states[apart.state_index.gather(1, apart.length[:, None]).squeeze(1)]
     assert bool(env.is_initial(start).all())
+
+
+ZERO = FunctionReward[Tensor](lambda states: torch.zeros(len(states)))
+EQUALLY_LONG = [Autoregressive("AB", 3, ZERO), AnyOrder("AB", 3, ZERO)]
+
+
+@settings(max_examples=30)
+@given(
+    env=st.one_of(random_dags(), st.sampled_from(GRIDS + EQUALLY_LONG)),
+    seed=st.integers(0, 99),
+    count=st.integers(1, 8),
+)
+def test_small_batches_compare_their_states_at_the_end(
+    env: Environment[Any], seed: int, count: int
+) -> None:
+    start = env.initial(count)
+    for view in (env, Reversed(env)):
+        apart = walk_ragged(view, start, *rule(view, seed))
+        shared = walk_ragged(view, start, *rule(view, seed), share=Distinct(env.num_keys))
+        same(apart, shared)
+        same(apart, walk_static(view, start, *rule(view, seed)))
+        assert len(env.key(shared.states).unique()) == len(shared.states)
+        start = apart.states[apart.state_index.gather(1, apart.length[:, None]).squeeze(1)]
+
+
+def test_rows_that_all_stop_at_one_time_have_full_tables() -> None:
+    env = HyperGrid(2, 4)
+    stop = torch.tensor([0, 1, 2, 0, 0, 0, 0])  # the static plan goes on to the horizon
+
+    def score(states: Any, rows: Tensor) -> Scores:
+        return (None,)
+
+    def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
+        return stop[time].expand(len(rows))
+
+    walks = [plan(env, env.initial(3), score, draw) for plan in (walk_ragged, walk_static)]
+    same(*walks)
+    assert walks[0].actions.tolist() == [[0, 1, 2]] * 3
+    assert walks[0].length.tolist() == [3] * 3
+    assert bool(walks[0].stopped.all())
 
 
 @settings(max_examples=15)

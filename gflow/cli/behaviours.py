@@ -1,0 +1,53 @@
+"""Which behaviour samples the training batches, from the command line."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gflow.behaviour import Behaviour, Incomplete, OnPolicy
+from gflow.errors import UnknownNameError
+from gflow.local_search import LocalSearch
+
+BEHAVIOURS: dict[str, type[Behaviour]] = {
+    cls.name: cls for cls in (OnPolicy, Incomplete, LocalSearch)
+}
+
+
+@dataclass(frozen=True)
+class BehaviourOptions:
+    """Which behaviour, and its settings.
+
+    Attributes:
+        behaviour: on_policy, incomplete or local_search.
+        incomplete_share: Share of the batch that incomplete cuts short.
+        search_iterations: Rounds of local_search; one in 1 + so many trajectories is fresh.
+        search_steps: Transitions that local_search undoes, a stop being one: a whole number, a
+            fraction with a point, such as 0.5, or "random".
+        search_accept: Candidates that the chains of local_search go over to: greedy (better ones),
+            metropolis, barker (both keep the target law), or none (no filter).
+        search_prefix: Undo the trajectory's own transitions (kept), or those of another way to its
+            object, drawn from the backward policy (resampled).
+    """
+
+    behaviour: str = "on_policy"
+    incomplete_share: float = 0.5
+    search_iterations: int = 7
+    search_steps: str = "random"
+    search_accept: str = "greedy"
+    search_prefix: Literal["kept", "resampled"] = "kept"
+
+    def build(self) -> Behaviour:
+        """The behaviour.
+
+        Raises:
+            UnknownNameError: Unknown behaviour or filter.
+            ConfigError: A setting has a value that is not allowed.
+        """
+        if self.behaviour not in BEHAVIOURS:
+            raise UnknownNameError("behaviour", self.behaviour, BEHAVIOURS)
+        if self.behaviour == Incomplete.name:
+            return Incomplete(self.incomplete_share)
+        if self.behaviour == LocalSearch.name:
+            return LocalSearch(
+                self.search_iterations, self.search_steps, self.search_accept, self.search_prefix
+            )
+        return OnPolicy()
