@@ -428,6 +428,12 @@ MUTANTS = (
         "tests/gflow/test_relabel.py::test_relabelled_rewards_are_those_of_the_other_condition",
     ),
     Mutant(
+        "mo-replay-scores", "gflow/replay.py",
+        "                \"scores\": batch.scores,",
+        "                \"scores\": batch.scores.flip(0),",
+        "tests/gflow/test_relabel.py::test_a_memory_forgets_scores_with_their_trajectories",
+    ),
+    Mutant(
         "mo-hypervolume-order", "gflow/metrics/multiobjective.py",
         "x, order = points[:, 0].sort(descending=True)",
         "x, order = points[:, 0].sort()",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.several import SeveralScores, enumerated_front
 from gflow.cli.world import Context, RunOptions
 from gflow.env import Environment
@@ -18,7 +19,7 @@ from gflow.envs.architecture_data import (
     load_architectures,
     synthetic_architectures,
 )
-from gflow.policy import Backward, MLPPolicy, Policy
+from gflow.policy import MLPPolicy, Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -61,7 +62,7 @@ class ArchitectureWorld(SeveralScores):
     low: float = -12.0
     width: int = 256
     depth: int = 2
-    backward: Backward = "uniform"
+    backward: BackwardChoice = "uniform"
 
     def environment(self) -> Architectures:
         """The cells."""
@@ -81,7 +82,7 @@ class ArchitectureWorld(SeveralScores):
             env,
             self.width,
             self.depth,
-            self.backward,
+            own_backward(self.backward),
             log_flow=needs.log_flow,
             condition_encoder=self.condition_encoder(env),
         )

@@ -5,12 +5,13 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from gflow.backward_choice import BackwardChoice, own_backward
 from gflow.cli.several import SeveralScores, enumerated_front
 from gflow.cli.world import RunOptions
 from gflow.env import Environment
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.landscapes import landscape_grid
-from gflow.policy import Backward, MLPPolicy, Policy
+from gflow.policy import MLPPolicy, Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
 
@@ -50,7 +51,7 @@ class LandscapesWorld(SeveralScores):
     ending: Literal["forced", "free"] = "forced"
     width: int = 64
     depth: int = 3
-    backward: Backward = "uniform"
+    backward: BackwardChoice = "uniform"
 
     def environment(self) -> HyperGrid:
         """The grid."""
@@ -62,7 +63,7 @@ class LandscapesWorld(SeveralScores):
             env,
             self.width,
             self.depth,
-            self.backward,
+            own_backward(self.backward),
             log_flow=needs.log_flow,
             condition_encoder=self.condition_encoder(env),
         )

@@ -84,7 +84,12 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
     )
     return RunConfig(
-        found.world, found.objective, found.train, found.run, found.behaviour, found.backward
+        found.world,
+        found.objective,
+        found.train,
+        found.run,
+        found.behaviour,
+        found.backward,
     )
 
 
