@@ -13,9 +13,8 @@ from gflow.backward_choice import BackwardOptions
 from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, world_class
 from gflow.cli.run import Run, default_folder
-from gflow.cli.world import RunOptions, World
-from gflow.errors import GFlowError, IncompatibleError
-from gflow.objectives import OBJECTIVES
+from gflow.cli.world import RunOptions
+from gflow.errors import GFlowError
 
 USAGE = """usage: gflow COMMAND ...
 
@@ -24,7 +23,7 @@ USAGE = """usage: gflow COMMAND ...
   eval DIR [--samples N]            measure a run at its last checkpoint
   sample DIR [-n N] [--seed S]      draw objects from a trained sampler, as JSON lines
   sweep FILE [--out DIR]            run a sweep file (grid or random) on this machine
-  list                              environments, objectives, and which pairs are valid
+  list                              environments, objectives, behaviours: which go together
 """
 
 
@@ -171,42 +170,13 @@ def sweep(words: list[str]) -> int:
 
 def list_all(words: list[str]) -> int:
     """Gflow list."""
-    print("environments")
-    for name, cls in WORLDS.items():
-        print(f"  {name:<12} {cls.summary}")
-    print("objectives")
-    for name, objective in OBJECTIVES.items():
-        print(f"  {name:<12} {(objective.__doc__ or '').splitlines()[0]}")
-    print("pairs".ljust(14) + "".join(f"{name:>10}" for name in OBJECTIVES))
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for name, cls in WORLDS.items():
-        row = []
-        for key, reason in refusals(cls).items():
-            row.append("yes" if reason is None else "no")
-            if reason is not None:
-                reasons.setdefault((key, reason), []).append(name)
-        print(f"  {name:<12}" + "".join(f"{mark:>10}" for mark in row))
-    if reasons:
-        print("why not")
-    for (key, reason), names in reasons.items():
-        print(f"  {key} on {', '.join(names)}: {reason}")
+    from gflow.cli.table import show
+
+    try:
+        print(show(), flush=True)
+    except BrokenPipeError:  # as in `gflow list | head`
+        sys.stderr.close()
     return 0
-
-
-def refusals(cls: type[World]) -> dict[str, str | None]:
-    """For each objective why it cannot train on a world, or None if it can."""
-    world, env = cls(), cls.cheap()
-    conditional = world.condition(env) is not None
-    found: dict[str, str | None] = {}
-    for key in OBJECTIVES:
-        try:
-            ObjectiveOptions(key, log_z=0.0).build(world, env).check(env, conditional=conditional)
-            found[key] = None
-        except IncompatibleError as error:
-            text = str(error)
-            found[key] = text.split(": ", 1)[1] if f"train on {env.name}: " in text else text
-    world.close(env)
-    return found
 
 
 def _folder(command: str, words: list[str]) -> Path:

@@ -1,0 +1,70 @@
+"""Which objective can train on which environment from which behaviour, and why not."""
+
+from gflow.behaviour import Behaviour
+from gflow.cli.behaviours import BEHAVIOURS, BehaviourOptions
+from gflow.cli.options import WORLDS, ObjectiveOptions
+from gflow.cli.world import World
+from gflow.errors import IncompatibleError
+from gflow.objectives import OBJECTIVES
+
+Refusals = dict[tuple[str, str], str | None]
+"""(objective, behaviour) to the reason against it, or None."""
+
+MARKS = {"on_policy": "o", "incomplete": "i", "local_search": "l"}
+"""What stands for a behaviour in the table."""
+
+
+def refusals(cls: type[World]) -> Refusals:
+    """For each objective and behaviour why they cannot train on a world, or None if they can."""
+    world, env = cls(), cls.cheap()
+    conditional = world.condition(env) is not None
+    found: Refusals = {}
+    for name in OBJECTIVES:
+        try:
+            objective = ObjectiveOptions(name, log_z=0.0).build(world, env)
+            objective.check(env, conditional=conditional)
+        except IncompatibleError as error:
+            text = str(error)
+            reason = text.split(": ", 1)[1] if f"train on {env.name}: " in text else text
+            found |= {(name, behaviour): reason for behaviour in BEHAVIOURS}
+            continue
+        for behaviour in BEHAVIOURS:
+            found[name, behaviour] = behaviour_of(behaviour).refusal(env, objective)
+    world.close(env)
+    return found
+
+
+def behaviour_of(name: str) -> Behaviour:
+    """A behaviour with its default settings."""
+    return BehaviourOptions(behaviour=name).build()
+
+
+def show() -> str:
+    """The whole table, and the reasons against what it rules out."""
+    lines = ["environments"]
+    lines += [f"  {name:<12} {cls.summary}" for name, cls in WORLDS.items()]
+    for title, known in (("objectives", OBJECTIVES), ("behaviours", BEHAVIOURS)):
+        lines.append(title)
+        for name, kind in known.items():
+            lines.append(f"  {name:<12} {(kind.__doc__ or '').splitlines()[0]}")
+    legend = ", ".join(f"{mark} {name}" for name, mark in MARKS.items())
+    lines.append(f"which go together ({legend})")
+    lines.append(" " * 15 + "".join(f"{name:>10}" for name in OBJECTIVES))
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for world, cls in WORLDS.items():
+        found = refusals(cls)
+        cells = []
+        for objective in OBJECTIVES:
+            against = {b: found[objective, b] for b in BEHAVIOURS}
+            cells.append("".join(MARKS[b] if against[b] is None else "-" for b in BEHAVIOURS))
+            for behaviour, reason in against.items():
+                if reason is not None:
+                    what = "" if len(set(against.values())) == 1 else f" with {behaviour}"
+                    reasons.setdefault((objective, what, reason), []).append(world)
+        lines.append(f"  {world:<13}" + "".join(f"{cell:>10}" for cell in cells))
+    lines.append("why not")
+    for (objective, what, reason), names in reasons.items():
+        everywhere = len(set(names)) == len(WORLDS)
+        where = "" if everywhere else f" on {', '.join(dict.fromkeys(names))}"
+        lines.append(f"  {objective}{what}{where}: {reason}")
+    return "\n".join(lines)
