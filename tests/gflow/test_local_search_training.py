@@ -63,7 +63,7 @@ def test_training_records_the_figures_and_repeats() -> None:
 
 
 def closeness(graph: StateGraph[Any], policy: MLPPolicy, proportional: bool) -> float:
-    """Total variation from R / Z, or for those that follow an order the share of what is not best."""
+    """Total variation from R / Z; for those that follow an order the share of what is not best."""
     law, target = graph.terminal_law(policy), graph.log_target()
     if proportional:
         return float(total_variation(law, target))
@@ -81,7 +81,8 @@ def test_every_objective_trains_on_it(name: str) -> None:
     before = closeness(graph, policy, objective.proportional)
     config = TrainConfig(steps=60, batch_size=16, lr=1e-2)
     Trainer(env, policy, objective, config, behaviour=LocalSearch(3)).train()
-    assert closeness(graph, policy, objective.proportional) < 0.6 * before
+    after = closeness(graph, policy, objective.proportional)
+    assert after < (0.6 if objective.proportional else 0.9) * before
 
 
 def test_training_reaches_the_target() -> None:
