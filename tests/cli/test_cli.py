@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from gflow.cli.main import main, refusals
+from gflow.cli.main import main
 from gflow.cli.options import WORLDS, RunConfig
 from gflow.cli.sweep import sweep_points
 from gflow.errors import ConfigError, GFlowError
@@ -170,17 +170,6 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in out
     assert "  mdb on molecules, " in out
     assert "it needs an environment in which every state may stop" in out
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(WORLDS))
-def test_the_table_of_pairs_is_what_training_accepts(name: str, tmp_path: Path) -> None:
-    """One step of each pair that is called valid; the refusal of each that is not."""
-    flags = ["--steps=1", "--batch-size=4", "--eval-samples=4", "--quiet=True"]
-    for objective, reason in refusals(WORLDS[name]).items():
-        out = f"--out={tmp_path / objective}"
-        code = main(["train", name, f"--objective={objective}", *flags, out])
-        assert code == (0 if reason is None else 2), objective
 
 
 def test_unknown_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
