@@ -7,9 +7,9 @@ The sets, energies and settings of Pan et al. (2023, arXiv 2302.01687): 20 of 30
 exploration by mixing with the uniform policy. After every step 16 sets are sampled without
 exploring; shown is the mean reward of the 100 best different ones so far, as a share of the 100
 best sets there are. `oracle` samples 16 sets per step from the exact law: no sampler in proportion
-to the reward does better. The table says how many steps each takes to the oracle's final share, and
-how far its law is from the exact one at the end: who samples better sets than their share is ahead of
-the oracle and wrong.
+to the reward does better. The table says how many steps each takes to the oracle's final share and
+how far its law is from the exact one at the end: who samples better sets than their share is ahead
+of the oracle and wrong.
 """
 
 import argparse
