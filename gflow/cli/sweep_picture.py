@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gflow.cli.pictures import pyplot
-from gflow.cli.sweep_table import Comparison, Setting
+from gflow.cli.sweep_table import Comparison, Setting, is_number
 
 HUES = 8
 """Most values of a parameter that is told by colour."""
@@ -14,29 +14,16 @@ HUES = 8
 WIDE = 20
 """From this ratio of the largest to the smallest on, positive numbers get a logarithmic axis."""
 
-MISSING = "-"
-
 
 def draw(comparison: Comparison, path: Path, scattered: bool) -> None:
     """Rows of settings for a grid; one panel per parameter for random draws."""
     plt = pyplot()
     done = [s for s in comparison.settings if s.values]
-    axes = varied(comparison.settings)
-    numeric = [a for a in axes if all(_is_number(s.point.get(a)) for s in done)]
+    axes = comparison.varied()
+    numeric = [a for a in axes if all(is_number(s.point.get(a)) for s in done)]
     figure = (_panels if scattered and numeric else _rows)(plt, comparison, done, axes)
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
-
-
-def varied(settings: list[Setting]) -> dict[str, list[Any]]:
-    """The parameters that differ between settings, each with its values as in the sweep."""
-    settings = sorted(settings, key=lambda s: s.runs[0])
-    names = dict.fromkeys(name for s in settings for name in s.point)
-    found = {n: list(dict.fromkeys(s.point.get(n, MISSING) for s in settings)) for n in names}
-    for values in found.values():
-        if all(_is_number(v) for v in values):
-            values.sort()
-    return {name: values for name, values in found.items() if len(values) > 1}
 
 
 def _rows(plt: Any, comparison: Comparison, done: list[Setting], axes: dict[str, list[Any]]) -> Any:
@@ -53,7 +40,7 @@ def _rows(plt: Any, comparison: Comparison, done: list[Setting], axes: dict[str,
     for (k, shade), colour in zip(enumerate(shades), itertools.cycle(_colours(plt)), strict=False):
         label = None if hue is None else str(shade)
         for s in done:
-            if hue is not None and s.point.get(hue, MISSING) != shade:
+            if hue is not None and s.point.get(hue) != shade:
                 continue
             y = rows.index(_label(s, others)) + 0.7 * ((k + 0.5) / len(shades) - 0.5)
             axis.plot(s.values, [y] * len(s.values), "o", color=colour, alpha=0.35, ms=4, mew=0)
@@ -87,7 +74,7 @@ def _panels(
     plt: Any, comparison: Comparison, done: list[Setting], axes: dict[str, list[Any]]
 ) -> Any:
     """The metric against each parameter; names also tell the colours, if there are few."""
-    named = [a for a in axes if not all(_is_number(v) for v in axes[a])]
+    named = [a for a in axes if not all(is_number(v) for v in axes[a])]
     hue = next((a for a in named if len(axes[a]) <= HUES), None)
     shown = [a for a in axes if a != hue] or list(axes)
     across = min(3, len(shown))
@@ -101,9 +88,9 @@ def _panels(
     for number, (name, panel) in enumerate(zip(shown, panels.flat, strict=False)):
         places = {str(v): i for i, v in enumerate(axes[name])}
         for shade, colour in zip(shades, itertools.cycle(_colours(plt)), strict=False):
-            mine = [s for s in done if hue is None or s.point.get(hue, MISSING) == shade]
+            mine = [s for s in done if hue is None or s.point.get(hue) == shade]
             x = [
-                s.point[name] if name not in named else places[str(s.point.get(name, MISSING))]
+                s.point[name] if name not in named else places[str(s.point.get(name))]
                 for s in mine
                 for _ in s.values
             ]
@@ -128,7 +115,7 @@ def _panels(
 
 
 def _label(s: Setting, names: list[str]) -> str:
-    return ", ".join(_short(s.point.get(name, MISSING)) for name in names)
+    return ", ".join(_short(s.point.get(name)) for name in names)
 
 
 def _short(value: Any) -> str:
@@ -148,10 +135,6 @@ def _caption(comparison: Comparison, done: list[Setting]) -> str:
 
 def _colours(plt: Any) -> list[Any]:
     return list(plt.rcParams["axes.prop_cycle"].by_key()["color"])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _wide(values: list[Any]) -> bool:

@@ -88,15 +88,25 @@ class Comparison:
         """The metric of all finished runs."""
         return [value for setting in self.settings for value in setting.values]
 
+    def varied(self) -> dict[str, list[Any]]:
+        """The parameters that differ between settings, each with its values as in the sweep."""
+        settings = sorted(self.settings, key=lambda s: s.runs[0])
+        names = dict.fromkeys(name for s in settings for name in s.point)
+        found = {n: list(dict.fromkeys(s.point.get(n) for s in settings)) for n in names}
+        for values in found.values():
+            if all(is_number(v) for v in values):
+                values.sort()
+        return {name: values for name, values in found.items() if len(values) > 1}
+
     def rows(self) -> list[dict[str, Any]]:
-        """One row per setting; with seeds the mean, its spread, and how many are finished."""
-        rows = []
+        """One row per setting, of what varies; with seeds also spread and number finished."""
+        rows, names = [], self.varied()
         for s in self.settings:
             spread = {f"{self.metric}_std": s.spread, "seeds": len(s.values)}
             rows.append(
                 {
                     "runs" if self.seeded else "run": " ".join(s.runs),
-                    **s.point,
+                    **{name: s.point.get(name) for name in names},
                     self.metric: s.mean,
                     **(spread if self.seeded else {}),
                     "seconds": statistics.fmean(s.seconds) if s.seconds else None,
@@ -134,6 +144,11 @@ class Comparison:
         from gflow.cli.sweep_picture import draw
 
         draw(self, path, scattered)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a parameter has an axis."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:

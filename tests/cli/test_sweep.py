@@ -17,7 +17,7 @@ from gflow.cli.main import main, parse
 from gflow.cli.options import world_class
 from gflow.cli.pictures import pyplot
 from gflow.cli.sweep import PLAN, _figure, _plan
-from gflow.cli.sweep_picture import _panels, _rows, varied
+from gflow.cli.sweep_picture import _panels, _rows
 from gflow.cli.sweep_points import Point, sweep_points
 from gflow.cli.sweep_table import Comparison
 from gflow.errors import ConfigError, GFlowError
@@ -88,7 +88,7 @@ def test_killed_sweep_goes_on(tmp_path: Path, method: str) -> None:
     assert [p.name for p in out.glob("*.csv")] == ["results.csv"]
     assert [p.name for p in out.glob("*.png")] == ["results.png"]
     table = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
-    assert list(table[0]) == ["run", "lr", "steps", "tv", "seconds"]
+    assert list(table[0]) == ["run", "lr", "tv", "seconds"]
     values = [float(row["tv"]) for row in table]
     assert len(values) == 2
     assert values == sorted(values)
@@ -173,7 +173,7 @@ def test_seeds_are_put_together(tmp_path: Path) -> None:
 
 def test_text_with_commas_stays_one_cell(tmp_path: Path) -> None:
     write_runs(tmp_path, [0.5])
-    comparison = Comparison.read(tmp_path, [{"goal": "a,b"}], "tv", maximize=False)
+    comparison = Comparison.read(tmp_path, [{"goal": "a,b"}, {"goal": "c"}], "tv", maximize=False)
     comparison.write(tmp_path / "results.csv")
     assert "a,b" in next(csv.reader((tmp_path / "results.csv").read_text().splitlines()[1:]))
 
@@ -182,7 +182,7 @@ def test_the_picture_groups_by_what_was_swept(tmp_path: Path) -> None:
     write_runs(tmp_path, [0.3, 0.5, 0.1, 0.2, 0.9, 0.8, 0.7, 0.6, None, None, None, None])
     points = grid(objective=["tb", "db", "fm"], backward=["uniform", "tlm"], seed=[0, 1])
     comparison = Comparison.read(tmp_path, points, "tv", maximize=False)
-    axes = varied(comparison.settings)
+    axes = comparison.varied()
     assert axes == {"objective": ["tb", "db", "fm"], "backward": ["uniform", "tlm"]}
     done = [s for s in comparison.settings if s.values]
     plt = pyplot()
@@ -207,7 +207,7 @@ def test_random_draws_get_an_axis_per_number(tmp_path: Path) -> None:
     write_runs(tmp_path, [0.01 * (n + 1) for n in range(12)])
     comparison = Comparison.read(tmp_path, points, "tv", maximize=False)
     plt = pyplot()
-    figure = _panels(plt, comparison, comparison.settings, varied(comparison.settings))
+    figure = _panels(plt, comparison, comparison.settings, comparison.varied())
     assert [axis.get_xlabel() for axis in figure.axes] == ["lr", "epsilon"]
     assert figure.axes[0].get_xscale() == "log"
     shown = sum(len(line.get_xdata()) for line in figure.axes[0].lines)
