@@ -53,7 +53,7 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
     failed = []
     for number, point in enumerate(points):
         folder = out / f"{number:03d}"
-        label = f"[{number + 1}/{len(points)}] " + " ".join(f"{k}={v}" for k, v in point.items())
+        label = f"[{number + 1}/{len(points)}] " + _label(point, points)
         if (folder / "summary.json").exists():
             print(f"{label}: done before, {metric} {_figure(folder, metric):.4g}")
             continue
@@ -119,19 +119,27 @@ def _run(words: list[str]) -> int:
 
     An interrupt is handed on once, and the run saves its state before it ends.
     """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "gflow.cli.leash", *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         env={"WANDB_SILENT": "true", **os.environ},
         start_new_session=True,
+    ) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            return 130
+
+
+def _label(point: Point, points: list[Point]) -> str:
+    """What tells a point from the others."""
+    differ = {k: v for k, v in point.items() if any(other.get(k) != v for other in points)}
+    return " ".join(
+        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in differ.items()
     )
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-        return 130
 
 
 def _figure(folder: Path, name: str) -> float:

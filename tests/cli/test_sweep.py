@@ -16,7 +16,7 @@ import yaml
 from gflow.cli.main import main, parse
 from gflow.cli.options import world_class
 from gflow.cli.pictures import pyplot
-from gflow.cli.sweep import PLAN, _figure, _plan
+from gflow.cli.sweep import PLAN, _figure, _label, _plan
 from gflow.cli.sweep_picture import _panels, _rows
 from gflow.cli.sweep_points import Point, sweep_points
 from gflow.cli.sweep_table import Comparison
@@ -295,3 +295,8 @@ def test_sweep_points() -> None:
         )
     with pytest.raises(ConfigError, match="`steps: {value: 3}`"):
         sweep_points({"parameters": {"steps": 3}})
+
+
+def test_runs_are_told_apart_by_what_varies() -> None:
+    points: list[Point] = [{"lr": 0.123456789, "steps": 3}, {"lr": 0.2, "steps": 3}]
+    assert _label(points[0], points) == "lr=0.1235"
