@@ -106,6 +106,13 @@ class Behaviour(ABC):
                 f"{reason}"
             )
 
+    def check_batch(self, count: int) -> None:  # noqa: B027
+        """Refuse to collect `count` trajectories at a time if that cannot be; it can by default.
+
+        Raises:
+            ConfigError: With the number and what would do.
+        """
+
     def state_dict(self) -> dict[str, Any]:
         """What the next batch depends on; nothing by default."""
         return {}

@@ -206,8 +206,13 @@ class ReplayBuffer:
 
     def ready(self, count: int) -> bool:
         """Whether there is enough to draw from: a batch, or 10 distinct objects."""
-        least = min(count, PRT_LEAST) if self.distinct else count
-        return len(self) >= (PRT_LEAST if self.draw == "prt" else least)
+        return len(self) >= self.least(count)
+
+    def least(self, count: int) -> int:
+        """How many must be remembered before `count` are drawn."""
+        if self.draw == "prt":
+            return PRT_LEAST
+        return min(count, PRT_LEAST) if self.distinct else count
 
     def rows(
         self, count: int, generator: torch.Generator | None = None, draw: Draw | None = None

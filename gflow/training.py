@@ -111,6 +111,14 @@ class TrainConfig:
         for name in ("ema", "epsilon", "trajectory_epsilon", "ema_sampling", "replay_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        for name, unused in (
+            ("replay_keep", "recent"), ("replay_draw", "auto"), ("replay_rebuild", "actions"),
+        ):  # fmt: skip
+            if not self.replay and getattr(self, name) != unused:
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r} is about a memory, and replay=0 remembers "
+                    f"nothing: set replay to the number of trajectories to remember."
+                )
         if self.ema_sampling and not self.ema:
             raise ConfigError("ema_sampling acts by the average of the weights: set ema too.")
         if self.augment and not (self.replay and self.replay_rebuild == "backward"):
@@ -136,6 +144,7 @@ class Trainer:
 
     Raises:
         IncompatibleError: If the objective cannot work with the environment or the policy.
+        ConfigError: If the behaviour cannot collect batches of this size.
 
     Attributes:
         step: Number of gradient steps done.
@@ -198,6 +207,15 @@ class Trainer:
                 top=config.replay_top,
                 cutoff=config.replay_cutoff,
             )
+            least = self.replay.least(config.batch_size)
+            if config.replay < least:
+                raise ConfigError(
+                    f"replay={config.replay} remembers too little to be drawn from, which takes "
+                    f"{least} with batches of {config.batch_size} and draws by {self.replay.draw}: "
+                    f"raise replay, or set it to 0."
+                )
+        remembered = round(config.batch_size * config.replay_fraction) if config.replay else 0
+        self.behaviour.check_batch(config.batch_size - remembered or config.batch_size)
         if config.augment:
             augmentation = BackwardAugmentation(config.augment_objects, config.augment)
             self.callbacks = (augmentation, *self.callbacks)

@@ -329,7 +329,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 
 def trainer_for(strategy: str, seed: int = 0) -> Trainer:
     policy = MLPPolicy(ENV, 8, log_flow=True, generator=g(seed))
-    config = TrainConfig(batch_size=4, replay=9, seed=seed, **STRATEGIES[strategy])
+    config = TrainConfig(batch_size=4, replay=12, seed=seed, **STRATEGIES[strategy])
     return Trainer(ENV, policy, DetailedBalance(), config)
 
 
