@@ -349,3 +349,10 @@ def test_a_negative_reward_is_refused_with_the_object() -> None:
     env = HyperGrid(2, 3, FunctionReward(lambda s: (s.sum(-1).double() - 2).log()))
     with pytest.raises(RewardError, match=r"HyperGrid: the reward .* returned log R = (nan|-inf)"):
         sample(env, 30)
+
+
+def test_formulas_of_objectives_are_what_was_written() -> None:
+    for cls in OBJECTIVES.values():
+        text = cls.__doc__ or ""
+        assert text.isascii()
+        assert all(sign.isprintable() or sign == "\n" for sign in text), cls
