@@ -106,6 +106,13 @@ class Behaviour(ABC):
                 f"{reason}"
             )
 
+    def check_count(self, count: int) -> None:  # noqa: B027
+        """Refuse batches of `count` trajectories if they are too few; none are by default.
+
+        Raises:
+            ConfigError: With the smallest number that will do.
+        """
+
     def state_dict(self) -> dict[str, Any]:
         """What the next batch depends on; nothing by default."""
         return {}

@@ -40,9 +40,17 @@ class FrontReplay(Behaviour):
         """What the inner behaviour refuses, and objectives that learn on-policy only."""
         return self.inner.refusal(env, objective) or super().refusal(env, objective)
 
+    def check_count(self, count: int) -> None:
+        """What the inner behaviour refuses once the archive takes its share."""
+        self.inner.check_count(count - self._old(count))
+
+    def _old(self, count: int) -> int:
+        """How many of `count` trajectories end in objects of the archive."""
+        return min(round(self.share * count), count - 1)
+
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """`count` trajectories."""
-        old = min(round(self.share * count), count - 1) if len(self.archive) else 0
+        old = self._old(count) if len(self.archive) else 0
         fresh = self.inner.collect(rollout, count - old)
         whole = fresh.whole
         if len(whole):

@@ -88,19 +88,27 @@ class LocalSearch(Behaviour):
         """Share of candidates accepted, their mean gain in log R, objects scored."""
         return self._figures
 
+    def check_count(self, count: int) -> None:
+        """At least one chain.
+
+        Raises:
+            ConfigError: If there is none for so many iterations.
+        """
+        if count < 1 + self.iterations:
+            raise ConfigError(
+                f"LocalSearch: {self.iterations} iterations need batches of at least "
+                f"{1 + self.iterations} trajectories, got {count}. Raise batch_size (less what "
+                f"replay takes of it) or lower iterations."
+            )
+
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """M fresh trajectories, and I M candidates round by round.
 
         Raises:
             ConfigError: If there is no chain for so many iterations.
         """
+        self.check_count(count)
         chains = count // (1 + self.iterations)
-        if not chains:
-            raise ConfigError(
-                f"LocalSearch: {self.iterations} iterations need batches of at least "
-                f"{1 + self.iterations} trajectories, got {count}. Raise batch_size (less what "
-                f"replay takes of it) or lower iterations."
-            )
         fresh = rollout.fresh(count - chains * self.iterations)
         parts, accepted = [fresh], []
         current = fresh

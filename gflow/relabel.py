@@ -92,6 +92,10 @@ class Hindsight(Behaviour):
             return "trajectories start where their condition says, so no other condition fits them."
         return self.inner.refusal(env, objective) or super().refusal(env, objective)
 
+    def check_count(self, count: int) -> None:
+        """What the inner behaviour refuses."""
+        self.inner.check_count(count)
+
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """`count` trajectories of the inner behaviour, some relabelled."""
         batch = self.inner.collect(rollout, count)

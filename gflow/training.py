@@ -119,6 +119,11 @@ class TrainConfig:
                 "replay_rebuild='backward' too."
             )
 
+    @property
+    def replayed(self) -> int:
+        """Trajectories of each batch that come from memory, once it holds enough."""
+        return round(self.batch_size * self.replay_fraction)
+
 
 class Trainer:
     """Trains a policy on an environment with an objective.
@@ -136,6 +141,7 @@ class Trainer:
 
     Raises:
         IncompatibleError: If the objective cannot work with the environment or the policy.
+        ConfigError: If the behaviour needs larger batches.
 
     Attributes:
         step: Number of gradient steps done.
@@ -187,6 +193,9 @@ class Trainer:
         )
         self.average = copy.deepcopy(policy).requires_grad_(False) if config.ema else None
         self.replay = None
+        fresh = config.batch_size - (config.replayed if config.replay else 0)
+        if fresh:  # which is what is left once the memory is filled
+            self.behaviour.check_count(fresh)
         if config.replay:
             self.replay = ReplayBuffer(
                 env,
@@ -230,7 +239,7 @@ class Trainer:
         count = self.config.batch_size
         old = 0
         if self.replay is not None and self.replay.ready(count):
-            old = round(count * self.config.replay_fraction)
+            old = self.config.replayed
         parts = []
         if count > old:
             rollout = Rollout(
