@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gflow.conditions import ConditionSampler
+from gflow.conditions import ConditionSampler, in_turns
 from gflow.errors import ConfigError
 
 
@@ -34,7 +34,6 @@ class GraphDraw(ConditionSampler):
         """(count, 1) numbers of graphs; what is left over joins the last ones."""
         device = generator.device if generator is not None else torch.device("cpu")
         order = torch.randperm(len(self.graphs), generator=generator, device=device)
-        groups = max(1, count // self.repeat)
-        drawn = self.graphs.to(device)[order[:groups]]
-        group = (torch.arange(count, device=device) // self.repeat).clamp(max=groups - 1)
-        return drawn[group % len(drawn)][:, None].to(torch.get_default_dtype())
+        drawn = self.graphs.to(device)[order[: max(1, count // self.repeat)]]
+        turn = in_turns(count, self.repeat, device) % len(drawn)
+        return drawn[turn][:, None].to(torch.get_default_dtype())

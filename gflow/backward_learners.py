@@ -91,8 +91,7 @@ class PessimisticBackward(_Likelihood):
         self.memory.add(batch.whole)
         loss = torch.zeros(())
         for _ in range(self.steps):
-            drawn = self.memory.draw(generator).to(batch.length.device)  # read from a checkpoint
-            loss = self._ascend(env, drawn)
+            loss = self._ascend(env, self.memory.draw(generator, batch.length.device))
         self._decay()
         return {"backward_loss": float(loss)}
 

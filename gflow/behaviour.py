@@ -106,11 +106,11 @@ class Behaviour(ABC):
                 f"{reason}"
             )
 
-    def check_batch(self, count: int) -> None:  # noqa: B027
-        """Refuse to collect `count` trajectories at a time if that cannot be; it can by default.
+    def check_count(self, count: int) -> None:  # noqa: B027
+        """Refuse batches of `count` trajectories if they are too few; none are by default.
 
         Raises:
-            ConfigError: With the number and what would do.
+            ConfigError: With the smallest number that will do.
         """
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,6 +24,16 @@ class ConditionSampler(ABC):
         """Take back what `state_dict` gave."""
 
 
+def in_turns(count: int, repeat: int, device: torch.device | str = "cpu") -> Tensor:
+    """(count,) int64 which draw each trajectory has: each serves `repeat` of them in a row.
+
+    What is left over joins the last draw: objectives that compare trajectories of equal condition
+    leave nobody alone.
+    """
+    draws = max(1, count // repeat)
+    return (torch.arange(count, device=device) // repeat).clamp(max=draws - 1)
+
+
 class UniformCondition(ConditionSampler):
     """One number per trajectory, uniform in [low, high]: an inverse temperature, say.
 
@@ -46,6 +56,7 @@ class UniformCondition(ConditionSampler):
     def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, 1) values."""
         device = generator.device if generator is not None else torch.device("cpu")
+        turn = in_turns(count, self.repeat, device)
         draws = max(1, count // self.repeat)
         if self.levels is None:
             unit = torch.rand(draws, 1, generator=generator, device=device)
@@ -53,8 +64,7 @@ class UniformCondition(ConditionSampler):
             level = torch.randint(self.levels, (draws, 1), generator=generator, device=device)
             unit = level.to(torch.get_default_dtype()) / (self.levels - 1)
         value = self.low + (self.high - self.low) * unit
-        group = torch.arange(count, device=device) // self.repeat
-        return value[group.clamp(max=draws - 1)]  # what is left over joins the last group
+        return value[turn]
 
 
 class Thermometer(nn.Module):

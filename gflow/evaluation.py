@@ -88,7 +88,7 @@ def evaluate(
         state_log_reward = env.target_log_reward(states, given)[index]
     scores = log_symmetry = divergence = None
     if needs.scores:
-        scores, log_symmetry = trajectories.scores, _log_symmetry(env, trajectories)
+        scores, log_symmetry = trajectories.scores, _correction(env, trajectories)
         if scores is None:
             plain = trajectories.log_reward
             plain = plain if log_symmetry is None else plain + log_symmetry
@@ -171,18 +171,22 @@ def _anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
 
 
 def plain_log_reward(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
-    """(B,) log R of the objects without the correction for their symmetry."""
-    symmetry = _log_symmetry(env, trajectories)
+    """(B,) log R of the objects, without what corrects for how often they are counted."""
+    correction = _correction(env, trajectories)
     value = trajectories.log_reward
-    return value if symmetry is None else value + symmetry
+    return value if correction is None else value + correction
 
 
-def _log_symmetry(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor | None:
-    """(B,) by how much the target log-reward of the objects was lowered, or None for nothing."""
-    if type(env).log_symmetry is Environment.log_symmetry:
-        return None
-    symmetry = env.log_symmetry(trajectories.final_states)
-    return None if symmetry is None else symmetry.to(trajectories.log_reward.dtype)
+def _correction(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor | None:
+    """(B,) by how much the target log-reward is below log R of the objects; None for nothing."""
+    kind = type(env)
+    found = []
+    if kind.log_symmetry is not Environment.log_symmetry:
+        found.append(env.log_symmetry(trajectories.final_states))
+    if kind.log_multiplicity is not Environment.log_multiplicity:
+        found.append(env.log_multiplicity(trajectories.final_states))
+    parts = [part.to(trajectories.log_reward.dtype) for part in found if part is not None]
+    return torch.stack(parts).sum(0) if parts else None
 
 
 def _backward_divergence(

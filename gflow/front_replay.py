@@ -40,11 +40,12 @@ class FrontReplay(Behaviour):
         """What the inner behaviour refuses, and objectives that learn on-policy only."""
         return self.inner.refusal(env, objective) or super().refusal(env, objective)
 
-    def check_batch(self, count: int) -> None:
-        """What the inner behaviour refuses, of the part that is left to it."""
-        self.inner.check_batch(count - self._old(count))
+    def check_count(self, count: int) -> None:
+        """What the inner behaviour refuses once the archive takes its share."""
+        self.inner.check_count(count - self._old(count))
 
     def _old(self, count: int) -> int:
+        """How many of `count` trajectories end in objects of the archive."""
         return min(round(self.share * count), count - 1)
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:

@@ -70,12 +70,26 @@ class BatchMemory:
         """Remember a batch, forgetting the oldest if there is no room."""
         self.batches.append(batch)
 
-    def draw(self, generator: torch.Generator) -> Trajectories[Any]:
-        """One of the batches, all equally likely."""
+    def draw(
+        self, generator: torch.Generator, device: torch.device | str | None = None
+    ) -> Trajectories[Any]:
+        """One of the batches, all equally likely.
+
+        Args:
+            generator: Source of the choice.
+            device: Where it is wanted: batches read from a checkpoint are on the CPU until then.
+                None leaves it where it is.
+
+        Raises:
+            ConfigError: If nothing was added yet.
+        """
         if not self.batches:
             raise ConfigError("BatchMemory: nothing was added yet, so nothing can be drawn.")
         place = torch.randint(len(self.batches), (), generator=generator, device=generator.device)
-        return self.batches[int(place)]
+        drawn = self.batches[int(place)]
+        if device is not None and drawn.length.device != torch.device(device):
+            drawn = self.batches[int(place)] = drawn.to(device)
+        return drawn
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Every batch as plain tensors."""

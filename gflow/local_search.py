@@ -88,11 +88,11 @@ class LocalSearch(Behaviour):
         """Share of candidates accepted, their mean gain in log R, objects scored."""
         return self._figures
 
-    def check_batch(self, count: int) -> None:
-        """There must be a chain for so many iterations.
+    def check_count(self, count: int) -> None:
+        """At least one chain.
 
         Raises:
-            ConfigError: If there is none.
+            ConfigError: If there is none for so many iterations.
         """
         if count < 1 + self.iterations:
             raise ConfigError(
@@ -107,7 +107,7 @@ class LocalSearch(Behaviour):
         Raises:
             ConfigError: If there is no chain for so many iterations.
         """
-        self.check_batch(count)
+        self.check_count(count)
         chains = count // (1 + self.iterations)
         fresh = rollout.fresh(count - chains * self.iterations)
         parts, accepted = [fresh], []

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.conditions import ConditionSampler, Thermometer
+from gflow.conditions import ConditionSampler, Thermometer, in_turns
 from gflow.errors import ConfigError
 from gflow.scalarizations import cosine_similarity
 from gflow.trajectories import Trajectories
@@ -37,7 +37,7 @@ class DirichletPreferences(ConditionSampler):
         num_scores: K.
         alpha: Concentration; 1 is uniform on the simplex, more prefers the middle.
         beta: Draws a last column, or None for none.
-        repeat: Each draw serves this many trajectories in a row.
+        repeat: Each draw serves this many trajectories in a row; what is left over joins the last.
 
     Reference:
         Jain et al., Multi-objective GFlowNets, 2022, https://arxiv.org/abs/2210.12765
@@ -55,12 +55,12 @@ class DirichletPreferences(ConditionSampler):
 
     def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, K) or (count, K + 1)."""
-        draws = -(-count // self.repeat)
-        alpha = torch.full((draws, self.num_scores), self.alpha, device=_device(generator))
+        shape = (max(1, count // self.repeat), self.num_scores)
+        alpha = torch.full(shape, self.alpha, device=_device(generator))
         parts = torch._standard_gamma(alpha, generator=generator)
         parts = parts.clamp(min=torch.finfo(parts.dtype).tiny)
         weights = parts / parts.sum(-1, keepdim=True)
-        return _with_beta(weights, self.beta, generator).repeat_interleave(self.repeat, 0)[:count]
+        return _with_beta(weights, self.beta, generator)[in_turns(count, self.repeat, alpha.device)]
 
 
 class UniformDirections(ConditionSampler):
@@ -69,7 +69,7 @@ class UniformDirections(ConditionSampler):
     Args:
         num_scores: K.
         beta: Draws a last column, or None for none.
-        repeat: Each draw serves this many trajectories in a row.
+        repeat: Each draw serves this many trajectories in a row; what is left over joins the last.
     """
 
     def __init__(self, num_scores: int, beta: GammaBeta | None = None, repeat: int = 1) -> None:
@@ -82,11 +82,11 @@ class UniformDirections(ConditionSampler):
 
     def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, K) or (count, K + 1)."""
-        shape = (-(-count // self.repeat), self.num_scores)
+        shape = (max(1, count // self.repeat), self.num_scores)
         normal = torch.randn(shape, generator=generator, device=_device(generator)).abs()
         directions = nn.functional.normalize(normal, dim=-1)
         drawn = _with_beta(directions, self.beta, generator)
-        return drawn.repeat_interleave(self.repeat, 0)[:count]
+        return drawn[in_turns(count, self.repeat, normal.device)]
 
 
 class FocusTable(ConditionSampler):

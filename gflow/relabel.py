@@ -92,9 +92,9 @@ class Hindsight(Behaviour):
             return "trajectories start where their condition says, so no other condition fits them."
         return self.inner.refusal(env, objective) or super().refusal(env, objective)
 
-    def check_batch(self, count: int) -> None:
+    def check_count(self, count: int) -> None:
         """What the inner behaviour refuses."""
-        self.inner.check_batch(count)
+        self.inner.check_count(count)
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """`count` trajectories of the inner behaviour, some relabelled."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.state import take
+from gflow.state import device_of, take
 
 S = TypeVar("S")
 
@@ -206,7 +206,7 @@ class CachedReward(_Remembering[S]):
         return self._values(
             self.key(states).tolist(),
             lambda rows: self.reward(take(states, torch.tensor(rows))).tolist(),
-        )
+        ).to(device_of(states))
 
     def __repr__(self) -> str:
         return f"CachedReward({self.reward!r})"
@@ -246,7 +246,7 @@ class HostReward(_Remembering[S]):
             )
             return found
 
-        return self._values(objects, score)
+        return self._values(objects, score).to(device_of(states))
 
     def __repr__(self) -> str:
         return f"HostReward({getattr(self.score, '__name__', self.score)!s})"

@@ -54,8 +54,9 @@ class FlowTerms:
         potential: (B, T) learned energy differences of the transitions, without gradient; 0 for a
             stop.
         scores: (B, K) raw objectives of the objects; their log-reward where there is one number.
-        log_symmetry: (B,) by how much `log_reward` is lowered for the symmetry of the objects,
-            filled in beside `scores`; None for nothing.
+        log_symmetry: (B,) by how much `log_reward` is below log R of the objects, for their
+            symmetry and for the finished states that share an object; filled in beside `scores`,
+            None for nothing.
         backward_divergence: (B, T) KL(uniform over the parents of s_{t+1} || P_B); 0 for a stop.
         learned_log_reward: (B, T + 1) what the objective's own network says of log R at s_t.
         condition: (B, C) or None.

@@ -127,6 +127,11 @@ class TrainConfig:
                 "replay_rebuild='backward' too."
             )
 
+    @property
+    def replayed(self) -> int:
+        """Trajectories of each batch that come from memory, once it holds enough."""
+        return round(self.batch_size * self.replay_fraction)
+
 
 class Trainer:
     """Trains a policy on an environment with an objective.
@@ -144,7 +149,7 @@ class Trainer:
 
     Raises:
         IncompatibleError: If the objective cannot work with the environment or the policy.
-        ConfigError: If the behaviour cannot collect batches of this size.
+        ConfigError: If the behaviour needs larger batches.
 
     Attributes:
         step: Number of gradient steps done.
@@ -196,6 +201,9 @@ class Trainer:
         )
         self.average = copy.deepcopy(policy).requires_grad_(False) if config.ema else None
         self.replay = None
+        fresh = config.batch_size - (config.replayed if config.replay else 0)
+        if fresh:  # which is what is left once the memory is filled
+            self.behaviour.check_count(fresh)
         if config.replay:
             self.replay = ReplayBuffer(
                 env,
@@ -214,8 +222,6 @@ class Trainer:
                     f"{least} with batches of {config.batch_size} and draws by {self.replay.draw}: "
                     f"raise replay, or set it to 0."
                 )
-        remembered = round(config.batch_size * config.replay_fraction) if config.replay else 0
-        self.behaviour.check_batch(config.batch_size - remembered or config.batch_size)
         if config.augment:
             augmentation = BackwardAugmentation(config.augment_objects, config.augment)
             self.callbacks = (augmentation, *self.callbacks)
@@ -248,7 +254,7 @@ class Trainer:
         count = self.config.batch_size
         old = 0
         if self.replay is not None and self.replay.ready(count):
-            old = round(count * self.config.replay_fraction)
+            old = self.config.replayed
         parts = []
         if count > old:
             rollout = Rollout(

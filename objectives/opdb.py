@@ -11,7 +11,7 @@ from gflow.terms import FlowTerms, Needs
 class OrderPreservingDetailedBalance(OrderPreserving):
     r"""Order-preserving detailed balance: the last transition says what the reward is.
 
-    .. math:: \log \hat R(	au) = \log F(s_{n-1}) + \log P_F(s_n \mid s_{n-1})
+    .. math:: \log \hat R(\tau) = \log F(s_{n-1}) + \log P_F(s_n \mid s_{n-1})
               - \log P_B(s_{n-1} \mid s_n)
 
     A stop has log P_B = 0, and R^ is then a function of the object. Where objects end by force the

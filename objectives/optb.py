@@ -10,7 +10,7 @@ from gflow.terms import FlowTerms
 class OrderPreservingTrajectoryBalance(OrderPreserving):
     r"""Order-preserving trajectory balance: the policy alone says what the reward is.
 
-    .. math:: \log \hat R(	au) = \sum_t \log P_F(s_{t+1} \mid s_t)
+    .. math:: \log \hat R(\tau) = \sum_t \log P_F(s_{t+1} \mid s_t)
               - \sum_t \log P_B(s_t \mid s_{t+1})
 
     log Z would be a constant in every log R^, and drops out of all order losses. There are no

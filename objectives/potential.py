@@ -137,7 +137,7 @@ class PotentialFit(Learner):
         self.memory.add(batch.whole)
         loss = torch.zeros(())
         for _ in range(self.steps):
-            old = self.memory.draw(generator)
+            old = self.memory.draw(generator, batch.length.device)
             energy = -old.log_reward
             value = self.potential(env, old)
             loss = potential_loss(value, old.moves, energy, self.keep, generator).mean()

@@ -17,7 +17,8 @@ class LogPartitionVariance(Objective):
               - \sum_t \log P_F\Bigr), \quad
               \widehat{\log Z} = \text{mean of the bracket over the batch}
 
-    With conditions the mean is taken among trajectories of equal condition. The mean residual
+    With conditions the mean is taken among trajectories of equal condition; one that is alone in
+    its condition (replayed, or relabelled) has the residual zero. The mean residual
     is zero, so stopping the gradient through the mean or not gives the same gradient for the
     squared loss; it is not stopped.
 
@@ -33,7 +34,7 @@ class LogPartitionVariance(Objective):
         """(B,) mean log-weight of the group less the log-weight.
 
         Raises:
-            ConfigError: If a trajectory is alone in its group.
+            ConfigError: If no two trajectories have the same condition.
         """
         return self.log_z_estimate(terms) - terms.log_weight
 
@@ -50,10 +51,10 @@ class LogPartitionVariance(Objective):
             return value.mean().expand_as(value)
         groups: Any = torch.unique(terms.condition, dim=0, return_inverse=True)[1]
         count = torch.bincount(groups)
-        if bool((count < 2).any()):
+        if not bool((count > 1).any()):
             raise ConfigError(
-                "LogPartitionVariance compares trajectories of equal condition, and a condition "
-                "occurs only once in this batch. Draw each condition at least twice "
+                "LogPartitionVariance compares trajectories of equal condition, and each "
+                "condition occurs only once in this batch. Draw each condition at least twice "
                 "(UniformCondition(..., repeat=2)) or use TrajectoryBalance."
             )
         total = value.new_zeros(len(count)).index_add(0, groups, value)

@@ -5,16 +5,20 @@ from typing import Any
 import pytest
 import torch
 
-from gflow import MLPPolicy, Sampler, StateGraph, TabularPolicy, enumerate_states
+from gflow import MLPPolicy, Sampler, TabularPolicy, enumerate_states
 from gflow.acceptance import FILTERS
 from gflow.backtracking import FixedSteps, FractionSteps, RandomSteps, backtracking
-from gflow.behaviour import Rollout
+from gflow.behaviour import Behaviour, Rollout
 from gflow.envs.hypergrid import HyperGrid
+from gflow.envs.landscapes import landscape_grid
 from gflow.envs.sets import AdditiveEnergy, FixedSizeSets
 from gflow.errors import ConfigError, UnknownNameError
+from gflow.front_replay import FrontReplay
 from gflow.local_search import LocalSearch
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES, TrajectoryBalance
+from gflow.pareto import ParetoArchive
+from gflow.relabel import Hindsight
 from gflow.training import TrainConfig, Trainer
 
 SETS = FixedSizeSets(5, 3, AdditiveEnergy(torch.tensor([0.3, -0.8, 1.1, -0.2, 0.6])))
@@ -46,6 +50,30 @@ def test_settings_are_checked() -> None:
     assert len(LocalSearch(0).collect(rollout, 7)) == 7
 
 
+def test_batches_that_replay_makes_too_small_are_refused_at_once() -> None:
+    """Not in mid-run, once the memory holds enough to be drawn from."""
+    policy, search = MLPPolicy(GRID, width=8, depth=1), LocalSearch(7)
+
+    def build(batch_size: int, behaviour: Behaviour, **settings: Any) -> Trainer:
+        config = TrainConfig(batch_size=batch_size, **settings)
+        return Trainer(GRID, policy, TrajectoryBalance(), config, behaviour=behaviour)
+
+    build(8, search).train(1)
+    build(16, search, replay=20).train(3)
+    for count, settings in (
+        (7, {}),
+        (8, {"replay": 20}),
+        (16, {"replay": 9, "replay_fraction": 0.6}),
+    ):
+        with pytest.raises(ConfigError, match="batches of at least 8 trajectories"):
+            build(count, search, **settings)
+    env = landscape_grid(side=4)
+    front = FrontReplay(ParetoArchive(env), share=0.25, inner=Hindsight(inner=search))
+    front.check_count(11)
+    with pytest.raises(ConfigError, match="got 7"):
+        front.check_count(9)
+
+
 def test_training_records_the_figures_and_repeats() -> None:
     def run() -> list[dict[str, float]]:
         torch.manual_seed(0)
@@ -62,27 +90,30 @@ def test_training_records_the_figures_and_repeats() -> None:
     assert records[-1]["reward_calls"] == 8  # the rest was replayed
 
 
-def closeness(graph: StateGraph[Any], policy: MLPPolicy, proportional: bool) -> float:
-    """Total variation from R / Z; for those that follow an order the share of what is not best."""
-    law, target = graph.terminal_law(policy), graph.log_target()
-    if proportional:
-        return float(total_variation(law, target))
-    return float(law.exp()[target < target.max() - 1e-6].sum())
-
-
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
 def test_every_objective_trains_on_it(name: str) -> None:
-    """Off-policy batches, on-policy solution: the law of the policy comes closer to the exact."""
+    """Off-policy batches, on-policy solution: the law of the policy comes closer to the exact.
+
+    Objectives that learn a reward of their own seek the best objects and not that law.
+    """
     torch.manual_seed(0)
     env = HyperGrid(2, 3)
     objective = OBJECTIVES[name].build(env)
     policy = MLPPolicy(env, width=32, depth=1, log_flow=objective.needs.log_flow)
     graph = enumerate_states(env)
-    before = closeness(graph, policy, objective.proportional)
+    best = graph.log_target().exp() / graph.log_target().exp().max() > 1 - 1e-6
+
+    def far() -> float:
+        """How far the law of the policy is from the solution, in [0, 1]."""
+        law = graph.terminal_law(policy)
+        if objective.proportional:
+            return float(total_variation(law, graph.log_target()))
+        return 1 - float(law.exp()[best].sum())
+
+    before = far()
     config = TrainConfig(steps=60, batch_size=16, lr=1e-2)
     Trainer(env, policy, objective, config, behaviour=LocalSearch(3)).train()
-    after = closeness(graph, policy, objective.proportional)
-    assert after < (0.6 if objective.proportional else 0.9) * before
+    assert far() < (0.6 if objective.proportional else 0.85) * before
 
 
 def test_training_reaches_the_target() -> None:

@@ -153,3 +153,14 @@ def test_rewards_say_what_they_are() -> None:
     assert repr(CachedReward(TemperatureConditional(Counting()), len)) == (  # type: ignore[arg-type]
         "CachedReward(TemperatureConditional(Counting))"
     )
+
+
+@pytest.mark.parametrize("kind", ["host", "cached"])
+def test_values_come_to_the_device_of_the_states(kind: str) -> None:
+    states = torch.zeros(3, 2, device="meta")
+    reward = (
+        HostReward(lambda s: list("abc"), lambda found: [0.5] * len(found))
+        if kind == "host"
+        else CachedReward(FunctionReward(lambda s: torch.ones(len(s))), lambda s: torch.arange(3))
+    )
+    assert reward(states).device.type == "meta"

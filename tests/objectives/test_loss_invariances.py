@@ -273,6 +273,10 @@ def test_vargrad_compares_within_a_condition_only() -> None:
     # A constant that belongs to one condition is no error of the policy.
     moved = replace(terms, log_reward=terms.log_reward + 3.0 * (condition[:, 0] == 2.0))
     torch.testing.assert_close(objective(moved), objective(terms))
+    # One that is alone (replayed, or relabelled) says nothing, and does not end the run.
+    mixed = replace(terms, condition=torch.tensor([[1.0], [2.0], [1.0], [2.0], [2.0], [9.0]]))
+    assert objective.residual(mixed)[5] == 0
+    assert torch.equal(objective.residual(mixed)[[1, 3, 4]], residual[[1, 3, 4]])
     lonely = replace(terms, condition=torch.arange(6.0)[:, None])
     with pytest.raises(ConfigError, match=r"occurs only once.*repeat=2"):
         objective(lonely)
@@ -349,3 +353,10 @@ def test_a_negative_reward_is_refused_with_the_object() -> None:
     env = HyperGrid(2, 3, FunctionReward(lambda s: (s.sum(-1).double() - 2).log()))
     with pytest.raises(RewardError, match=r"HyperGrid: the reward .* returned log R = (nan|-inf)"):
         sample(env, 30)
+
+
+def test_formulas_of_objectives_are_what_was_written() -> None:
+    for cls in OBJECTIVES.values():
+        text = cls.__doc__ or ""
+        assert text.isascii()
+        assert all(sign.isprintable() or sign == "\n" for sign in text), cls

@@ -23,6 +23,7 @@ from gflow.conditions import UniformCondition
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.sets import FixedSizeSets
 from gflow.errors import ConfigError, IncompatibleError
+from gflow.evaluation import plain_log_reward
 from gflow.front_replay import FrontReplay
 from gflow.objectives import OBJECTIVES, OrderPreserving
 from gflow.objectives.order import all_pairs, listwise
@@ -369,6 +370,26 @@ def test_symmetric_objects_are_ordered_by_their_own_probability(name: str) -> No
     torch.testing.assert_close(terms.scores, torch.full((2, 1), 0.7))
     rho = objective.rankings(terms)[0].rho[:, 0]
     torch.testing.assert_close((rho[1] - rho[0]).item(), math.log(3.0))
+
+
+class Drawn(TableEnvironment):
+    """Two objects of equal reward, the second of which has two finished states."""
+
+    def log_multiplicity(self, states: Tensor) -> Tensor:
+        return torch.tensor([0.0, 0.0, math.log(2.0), math.log(2.0)])[states]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_objects_of_several_states_are_ordered_by_their_whole_reward(name: str) -> None:
+    """Each state implies its share of the reward, and objects are compared, not shares."""
+    env = Drawn([[1, 2, 3], [], [], []], [0.4, 0.7, 0.7, 0.7])
+    batch = all_trajectories(env)
+    terms = made(name, env).evaluate(env, TabularPolicy(enumerate_states(env)), batch)
+    torch.testing.assert_close(terms.scores, torch.full((3, 1), 0.7))
+    rho = made(name, env).rankings(terms)[0].rho[:, 0]
+    shares = rho - env.log_multiplicity(batch.final_states)
+    torch.testing.assert_close(shares, shares[:1].expand(3))
+    torch.testing.assert_close(plain_log_reward(env, batch), torch.full((3,), 0.7))
 
 
 # ---------------------------------------------------------------------- what they learn
