@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gflow.encoder import FeatureEncoder, StateEncoder
 from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, corrected
@@ -117,7 +118,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
     "all_pairs" takes time and memory of B^2 T^2 / 2 numbers; "pairwise" takes B T^2 / 2.
 
     Args:
-        network: Encoded states and condition to (N,) log R^_eta; it trains at the policy's rate.
+        network: log R^_eta of states; it trains at the policy's rate.
         lam: Decay per unit of length, positive.
         settings: Those of `OrderPreserving`, here with lambda_op = 0.1.
 
@@ -129,7 +130,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
 
     def __init__(
         self,
-        network: nn.Module,
+        network: StateValue,
         order: Order = "auto",
         lam: float = 0.9,
         lambda_op: float = 0.1,
@@ -139,23 +140,30 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
         self.network = network
 
     @classmethod
-    def build(cls, env: Environment[Any], **settings: Any) -> "OrderPreserving":
-        """The objective with a network for `env`, unless `network` is given.
+    def build(
+        cls,
+        env: Environment[Any],
+        network: StateValue | None = None,
+        encoder: StateEncoder | None = None,
+        **settings: Any,
+    ) -> "OrderPreserving":
+        """The objective with a network for `env`.
+
+        Args:
+            env: The environment.
+            network: log R^_eta; by default linear in what `encoder` says.
+            encoder: Encodes states; by default their categorical features.
+            settings: Further arguments of the class.
 
         Raises:
-            IncompatibleError: If the environment is refused, or none can be made for it.
+            IncompatibleError: If the environment is refused, or has no features and no encoder.
         """
         reason = cls.refusal(env)
-        if reason is None and not env.feature_sizes and "network" not in settings:
-            reason = (
-                "it holds a network of states and knows none for an environment without "
-                "`feature_sizes`. Pass network=, a module from encoded states to (N,)."
-            )
         if reason is not None:
             raise IncompatibleError(f"{cls.__name__} cannot train on {env.name}: {reason}")
-        if "network" not in settings:
-            settings["network"] = StateValue(env)
-        return cls(**settings)
+        if network is None:
+            network = StateValue(FeatureEncoder(env, 64, 2) if encoder is None else encoder)
+        return cls(network, **settings)
 
     @classmethod
     def refusal(cls, env: Environment[Any]) -> str | None:
@@ -182,12 +190,9 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
         """
         terms = super().evaluate(env, policy, trajectories)
         assert terms.log_flow is not None
-        index, given = trajectories.state_index, None
-        if trajectories.condition is not None:
-            assert trajectories.owner is not None
-            given = trajectories.condition[trajectories.owner]
+        index, given = trajectories.state_index, trajectories.condition_of_states
         visited = torch.arange(index.shape[1], device=index.device) <= terms.length[:, None]
-        value: Tensor = self.network(env.encode(trajectories.states), given)
+        value: Tensor = self.network(env, trajectories.states, given)
         learned = value[index].where(visited, 0.0)
         energy = env.partial_log_reward(trajectories.states, given)[index].neg()
         return replace(

@@ -135,6 +135,8 @@ class ObjectiveOptions:
             settings |= {"order": self.op_order, "lambda_kl": self.lambda_kl}
             if self.lambda_op is not None:
                 settings["lambda_op"] = self.lambda_op
+            if name == "opflsubtb":
+                settings["encoder"] = world.encoder(env, 64)
             if issubclass(cls, OrderPreservingSubTrajectoryBalance):
                 settings["lam"] = self.lam
         elif issubclass(cls, SubTrajectoryBalance):
