@@ -6,17 +6,22 @@ import torch
 from gflow import MLPPolicy, Sampler, TabularPolicy, enumerate_states
 from gflow.acceptance import FILTERS
 from gflow.backtracking import FixedSteps, FractionSteps, RandomSteps, backtracking
-from gflow.behaviour import Rollout
+from gflow.behaviour import Behaviour, Rollout
 from gflow.envs.hypergrid import HyperGrid
+from gflow.envs.landscapes import landscape_grid
 from gflow.envs.sets import AdditiveEnergy, FixedSizeSets
 from gflow.errors import ConfigError, UnknownNameError
+from gflow.front_replay import FrontReplay
 from gflow.local_search import LocalSearch
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES, TrajectoryBalance
+from gflow.pareto import ParetoArchive
+from gflow.relabel import Hindsight
 from gflow.training import TrainConfig, Trainer
 
 SETS = FixedSizeSets(5, 3, AdditiveEnergy(torch.tensor([0.3, -0.8, 1.1, -0.2, 0.6])))
 GRID = HyperGrid(2, 3)
+SCORED = landscape_grid(("branin", "currin"), side=4)
 
 
 def test_steps_are_read_from_what_people_write() -> None:
@@ -42,6 +47,29 @@ def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="batches of at least 8 trajectories, got 7"):
         LocalSearch(7).collect(rollout, 7)
     assert len(LocalSearch(0).collect(rollout, 7)) == 7
+
+
+def test_batches_without_a_chain_are_refused_when_the_trainer_is_made() -> None:
+    def build(batch: int, replay: int, share: float, behaviour: Behaviour) -> Trainer:
+        config = TrainConfig(batch_size=batch, replay=replay, replay_fraction=share)
+        policy = TabularPolicy(enumerate_states(SETS))
+        return Trainer(SETS, policy, TrajectoryBalance(), config, behaviour=behaviour)
+
+    search = LocalSearch(7)
+    build(8, 0, 0.5, search).train_step()
+    build(8, 50, 1.0, search)  # all of a batch is replayed once there is a memory
+    build(16, 50, 0.5, search)
+    for batch, replay, share, left in ((7, 0, 0.5, 7), (8, 50, 0.5, 4), (7, 50, 1.0, 7)):
+        with pytest.raises(ConfigError, match=f"at least 8 trajectories, got {left}"):
+            build(batch, replay, share, search)
+    Hindsight(0.3, search).check_batch(8)
+    FrontReplay(ParetoArchive(SCORED, 5), 0.5, search).check_batch(16)
+    for wrapped, count in (
+        (Hindsight(0.3, search), 7),
+        (FrontReplay(ParetoArchive(SCORED, 5), 0.5, search), 14),
+    ):
+        with pytest.raises(ConfigError, match="at least 8 trajectories, got 7"):
+            wrapped.check_batch(count)
 
 
 def test_training_records_the_figures_and_repeats() -> None:
