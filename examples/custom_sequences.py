@@ -1,4 +1,4 @@
-"""Your own alphabet and your own reward: any order, and from left to right.
+"""Your own alphabet and your own reward, in any order and from left to right: ten lines each.
 
 Run:   python examples/custom_sequences.py [--steps 400]
 Takes: ten seconds on one CPU core. Prints the exact total variation to the target; expect below

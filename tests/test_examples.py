@@ -1,5 +1,6 @@
 """Examples are run as a user would run them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,15 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_own_sequences_take_thirty_lines() -> None:
+    """Each of the two, counted with its signature and docstring."""
+    text = (EXAMPLES[0].parent / "custom_sequences.py").read_text()
+    functions = re.findall(r"^def (\w+)\(.*?(?=^\S)", text, re.DOTALL | re.MULTILINE)
+    assert functions == ["any_order", "left_to_right"]
+    for body in re.finditer(r"^def \w+\(.*?(?=^\S)", text, re.DOTALL | re.MULTILINE):
+        assert len(body.group().splitlines()) <= 30
 
 
 def test_own_environment_takes_forty_lines() -> None:

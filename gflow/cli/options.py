@@ -24,7 +24,7 @@ from gflow.cli.spins import SpinsWorld
 from gflow.cli.tfbind import TFBindWorld
 from gflow.cli.world import RunOptions, World
 from gflow.env import Environment
-from gflow.errors import ConfigError, UnknownNameError
+from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
 from gflow.objectives.led import Residual
@@ -149,7 +149,14 @@ class ObjectiveOptions:
                 key: getattr(self, f"led_{key}")
                 for key in ("base", "residual", "lr", "steps", "memory", "dropout", "width")
             }
-            settings |= {"lam": self.lam, "encoder": world.encoder(env, self.led_width)}
+            encoder = world.encoder(env, self.led_width)
+            if encoder is None and not env.feature_sizes:
+                raise IncompatibleError(
+                    f"LearnedEnergyDecomposition cannot train on {env.name}: it holds a network of "
+                    f"states and knows none for an environment without `feature_sizes`. Use fldb "
+                    f"or flsubtb, or, in Python, LearnedEnergyDecomposition.build(env, encoder=...)."
+                )
+            settings |= {"lam": self.lam, "encoder": encoder}
         objective = cls.build(env, **settings)
         objective.check(env)
         return objective

@@ -62,7 +62,7 @@ def _rows(plt: Any, comparison: Comparison, done: list[Setting], axes: dict[str,
 
 
 def _mean(axis: Any, s: Setting, y: float, colour: Any, label: str | None) -> None:
-    """The mean with a bar of one standard deviation to each side, cut at zero for positive data."""
+    """The mean and one standard deviation to each side, not below the least positive value."""
     mean, spread = statistics.fmean(s.values), s.spread or 0.0
     least = min(s.values)
     low = min(spread, mean - least) if least > 0 else spread
@@ -76,7 +76,7 @@ def _panels(
     """The metric against each parameter; names also tell the colours, if there are few."""
     named = [a for a in axes if not all(is_number(v) for v in axes[a])]
     hue = next((a for a in named if len(axes[a]) <= HUES), None)
-    shown = [a for a in axes if a != hue] or list(axes)
+    shown = [*(a for a in axes if a not in named), *named]
     across = min(3, len(shown))
     down = -(-len(shown) // across)
     figure, panels = plt.subplots(
@@ -97,7 +97,7 @@ def _panels(
             y = [value for s in mine for value in s.values]
             panel.plot(x, y, "o", color=colour, alpha=0.8, ms=6, mec="white", label=str(shade))
         if name in named:
-            panel.set_xticks(list(places.values()), list(places))
+            panel.set_xticks(list(places.values()), list(places), rotation=20, ha="right")
             panel.margins(x=0.2)
         elif _wide(axes[name]):
             panel.set_xscale("log")

@@ -178,6 +178,32 @@ def test_unknown_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     assert not (tmp_path / "x").exists() or not (tmp_path / "x" / "config.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--behaviour=local"],
+        ["--objective=subbt"],
+        ["--behaviour=local_search", "--batch-size=4"],
+        ["--behaviour=local_search", "--batch-size=8", "--replay=50"],
+        ["--replay=5", "--replay-draw=prt"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_refused_leaves_no_folder_and_overwrites_none(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, flags: list[str]
+) -> None:
+    words = ["train", "hypergrid", *SMALL, *flags]
+    complaint(capsys, [*words, f"--out={tmp_path / 'a' / 'b'}"])
+    assert not (tmp_path / "a").exists()
+    kept = tmp_path / "kept"
+    (kept / "checkpoints").mkdir(parents=True)
+    for name in ("config.yaml", "summary.json", "metrics.jsonl", "checkpoints/last.pt"):
+        (kept / name).write_text("before")
+    complaint(capsys, [*words, f"--out={kept}", "--overwrite=True"])
+    for name in ("config.yaml", "summary.json", "metrics.jsonl", "checkpoints/last.pt"):
+        assert (kept / name).read_text() == "before"
+
+
 def test_impossible_pair(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ["train", "hypergrid", "--ending=forced", "--objective=mdb", f"--out={tmp_path / 'x'}"]
     assert "Use DetailedBalance" in complaint(capsys, words)

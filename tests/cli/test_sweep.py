@@ -208,7 +208,7 @@ def test_random_draws_get_an_axis_per_number(tmp_path: Path) -> None:
     comparison = Comparison.read(tmp_path, points, "tv", maximize=False)
     plt = pyplot()
     figure = _panels(plt, comparison, comparison.settings, comparison.varied())
-    assert [axis.get_xlabel() for axis in figure.axes] == ["lr", "epsilon"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["lr", "epsilon", "backward"]
     assert figure.axes[0].get_xscale() == "log"
     shown = sum(len(line.get_xdata()) for line in figure.axes[0].lines)
     assert shown == 12
