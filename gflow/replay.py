@@ -206,8 +206,26 @@ class ReplayBuffer:
 
     def ready(self, count: int) -> bool:
         """Whether there is enough to draw from: a batch, or 10 distinct objects."""
-        least = min(count, PRT_LEAST) if self.distinct else count
-        return len(self) >= (PRT_LEAST if self.draw == "prt" else least)
+        return len(self) >= self.least(count)
+
+    def least(self, count: int) -> int:
+        """Fewest entries from which `count` are drawn."""
+        if self.draw == "prt":
+            return PRT_LEAST
+        return min(count, PRT_LEAST) if self.distinct else count
+
+    def require_room(self, count: int) -> None:
+        """Refuse a memory too small ever to draw `count` from.
+
+        Raises:
+            ConfigError: With the smallest capacity that will do.
+        """
+        if self.capacity < self.least(count):
+            raise ConfigError(
+                f"ReplayBuffer: {count} are drawn at a time, by the law {self.draw!r}, once there "
+                f"are {self.least(count)} entries, and a memory of {self.capacity} never has them. "
+                f"Raise its capacity (replay)."
+            )
 
     def rows(
         self, count: int, generator: torch.Generator | None = None, draw: Draw | None = None

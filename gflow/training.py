@@ -141,7 +141,7 @@ class Trainer:
 
     Raises:
         IncompatibleError: If the objective cannot work with the environment or the policy.
-        ConfigError: If the behaviour needs larger batches.
+        ConfigError: If the behaviour needs larger batches, or batches a larger memory.
 
     Attributes:
         step: Number of gradient steps done.
@@ -207,8 +207,11 @@ class Trainer:
                 top=config.replay_top,
                 cutoff=config.replay_cutoff,
             )
+            self.replay.require_room(config.batch_size)
         if config.augment:
             augmentation = BackwardAugmentation(config.augment_objects, config.augment)
+            assert self.replay is not None  # else TrainConfig refuses
+            self.replay.require_room(config.augment_objects)
             self.callbacks = (augmentation, *self.callbacks)
         self.step = 0
 
