@@ -288,7 +288,7 @@ class Effort:
     epsilon: float = 0.1
 
 
-def policy_for(env: Environment[Any], log_flow: bool, width: int) -> Policy:
+def policy_for(env: Environment[Any], log_flow: bool, width: int = 64) -> Policy:
     """A perceptron, or for molecules of fragments, which are no list of categories, their own."""
     if env.feature_sizes:
         return MLPPolicy(env, width=width, log_flow=log_flow, backward="uniform")

@@ -77,8 +77,9 @@ class Objective(nn.Module, ABC):
         if cls.needs.energy and not env.has_partial:
             return (
                 "it looks forward to the energies of unfinished objects, and the reward "
-                f"{env.reward!r} is defined on finished ones only. Define `LogReward.partial`, or "
-                "use an objective that learns the energies (led)."
+                f"{env.reward!r} is defined on finished ones only. Use FunctionReward(function, "
+                "partial=True) if yours makes sense for them, define `LogReward.partial`, or use "
+                "an objective that learns the energies (led)."
             )
         return None
 

@@ -209,7 +209,7 @@ class ReplayBuffer:
         return len(self) >= self.least(count)
 
     def least(self, count: int) -> int:
-        """Fewest entries from which `count` are drawn."""
+        """How many must be remembered before `count` are drawn."""
         if self.draw == "prt":
             return PRT_LEAST
         return min(count, PRT_LEAST) if self.distinct else count
@@ -222,9 +222,9 @@ class ReplayBuffer:
         """
         if self.capacity < self.least(count):
             raise ConfigError(
-                f"ReplayBuffer: {count} are drawn at a time, by the law {self.draw!r}, once there "
-                f"are {self.least(count)} entries, and a memory of {self.capacity} never has them. "
-                f"Raise its capacity (replay)."
+                f"replay={self.capacity} remembers too little to be drawn from, which takes "
+                f"{self.least(count)} with batches of {count} and draws by {self.draw}: raise "
+                f"replay, or set it to 0."
             )
 
     def rows(

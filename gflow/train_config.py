@@ -87,6 +87,14 @@ class TrainConfig:
         for name in ("ema", "epsilon", "trajectory_epsilon", "ema_sampling", "replay_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        for name, unused in (
+            ("replay_keep", "recent"), ("replay_draw", "auto"), ("replay_rebuild", "actions"),
+        ):  # fmt: skip
+            if not self.replay and getattr(self, name) != unused:
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r} is about a memory, and replay=0 remembers "
+                    f"nothing: set replay to the number of trajectories to remember."
+                )
         if self.ema_sampling and not self.ema:
             raise ConfigError("ema_sampling acts by the average of the weights: set ema too.")
         if self.augment and not (self.replay and self.replay_rebuild == "backward"):

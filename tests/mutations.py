@@ -27,6 +27,8 @@ PROFILE = "mutants"
 ORACLE = "tests/objectives/test_exact_oracle.py"
 IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
+LOOKING = "tests/objectives/test_forward_looking.py"
+LED = "tests/objectives/test_led.py"
 SEARCH = "tests/gflow/test_local_search.py"
 BACKWARD = "tests/gflow/test_backward_policies.py"
 REPLAY = "tests/gflow/test_replay_strategies.py"
@@ -618,6 +620,55 @@ MUTANTS = (
         'trainer.generator, "tenth")',
         "trainer.generator)",
         f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
+    ),
+    # ---- forward-looking and learned energies
+    Mutant(
+        "fl-energy-sign", "gflow/evaluation.py",
+        "learned = learned - energy.to(learned.dtype)",
+        "learned = learned + energy.to(learned.dtype)",
+        f"{LOOKING}::test_fl2_it_is_the_base_with_the_energy_taken_from_the_flow",
+    ),
+    Mutant(
+        "fl-no-anchor", "gflow/evaluation.py",
+        "log_flow = _anchor(learned, trajectories)",
+        "log_flow = learned",
+        f"{LOOKING}::test_fl3_the_flow_head_is_not_read_at_the_end",
+    ),
+    Mutant(
+        "fl-cut-is-end", "gflow/rollout.py",
+        "complete=complete,",
+        "complete=None,",
+        f"{LOOKING}::test_fl5_a_sampler_that_cuts_anchors_what_it_finishes_and_nothing_else",
+    ),
+    Mutant(
+        "led-sign", "objectives/led.py",
+        "end[:, None], terms.log_flow - spent)",
+        "end[:, None], terms.log_flow + spent)",
+        f"{LED}::test_led1_exact_potentials_are_forward_looking_energies",
+    ),
+    Mutant(
+        "led-gap-sign", "objectives/led.py",
+        "shared = (gap / moves.sum(-1).clamp(min=1))",
+        "shared = -(gap / moves.sum(-1).clamp(min=1))",
+        f"{LED}::test_led5_redistribution_makes_sums_exact_and_leaves_exact_ones_alone",
+    ),
+    Mutant(
+        "led-all-dropped", "objectives/potential.py",
+        "kept = kept | (last & ~kept.any(-1, keepdim=True))",
+        "kept = kept & (last | ~last)",
+        f"{LED}::test_led7_one_potential_is_always_kept_and_keeping_all_is_deterministic",
+    ),
+    Mutant(
+        "led-straddles", "objectives/potential.py",
+        "after[index[rows, times + 1]]",
+        "after[(index[rows, times] + 1) % len(after)]",
+        f"{LED}::test_led8_pairs_never_straddle_trajectories_and_stops_have_no_potential",
+    ),
+    Mutant(
+        "led-gradient", "objectives/led.py",
+        "        with torch.no_grad():\n            potential = self.potential(env, trajectories)",
+        "        if True:\n            potential = self.potential(env, trajectories)",
+        f"{LED}::test_led7_flows_send_no_gradient_into_potentials",
     ),
 )  # fmt: skip
 

@@ -49,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     except GFlowError as error:
         print(f"gflow: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("gflow: interrupted", file=sys.stderr)
+        return 130
 
 
 def train(words: list[str]) -> int:

@@ -91,16 +91,3 @@ def fronts(sets: dict[str, Tensor], names: tuple[str, ...], path: Path, most: in
 
 MARKS = ((".", 12), ("o", 30), ("x", 30))
 """Marks of the sets of vectors in a picture and their sizes, in order."""
-
-
-def bars(labels: list[str], values: list[float], title: str, path: Path) -> None:
-    """One bar per run."""
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(6.5, 0.6 + 0.32 * len(labels)))
-    axis.barh(range(len(values)), values)
-    axis.set_yticks(range(len(labels)), labels)
-    axis.invert_yaxis()
-    axis.set_xlabel(title)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)

@@ -79,14 +79,18 @@ class Run:
 
         Raises:
             ConfigError: If the folder cannot be written or holds a run already.
+            GFlowError: If the settings are refused; no folder is left behind then, and a run that
+                was to be overwritten stays.
         """
         if (folder / "config.yaml").exists() and not config.run.overwrite:
             raise ConfigError(
                 f"{folder} holds a run already. Continue it with `gflow resume {folder}`, choose "
                 f"another folder with --out, or pass --overwrite."
             )
+        checkpoints = folder / "checkpoints"
+        made = [path for path in (checkpoints, *checkpoints.parents) if not path.exists()]
         try:
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            checkpoints.mkdir(parents=True, exist_ok=True)
             probe = folder / ".writable"
             probe.write_text("")
             probe.unlink()
@@ -95,10 +99,15 @@ class Run:
                 f"The output folder {folder} cannot be written: {e.strerror or e}. "
                 f"Choose another with --out DIR."
             ) from e
+        try:
+            run = cls(config, folder)
+        except BaseException:
+            for path in made:
+                path.rmdir()
+            raise
         if config.run.overwrite:
             for name in ("summary.json", "metrics.jsonl", str(CHECKPOINT)):
                 (folder / name).unlink(missing_ok=True)
-        run = cls(config, folder)
         text = yaml.safe_dump(config.to_dict(), sort_keys=False)
         (folder / "config.yaml").write_text(text)
         return run

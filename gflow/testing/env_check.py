@@ -23,6 +23,7 @@ from gflow.testing.probe import Probe
 from gflow.testing.value_rules import (
     check_attributes,
     check_closed_forms,
+    check_energies,
     check_keys,
     check_reward,
     check_source,
@@ -85,6 +86,8 @@ def check_env(
     encode-out-of-range        features outside `feature_sizes`
     reward-shape               not one floating-point number per object
     reward-not-finite          NaN or infinite
+    energies                   unfinished objects without a finite energy, or objects with another
+                               than -log R
     batch-dependence           a row's result depends on other rows
     not-deterministic          two calls differ
     illegal-action-raises      a step raises for an illegal action instead of returning anything
@@ -147,6 +150,8 @@ def _check(
         _attempt(rule, probe, found)
     _attempt(check_horizon, probe, found)
     _attempt(check_reward, probe, found, condition)
+    if not findings:
+        check_energies(probe, found, condition)
     _attempt(check_batches, probe, found, generator)
     _attempt(check_illegal_actions, probe, found)
     if not findings:

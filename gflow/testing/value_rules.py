@@ -13,6 +13,9 @@ from gflow.testing.explore import Explored, moves
 from gflow.testing.findings import AbandonedError, Findings
 from gflow.testing.probe import Probe, row_numbers
 
+ENERGIES = 256
+"""Energies of so many states are looked at: some rewards are slow."""
+
 CLOSE = 1e-4
 """Closed forms may differ from sums by this much, relatively: rewards may be float32."""
 
@@ -251,6 +254,41 @@ def check_reward(probe: Probe, found: Explored, condition: Tensor | None) -> Non
     if symmetry is not None and not bool(symmetry.isfinite().all()):
         findings.add(
             "reward-not-finite", "`log_symmetry` is not finite.", "It is the log of a count >= 1."
+        )
+
+
+def check_energies(probe: Probe, found: Explored, condition: Tensor | None) -> None:
+    """Where unfinished objects have energies, they are finite and those of objects are -log R."""
+    env, findings = probe.env, probe.findings
+    if not env.has_partial:
+        return
+    states = take(found.states, torch.arange(batch_size(found.states))[:ENERGIES])
+    count = batch_size(states)
+    given = None if condition is None else condition.expand(count, -1)
+    try:
+        value = env.partial_log_reward(states, given)
+    except Exception as error:
+        findings.add(
+            "energies",
+            f"`partial_log_reward` raised {type(error).__name__}: {error}",
+            "A reward with `has_partial` gives every state a finite log-reward; without it "
+            "forward-looking objectives are refused.",
+        )
+        return
+    rows = env.can_end(states).nonzero().squeeze(1)
+    if not len(rows):
+        return
+    objects = take(states, rows)
+    wanted = env.log_reward(objects, None if given is None else given[rows])
+    wrong = ~torch.isclose(value[rows], wanted.to(value.dtype), rtol=1e-4, atol=1e-5)
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        findings.add(
+            "energies",
+            f"`partial_log_reward` is {float(value[rows][row]):.6g} for the finished object "
+            f"{probe.show(objects, row)}, whose log R is {float(wanted[row]):.6g}.",
+            "The energies of unfinished objects may be anything, those of objects are -log R: "
+            "apply the same transforms (clipping, tempering) to both.",
         )
 
 

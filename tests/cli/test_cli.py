@@ -13,10 +13,8 @@ import pytest
 import torch
 import yaml
 
-from gflow.cli.main import main, refusals
+from gflow.cli.main import main
 from gflow.cli.options import WORLDS, RunConfig
-from gflow.cli.sweep import sweep_points
-from gflow.errors import ConfigError, GFlowError
 from gflow.tracking import read_jsonl
 
 SMALL = ["--side=4", "--width=16", "--steps=40", "--eval-every=20", "--eval-samples=50"]
@@ -172,17 +170,6 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert "it needs an environment in which every state may stop" in out
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(WORLDS))
-def test_the_table_of_pairs_is_what_training_accepts(name: str, tmp_path: Path) -> None:
-    """One step of each pair that is called valid; the refusal of each that is not."""
-    flags = ["--steps=1", "--batch-size=4", "--eval-samples=4", "--quiet=True"]
-    for objective, reason in refusals(WORLDS[name]).items():
-        out = f"--out={tmp_path / objective}"
-        code = main(["train", name, f"--objective={objective}", *flags, out])
-        assert code == (0 if reason is None else 2), objective
-
-
 def test_unknown_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "Did you mean 'hypergrid'" in complaint(capsys, ["train", "hypergird"])
     said = complaint(capsys, ["train", "hypergrid", "--objective=subbt", f"--out={tmp_path / 'x'}"])
@@ -252,54 +239,3 @@ def test_wandb_and_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     assert [e.step for e in events.Scalars("tv")] == [0, 20, 40]
-
-
-@pytest.mark.slow
-def test_sweep_runs_resumes_and_compares(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    spec = {
-        "method": "grid",
-        "metric": {"name": "tv", "goal": "minimize"},
-        "command": ["gflow", "train", "hypergrid", "--side=4", "--width=8", "${args}"],
-        "parameters": {"objective": {"values": ["tb", "db"]}, "steps": {"value": 10}},
-    }
-    file = tmp_path / "sweep.yaml"
-    file.write_text(yaml.safe_dump(spec))
-    assert main(["sweep", str(file), "--out", str(tmp_path / "out")]) == 0
-    table = (tmp_path / "out" / "results.csv").read_text().splitlines()
-    assert table[0] == "run,objective,steps,tv,seconds"
-    values = [float(line.split(",")[3]) for line in table[1:]]
-    assert len(values) == 2
-    assert values == sorted(values)
-    assert (tmp_path / "out" / "results.png").exists()
-    capsys.readouterr()
-    assert main(["sweep", str(file), "--out", str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().out.count("done before") == 2
-
-
-def test_sweep_points() -> None:
-    grid = {"parameters": {"a": {"values": [1, 2]}, "b": {"value": 3}, "c": {"values": "xy"}}}
-    assert sweep_points({**grid, "method": "grid"}) == [
-        {"a": a, "b": 3, "c": c} for a in (1, 2) for c in "xy"
-    ]
-    rough = {
-        "method": "random",
-        "run_cap": 50,
-        "parameters": {
-            "lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-1},
-            "n": {"min": 2, "max": 5},
-            "x": {"distribution": "q_uniform", "min": 0, "max": 1, "q": 0.25},
-        },
-    }
-    points = sweep_points(rough)
-    assert points == sweep_points(rough)
-    assert all(1e-4 <= p["lr"] <= 1e-1 and p["n"] in (2, 3, 4, 5) for p in points)
-    assert {p["x"] for p in points} <= {0, 0.25, 0.5, 0.75, 1}
-    assert 10 < sum(p["lr"] < 10**-2.5 for p in points) < 40  # the median of the logarithm
-    with pytest.raises(ConfigError, match="bayes"):
-        sweep_points({"method": "bayes", "parameters": {}})
-    with pytest.raises(ConfigError, match="run_cap"):
-        sweep_points({"method": "random", "parameters": {}})
-    with pytest.raises(GFlowError, match="unknown distribution"):
-        sweep_points({"method": "random", "run_cap": 1, "parameters": {"a": {"distribution": "?"}}})

@@ -14,7 +14,7 @@ from gflow.errors import IncompatibleError
 from gflow.objectives import OBJECTIVES
 from gflow.training import TrainConfig, Trainer
 
-STEPS = 12
+STEPS = 8
 
 
 @pytest.fixture(autouse=True)

@@ -356,7 +356,9 @@ def test_a_memory_that_could_never_be_drawn_from_is_refused() -> None:
         (5, {"replay_rebuild": "backward", "augment": 1, "augment_objects": 6}, 6),
     ):  # fmt: skip
         config = TrainConfig(**{"batch_size": 4, "replay": capacity, **settings})  # type: ignore[arg-type]
-        with pytest.raises(ConfigError, match=f"there are {least} entries, .* of {capacity} never"):
+        with pytest.raises(
+            ConfigError, match=f"replay={capacity} remembers too little .* takes {least} "
+        ):
             Trainer(ENV, policy, DetailedBalance(), config)
         Trainer(ENV, policy, DetailedBalance(), replace(config, replay=least))
 

@@ -299,6 +299,39 @@ class LogOfNegative(Grid):
         super().__init__(reward=FunctionReward(lambda s: (3.5 - uneven(s).neg() * 1.2).log()))
 
 
+class EnergyOfAnother(Grid):
+    """Clipping the reward of objects and not the energies of unfinished ones."""
+
+    def __init__(self):
+        super().__init__(reward=ClippedLate())
+
+
+class ClippedLate(FunctionReward):
+    def __init__(self):
+        super().__init__(uneven, partial=True)
+
+    def __call__(self, states, condition=None):
+        return uneven(states).clamp(min=-1.0)
+
+    def partial(self, states, condition=None):
+        return uneven(states)
+
+
+class NoEnergy(Grid):
+    """Says that unfinished objects have energies, and gives s0 none."""
+
+    def __init__(self):
+        super().__init__(ending="forced", reward=ZeroAtTheSource())
+
+
+class ZeroAtTheSource(FunctionReward):
+    def __init__(self):
+        super().__init__(uneven, partial=True)
+
+    def partial(self, states, condition=None):
+        return uneven(states).masked_fill((states == 0).all(-1), -torch.inf)
+
+
 class CentredReward(Grid):
     """A reward that is centred over the batch."""
 
@@ -473,6 +506,8 @@ CASES: list[tuple[type[Environment[Any]], set[str]]] = [
     (ColumnReward, {"reward-shape"}),
     (LogOfNegative, {"reward-not-finite"}),
     (CentredReward, {"batch-dependence"}),
+    (EnergyOfAnother, {"energies"}),
+    (NoEnergy, {"energies"}),
     (Colliding, {"key-collision"}),
     (KeysTooLarge, {"key-out-of-range"}),
     (KeyOfTheMoment, {"key-not-a-function"}),
