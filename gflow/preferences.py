@@ -160,11 +160,11 @@ class FocusTable(ConditionSampler):
 
     def state_dict(self) -> dict[str, Any]:
         """What was learned."""
-        return {"tried": self.tried, "reached": self.reached}
+        return {"tried": self.tried.clone(), "reached": self.reached.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        self.tried, self.reached = state["tried"], state["reached"]
+        self.tried, self.reached = state["tried"].clone(), state["reached"].clone()
 
     @staticmethod
     def _cosines(vectors: Tensor, table: Tensor) -> Tensor:

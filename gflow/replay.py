@@ -214,6 +214,19 @@ class ReplayBuffer:
             return PRT_LEAST
         return min(count, PRT_LEAST) if self.distinct else count
 
+    def require_room(self, count: int) -> None:
+        """Refuse a memory too small ever to draw `count` from.
+
+        Raises:
+            ConfigError: With the smallest capacity that will do.
+        """
+        if self.capacity < self.least(count):
+            raise ConfigError(
+                f"replay={self.capacity} remembers too little to be drawn from, which takes "
+                f"{self.least(count)} with batches of {count} and draws by {self.draw}: raise "
+                f"replay, or set it to 0."
+            )
+
     def rows(
         self, count: int, generator: torch.Generator | None = None, draw: Draw | None = None
     ) -> Tensor:

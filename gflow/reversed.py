@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.env import Environment
+from gflow.walk import Walk
 
 S = TypeVar("S")
 
@@ -76,3 +77,26 @@ class Reversed(Environment[S]):
     def name(self) -> str:
         """Name for messages."""
         return f"Reversed({self.env.name})"
+
+
+def turned(env: Environment[S], walk: Walk[S], objects: S) -> Walk[S]:
+    """A walk from objects to the source, read in forward time, with its stop if it needs one."""
+    steps = walk.length
+    stopped = torch.zeros_like(walk.stopped)
+    if env.stop_action is not None:
+        stopped = ~env.is_terminal(objects) if env.has_forced_terminals else ~stopped
+    length = steps + stopped
+    horizon = walk.actions.shape[1] + int(env.stop_action is not None)
+    time = torch.arange(horizon, device=steps.device)
+    back = (steps[:, None] - 1 - time).clamp(min=0)
+    moving = time < steps[:, None]
+    back = back.clamp(max=walk.actions.shape[1] - 1)
+    actions = walk.inverse.gather(1, back).where(moving, 0)
+    inverse = walk.actions.gather(1, back).where(moving, 0)
+    if env.stop_action is not None:
+        ends = stopped[:, None] & (time == steps[:, None])
+        actions = actions.masked_fill(ends, env.stop_action)
+    time = torch.arange(horizon + 1, device=steps.device)
+    back = (steps[:, None] - time).clamp(min=0)
+    index = walk.state_index.gather(1, back)
+    return Walk(walk.states, index, actions, inverse, length, stopped, walk.owner)

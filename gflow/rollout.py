@@ -11,7 +11,7 @@ from gflow.errors import ConfigError, IllegalActionError, ShapeError
 from gflow.exploration import ON_POLICY, Exploration
 from gflow.masking import sample_masked
 from gflow.policy import Policy, Session, backward_scores
-from gflow.reversed import Reversed
+from gflow.reversed import Reversed, turned
 from gflow.state import batch_size, device_of, take
 from gflow.trajectories import Trajectories
 from gflow.walk import Draw, Score, Scores, Walk, walk_listed, walk_ragged, walk_static
@@ -182,7 +182,7 @@ class Sampler:
             return sample_masked(logits, mask, generator)
 
         walk = self._walk(view, objects, score, draw, condition)
-        return self._finish(_turn(env, walk, objects), condition, log_reward, scores)
+        return self._finish(turned(env, walk, objects), condition, log_reward, scores)
 
     @torch.no_grad()
     def along(
@@ -382,26 +382,3 @@ def _refuse_stuck(env: Environment[Any], states: Any, mask: Tensor) -> None:
     if bool(stuck.any()):
         rows = stuck.nonzero().squeeze(1)
         env.refuse_stuck(take(states, rows), mask[rows])
-
-
-def _turn(env: Environment[S], walk: Walk[S], objects: S) -> Walk[S]:
-    """A walk from objects to the source, read in forward time, with its stop if it needs one."""
-    steps = walk.length
-    stopped = torch.zeros_like(walk.stopped)
-    if env.stop_action is not None:
-        stopped = ~env.is_terminal(objects) if env.has_forced_terminals else ~stopped
-    length = steps + stopped
-    horizon = walk.actions.shape[1] + int(env.stop_action is not None)
-    time = torch.arange(horizon, device=steps.device)
-    back = (steps[:, None] - 1 - time).clamp(min=0)
-    moving = time < steps[:, None]
-    back = back.clamp(max=walk.actions.shape[1] - 1)
-    actions = walk.inverse.gather(1, back).where(moving, 0)
-    inverse = walk.actions.gather(1, back).where(moving, 0)
-    if env.stop_action is not None:
-        ends = stopped[:, None] & (time == steps[:, None])
-        actions = actions.masked_fill(ends, env.stop_action)
-    time = torch.arange(horizon + 1, device=steps.device)
-    back = (steps[:, None] - time).clamp(min=0)
-    index = walk.state_index.gather(1, back)
-    return Walk(walk.states, index, actions, inverse, length, stopped, walk.owner)

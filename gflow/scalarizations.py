@@ -165,7 +165,14 @@ def _fixed(where: str, weights: Tensor | None, beta: float) -> Tensor | None:
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    return values.mean(-1) if weights is None else values @ weights.to(values)
+    if weights is None:
+        return values.mean(-1)
+    if len(weights) != values.shape[-1]:
+        raise ShapeError(
+            f"{values.shape[-1]} scores need as many weights, got {len(weights)}: "
+            f"{weights.tolist()}."
+        )
+    return values @ weights.to(values)
 
 
 def _parts(

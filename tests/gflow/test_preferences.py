@@ -100,6 +100,10 @@ def test_the_table_learns_what_is_tried_in_vain() -> None:
     other.load_state_dict(table.state_dict())
     assert torch.equal(other.tried, table.tried)
     assert torch.equal(other.reached, table.reached)
+    saved = table.state_dict()
+    other.load_state_dict(saved)
+    other.observe(None, batch([[0.0, 0.9]], [high]), {})
+    assert saved["tried"].tolist() == table.tried.tolist() == [True, False, False]
 
 
 def test_a_table_without_hope_goes_on() -> None:

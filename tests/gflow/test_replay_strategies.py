@@ -1,5 +1,6 @@
 """Strategies of replay: laws of the draws, diversity, ways drawn backward, augmentation."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -317,8 +318,8 @@ def test_a_data_set_must_hold_finished_objects() -> None:
 STRATEGIES: dict[str, dict[str, Any]] = {
     "recent": {},
     "best": {"replay_keep": "best"},
-    "diverse": {"replay_keep": "diverse", "replay_cutoff": 2.0},
-    "prt": {"replay_draw": "prt", "replay_rebuild": "backward"},
+    "diverse": {"replay_keep": "diverse", "replay_cutoff": 1.0},
+    "prt": {"replay_draw": "prt", "replay_rebuild": "backward", "replay": 12},
     "rank": {"replay_draw": "rank", "replay_distinct": True},
     "top": {"replay_draw": "top", "replay_top": 3, "replay_keep": "best"},
     "backward": {"replay_rebuild": "backward"},
@@ -329,7 +330,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 
 def trainer_for(strategy: str, seed: int = 0) -> Trainer:
     policy = MLPPolicy(ENV, 8, log_flow=True, generator=g(seed))
-    config = TrainConfig(batch_size=4, replay=12, seed=seed, **STRATEGIES[strategy])
+    config = TrainConfig(**{"batch_size": 4, "replay": 9, "seed": seed, **STRATEGIES[strategy]})
     return Trainer(ENV, policy, DetailedBalance(), config)
 
 
@@ -339,12 +340,27 @@ def test_a_killed_run_resumes_to_the_same_bits(strategy: str, tmp_path: Any) -> 
     losses = [whole.train_step()["loss"] for _ in range(14)]
     first = trainer_for(strategy)
     first.train(8)
+    assert first.replay is None or first.replay.ready(4)
     save_checkpoint(tmp_path / "c.pt", first.state_dict(), {})
     other = trainer_for(strategy, seed=5)
     other.load_state_dict(load_checkpoint(tmp_path / "c.pt"))
     assert [other.train_step()["loss"] for _ in range(6)] == losses[8:]
     for a, b in zip(whole.policy.parameters(), other.policy.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_memory_that_could_never_be_drawn_from_is_refused() -> None:
+    policy = MLPPolicy(ENV, 8, log_flow=True)
+    for capacity, settings, least in (
+        (3, {}, 4), (9, {"replay_draw": "prt"}, 10), (3, {"replay_distinct": True}, 4),
+        (5, {"replay_rebuild": "backward", "augment": 1, "augment_objects": 6}, 6),
+    ):  # fmt: skip
+        config = TrainConfig(**{"batch_size": 4, "replay": capacity, **settings})  # type: ignore[arg-type]
+        with pytest.raises(
+            ConfigError, match=f"replay={capacity} remembers too little .* takes {least} "
+        ):
+            Trainer(ENV, policy, DetailedBalance(), config)
+        Trainer(ENV, policy, DetailedBalance(), replace(config, replay=least))
 
 
 def test_states_that_were_saved_do_not_change_afterwards() -> None:

@@ -93,6 +93,14 @@ def test_cosine_of_nothing_is_zero() -> None:
     torch.testing.assert_close(got, torch.tensor([0.0, 0.6]))
 
 
+@pytest.mark.parametrize("kind", [LogSum, LogProduct])
+def test_weights_are_as_many_as_scores(kind: Any) -> None:
+    rule = kind(torch.tensor([1.0, 2.0, 1.0]))
+    assert rule(torch.ones(4, 3)).shape == (4,)
+    with pytest.raises(ShapeError, match=r"2 scores need as many weights, got 3"):
+        rule(torch.ones(4, 2))
+
+
 @pytest.mark.parametrize("rule", [Preferences(), Goals(), Preferences(None)])
 def test_a_missing_or_narrow_condition_is_refused(rule: Any) -> None:
     scores, wrong = torch.ones(4, 2), torch.ones(4, 1)
