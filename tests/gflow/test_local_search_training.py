@@ -23,7 +23,6 @@ from gflow.training import TrainConfig, Trainer
 
 SETS = FixedSizeSets(5, 3, AdditiveEnergy(torch.tensor([0.3, -0.8, 1.1, -0.2, 0.6])))
 GRID = HyperGrid(2, 3)
-SCORED = landscape_grid(("branin", "currin"), side=4)
 
 
 def test_steps_are_read_from_what_people_write() -> None:

@@ -452,24 +452,3 @@ def test_settings_of_no_memory_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{name}='{value}' is about a memory, and replay=0"):
         TrainConfig(**settings)
     TrainConfig(replay=20, **settings)
-
-
-@pytest.mark.parametrize(
-    ("draw", "distinct", "replay", "least"),
-    [("prt", False, 9, 10), ("auto", False, 15, 16), ("auto", True, 9, 10)],
-)
-def test_a_memory_that_could_never_be_drawn_from_is_refused(
-    draw: Any, distinct: bool, replay: int, least: int
-) -> None:
-    env = HyperGrid(2, 4)
-
-    def build(size: int) -> Trainer:
-        config = TrainConfig(replay=size, replay_draw=draw, replay_distinct=distinct)
-        return Trainer(env, MLPPolicy(env, width=8), TrajectoryBalance(), config)
-
-    with pytest.raises(ConfigError, match=f"replay={replay} remembers too little.*takes {least}"):
-        build(replay)
-    trainer = build(least)
-    trainer.train(30)
-    assert trainer.replay is not None
-    assert trainer.replay.ready(16)
