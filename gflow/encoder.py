@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.env import Environment
-from gflow.errors import IncompatibleError
+from gflow.errors import ConfigError, IncompatibleError
 
 
 class StateEncoder(nn.Module, ABC):
@@ -66,10 +66,16 @@ class FeatureEncoder(StateEncoder):
     def forward(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
-        """(N, D) activations of the last layer."""
+        """(N, D) activations of the last layer.
+
+        Raises:
+            ConfigError: If the environment reads conditions and there is none.
+        """
         features = env.encode(states) + self.offset
         x = F.embedding_bag(features, self.table, mode="sum") + self.bias
-        if self.given is not None and condition is not None:
+        if self.given is not None:
+            if condition is None:
+                raise ConfigError("FeatureEncoder: it is conditional and got no condition.")
             x = x + self.given(condition)
         for layer in self.hidden:
             x = layer(F.relu(x))

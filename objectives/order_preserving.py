@@ -115,6 +115,23 @@ class OrderPreserving(Objective):
         needs = replace(self.needs, backward_divergence=self.lambda_kl > 0)
         return evaluate(env, policy, trajectories, needs)
 
+    def check(
+        self, env: Environment[Any], policy: Policy | None = None, conditional: bool = False
+    ) -> None:
+        """See `Objective.check`; a regulariser of P_B needs one that losses can reach.
+
+        Raises:
+            IncompatibleError: With the reason and what would work.
+        """
+        super().check(env, policy, conditional)
+        if self.lambda_kl and getattr(policy, "detached", False):
+            raise IncompatibleError(
+                f"{type(self).__name__} with lambda_kl = {self.lambda_kl} regularises P_B, and "
+                f"this {type(policy).__name__} lets no gradient into it, because something else "
+                f"fits it. Leave lambda_kl at 0, or let the objective train P_B (learned, "
+                f"separate)."
+            )
+
     def extra(self, terms: FlowTerms) -> Tensor:
         """(B,) what each trajectory adds to the order losses and to the regulariser.
 

@@ -466,3 +466,16 @@ def test_fits_check_their_own_settings() -> None:
 
 def net_with_flow() -> MLPPolicy:
     return MLPPolicy(GRID, 8, backward="uniform", log_flow=True)
+
+
+@pytest.mark.parametrize("kind", SECOND_NETWORK)
+def test_nobody_regularises_a_backward_policy_that_gradients_do_not_reach(kind: str) -> None:
+    policy = MLPPolicy(GRID, 8, backward="uniform", log_flow=True)
+    split, learners = with_backward(kind, GRID, policy)
+    for name in ("optb", "opdb"):
+        objective = OBJECTIVES[name].build(GRID, lambda_kl=0.1)
+        if kind == "separate":
+            Trainer(GRID, split, objective, TrainConfig(), learners=learners).train(1)
+            continue
+        with pytest.raises(IncompatibleError, match=r"lambda_kl = 0.1 .* lets no gradient"):
+            Trainer(GRID, split, objective, TrainConfig(), learners=learners)

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import MLPPolicy, Sampler, TemperatureConditional, enumerate_states, evaluate
+from gflow.behaviour import Behaviour, Incomplete
 from gflow.conditions import Thermometer, UniformCondition
+from gflow.encoder import FeatureEncoder
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.hypergrid_rewards import Corners
 from gflow.errors import ConfigError
-from gflow.objectives import LogPartitionVariance, Objective, TrajectoryBalance
+from gflow.local_search import LocalSearch
+from gflow.objectives import OBJECTIVES, LogPartitionVariance, Objective, TrajectoryBalance
 from gflow.training import TrainConfig, Trainer
 
 
@@ -83,13 +86,14 @@ class ConditionalGrid(HyperGrid):
     condition_dim = 1
 
 
-def build(kind: str) -> tuple[ConditionalGrid, MLPPolicy, Objective]:
+def build(kind: str, log_flow: bool = False) -> tuple[ConditionalGrid, MLPPolicy, Objective]:
     env = ConditionalGrid(2, 4, TemperatureConditional(Corners(4, 0.1)))
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)  # what is not drawn from the generator
     policy = MLPPolicy(
-        env, 64, backward="uniform", condition_encoder=Thermometer(0, 2, 3), generator=generator
-    )
+        env, 64, backward="uniform", log_flow=log_flow, condition_encoder=Thermometer(0, 2, 3),
+        generator=generator,
+    )  # fmt: skip
     if kind == "tb":
         return (
             env,
@@ -142,3 +146,35 @@ def test_a_sampler_that_cannot_hear_its_condition_fails() -> None:
     config = TrainConfig(steps=300, batch_size=48, lr=5e-3, log_z_lr=0.02)
     Trainer(env, policy, objective, config, condition=UniformCondition(0, 2, levels=3)).train()
     assert max(distance(env, policy, level, level) for level in (0.0, 1.0, 2.0)) > 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "behaviour", "near"),
+    [
+        ("fldb", Incomplete(), 0.06),
+        ("fldb", LocalSearch(1, accept="metropolis"), 0.06),
+        ("led", LocalSearch(1, accept="metropolis"), 0.12),  # its potentials do not fit exactly
+    ],
+)
+def test_energies_are_those_of_the_condition(name: str, behaviour: Behaviour, near: float) -> None:
+    """Given or learned, replayed or searched for: energies of another temperature would miss."""
+    env, policy, _ = build("vargrad", log_flow=True)
+    objective = OBJECTIVES[name].build(env)
+    config = TrainConfig(
+        steps=400, batch_size=48, lr=5e-3, epsilon=0.1, lr_half_life=150, replay=200
+    )
+    condition = UniformCondition(0.0, 2.0, levels=3)
+    trainer = Trainer(env, policy, objective, config, condition=condition, behaviour=behaviour)
+    trainer.train()
+    for level in (0.0, 1.0, 2.0):
+        assert distance(env, policy, level, level) < near
+
+
+def test_an_encoder_hears_its_condition() -> None:
+    env, _, _ = build("vargrad")
+    encoder, states = FeatureEncoder(env, 8), env.initial(2)
+    low, high = encoder(env, states, torch.tensor([[0.0], [2.0]]))
+    assert not torch.equal(low, high)
+    with pytest.raises(ConfigError, match="conditional and got no condition"):
+        encoder(env, states)
