@@ -84,6 +84,11 @@ class SeveralScores(World):
 
     def scalarization(self) -> Scalarization:
         """What the options say."""
+        if self.weights and self.conditional:
+            raise ConfigError(
+                f"weights={self.weights} are those of a fixed sum or product; combine="
+                f"{self.combine} draws others for every trajectory. Leave one of the two out."
+            )
         weights = torch.tensor(self.weights) if self.weights else None
         beta = None if self.beta_shape else self.beta
         match self.combine:

@@ -16,6 +16,7 @@ from gflow.cli.molecules import MoleculesWorld
 from gflow.cli.run import Run
 from gflow.cli.several import enumerated_front
 from gflow.envs.architecture_data import all_cells, write_cell
+from gflow.errors import ConfigError
 from gflow.front_replay import FrontReplay
 from gflow.pareto import non_dominated
 from gflow.preferences import DirichletPreferences, UniformDirections
@@ -103,6 +104,12 @@ def test_options_become_what_they_say() -> None:
     assert both.share == 0.2
     assert isinstance(both.inner, Hindsight)
     assert both.inner.inner is plain
+
+
+def test_weights_are_refused_where_they_would_not_be_read() -> None:
+    for combine in ("preferences", "goals"):
+        with pytest.raises(ConfigError, match=f"combine={combine} draws others"):
+            LandscapesWorld(combine=combine, weights=(1.0, 3.0)).environment()  # type: ignore[arg-type]
 
 
 def test_the_front_of_a_world_is_that_of_its_options() -> None:
