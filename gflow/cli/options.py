@@ -152,7 +152,7 @@ class ObjectiveOptions:
                 raise IncompatibleError(
                     f"LearnedEnergyDecomposition cannot train on {env.name}: it holds a network of "
                     f"states and knows none for an environment without `feature_sizes`. Use fldb "
-                    f"or flsubtb, or, in Python, LearnedEnergyDecomposition.build(env, encoder=...)."
+                    f"or flsubtb, or, in Python, LearnedEnergyDecomposition.build(encoder=...)."
                 )
             settings |= {"lam": self.lam, "encoder": encoder}
         objective = cls.build(env, **settings)
