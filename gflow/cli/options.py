@@ -153,8 +153,8 @@ class ObjectiveOptions:
             if encoder is None and not env.feature_sizes:
                 raise IncompatibleError(
                     f"LearnedEnergyDecomposition cannot train on {env.name}: it holds a network of "
-                    f"states and knows none for environments without `feature_sizes`. Use fldb or "
-                    f"flsubtb, or LearnedEnergyDecomposition.build(env, encoder=...) in Python."
+                    f"states and knows none for an environment without `feature_sizes`. Use fldb "
+                    f"or flsubtb, or, in Python, LearnedEnergyDecomposition.build(encoder=...)."
                 )
             settings |= {"lam": self.lam, "encoder": encoder}
         objective = cls.build(env, **settings)
