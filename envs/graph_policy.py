@@ -164,12 +164,17 @@ def neighbour_sum(x: Tensor, first: Tensor, target: Tensor) -> Tensor:
 
 
 class Mixing(nn.Module):
-    """One round of messages: a node reads itself and the mean of its neighbours, and adds."""
+    """One round of messages: a node reads itself and its neighbours, and adds.
+
+    Of the neighbours it reads the mean, and the sum in which each is divided among its own
+    neighbours. The sum of equal features tells nodes apart whose neighbours have few others from
+    those whose neighbours have many.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.first = nn.Linear(2 * width, width)
+        self.first = nn.Linear(3 * width, width)
         self.second = nn.Linear(width, width)
 
     def forward(self, x: Tensor, inputs: GraphInputs) -> Tensor:
@@ -177,7 +182,8 @@ class Mixing(nn.Module):
         y: Tensor = self.norm(x)
         degree = inputs.first.diff().clamp(min=1)[:, None].to(y.dtype)
         mean = neighbour_sum(y, inputs.first, inputs.target) / degree
-        change: Tensor = self.second(F.relu(self.first(torch.cat([y, mean], -1))))
+        share = neighbour_sum(y / degree, inputs.first, inputs.target)
+        change: Tensor = self.second(F.relu(self.first(torch.cat([y, mean, share], -1))))
         return x + change
 
 
