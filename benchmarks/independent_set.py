@@ -88,14 +88,13 @@ def train(args: argparse.Namespace) -> None:
     )
     if args.start is not None:
         policy.load_state_dict(torch.load(args.start, map_location=args.device))
-    behaviour = Branching(args.repeat) if args.branch else None
-    repeat = 1 if args.branch else args.repeat
+    behaviour = Branching() if args.branch else None
     trainer = Trainer(
         first,
         policy,
         objective,
         config,
-        condition=GraphDraw(first.turn, repeat),
+        condition=GraphDraw(first.turn, args.repeat),
         behaviour=behaviour,
     )
     began, told, sizes = time.monotonic(), 0.0, []
@@ -103,7 +102,7 @@ def train(args: argparse.Namespace) -> None:
     while done < 1:
         if trainer.env is first and trainer.step >= args.first_steps:
             trainer.env, trainer.sampler = env, Sampler(env, config.plan)
-            trainer.condition = GraphDraw(env.turn, repeat)
+            trainer.condition = GraphDraw(env.turn, args.repeat)
             sizes.clear()
         reward.beta = args.beta * (args.last_beta / args.beta) ** max(0.0, (done - 0.6) / 0.4)
         for group in trainer.optimizer.param_groups:

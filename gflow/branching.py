@@ -18,11 +18,11 @@ class Branching(Behaviour):
     cancels, in value and in gradient, and with it the noise of its luck. Policies that look at
     states with equal futures once (`GraphPolicy`) do not pay for the beginnings again.
 
-    Conditions must be drawn with one trajectory each (``GraphDraw(env.turn, repeat=1)``), and as
-    many different ones as there are groups.
+    With conditions, a group is what has the same condition, so draw each several times
+    (``GraphDraw(env.turn, repeat=8)``); without, groups are of `repeat`.
 
     Args:
-        repeat: Trajectories per group, at least 2.
+        repeat: Trajectories per group where there are no conditions, at least 2.
         whole: Share of the groups that are not cut, so that they share the source alone.
     """
 
@@ -39,24 +39,36 @@ class Branching(Behaviour):
         self.repeat, self.whole = repeat, whole
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
-        """`count` trajectories; what is left over joins the last groups.
+        """`count` trajectories; without conditions, what is left over joins the last group.
 
         Raises:
             ConfigError: If the batch is smaller than a group.
         """
-        groups = count // self.repeat
-        if not groups:
-            raise ConfigError(
-                f"Branching: a batch of {count} holds no group of {self.repeat}. Raise the batch "
-                f"size or lower `repeat`."
-            )
-        trunk = rollout.fresh(groups)
+        condition = rollout.conditions(count)
+        if condition is None:
+            groups = count // self.repeat
+            if not groups:
+                raise ConfigError(
+                    f"Branching: a batch of {count} holds no group of {self.repeat}. Raise the "
+                    f"batch size or lower `repeat`."
+                )
+            group = (torch.arange(count) // self.repeat).clamp(max=groups - 1).to(rollout.device)
+        else:
+            condition, found = torch.unique(condition, dim=0, return_inverse=True)
+            groups, group = len(condition), found
+        trunk = rollout.sampler.forward(
+            rollout.policy,
+            groups,
+            exploration=rollout.exploration,
+            condition=condition,
+            generator=rollout.generator,
+            device=rollout.device,
+        )
         device, generator = trunk.length.device, rollout.generator
         last = trunk.length - trunk.stopped.long()
         place = torch.rand(2, groups, device=device, generator=generator)
         keep = (place[0] * last).long().clamp(max=(last - 1).clamp(min=0))
         keep = keep.masked_fill(place[1] < self.whole, 0)
-        group = (torch.arange(count, device=device) // self.repeat).clamp(max=groups - 1)
         return rollout.sampler.resume(
             rollout.policy,
             trunk.select(group),

@@ -23,12 +23,12 @@ def world(nodes=(12, 16), count=6):
     return env, GraphPolicy(env, 8, 1)
 
 
-def collected(behaviour, count, seed=0):
+def collected(behaviour, count, seed=0, repeat=4):
     env, policy = world()
     rollout = Rollout(
         policy,
         Sampler(env),
-        condition=GraphDraw(env.turn),
+        condition=GraphDraw(env.turn, repeat) if repeat else None,
         generator=torch.Generator().manual_seed(seed),
     )
     return env, policy, behaviour.collect(rollout, count)
@@ -44,19 +44,27 @@ def common(batch, rows):
 def test_groups_share_a_beginning_and_a_graph():
     _, _, batch = collected(Branching(4, whole=0.01), 22)
     assert len(batch) == 22
-    assert batch.condition[:, 0].unique().numel() == 5
+    assert batch.condition[::4, 0].unique().numel() == 5
+    assert torch.equal(batch.condition[16:], batch.condition[16:17].expand(6, 1))
     shared = [common(batch, slice(4 * g, 4 * g + 4)) for g in range(5)]
     assert max(shared) > 2
     assert len(set(shared)) > 1
-    assert torch.equal(batch.condition[16:], batch.condition[16:17].expand(6, 1))
     assert bool((batch.final_states.label != 2).all())
 
 
 def test_whole_groups_share_the_source_alone():
-    _, _, batch = collected(Branching(6, whole=1.0), 24)
+    _, _, batch = collected(Branching(whole=1.0), 24, repeat=6)
     assert all(common(batch, slice(6 * g, 6 * g + 6)) <= 2 for g in range(4))
     sizes = batch.length.view(4, 6)
     assert bool((sizes.amax(1) > sizes.amin(1)).any())
+
+
+def test_without_conditions_groups_are_of_the_size_asked_for():
+    env, _, batch = collected(Branching(5, whole=0.01), 12, repeat=0)
+    assert batch.condition is None
+    assert batch.final_states.graph.tolist() == [0] * 5 + [1] * 7
+    assert max(common(batch, slice(0, 5)), common(batch, slice(5, 12))) > 2
+    assert bool(env.is_terminal(batch.final_states).all())
 
 
 def test_what_is_shared_gets_no_gradient():
@@ -84,14 +92,14 @@ def test_branches_train_to_the_exact_law():
     torch.manual_seed(0)
     policy = GraphPolicy(env, 16, 2)
     config = TrainConfig(400, 32, lr=1e-2)
-    graphs = GraphDraw(env.turn)
+    graphs = GraphDraw(env.turn, 32)
     trainer = Trainer(
         env,
         policy,
         LogPartitionVariance(),
         config,
         condition=graphs,
-        behaviour=Branching(32, whole=0.5),
+        behaviour=Branching(whole=0.5),
     )
     graph = enumerate_states(env)
 
@@ -110,4 +118,4 @@ def test_bad_settings_are_refused():
     with pytest.raises(ConfigError, match="whole"):
         Branching(4, whole=0.0)
     with pytest.raises(ConfigError, match="no group of 8"):
-        collected(Branching(8), 4)
+        collected(Branching(8), 4, repeat=0)
