@@ -1,20 +1,23 @@
 """A graph network for node-by-node problems: one pass over many pieces of different graphs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gflow.distinct import Distinct
 from gflow.encoder import StateEncoder
 from gflow.env import Environment
 from gflow.envs.node_subsets import OPEN, PADDING, NodeState, NodeSubsets
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.state import take
 
 Convolution = Callable[[int], nn.Module]
+GRAPH_MARK = 0x2545F4914F6CDD1D
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class GraphInputs:
             here, and its neighbours relative to the mean over the state.
         first: (M + 1,) int64 position of the first neighbour of each node.
         target: (E,) int64 neighbours of the nodes in order.
+        which: (B,) int64 which of the S states each of B is about, or None if each is its own.
     """
 
     shape: tuple[int, int]
@@ -41,6 +45,7 @@ class GraphInputs:
     numbers: Tensor
     first: Tensor
     target: Tensor
+    which: Tensor | None = None
 
     @property
     def edge_index(self) -> Tensor:
@@ -93,6 +98,32 @@ def gather_inputs(env: NodeSubsets[Any], states: NodeState, every_node: bool) ->
     )
 
 
+def distinct_futures(env: NodeSubsets[Any], states: NodeState) -> tuple[Tensor, Tensor]:
+    """Groups states of the same graph with the same undecided nodes: their futures are equal.
+
+    Whatever was sampled for one graph begins in the same state, and by a sure policy goes on alike.
+
+    Args:
+        env: The environment.
+        states: B states.
+
+    Returns:
+        (S,) int64 states that stand for all, and (B,) int64 which of them stands for each.
+    """
+    device = states.label.device
+
+    def marks() -> Tensor:
+        """(2, N) random numbers: sums of some are equal for equal sets, and for no others."""
+        generator = torch.Generator().manual_seed(0)
+        size = (2, states.label.shape[1])
+        return torch.randint(-(2**62), 2**62, size, generator=generator)
+
+    mark = env.table("marks", device, marks)
+    weight = mark[0] + mark[1] * states.count
+    keys = weight.where(states.label == OPEN, 0).sum(-1) + GRAPH_MARK * (states.graph + 1)
+    return Distinct(None)(keys)
+
+
 def _pointer(env: NodeSubsets[Any]) -> Tensor:
     nodes = torch.arange(int(env.graphs.offset[-1]) + 1, device=env.graphs.offset.device)
     return torch.searchsorted(env.graphs.edge_index[0].contiguous(), nodes)
@@ -133,12 +164,17 @@ def neighbour_sum(x: Tensor, first: Tensor, target: Tensor) -> Tensor:
 
 
 class Mixing(nn.Module):
-    """One round of messages: a node reads itself and the mean of its neighbours, and adds."""
+    """One round of messages: a node reads itself and its neighbours, and adds.
+
+    Of the neighbours it reads the mean, and the sum in which each is divided among its own
+    neighbours. The sum of equal features tells nodes apart whose neighbours have few others from
+    those whose neighbours have many.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.first = nn.Linear(2 * width, width)
+        self.first = nn.Linear(3 * width, width)
         self.second = nn.Linear(width, width)
 
     def forward(self, x: Tensor, inputs: GraphInputs) -> Tensor:
@@ -146,7 +182,8 @@ class Mixing(nn.Module):
         y: Tensor = self.norm(x)
         degree = inputs.first.diff().clamp(min=1)[:, None].to(y.dtype)
         mean = neighbour_sum(y, inputs.first, inputs.target) / degree
-        change: Tensor = self.second(F.relu(self.first(torch.cat([y, mean], -1))))
+        share = neighbour_sum(y / degree, inputs.first, inputs.target)
+        change: Tensor = self.second(F.relu(self.first(torch.cat([y, mean, share], -1))))
         return x + change
 
 
@@ -272,9 +309,12 @@ class GraphPolicy(Policy):
             nn.init.zeros_(parameter)
 
     def encode(self, env: Environment[Any], states: Any) -> GraphInputs:
-        """Nodes and edges that matter."""
+        """Nodes and edges that matter, of states with equal futures once."""
         assert isinstance(env, NodeSubsets)
-        return gather_inputs(env, states, self.every_node)
+        if self.every_node:
+            return gather_inputs(env, states, every_node=True)
+        rows, which = distinct_futures(env, states)
+        return replace(gather_inputs(env, take(states, rows), every_node=False), which=which)
 
     def heads(self, inputs: GraphInputs) -> Tensor:
         """(M, 3) outputs of every node."""
@@ -295,11 +335,13 @@ class GraphPolicy(Policy):
         log_flow = None
         if self.has_log_flow:
             log_flow = out.new_zeros(inputs.shape[0]).index_add(0, inputs.row, out[:, 2])
+            log_flow = log_flow if inputs.which is None else log_flow[inputs.which]
         back = _spread(out[:, 1], inputs) if self.backward == "learned" else None
         return PolicyOutput(_spread(out[:, 0], inputs), back, log_flow)
 
 
 def _spread(values: Tensor, inputs: GraphInputs) -> Tensor:
-    """(S, N) values at their places, 0 at nodes that were not looked at."""
+    """(B, N) values at their places, 0 at nodes that were not looked at."""
     rows, width = inputs.shape
-    return values.new_zeros(rows * width).index_put((inputs.place,), values).view(rows, width)
+    spread = values.new_zeros(rows * width).index_put((inputs.place,), values).view(rows, width)
+    return spread if inputs.which is None else spread[inputs.which]

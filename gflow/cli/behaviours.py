@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gflow.behaviour import Behaviour, Incomplete, OnPolicy
+from gflow.branching import Branching
 from gflow.errors import UnknownNameError
 from gflow.local_search import LocalSearch
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
-    cls.name: cls for cls in (OnPolicy, Incomplete, LocalSearch)
+    cls.name: cls for cls in (OnPolicy, Incomplete, LocalSearch, Branching)
 }
 
 
@@ -17,7 +18,7 @@ class BehaviourOptions:
     """Which behaviour, and its settings.
 
     Attributes:
-        behaviour: on_policy, incomplete or local_search.
+        behaviour: on_policy, incomplete, local_search or branching.
         incomplete_share: Share of the batch that incomplete cuts short.
         search_iterations: Rounds of local_search; one in 1 + so many trajectories is fresh.
         search_steps: Transitions that local_search undoes, a stop being one: a whole number, a
@@ -26,6 +27,8 @@ class BehaviourOptions:
             metropolis, barker (both keep the target law), or none (no filter).
         search_prefix: Undo the trajectory's own transitions (kept), or those of another way to its
             object, drawn from the backward policy (resampled).
+        branch_repeat: Trajectories of branching that share a beginning, without conditions.
+        branch_whole: Share of the groups of branching that share their source alone.
     """
 
     behaviour: str = "on_policy"
@@ -34,6 +37,8 @@ class BehaviourOptions:
     search_steps: str = "random"
     search_accept: str = "greedy"
     search_prefix: Literal["kept", "resampled"] = "kept"
+    branch_repeat: int = 8
+    branch_whole: float = 0.25
 
     def build(self) -> Behaviour:
         """The behaviour.
@@ -50,4 +55,6 @@ class BehaviourOptions:
             return LocalSearch(
                 self.search_iterations, self.search_steps, self.search_accept, self.search_prefix
             )
+        if self.behaviour == Branching.name:
+            return Branching(self.branch_repeat, self.branch_whole)
         return OnPolicy()

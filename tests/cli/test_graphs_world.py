@@ -47,3 +47,16 @@ def test_sizes_are_as_asked(kind):
 def test_one_log_z_for_all_graphs_is_refused(tmp_path, capsys):
     assert main(["train", "mis", "--objective=tb", "--train-graphs=3", f"--out={tmp_path}"]) == 2
     assert "one log Z for all conditions" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_branching_trains_on_graphs(tmp_path, capsys):
+    torch.set_default_dtype(torch.float32)
+    words = ["train", "mis", "--train-graphs=6", "--held-out=2", "--samples=2", "--width=8"]
+    words += ["--batch-size=16", "--eval-samples=4", "--quiet=True", "--behaviour=branching"]
+    small = [*words, "--repeat=4", "--steps=3"]
+    assert main([*small, f"--out={tmp_path / 'run'}"]) == 0
+    metrics = json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]
+    assert 0.5 < metrics["ratio_to_optimum"] <= 1
+    assert main([*words, "--branch-whole=0", f"--out={tmp_path / 'refused'}"]) == 2
+    assert "whole must lie in" in capsys.readouterr().err

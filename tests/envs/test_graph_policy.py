@@ -12,7 +12,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.metrics import total_variation
 from gflow.objectives import DetailedBalance, LogPartitionVariance, SubTrajectoryBalance
 from gflow.rollout import Sampler
-from gflow.state import take
+from gflow.state import cat, take
 from gflow.terms import Needs
 from gflow.training import TrainConfig, Trainer
 
@@ -89,6 +89,26 @@ def test_every_state_is_judged_by_itself(problem):
         alone = policy(policy.encode(env, take(states, torch.tensor([i]))))
         torch.testing.assert_close(alone.forward_logits[0], whole.forward_logits[i])
         torch.testing.assert_close(alone.backward_logits[0], whole.backward_logits[i])
+        torch.testing.assert_close(alone.log_flow[0], whole.log_flow[i])
+
+
+@pytest.mark.parametrize("problem", [IndependentSet, Clique])
+def test_states_with_equal_futures_are_looked_at_once(problem):
+    env = problem(graphs(3, (7, 7)))
+    # All sets of both graphs, the second half of them a second time.
+    states = cat([enumerate_states(env.on([graph])).states for graph in (0, 1)])
+    count = len(states.graph)
+    assert states.graph.unique().tolist() == [0, 1]
+    states = take(states, torch.cat([torch.arange(count), torch.arange(count // 2, count)]))
+    policy = randomised(GraphPolicy(env, 8, 2, log_flow=True))
+    inputs = policy.encode(env, states)
+    pairs = zip(states.graph.tolist(), (states.label == 2).tolist(), strict=True)
+    futures = {(graph, tuple(undecided)) for graph, undecided in pairs}
+    assert inputs.shape[0] == len(futures) < count
+    whole = policy(inputs)
+    for i in range(0, len(states.graph), 7):
+        alone = policy(policy.encode(env, take(states, torch.tensor([i]))))
+        torch.testing.assert_close(alone.forward_logits[0], whole.forward_logits[i])
         torch.testing.assert_close(alone.log_flow[0], whole.log_flow[i])
 
 
