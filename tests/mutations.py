@@ -459,6 +459,19 @@ MUTANTS = (
         "vain = ~self.reached",
         "tests/gflow/test_preferences.py::test_the_table_learns_what_is_tried_in_vain",
     ),
+    # ---- branches and states with equal futures
+    Mutant(
+        "branch-apart", "gflow/branching.py",
+        "keep[group],",
+        "(keep[group] + torch.arange(count)).clamp(max=1),",
+        "tests/gflow/test_branching.py::test_what_is_shared_gets_no_gradient",
+    ),
+    Mutant(
+        "futures-of-other-graphs", "envs/graph_policy.py",
+        " + GRAPH_MARK * (states.graph + 1)",
+        "",
+        "tests/envs/test_graph_policy.py::test_states_with_equal_futures_are_looked_at_once",
+    ),
     # ---- local search
     Mutant(
         "search-inverted", "gflow/acceptance.py",
