@@ -457,6 +457,19 @@ MUTANTS = (
         "vain = ~self.reached",
         "tests/gflow/test_preferences.py::test_the_table_learns_what_is_tried_in_vain",
     ),
+    # ---- branches and states with equal futures
+    Mutant(
+        "branch-at-source", "gflow/branching.py",
+        "keep = keep.masked_fill(place[1] < self.whole, 0)",
+        "keep = keep * 0",
+        "tests/gflow/test_branching.py::test_groups_share_a_beginning_and_a_graph",
+    ),
+    Mutant(
+        "futures-of-other-graphs", "envs/graph_policy.py",
+        " + GRAPH_MARK * (states.graph + 1)",
+        "",
+        "tests/envs/test_graph_policy.py::test_states_with_equal_futures_are_looked_at_once",
+    ),
     # ---- local search
     Mutant(
         "search-inverted", "gflow/acceptance.py",
