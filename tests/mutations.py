@@ -461,10 +461,10 @@ MUTANTS = (
     ),
     # ---- branches and states with equal futures
     Mutant(
-        "branch-apart", "gflow/branching.py",
-        "keep[group],",
-        "(keep[group] + torch.arange(count)).clamp(max=1),",
-        "tests/gflow/test_branching.py::test_what_is_shared_gets_no_gradient",
+        "branch-at-source", "gflow/branching.py",
+        "keep = keep.masked_fill(place[1] < self.whole, 0)",
+        "keep = keep * 0",
+        "tests/gflow/test_branching.py::test_groups_share_a_beginning_and_a_graph",
     ),
     Mutant(
         "futures-of-other-graphs", "envs/graph_policy.py",
