@@ -5,10 +5,11 @@
 
 Graphs of model RB, 20 to 24 groups of 5 to 11 nodes, as in Zhang et al. (2023, arXiv 2305.17010);
 400 to train on, 100 to judge by. The first steps are on graphs of 60 to 100 nodes, where a step
-costs a fifth and most of the way is gone: the network does not know the size of a graph. log R is
-beta times the size, and beta is so large that the order in which a set is built, about one node's
-worth of entropy at beta = 50, does not matter beside a node. Judging takes some minutes, nearly all
-of it for the optima; --cache keeps these, and the graphs.
+costs a fifth: the network does not know the size of a graph. Groups of trajectories share their
+beginnings (`Branching`). log R is beta times the size. At beta = 50 the order in which 20 nodes are
+chosen, log 20! = 42 nats, is worth nearly a node, so beta grows at the end; if it is large from
+the start, the policy is sure of itself too early. Judging takes some minutes, nearly all of it
+for the optima; --cache keeps these, and the graphs.
 """
 
 import argparse
