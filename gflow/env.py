@@ -1,20 +1,19 @@
-"""The one interface that environments implement and the engine consumes."""
+"""The one interface that discrete environments implement and the engine consumes."""
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from abc import abstractmethod
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import Tensor
 
-from gflow.errors import IllegalActionError, IncompatibleError, RewardError, ShapeError
-from gflow.reward import LogReward
-from gflow.state import batch_size, device_of, take
-from gflow.vector_reward import VectorReward
+from gflow.errors import IllegalActionError, ShapeError
+from gflow.space import Space
+from gflow.state import take
 
 S = TypeVar("S")
 
 
-class Environment(ABC, Generic[S]):
+class Environment(Space[S]):
     r"""A pointed directed acyclic graph of states, handled in batches.
 
     An environment is immutable and holds no episode: states go in, states come out. States are
@@ -36,41 +35,16 @@ class Environment(ABC, Generic[S]):
     away: on a GPU finished rows step along with the others).
 
     Attributes:
-        reward: `LogReward` of finished objects.
         num_actions: A, the stop action included.
         num_backward_actions: P; undoing a stop is not among them.
-        horizon: Largest number of transitions of a trajectory, a stop included.
-        stop_action: Index of the stop action, or None.
-        feature_sizes: K numbers; column k of `encode` lies in ``range(feature_sizes[k])``.
-        has_forced_terminals: False promises that objects end by `stop_action` alone.
-        every_state_stops: True promises that the stop action is legal in every state.
-        num_keys: `key` lies in ``range(num_keys)``, or None if that range is not small.
-        condition_dim: Width of the condition that reward and policy read, 0 for none.
-        source_reads_condition: Each trajectory starts where its condition says (see `start`).
+
+    The other attributes are those of `Space`.
     """
 
-    reward: LogReward[S]
     num_actions: int
     num_backward_actions: int
-    horizon: int
-    stop_action: int | None = None
-    feature_sizes: tuple[int, ...] = ()
-    has_forced_terminals: bool = True
-    every_state_stops: bool = False
-    num_keys: int | None = None
-    condition_dim: int = 0
-    source_reads_condition: bool = False
-    has_keys: ClassVar[bool]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.has_keys = cls.key is not Environment.key
 
     # ------------------------------------------------------------------ what a subclass defines
-
-    @abstractmethod
-    def initial(self, batch_size: int, device: torch.device | str = "cpu") -> S:
-        """B copies of the source s0."""
 
     @abstractmethod
     def forward_mask(self, states: S) -> Tensor:
@@ -90,12 +64,6 @@ class Environment(ABC, Generic[S]):
 
     # ------------------------------------------------------------------ what a subclass may define
 
-    def start(
-        self, batch_size: int, device: torch.device | str = "cpu", condition: Tensor | None = None
-    ) -> S:
-        """B sources for the conditions (B, C) of a batch: `initial`, unless they differ by it."""
-        return self.initial(batch_size, device)
-
     def backward_action(self, states: S, actions: Tensor) -> Tensor:
         """(B,) int64: the backward action at ``step(states, actions)`` that leads back."""
         return actions
@@ -111,17 +79,6 @@ class Environment(ABC, Generic[S]):
     def is_initial(self, states: S) -> Tensor:
         """(B,) bool: the state is the source s0."""
         return ~self.backward_mask(states).any(-1)
-
-    def encode(self, states: S) -> Any:
-        """What the policy reads; by default the states, (B, K) int64 within `feature_sizes`."""
-        return states
-
-    def key(self, states: S) -> Tensor:
-        """(B,) int64: equal exactly for equal states."""
-        raise IncompatibleError(
-            f"{self.name} defines no `key`, so states cannot be compared by number. "
-            f"Define `key(states)` as a (B,) int64 that differs for different states."
-        )
 
     def all_states(self, device: torch.device | str = "cpu") -> S | None:
         """The states with keys 0, 1, ... num_keys - 1 in this order, or None.
@@ -144,43 +101,6 @@ class Environment(ABC, Generic[S]):
         """(B, P) int64: for each backward action the first legal one with the same parent."""
         return None
 
-    def log_symmetry(self, states: S) -> Tensor | None:
-        """(B,) or None: log of how often counting actions counts this object too much.
-
-        For environments whose states are classes of labelled representations (molecules, graphs)
-        it is cheaper to distinguish all actions and to correct the reward of the finished object
-        once than to merge equivalent actions at every step. The engine trains on
-        ``log_reward - log_symmetry``; the objects are then sampled in proportion to the reward.
-        """
-        return None
-
-    def log_multiplicity(self, states: S) -> Tensor | None:
-        """(B,) or None: log m, where m finished states stand for the same object as each of B does.
-
-        `log_reward` shares the reward of an object equally among them, whatever the temperature.
-        """
-        return None
-
-    def complete(self, states: S) -> S:
-        """B finished objects whose log R stands in for the energies of unfinished states.
-
-        The cheapest partial energy: a string filled up with its first symbol, say. Finished objects
-        come back unchanged. Not needed where the reward has its own `partial`.
-        """
-        raise IncompatibleError(f"{self.name} defines no `complete`.")
-
-    def show(self, states: S) -> list[str]:
-        """B short lines for people: used in errors, logs and notebooks."""
-        return (
-            [str(row) for row in states.tolist()]
-            if isinstance(states, Tensor)
-            else [str(take(states, torch.tensor([i]))) for i in range(batch_size(states))]
-        )
-
-    def log_partition(self) -> float | None:
-        """Log Z in closed form, if the environment knows it."""
-        return None
-
     def max_entropy_logits(self, states: S) -> Tensor | None:
         """(B, P) log n(parent) up to a constant per row, n counting trajectories from s0, or None.
 
@@ -190,11 +110,6 @@ class Environment(ABC, Generic[S]):
         return None
 
     # ------------------------------------------------------------------ what the engine adds
-
-    @property
-    def name(self) -> str:
-        """Name of the environment for messages."""
-        return type(self).__name__
 
     def step(self, states: S, actions: Tensor) -> S:
         """Children reached by `actions`, (B,) int64, after checking that each is legal.
@@ -222,120 +137,7 @@ class Environment(ABC, Generic[S]):
         stops = self.forward_mask(states)[:, self.stop_action]
         return stops | self.is_terminal(states) if self.has_forced_terminals else stops
 
-    def log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
-        """(B,) log R(x) of finished objects, refused if it is NaN, +inf or misshapen.
-
-        Where several finished states stand for one object, each has its share of the reward.
-
-        Raises:
-            RewardError: With the environment, the object and its value.
-        """
-        with torch.no_grad():
-            value = self.reward(states) if condition is None else self.reward(states, condition)
-        return _less(self._checked(value, states), self.log_multiplicity(states))
-
-    def _checked(self, value: Tensor, states: S) -> Tensor:
-        count = batch_size(states)
-        if tuple(value.shape) != (count,):
-            raise RewardError(
-                f"{self.name}: the reward {self.reward!r} must return one log-reward per object, "
-                f"shape ({count},), got {tuple(value.shape)}. Sum or squeeze the last axis."
-            )
-        # One reduction: the sum of finite numbers is finite unless they are absurdly large.
-        if not bool(value.isfinite().all()):
-            self._refuse_reward(states, value)
-        return value
-
-    def target_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
-        """(B,) what objectives train on: `log_reward` less `log_symmetry`."""
-        return _less(self.log_reward(states, condition), self.log_symmetry(states))
-
-    @property
-    def has_partial(self) -> bool:
-        """Whether `partial_log_reward` is defined: forward-looking objectives need it."""
-        return (
-            self.reward.has_partial
-            or self.every_state_stops
-            or type(self).complete is not Environment.complete
-            or type(self).partial_log_reward is not Environment.partial_log_reward
-        )
-
-    def partial_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
-        """(B,) minus the energy of B states, finished or not; log R at finished objects.
-
-        Raises:
-            IncompatibleError: If the reward is defined on finished objects only.
-            RewardError: If a value is not finite.
-        """
-        with torch.no_grad():
-            if self.reward.has_partial:
-                return self._checked(self.reward.partial(states, condition), states)
-            if self.every_state_stops:
-                return self.log_reward(states, condition)
-            if self.has_partial:
-                return self.log_reward(self.complete(states), condition)
-            return self.reward.partial(states, condition)  # refuses, and says what to do
-
-    @property
-    def num_scores(self) -> int:
-        """K, the number of objectives of a multi-objective reward, 0 for others."""
-        return self.reward.num_scores
-
-    def scores(self, states: S) -> Tensor:
-        """(B, K) raw objectives of finished objects, all to be made large; not finite is refused.
-
-        Raises:
-            IncompatibleError: If the reward is a single number.
-            RewardError: With the object.
-        """
-        with torch.no_grad():
-            value = self.reward.scores(states)
-        expected = (batch_size(states), self.num_scores)
-        if tuple(value.shape) != expected:
-            raise RewardError(
-                f"{self.name}: `scores` of {self.reward!r} must have shape {expected}, got "
-                f"{tuple(value.shape)}."
-            )
-        self._checked(value.sum(-1), states)
-        return value
-
-    def outcome(self, states: S, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """(B,) target log-rewards and (B, K) scores or None, each object being scored once."""
-        if not isinstance(self.reward, VectorReward):
-            return self.target_log_reward(states, condition), None
-        scores = self.scores(states)
-        return self.target_from_scores(states, scores, condition), scores
-
-    def target_from_scores(
-        self, states: S, scores: Tensor, condition: Tensor | None = None
-    ) -> Tensor:
-        """(B,) target log-rewards of finished objects whose (B, K) scores are known already.
-
-        Raises:
-            IncompatibleError: If the reward is a single number.
-            RewardError: With the object.
-        """
-        if not isinstance(self.reward, VectorReward):
-            raise IncompatibleError(
-                f"{self.name}: log R can be computed from scores for a `VectorReward` alone, and "
-                f"the reward is {self.reward!r}."
-            )
-        with torch.no_grad():
-            value = self._checked(self.reward.from_scores(scores, condition), states)
-        value = _less(value, self.log_multiplicity(states))
-        return _less(value, self.log_symmetry(states))
-
     # ------------------------------------------------------------------ complaints
-
-    def _refuse_reward(self, states: S, value: Tensor) -> NoReturn:
-        row = int((~value.isfinite()).nonzero()[0])
-        which = self.show(take(states, torch.tensor([row], device=device_of(states))))[0]
-        raise RewardError(
-            f"{self.name}: the reward {self.reward!r} returned log R = {float(value[row])} for the "
-            f"object {which} (row {row} of {len(value)}). A log-reward must be finite: "
-            f"NaN comes from log of a negative number or 0/0, -inf from a reward of zero. Give "
-            f"such objects a small positive reward, e.g. Clipped(reward, low=-20)."
-        )
 
     def refuse_stuck(self, states: S, mask: Tensor) -> NoReturn:
         """Complain about states in which no forward action is legal although they can go on."""
