@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.env import Environment
+from gflow.space import Space
 from gflow.envs.atom_canonical import resistance
 from gflow.envs.atoms import Atoms
 from gflow.errors import ConfigError, IncompatibleError
@@ -91,7 +92,7 @@ class AtomPolicy(Policy):
     i: Tensor
     j: Tensor
 
-    def encode(self, env: Environment[Any], states: Any) -> AtomInputs:
+    def encode(self, env: Space[Any], states: Any) -> AtomInputs:
         """Atoms, bonds by order, and resistances."""
         assert isinstance(env, Atoms)
         dtype = torch.get_default_dtype()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from gflow.distinct import Distinct
 from gflow.encoder import StateEncoder
 from gflow.env import Environment
+from gflow.space import Space
 from gflow.envs.node_subsets import OPEN, PADDING, NodeState, NodeSubsets
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
@@ -242,7 +243,7 @@ class GraphEncoder(StateEncoder):
         self.out_features = 2 * width
 
     def forward(
-        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+        self, env: Space[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(S, D) vectors of S labellings."""
         assert isinstance(env, NodeSubsets)
@@ -308,7 +309,7 @@ class GraphPolicy(Policy):
         for parameter in (self.head.weight, self.head.bias, self.direct.weight):
             nn.init.zeros_(parameter)
 
-    def encode(self, env: Environment[Any], states: Any) -> GraphInputs:
+    def encode(self, env: Space[Any], states: Any) -> GraphInputs:
         """Nodes and edges that matter, of states with equal futures once."""
         assert isinstance(env, NodeSubsets)
         if self.every_node:

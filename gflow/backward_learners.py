@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.evaluation import log_pb
 from gflow.learner import BatchMemory, Learner, average_into
 from gflow.policy import BackwardNetwork, Policy
+from gflow.space import Space
 from gflow.trajectories import Trajectories
 
 
 def negative_log_likelihood(
-    env: Environment[Any], network: BackwardNetwork, batch: Trajectories[Any]
+    env: Space[Any], network: BackwardNetwork, batch: Trajectories[Any]
 ) -> Tensor:
     """() minus the mean log P_B(trajectory | object) of whole trajectories."""
     return -log_pb(env, network, batch).sum(-1).mean()
@@ -34,7 +34,7 @@ class _Likelihood(Learner):
         self.optimizer = torch.optim.Adam(network.parameters(), lr=lr)
         self.decay = decay
 
-    def _ascend(self, env: Environment[Any], batch: Trajectories[Any]) -> Tensor:
+    def _ascend(self, env: Space[Any], batch: Trajectories[Any]) -> Tensor:
         loss = negative_log_likelihood(env, self.network, batch)
         self.optimizer.zero_grad()
         loss.backward()
@@ -67,7 +67,7 @@ class PessimisticBackward(_Likelihood):
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         network: BackwardNetwork,
         lr: float = 1e-3,
         decay: float = 1.0,
@@ -82,7 +82,7 @@ class PessimisticBackward(_Likelihood):
 
     def learn(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
@@ -136,7 +136,7 @@ class LikelihoodBackward(_Likelihood):
 
     def learn(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,

@@ -5,9 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from gflow.behaviour import Behaviour, Rollout
-from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.replay import ReplayBuffer
+from gflow.space import Space
 from gflow.state import batch_size
 from gflow.trajectories import Trajectories
 
@@ -33,7 +33,7 @@ class BackwardReplay(Behaviour):
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         objects: Any,
         share: float = 0.5,
         log_reward: Tensor | None = None,

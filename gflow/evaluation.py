@@ -5,9 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.anchored import anchor, energies, log_flows, scores_of, times
 from gflow.distinct import Distinct
 from gflow.env import Environment
-from gflow.errors import IncompatibleError
+from gflow.kernel_env import KernelEnvironment
+from gflow.kernel_evaluation import kernel_log_pb, kernel_terms
 from gflow.masking import (
     class_log_prob,
     masked_log_softmax,
@@ -16,13 +18,14 @@ from gflow.masking import (
     uniform_log_prob,
 )
 from gflow.policy import BackwardNetwork, Policy, PolicyOutput, backward_scores
+from gflow.space import Space
 from gflow.state import batch_size, cat, take
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 
 
 def evaluate(
-    env: Environment[Any],
+    env: Space[Any],
     policy: Policy,
     trajectories: Trajectories[Any],
     needs: Needs = Needs(),
@@ -41,6 +44,9 @@ def evaluate(
     Raises:
         IncompatibleError: If the policy lacks a head that is needed.
     """
+    if isinstance(env, KernelEnvironment):
+        return kernel_terms(env, policy, trajectories, needs)
+    assert isinstance(env, Environment)
     states, index = trajectories.states, trajectories.state_index
     given = trajectories.condition_of_states
     log_inflow = log_outflow = None
@@ -61,26 +67,12 @@ def evaluate(
         log_inflow, log_outflow = inflow[index], outflow[index]
         if env.stop_action is not None:
             into_end = output.forward_logits[:, env.stop_action][index].gather(1, last)
-            stopped = trajectories.stopped[:, None] & (_times(index) == last)
+            stopped = trajectories.stopped[:, None] & (times(index) == last)
             log_inflow = torch.where(stopped, into_end, log_inflow)
-        log_inflow = log_inflow.where((_times(index) > 0) & (_times(index) <= last), 0.0)
-        log_outflow = _anchor(log_outflow, trajectories).where(_times(index) <= last, 0.0)
-    energy = None
-    if needs.energy:
-        energy = _anchor(env.partial_log_reward(states, given)[index], trajectories).neg()
-        energy = energy.where(_times(index) <= trajectories.length[:, None], 0.0)
-    log_flow = None
-    if needs.log_flow:
-        if output.log_flow is None:
-            raise IncompatibleError(
-                f"The objective needs log F(s), and {type(policy).__name__} was built without that "
-                f"head. Build the policy with log_flow=True."
-            )
-        learned = output.log_flow[index]
-        if energy is not None:  # the head is log F + E
-            learned = learned - energy.to(learned.dtype)
-        log_flow = _anchor(learned, trajectories)
-        log_flow = log_flow.where(_times(index) <= trajectories.length[:, None], 0.0)
+        log_inflow = log_inflow.where((times(index) > 0) & (times(index) <= last), 0.0)
+        log_outflow = anchor(log_outflow, trajectories).where(times(index) <= last, 0.0)
+    energy = energies(env, trajectories) if needs.energy else None
+    log_flow = log_flows(policy, output, trajectories, energy) if needs.log_flow else None
     state_log_reward = log_stop = None
     if needs.stop:
         assert env.stop_action is not None  # refused by the objective otherwise
@@ -88,11 +80,7 @@ def evaluate(
         state_log_reward = env.target_log_reward(states, given)[index]
     scores = log_symmetry = divergence = None
     if needs.scores:
-        scores, log_symmetry = trajectories.scores, _correction(env, trajectories)
-        if scores is None:
-            plain = trajectories.log_reward
-            plain = plain if log_symmetry is None else plain + log_symmetry
-            scores = plain[:, None]
+        scores, log_symmetry = scores_of(env, trajectories)
     if needs.backward_divergence:
         divergence = _backward_divergence(env, policy, output, states)
         divergence = divergence[index[:, 1:]].where(trajectories.moves, 0.0)
@@ -116,20 +104,17 @@ def evaluate(
     )
 
 
-def log_pb(
-    env: Environment[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]
-) -> Tensor:
+def log_pb(env: Space[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]) -> Tensor:
     """(B, T) log P_B of trajectories alone, with gradients; zero for stops and after the end."""
+    if isinstance(env, KernelEnvironment):
+        return kernel_log_pb(env, policy, trajectories)
+    assert isinstance(env, Environment)
     learned = None
     if policy.backward == "learned":
         inputs = policy.encode(env, trajectories.states)
         learned = policy.backward_logits(inputs, trajectories.condition_of_states)
     dtype = torch.get_default_dtype() if learned is None else learned.dtype
     return _log_pb(env, policy, learned, dtype, trajectories, trajectories.moves)
-
-
-def _times(index: Tensor) -> Tensor:
-    return torch.arange(index.shape[1], device=index.device)
 
 
 def _of_actions(
@@ -160,33 +145,6 @@ def _log_pb(
         return value[index].where(moves, 0.0)
     log_prob = masked_log_softmax(logits.to(dtype), mask)
     return _of_actions(log_prob, index, trajectories.backward_actions, classes, moves)
-
-
-def _anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
-    """(B, T + 1) `values`, with log R in their place at the end of whole trajectories."""
-    end = _times(trajectories.state_index) == trajectories.length[:, None]
-    if trajectories.complete is not None:
-        end = end & trajectories.complete[:, None]
-    return torch.where(end, trajectories.log_reward[:, None].to(values.dtype), values)
-
-
-def plain_log_reward(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
-    """(B,) log R of the objects, without what corrects for how often they are counted."""
-    correction = _correction(env, trajectories)
-    value = trajectories.log_reward
-    return value if correction is None else value + correction
-
-
-def _correction(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor | None:
-    """(B,) by how much the target log-reward is below log R of the objects; None for nothing."""
-    kind = type(env)
-    found = []
-    if kind.log_symmetry is not Environment.log_symmetry:
-        found.append(env.log_symmetry(trajectories.final_states))
-    if kind.log_multiplicity is not Environment.log_multiplicity:
-        found.append(env.log_multiplicity(trajectories.final_states))
-    parts = [part.to(trajectories.log_reward.dtype) for part in found if part is not None]
-    return torch.stack(parts).sum(0) if parts else None
 
 
 def _backward_divergence(

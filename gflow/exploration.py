@@ -25,6 +25,7 @@ class Exploration:
         stop_bias: Subtracted from the logit of the stop action.
         other: Another policy for the same environment to mix in, or None.
         other_weight: Probability, per step, of following `other`.
+        noise: Standard deviation added to that of every Gaussian step (worlds with densities).
     """
 
     epsilon: float = 0.0
@@ -33,6 +34,7 @@ class Exploration:
     stop_bias: float = 0.0
     other: Any = None
     other_weight: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "trajectory_epsilon", "other_weight"):
@@ -41,6 +43,8 @@ class Exploration:
                 raise ConfigError(f"Exploration: {name} must lie in [0, 1], got {value}.")
         if not self.temperature > 0:
             raise ConfigError(f"Exploration: temperature must be positive, got {self.temperature}.")
+        if not self.noise >= 0:
+            raise ConfigError(f"Exploration: noise must not be negative, got {self.noise}.")
         if (self.other is None) != (self.other_weight == 0):
             raise ConfigError("Exploration: give `other` and a positive `other_weight` together.")
 

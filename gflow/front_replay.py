@@ -3,10 +3,10 @@
 from typing import Any
 
 from gflow.behaviour import Behaviour, OnPolicy, Rollout
-from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.objective import Objective
 from gflow.pareto import ParetoArchive
+from gflow.space import Space
 from gflow.state import to_device
 from gflow.trajectories import Trajectories
 
@@ -36,7 +36,7 @@ class FrontReplay(Behaviour):
         self.archive, self.share = archive, share
         self.inner = OnPolicy() if inner is None else inner
 
-    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
+    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
         """What the inner behaviour refuses, and objectives that learn on-policy only."""
         return self.inner.refusal(env, objective) or super().refusal(env, objective)
 

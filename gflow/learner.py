@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.policy import Policy
+from gflow.space import Space
 from gflow.state import tensors, tree_map
 from gflow.trajectories import Trajectories
 
@@ -32,7 +32,7 @@ class Learner(ABC):
     @abstractmethod
     def learn(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
@@ -57,7 +57,7 @@ class BatchMemory:
         capacity: Number of batches kept.
     """
 
-    def __init__(self, env: Environment[Any], capacity: int) -> None:
+    def __init__(self, env: Space[Any], capacity: int) -> None:
         if capacity < 1:
             raise ConfigError(f"BatchMemory: capacity must be positive, got {capacity}.")
         self.env = env

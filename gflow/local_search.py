@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from gflow.acceptance import FILTERS, Filter, LogRatio
+from gflow.anchored import plain_log_reward
 from gflow.backtracking import Backtracking, backtracking
 from gflow.behaviour import Behaviour, Rollout
 from gflow.errors import ConfigError, UnknownNameError
-from gflow.evaluation import evaluate, plain_log_reward
+from gflow.evaluation import evaluate
 from gflow.trajectories import Trajectories
 
 Prefix = Literal["kept", "resampled"]

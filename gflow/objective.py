@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gflow.env import Environment
 from gflow.errors import IncompatibleError
 from gflow.evaluation import evaluate
+from gflow.kernel_env import KernelEnvironment
 from gflow.learner import Learner
 from gflow.policy import Policy
+from gflow.space import Space
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 
@@ -55,7 +56,7 @@ class Objective(nn.Module, ABC):
         self.regression = regression
 
     @classmethod
-    def build(cls, env: Environment[Any], **settings: Any) -> "Objective":
+    def build(cls, env: Space[Any], **settings: Any) -> "Objective":
         """The objective for an environment; overridden by those that hold networks of states."""
         return cls(**settings)
 
@@ -72,8 +73,14 @@ class Objective(nn.Module, ABC):
         """(B,) what the objective believes log Z to be, for the condition of each trajectory."""
 
     @classmethod
-    def refusal(cls, env: Environment[Any]) -> str | None:
+    def refusal(cls, env: Space[Any]) -> str | None:
         """Why this objective cannot work on `env` and what would, or None if it can."""
+        if cls.needs.edge_flow and isinstance(env, KernelEnvironment):
+            return (
+                "it sums over all parents and children of a state, and here they form a continuum. "
+                "Use an objective that balances transitions or trajectories (tb, vargrad, db, "
+                "subtb)."
+            )
         if cls.needs.energy and not env.has_partial:
             return (
                 "it looks forward to the energies of unfinished objects, and the reward "
@@ -84,7 +91,7 @@ class Objective(nn.Module, ABC):
         return None
 
     def evaluate(
-        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         """The flow terms that this objective reads, with gradients."""
         return evaluate(env, policy, trajectories, self.needs)
@@ -93,7 +100,7 @@ class Objective(nn.Module, ABC):
         """What else there is to log about a batch."""
         return {}
 
-    def learners(self, env: Environment[Any]) -> list[Learner]:
+    def learners(self, env: Space[Any]) -> list[Learner]:
         """What the objective learns beside the policy with optimisers of its own; made once."""
         return []
 
@@ -132,7 +139,7 @@ class Objective(nn.Module, ABC):
         return self.per_trajectory(terms).sum()
 
     def check(
-        self, env: Environment[Any], policy: Policy | None = None, conditional: bool = False
+        self, env: Space[Any], policy: Policy | None = None, conditional: bool = False
     ) -> None:
         """Refuse an environment or a policy that the objective cannot work with.
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.masking import representatives
+from gflow.space import Space
 from gflow.trajectories import Trajectories
 
 Backward = Literal["learned", "uniform", "maxent"]
@@ -47,7 +48,7 @@ class Policy(nn.Module, ABC):
     backward: Backward = "learned"
     has_log_flow: bool = False
 
-    def encode(self, env: Environment[Any], states: Any) -> Any:
+    def encode(self, env: Space[Any], states: Any) -> Any:
         """What `forward` reads: by default what the environment encodes."""
         return env.encode(states)
 
@@ -81,9 +82,7 @@ class Policy(nn.Module, ABC):
             f"backward head, or defines no `zero_backward_head`."
         )
 
-    def begin(
-        self, env: Environment[Any], count: int, condition: Tensor | None = None
-    ) -> Session | None:
+    def begin(self, env: Space[Any], count: int, condition: Tensor | None = None) -> Session | None:
         """What samples one forward rollout of `count` rows with a memory, or None for none.
 
         Rows that end are dropped, and never come back. Equal states are not shared then, because
@@ -93,7 +92,7 @@ class Policy(nn.Module, ABC):
 
     def of_trajectories(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         trajectories: Trajectories[Any],
         condition: Tensor | None = None,
     ) -> PolicyOutput:
@@ -119,7 +118,7 @@ class BackwardNetwork(Protocol):
 
     backward: Backward
 
-    def encode(self, env: Environment[Any], states: Any) -> Any:
+    def encode(self, env: Space[Any], states: Any) -> Any:
         """What `backward_logits` reads."""
 
     def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
@@ -228,10 +227,10 @@ class MLPPolicy(Policy):
         self.condition_layer: nn.Linear | None = None
         if env.condition_dim:
             read = getattr(condition_encoder, "out_features", env.condition_dim)
-            self.condition_layer = _linear(read, width, generator, bias=False)
-        self.hidden: Any = nn.ModuleList(_linear(width, width, generator) for _ in range(depth - 1))
+            self.condition_layer = linear(read, width, generator, bias=False)
+        self.hidden: Any = nn.ModuleList(linear(width, width, generator) for _ in range(depth - 1))
         outputs = self.num_actions + self.num_backward + log_flow
-        self.head = _linear(width, outputs, generator)
+        self.head = linear(width, outputs, generator)
 
     def trunk(self, inputs: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, width) activations of the last hidden layer."""
@@ -286,7 +285,7 @@ def zero_rows(layer: nn.Linear, rows: slice) -> None:
             layer.bias[rows] = 0.0
 
 
-def _linear(
+def linear(
     inputs: int, outputs: int, generator: torch.Generator | None, bias: bool = True
 ) -> nn.Linear:
     """A linear layer with PyTorch's own initial law, drawn from a generator if one is given."""

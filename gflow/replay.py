@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from gflow.columns import Columns
-from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.policy import Policy
 from gflow.replay_draw import (
@@ -23,6 +22,7 @@ from gflow.replay_draw import (
 from gflow.replay_keep import Distance, Keep, far_apart, hamming, names, weakest
 from gflow.rollout import Sampler
 from gflow.sorted_index import SortedIndex
+from gflow.space import Space
 from gflow.state import take, to_device
 from gflow.trajectories import Trajectories
 
@@ -59,7 +59,7 @@ class ReplayBuffer:
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         capacity: int,
         keep: Keep = "recent",
         draw: Draw | None = None,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.env import Environment
+from gflow.space import Space
 from gflow.walk import Walk
 
 S = TypeVar("S")
@@ -79,7 +80,7 @@ class Reversed(Environment[S]):
         return f"Reversed({self.env.name})"
 
 
-def turned(env: Environment[S], walk: Walk[S], objects: S) -> Walk[S]:
+def turned(env: Space[S], walk: Walk[S], objects: S) -> Walk[S]:
     """A walk from objects to the source, read in forward time, with its stop if it needs one."""
     steps = walk.length
     stopped = torch.zeros_like(walk.stopped)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policy import Policy, PolicyOutput, Session
+from gflow.space import Space
 from gflow.trajectories import Trajectories
 
 
@@ -90,7 +91,7 @@ class CausalTransformer(Policy):
 
     def of_trajectories(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         trajectories: Trajectories[Any],
         condition: Tensor | None = None,
     ) -> PolicyOutput:
@@ -110,7 +111,7 @@ class CausalTransformer(Policy):
         return self._output(read.flatten(0, 1)[first])
 
     def begin(
-        self, env: Environment[Any], count: int, condition: Tensor | None = None
+        self, env: Space[Any], count: int, condition: Tensor | None = None
     ) -> "Session | None":
         """A rollout that remembers keys and values."""
         return _Rollout(self, count, condition)

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.env import Environment
 from gflow.exact import ExactFlows, StateGraph
 from gflow.masking import representatives
 from gflow.policy import Backward, Policy, PolicyOutput, check_backward
+from gflow.space import Space
 from gflow.state import take
 
 
@@ -37,7 +37,7 @@ class TabularPolicy(Policy):
         if backward == "learned":
             self.backward_table = nn.Parameter(torch.zeros(size, env.num_backward_actions))
 
-    def encode(self, env: Environment[Any], states: Any) -> Tensor:
+    def encode(self, env: Space[Any], states: Any) -> Tensor:
         """(B,) rows of the states."""
         return self.graph.rows(states)
 

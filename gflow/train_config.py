@@ -27,6 +27,8 @@ class TrainConfig:
         trajectory_epsilon: Probability that a whole trajectory is uniform.
         temperature: Sampling temperature.
         stop_bias: Subtracted from the stop logit while sampling.
+        noise: Standard deviation added to that of Gaussian steps while sampling.
+        noise_steps: Steps over which the noise falls to zero linearly; 0 keeps it.
         ema_sampling: Probability, per step, of acting by the average of the weights (see `ema`).
         replay: Trajectories to remember; 0 for none.
         replay_keep: Which to keep when full: the most recent, the best, or good ones far apart.
@@ -57,6 +59,8 @@ class TrainConfig:
     trajectory_epsilon: float = 0.0
     temperature: float = 1.0
     stop_bias: float = 0.0
+    noise: float = 0.0
+    noise_steps: int = 0
     ema_sampling: float = 0.0
     replay: int = 0
     replay_keep: Keep = "recent"
@@ -79,8 +83,8 @@ class TrainConfig:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}.")
         for name in (
-            "lr_half_life", "weight_decay", "grad_clip", "epsilon_steps", "replay", "augment",
-            "replay_cutoff",
+            "lr_half_life", "weight_decay", "grad_clip", "epsilon_steps", "noise", "noise_steps",
+            "replay", "augment", "replay_cutoff",
         ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}.")

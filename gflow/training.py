@@ -14,14 +14,14 @@ from torch import Tensor
 from gflow.augmentation import BackwardAugmentation
 from gflow.behaviour import Behaviour, OnPolicy, Rollout
 from gflow.conditions import ConditionSampler
-from gflow.env import Environment
 from gflow.errors import IncompatibleError, NonFiniteLossError
 from gflow.exploration import ON_POLICY, Exploration
+from gflow.kernel_rollout import check_exploration, sampler_of
 from gflow.learner import Learner, average_into, parameters_of
 from gflow.objective import Objective
 from gflow.policy import Policy
 from gflow.replay import ReplayBuffer
-from gflow.rollout import Sampler
+from gflow.space import Space
 from gflow.state import take
 from gflow.terms import FlowTerms
 from gflow.train_config import TrainConfig
@@ -58,7 +58,7 @@ class Trainer:
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         policy: Policy,
         objective: Objective,
         config: TrainConfig = TrainConfig(),
@@ -82,8 +82,9 @@ class Trainer:
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         self.condition, self.callbacks = condition, tuple(callbacks)
         self.device = next(policy.parameters()).device
-        self.sampler = Sampler(env, config.plan)
+        self.sampler = sampler_of(env, config.plan)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        self.step = 0
         taken = parameters_of(self.learners)
         networks = [p for module in objective.networks for p in module.parameters()]
         main = [p for p in [*policy.parameters(), *networks] if id(p) not in taken]
@@ -121,7 +122,7 @@ class Trainer:
             assert self.replay is not None  # else TrainConfig refuses
             self.replay.require_room(config.augment_objects)
             self.callbacks = (augmentation, *self.callbacks)
-        self.step = 0
+        check_exploration(env, self.exploration)
 
     @property
     def evaluated_policy(self) -> Policy:
@@ -135,6 +136,9 @@ class Trainer:
         epsilon = c.epsilon
         if c.epsilon_steps:
             epsilon *= max(0.0, 1 - self.step / c.epsilon_steps)
+        noise = c.noise
+        if c.noise_steps:
+            noise *= max(0.0, 1 - self.step / c.noise_steps)
         found = Exploration(
             epsilon,
             c.trajectory_epsilon,
@@ -142,6 +146,7 @@ class Trainer:
             c.stop_bias,
             other=self.average if c.ema_sampling else None,
             other_weight=c.ema_sampling,
+            noise=noise,
         )
         return ON_POLICY if found == ON_POLICY else found
 

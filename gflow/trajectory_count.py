@@ -12,6 +12,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.learner import Learner
 from gflow.masking import representatives
 from gflow.policy import Backward, Policy
+from gflow.space import Space
 from gflow.state import batch_size, take
 from gflow.trajectories import Trajectories
 
@@ -74,8 +75,9 @@ class TrajectoryCount(nn.Module):
         found: Tensor = value.where(~env.is_initial(states), 0.0)
         return found
 
-    def encode(self, env: Environment[Any], states: Any) -> ParentInputs:
+    def encode(self, env: Space[Any], states: Any) -> ParentInputs:
         """The parents of N states."""
+        assert isinstance(env, Environment)
         mask, classes = env.backward_mask(states), env.backward_classes(states)
         if classes is not None:
             mask = representatives(mask, classes)
@@ -141,12 +143,13 @@ class CountRegression(Learner):
 
     def learn(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
     ) -> dict[str, float]:
         """Gradient steps on the states of a batch; returns the last mean squared residual."""
+        assert isinstance(env, Environment)
         condition = batch.condition_of_states
         loss = torch.zeros(())
         for _ in range(self.steps):

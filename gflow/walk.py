@@ -16,6 +16,7 @@ from torch import Tensor
 from gflow.distinct import Distinct
 from gflow.env import Environment
 from gflow.errors import IllegalActionError
+from gflow.space import Space
 from gflow.state import batch_size, cat, clone, device_of, take, where
 
 S = TypeVar("S")
@@ -128,7 +129,7 @@ def walk_ragged(
     if share is not None and count < SHARE_FROM:
         chosen, place = share(env.key(states))
         states, owner = take(states, chosen), owner[chosen]
-    return _assemble(env, count, states, seen, place, moves, owner)
+    return assemble(env, count, states, seen, place, moves, owner)
 
 
 def _places(sizes: list[int], groups: list[Tensor | None], device: torch.device) -> Tensor:
@@ -195,7 +196,7 @@ def walk_listed(
                     break
         states = env._step(states, actions)
     owner = torch.zeros(0, dtype=torch.int64, device=device)
-    return _assemble(env, count, listed, visits, torch.cat(place), moves, owner)
+    return assemble(env, count, listed, visits, torch.cat(place), moves, owner)
 
 
 def gather(scores: Scores, index: Tensor) -> Scores:
@@ -203,8 +204,8 @@ def gather(scores: Scores, index: Tensor) -> Scores:
     return tuple(None if score is None else score[index] for score in scores)
 
 
-def _assemble(
-    env: Environment[S],
+def assemble(
+    env: Space[S],
     count: int,
     states: S,
     visits: list[Tensor],
@@ -247,7 +248,7 @@ def _assemble(
 
 
 def _assemble_full(
-    env: Environment[S],
+    env: Space[S],
     states: S,
     index: Tensor,
     moves: list[tuple[Tensor, Tensor]],
@@ -271,13 +272,15 @@ def _cells(rows: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _inverse(
-    env: Environment[S], states: S, index: Tensor, actions: Tensor, moves: Tensor | None
+    env: Space[S], states: S, index: Tensor, actions: Tensor, moves: Tensor | None
 ) -> Tensor:
     """(B, T) the actions of the other direction that undo the first `moves` (B,) ones, or all."""
     going = None
     if moves is not None:
         going = torch.arange(actions.shape[1], device=actions.device) < moves[:, None]
         actions = actions.where(going, 0)
+    if not isinstance(env, Environment):  # a move is undone by a move
+        return actions
     if type(env).backward_action is Environment.backward_action:
         return actions
     inverse = env.backward_action(take(states, index[:, :-1].flatten()), actions.flatten())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.encoder import FeatureEncoder, StateEncoder
-from gflow.env import Environment
+from gflow.space import Space
 from gflow.errors import ConfigError
 from gflow.learner import Learner
 from gflow.objective import Objective, Regression, squared
@@ -93,7 +93,7 @@ class LearnedEnergyDecomposition(Objective):
     @classmethod
     def build(
         cls,
-        env: Environment[Any],
+        env: Space[Any],
         encoder: StateEncoder | None = None,
         width: int = 128,
         regression: Regression = squared,
@@ -125,7 +125,7 @@ class LearnedEnergyDecomposition(Objective):
         return cls(PairPotential(encoder, width), balance, **settings)
 
     def evaluate(
-        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         """The terms of the base, and the potentials of all transitions."""
         terms = super().evaluate(env, policy, trajectories)
@@ -133,7 +133,7 @@ class LearnedEnergyDecomposition(Objective):
             potential = self.potential(env, trajectories)
         return replace(terms, potential=potential.to(terms.log_pf.dtype))
 
-    def learners(self, env: Environment[Any]) -> list[Learner]:
+    def learners(self, env: Space[Any]) -> list[Learner]:
         """The fit of the potentials."""
         return [PotentialFit(env, self.potential, **self.fit_settings)]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gflow.encoder import FeatureEncoder, StateEncoder
-from gflow.env import Environment
+from gflow.space import Space
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, corrected
 from gflow.policy import Policy
@@ -142,7 +142,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
     @classmethod
     def build(
         cls,
-        env: Environment[Any],
+        env: Space[Any],
         network: StateValue | None = None,
         encoder: StateEncoder | None = None,
         **settings: Any,
@@ -166,7 +166,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
         return cls(network, **settings)
 
     @classmethod
-    def refusal(cls, env: Environment[Any]) -> str | None:
+    def refusal(cls, env: Space[Any]) -> str | None:
         """Only rewards of unfinished objects can be looked forward to."""
         if env.has_partial:
             return super().refusal(env)
@@ -182,7 +182,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
         return [self.network]
 
     def evaluate(
-        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         """Terms with the learned and the true log-reward of every state; log F includes the former.
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.encoder import StateEncoder
-from gflow.env import Environment
+from gflow.space import Space
 from gflow.errors import ConfigError
 from gflow.learner import BatchMemory, Learner
 from gflow.policy import Policy
@@ -19,7 +19,7 @@ class Potential(nn.Module, ABC):
     """phi(s -> s'), an energy difference for each transition of trajectories."""
 
     @abstractmethod
-    def forward(self, env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
+    def forward(self, env: Space[Any], trajectories: Trajectories[Any]) -> Tensor:
         """(B, T) potentials; zero for stops and after the end."""
 
 
@@ -40,7 +40,7 @@ class PairPotential(Potential):
         self.after = nn.Linear(encoder.out_features, width, bias=False)
         self.head = nn.Linear(width, 1)
 
-    def forward(self, env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
+    def forward(self, env: Space[Any], trajectories: Trajectories[Any]) -> Tensor:
         """(B, T) potentials of the pairs on each trajectory."""
         given = trajectories.condition_of_states
         x = F.relu(self.encoder(env, trajectories.states, given))
@@ -109,7 +109,7 @@ class PotentialFit(Learner):
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         potential: Potential,
         lr: float = 1e-3,
         steps: int = 8,
@@ -128,7 +128,7 @@ class PotentialFit(Learner):
 
     def learn(
         self,
-        env: Environment[Any],
+        env: Space[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,

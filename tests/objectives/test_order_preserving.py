@@ -19,12 +19,12 @@ from gflow import (
     Trajectories,
     enumerate_states,
 )
+from gflow.anchored import plain_log_reward
 from gflow.conditions import UniformCondition
 from gflow.encoder import FeatureEncoder
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.sets import FixedSizeSets
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.evaluation import plain_log_reward
 from gflow.front_replay import FrontReplay
 from gflow.objectives import OBJECTIVES, OrderPreserving
 from gflow.objectives.order import all_pairs, listwise

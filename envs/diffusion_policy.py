@@ -1,0 +1,226 @@
+"""Networks of diffusion samplers."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gflow.envs.diffusion import Diffusion, DiffusionInputs
+from gflow.errors import ConfigError
+from gflow.policy import Policy, PolicyOutput, Session, linear
+from gflow.space import Space
+
+CLIP_SCORE, CLIP_OUTPUT = 1e2, 1e4
+
+
+class TimeFeatures(nn.Module):
+    """Sines and cosines of 64 frequencies from 0.1 to 100 with learned phases, and two layers.
+
+    Args:
+        width: Units of the layers.
+        generator: For the initial weights.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.linspace(0.1, 100, 64), persistent=False)
+        self.phase = nn.Parameter(torch.empty(64).normal_(generator=generator))
+        self.hidden = linear(128, width, generator)
+        self.out = linear(width, width, generator)
+
+    def waves(self, time: Tensor) -> Tensor:
+        """(N, 128) sines and cosines of (N,) times."""
+        angle = time[:, None] * self.frequencies + self.phase
+        return torch.cat([angle.sin(), angle.cos()], -1)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """(N, width) features."""
+        features: Tensor = self.out(F.gelu(self.hidden(self.waves(time))))
+        return features
+
+
+class Trunk(nn.Module):
+    """GELU layers over the sum of what is read, and a last linear layer."""
+
+    def __init__(
+        self, width: int, depth: int, outputs: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.layers: Any = nn.ModuleList(linear(width, width, generator) for _ in range(depth))
+        self.last = linear(width, outputs, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., outputs)."""
+        x = F.gelu(x)
+        for layer in self.layers:
+            x = F.gelu(F.linear(x, layer.weight, layer.bias))
+        out: Tensor = self.last(x)
+        return out
+
+
+class DiffusionPolicy(Policy):
+    r"""The network of path integral samplers: embedded point plus embedded time, then GELU layers.
+
+    Its last layer starts at zero, so that training starts from the reference process. With
+    `langevin`, the drift is
+
+    .. math:: f(x, t) = f_1(x, t) + f_2(t)\, \nabla \log R(x)
+
+    with the score clipped and never differentiated through.
+
+    Times of all points of a batch that share them are embedded once.
+
+    Args:
+        env: Gives the sizes.
+        width: Units per layer.
+        depth: GELU layers after the first.
+        log_flow: Have a head for log F with a trunk of its own.
+        langevin: Read the score of the target.
+        condition_encoder: Module for conditions, with `out_features`; by default a linear layer.
+        generator: For the initial weights.
+
+    Reference:
+        Zhang and Chen, Path Integral Sampler, 2021, https://arxiv.org/abs/2111.15141; Sendera et
+        al., Improved off-policy training of diffusion samplers, 2024,
+        https://arxiv.org/abs/2402.05098
+    """
+
+    def __init__(
+        self,
+        env: Diffusion,
+        width: int = 64,
+        depth: int = 2,
+        log_flow: bool = False,
+        langevin: bool = False,
+        condition_encoder: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if width < 1 or depth < 0:
+            raise ConfigError(f"DiffusionPolicy: width must be positive, got {width}, {depth}.")
+        self.dim = env.dim
+        self.backward: Literal["learned", "uniform"] = (
+            "learned" if env.num_backward_outputs else "uniform"
+        )
+        self.has_log_flow = log_flow
+        self.langevin = langevin
+        self.time = TimeFeatures(width, generator)
+        self.point = linear(env.dim, width, generator)
+        self.condition_encoder = condition_encoder
+        self.given: nn.Linear | None = None
+        if env.condition_dim:
+            read: int = getattr(condition_encoder, "out_features", env.condition_dim)
+            self.given = linear(read, width, generator, bias=False)
+        self.drift = Trunk(width, depth, env.num_outputs, generator)
+        zero(self.drift.last)
+        self.flow = Trunk(width, depth, 1, generator) if log_flow else None
+        self.back = None
+        if env.num_backward_outputs:
+            self.back = Trunk(width, depth, env.num_backward_outputs, generator)
+            zero(self.back.last)
+        self.gain: nn.Sequential | None = None
+        if langevin:
+            self.gain_time = TimeFeatures(width, generator)
+            self.gain = nn.Sequential(nn.GELU(), Trunk(width, depth - 1, 1, generator))
+            last: Any = self.gain[1].last
+            zero(last)
+            nn.init.constant_(last.bias, 0.01)
+
+    # ------------------------------------------------------------------ what is read
+
+    def _read(self, inputs: DiffusionInputs, condition: Tensor | None, time: Tensor) -> Tensor:
+        """(R, N / R, width) embedded points and times, given (R, width) times in equal runs."""
+        points = self.point(inputs.x)
+        if self.given is not None:
+            if condition is None:
+                raise ConfigError(
+                    "DiffusionPolicy: this policy is conditional and got no condition."
+                )
+            given = condition if self.condition_encoder is None else self.condition_encoder(condition)
+            points = points + self.given(given)
+        read: Tensor = points.view(len(time), -1, points.shape[-1]) + time[:, None]
+        return read
+
+    def _drift(
+        self, read: Tensor, inputs: DiffusionInputs, condition: Tensor | None, gain: Tensor | None
+    ) -> Tensor:
+        """(N, A) drifts, and log-variances, from what was read; `gain` is f_2, (R, 1)."""
+        out: Tensor = self.drift(read).flatten(0, 1).clamp(-CLIP_OUTPUT, CLIP_OUTPUT)
+        if gain is None:
+            return out
+        score = inputs.target.score(inputs.x, condition).nan_to_num().clamp(-CLIP_SCORE, CLIP_SCORE)
+        pull = gain.repeat_interleave(len(score) // len(gain), 0) * score
+        pulled: Tensor = out + F.pad(pull, (0, out.shape[1] - self.dim))
+        return pulled
+
+    def _gain(self, runs: Tensor) -> Tensor | None:
+        """(R, 1) f_2 at times, or None."""
+        if self.gain is None:
+            return None
+        gain: Tensor = self.gain(self.gain_time(runs))
+        return gain
+
+    # ------------------------------------------------------------------ heads
+
+    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+        """All heads; see `Policy.forward`."""
+        runs = _runs(inputs.time)
+        read = self._read(inputs, condition, self.time(runs))
+        back = None if self.back is None else self.back(read).flatten(0, 1)
+        flow = None if self.flow is None else self.flow(read).flatten()
+        return PolicyOutput(self._drift(read, inputs, condition, self._gain(runs)), back, flow)
+
+    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, A) drifts, and log-variances if they are learned."""
+        runs = _runs(inputs.time)
+        read = self._read(inputs, condition, self.time(runs))
+        return self._drift(read, inputs, condition, self._gain(runs))
+
+    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+        """(N, 2 d) of the backward head, or None."""
+        if self.back is None:
+            return None
+        read = self._read(inputs, condition, self.time(_runs(inputs.time)))
+        found: Tensor = self.back(read).flatten(0, 1)
+        return found
+
+    def begin(
+        self, env: Space[Any], count: int, condition: Tensor | None = None
+    ) -> Session | None:
+        """Times embedded once for a whole rollout, where all rows have the same time grid."""
+        assert isinstance(env, Diffusion)
+        if len(env.times) > 1:
+            return None
+        clock = env.clock(self.point.weight)
+        times, gains = self.time(clock), self._gain(clock)
+        at = iter(range(len(clock)))
+
+        def session(states: Any, rows: Tensor) -> Tensor:
+            k = next(at)
+            inputs = DiffusionInputs(states.x, clock[k : k + 1], env.target)
+            read = self._read(inputs, condition, times[k : k + 1])
+            return self._drift(read, inputs, condition, None if gains is None else gains[k : k + 1])
+
+        return session
+
+    def zero_backward_head(self) -> None:
+        """Let the backward kernel start at the process's own; see `Policy.zero_backward_head`."""
+        if self.back is None:
+            super().zero_backward_head()
+        else:
+            zero(self.back.last)
+
+
+def zero(layer: nn.Linear) -> None:
+    """Zero weights and biases."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
+def _runs(time: Tensor) -> Tensor:
+    """(R,) the times of equally long runs of rows; all (N,) if runs are not equal."""
+    runs, counts = torch.unique_consecutive(time, return_counts=True)
+    return runs if bool((counts == len(time) // len(runs)).all()) else time
