@@ -80,7 +80,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
 
     Args:
         target: The density to sample from.
-        process: The reference process.
+        process: The reference process; by default Brownian motion of rate 1.
         times: (T + 1,) or (G, T + 1) time grids, or a number of equal steps.
         log_variance_range: c; 0 fixes the variance.
         backward_range: rho, in [0, 1); 0 fixes the backward kernel.
@@ -98,7 +98,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
     def __init__(
         self,
         target: Target,
-        process: Process = Brownian(),
+        process: Process | None = None,
         times: Tensor | int = 100,
         log_variance_range: float = 0.0,
         backward_range: float = 0.0,
@@ -110,6 +110,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
                 f"in [0, 1), got {log_variance_range} and {backward_range}."
             )
         grids = uniform_grid(times) if isinstance(times, int) else check_grid(times)
+        process = Brownian() if process is None else process
         self.target, self.process, self.times = target, process, grids
         self.log_variance_range, self.backward_range = log_variance_range, backward_range
         self.dim = target.dim
@@ -199,9 +200,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
         """(B, 2) c, w of the moves back from `step`."""
         return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]
 
-    def partial_log_reward(
-        self, states: DiffusionState, condition: Tensor | None = None
-    ) -> Tensor:
+    def partial_log_reward(self, states: DiffusionState, condition: Tensor | None = None) -> Tensor:
         r"""(B,) log-density of the process and of the target, mixed by time.
 
         .. math:: (1 - t) \log N(x; 0, \sigma_t^2 I) + t \log R(x)
@@ -216,7 +215,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
             return self._checked(value, states)
 
     def _table(self, like: Tensor) -> list[Tensor]:
-        """Flat tables of coefficients ahead and back, times, and gaps for the device and the type of `like`."""
+        """Flat tables of coefficients ahead and back, times, and gaps, typed and placed as `like`."""
         key = (like.device, like.dtype)
         if key not in self._tables:
             t, u = self.times[:, :-1], self.times[:, 1:]

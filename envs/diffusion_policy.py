@@ -142,8 +142,9 @@ class DiffusionPolicy(Policy):
                 raise ConfigError(
                     "DiffusionPolicy: this policy is conditional and got no condition."
                 )
-            given = condition if self.condition_encoder is None else self.condition_encoder(condition)
-            points = points + self.given(given)
+            if self.condition_encoder is not None:
+                condition = self.condition_encoder(condition)
+            points = points + self.given(condition)
         read: Tensor = points.view(len(time), -1, points.shape[-1]) + time[:, None]
         return read
 
@@ -203,9 +204,7 @@ class DiffusionPolicy(Policy):
         found: Tensor = self.back(read).flatten(0, 1)
         return found
 
-    def begin(
-        self, env: Space[Any], count: int, condition: Tensor | None = None
-    ) -> Session | None:
+    def begin(self, env: Space[Any], count: int, condition: Tensor | None = None) -> Session | None:
         """Times embedded once for a whole rollout, where all rows have the same time grid."""
         assert isinstance(env, Diffusion)
         if len(env.times) > 1:
