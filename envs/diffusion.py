@@ -215,7 +215,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
             return self._checked(value, states)
 
     def _table(self, like: Tensor) -> list[Tensor]:
-        """Flat tables of coefficients ahead and back, times, and gaps, typed and placed as `like`."""
+        """Flat tables of coefficients ahead and back, times and gaps, of the type of `like`."""
         key = (like.device, like.dtype)
         if key not in self._tables:
             t, u = self.times[:, :-1], self.times[:, 1:]
