@@ -77,11 +77,12 @@ class VAEPosterior(Target):
     ) -> Tensor:
         """(count, 64) images drawn with replacement from the training set, or the test set.
 
-        In torch's default precision.
+        In torch's default precision, on the device of the generator.
         """
         images = self.test_images if test else self.train_images
-        rows = torch.randint(len(images), (count,), generator=generator).cpu()
-        return images[rows].to(torch.get_default_dtype())
+        home = torch.device("cpu") if generator is None else generator.device
+        rows = torch.randint(len(images), (count,), generator=generator, device=home).cpu()
+        return images[rows].to(dtype=torch.get_default_dtype(), device=home)
 
     def log_marginal(
         self, images: Tensor, draws: int = 1000, generator: torch.Generator | None = None
