@@ -21,7 +21,8 @@ from gflow.envs.targets.mixture import GaussianMixture
 from gflow.envs.targets.rescaled import Rescaled
 from gflow.errors import ConfigError, IncompatibleError
 
-NODES = 1024
+NODES = 256
+"""Of a quadrature; a dozen for each standard deviation of the narrowest peak."""
 NEGLIGIBLE = 40.0
 """exp(-40) is below what float64 resolves beside 1."""
 
