@@ -2,7 +2,7 @@
 
 Run:   python benchmarks/targets.py
        python benchmarks/targets.py --only gmm25 manywell --count 500
-Takes: three minutes on one core.
+Takes: a few minutes on one core.
 Shows: dimension; log Z, exact or estimated with its standard error; the number of modes; the noise
        floor of W2 between exact samples; and the gap between log Z and the evidence bound of the
        exact mean of each step of a bridge from 0 in so many steps, with the bridge's variance and
