@@ -36,6 +36,12 @@ MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 ORDER = "tests/objectives/test_order.py"
 PRESERVING = "tests/objectives/test_order_preserving.py"
+TARGETS = "tests/envs/targets/test_targets.py"
+TARGET_ORACLE = "tests/envs/targets/test_targets_oracle.py"
+CHAINS = "tests/gflow/mcmc/test_chains.py"
+ANNEALING = "tests/gflow/mcmc/test_annealing.py"
+TRANSPORT = "tests/gflow/metrics/test_transport_metrics.py"
+COVERAGE = "tests/gflow/metrics/test_coverage_metrics.py"
 
 
 @dataclass(frozen=True)
@@ -682,6 +688,133 @@ MUTANTS = (
         "        with torch.no_grad():\n            potential = self.potential(env, trajectories)",
         "        if True:\n            potential = self.potential(env, trajectories)",
         f"{LED}::test_led7_flows_send_no_gradient_into_potentials",
+    ),
+    # ---- points in R^d: targets, chains, distances
+    Mutant(
+        "target-well-tilt", "envs/targets/double_well.py",
+        "(12 - 4 * across.square()) + 0.5",
+        "(12 - 4 * across.square()) - 0.5",
+        f"{TARGETS}::test_score_is_the_gradient",
+    ),
+    Mutant(
+        "target-volume", "envs/targets/rescaled.py",
+        "base.log_z - self.dim",
+        "base.log_z + self.dim",
+        f"{TARGETS}::test_rescaling_is_a_change_of_variables",
+    ),
+    Mutant(
+        "target-cell", "envs/targets/inverse_cdf.py",
+        "rest * (left + right) / (left + root)",
+        "rest",
+        f"{TARGETS}::test_inverse_cdf_inverts_the_integral_of_its_own_polygon",
+    ),
+    Mutant(
+        "oracle-within", "envs/targets/oracle.py",
+        "within = variances * sigma2 * (1 - time) / spread",
+        "within = variances * sigma2 / spread",
+        f"{TARGET_ORACLE}::test_mixture_moments_agree_with_quadrature",
+    ),
+    Mutant(
+        "oracle-rest", "envs/targets/oracle.py",
+        "(later - now) * (1 - later) / (1 - now)",
+        "(later - now)",
+        f"{TARGET_ORACLE}::test_reverse_kernel_of_a_gaussian_is_the_conditional_gaussian",
+    ),
+    Mutant(
+        "oracle-bridge", "envs/targets/oracle.py",
+        "- time[..., None] * nodes.square() / 2",
+        "- nodes.square() / 2",
+        f"{TARGET_ORACLE}::test_double_well_moments_agree_with_quadrature",
+    ),
+    Mutant(
+        "chain-back", "gflow/mcmc/langevin.py",
+        "(forth - back)",
+        "(back - forth)",
+        f"{CHAINS}::test_langevin_moves_balance_in_detail",
+    ),
+    Mutant(
+        "chain-noise", "gflow/mcmc/langevin.py",
+        "(2 * step).sqrt()",
+        "step.sqrt()",
+        f"{CHAINS}::test_exact_draws_stay_exact",
+    ),
+    Mutant(
+        "chain-kinetic", "gflow/mcmc/hamiltonian.py",
+        "(momentum.square() - after.square())",
+        "(after.square() - momentum.square())",
+        f"{CHAINS}::test_one_leapfrog_step_is_the_langevin_move",
+    ),
+    Mutant(
+        "chain-half-step", "gflow/mcmc/hamiltonian.py",
+        "x = x + step * momentum",
+        "x = x + step / 2 * momentum",
+        f"{CHAINS}::test_one_leapfrog_step_is_the_langevin_move",
+    ),
+    Mutant(
+        "chain-nan", "gflow/mcmc/chains.py",
+        "return uniform.log() < log_ratio",
+        "return ~(uniform.log() >= log_ratio)",
+        f"{CHAINS}::test_what_is_not_a_number_is_rejected",
+    ),
+    Mutant(
+        "chain-heat", "gflow/mcmc/chains.py",
+        "heights[accepts] / inverse_temperature",
+        "heights[accepts]",
+        f"{CHAINS}::test_accepted_proposals_come_apart_from_the_chains",
+    ),
+    Mutant(
+        "anneal-rise", "gflow/mcmc/annealing.py",
+        "log_weight + rise * gain",
+        "log_weight + beta * gain",
+        f"{ANNEALING}::test_z_of_a_gaussian_is_unbiased",
+    ),
+    Mutant(
+        "anneal-forgets", "gflow/mcmc/annealing.py",
+        "torch.where(few, log_z + mean, log_z)",
+        "torch.where(few, log_z, log_z)",
+        f"{ANNEALING}::test_z_of_25_components_is_unbiased",
+    ),
+    Mutant(
+        "anneal-keeps", "gflow/mcmc/annealing.py",
+        "torch.where(few, 0.0, log_weight)",
+        "log_weight",
+        f"{ANNEALING}::test_z_of_25_components_is_unbiased",
+    ),
+    Mutant(
+        "resample-shift", "gflow/mcmc/resampling.py",
+        "+ shift) / count",
+        "+ 0.5) / count",
+        f"{ANNEALING}::test_systematic_counts_are_right_on_average",
+    ),
+    Mutant(
+        "transport-shift", "gflow/metrics/transport.py",
+        "(best + shift.cpu()).sqrt()",
+        "best.sqrt()",
+        f"{TRANSPORT}::test_w2_is_the_best_of_all_pairings",
+    ),
+    Mutant(
+        "transport-diagonal", "gflow/metrics/transport.py",
+        "/ (count * (count - 1))",
+        "/ count**2",
+        f"{TRANSPORT}::test_mmd_is_unbiased_in_closed_form",
+    ),
+    Mutant(
+        "coverage-forward-ess", "gflow/metrics/bounds.py",
+        "(3 * count -",
+        "(2 * count -",
+        f"{COVERAGE}::test_forward_ess_is_at_most_the_number_and_does_not_read_z",
+    ),
+    Mutant(
+        "coverage-open-end", "gflow/metrics/continuous.py",
+        "torch.where(points == end, place - 1, place)",
+        "place",
+        f"{COVERAGE}::test_histogram_jsd_of_known_cells",
+    ),
+    Mutant(
+        "coverage-flat", "gflow/metrics/continuous.py",
+        "gap.cos() - 1 if kernel",
+        "-gap.square() / 2 if kernel",
+        f"{COVERAGE}::test_only_the_wrapped_kernel_closes_the_circle",
     ),
 )  # fmt: skip
 
