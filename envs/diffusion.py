@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gflow.envs.diffusion_bridge import BrownianBridge
 from gflow.envs.diffusion_process import Brownian, Process, check_grid, uniform_grid
 from gflow.envs.targets.base import Target
 from gflow.errors import ConfigError
@@ -91,6 +92,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
 
     fixed_length = True
     takes_noise = True
+    reparametrised = True
 
     def __init__(
         self,
@@ -160,7 +162,11 @@ class Diffusion(KernelEnvironment[DiffusionState]):
 
     def encode(self, states: DiffusionState) -> DiffusionInputs:
         """Points, times and the target."""
-        return DiffusionInputs(states.x, self.time(states), self.target)
+        return self.inputs(states.x, self.time(states))
+
+    def inputs(self, x: Tensor, time: Tensor) -> DiffusionInputs:
+        """What networks read of (N, d) points at (N,) times, on a grid or not."""
+        return DiffusionInputs(x, time, self.target)
 
     def show(self, states: DiffusionState) -> list[str]:
         """The first coordinates and the number of moves."""
@@ -170,6 +176,24 @@ class Diffusion(KernelEnvironment[DiffusionState]):
             f"({', '.join(f'{v:.3g}' for v in row)}{rest}) after {step} of {self.horizon} moves"
             for row, step in zip(shown, states.step.tolist(), strict=True)
         ]
+
+    @property
+    def has_exact_objects(self) -> bool:
+        """Where the target has exact samples, and needs no condition."""
+        return self.target.has_samples and not self.condition_dim
+
+    def exact_objects(
+        self,
+        count: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> DiffusionState:
+        """`count` exact draws of the target; see `Space.exact_objects`."""
+        return self.objects(self.target.sample(count, generator, device=device))
+
+    def bridge(self) -> BrownianBridge:
+        """The Brownian bridge; see `KernelEnvironment.bridge`."""
+        return BrownianBridge(self)
 
     def log_partition(self) -> float | None:
         """Log Z of the target where it is known."""
@@ -195,9 +219,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
         """(B, 2) c, w of the moves back from `step`."""
         return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]
 
-    def partial_log_reward(
-        self, states: DiffusionState, condition: Tensor | None = None
-    ) -> Tensor:
+    def partial_log_reward(self, states: DiffusionState, condition: Tensor | None = None) -> Tensor:
         r"""(B,) log-density of the process and of the target, mixed by time.
 
         .. math:: (1 - t) \log N(x; 0, \sigma_t^2 I) + t \log R(x)
@@ -271,6 +293,13 @@ class ForwardStep(Kernel[DiffusionState]):
             variance = variance + noise**2
         z = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
         return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None
+
+    def retrace(self, states: DiffusionState) -> DiffusionState:
+        """N next states as functions of means and variances; see `Kernel.retrace`."""
+        mean, variance = self.moments(states.grid)
+        std = variance.sqrt()
+        noise = ((states.x - mean) / std).detach()
+        return replace(states, x=mean + std * noise)
 
     def log_prob(self, states: DiffusionState) -> Tensor:
         """(N,) log-density of N next states."""

@@ -6,10 +6,11 @@ from typing import Literal
 from gflow.behaviour import Behaviour, Incomplete, OnPolicy
 from gflow.branching import Branching
 from gflow.errors import UnknownNameError
+from gflow.exact_samples import ExactSamples
 from gflow.local_search import LocalSearch
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
-    cls.name: cls for cls in (OnPolicy, Incomplete, LocalSearch, Branching)
+    cls.name: cls for cls in (OnPolicy, Incomplete, LocalSearch, Branching, ExactSamples)
 }
 
 
@@ -18,7 +19,7 @@ class BehaviourOptions:
     """Which behaviour, and its settings.
 
     Attributes:
-        behaviour: on_policy, incomplete, local_search or branching.
+        behaviour: on_policy, incomplete, local_search, branching or exact.
         incomplete_share: Share of the batch that incomplete cuts short.
         search_iterations: Rounds of local_search; one in 1 + so many trajectories is fresh.
         search_steps: Transitions that local_search undoes, a stop being one: a whole number, a
@@ -29,6 +30,7 @@ class BehaviourOptions:
             object, drawn from the backward policy (resampled).
         branch_repeat: Trajectories of branching that share a beginning, without conditions.
         branch_whole: Share of the groups of branching that share their source alone.
+        exact_share: Share of the batch that exact draws backward from samples of the target.
     """
 
     behaviour: str = "on_policy"
@@ -39,6 +41,7 @@ class BehaviourOptions:
     search_prefix: Literal["kept", "resampled"] = "kept"
     branch_repeat: int = 8
     branch_whole: float = 0.25
+    exact_share: float = 1.0
 
     def build(self) -> Behaviour:
         """The behaviour.
@@ -57,4 +60,6 @@ class BehaviourOptions:
             )
         if self.behaviour == Branching.name:
             return Branching(self.branch_repeat, self.branch_whole)
+        if self.behaviour == ExactSamples.name:
+            return ExactSamples(share=self.exact_share)
         return OnPolicy()

@@ -10,7 +10,7 @@ from gflow.objectives import OBJECTIVES
 Refusals = dict[tuple[str, str], str | None]
 """(objective, behaviour) to the reason against it, or None."""
 
-MARKS = {"on_policy": "o", "incomplete": "i", "local_search": "l", "branching": "b"}
+MARKS = {"on_policy": "o", "incomplete": "i", "local_search": "l", "branching": "b", "exact": "x"}
 """What stands for a behaviour in the table."""
 
 
@@ -49,7 +49,7 @@ def show() -> str:
             lines.append(f"  {name:<12} {(kind.__doc__ or '').splitlines()[0]}")
     legend = ", ".join(f"{mark} {name}" for name, mark in MARKS.items())
     lines.append(f"which go together ({legend})")
-    lines.append(" " * 15 + "".join(f"{name:>10}" for name in OBJECTIVES))
+    lines.append(" " * 15 + "".join(f"{name:>11}" for name in OBJECTIVES))
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for world, cls in WORLDS.items():
         found = refusals(cls)
@@ -61,7 +61,7 @@ def show() -> str:
                 if reason is not None:
                     what = "" if len(set(against.values())) == 1 else f" with {behaviour}"
                     reasons.setdefault((objective, what, reason), []).append(world)
-        lines.append(f"  {world:<13}" + "".join(f"{cell:>10}" for cell in cells))
+        lines.append(f"  {world:<13}" + "".join(f"{cell:>11}" for cell in cells))
     lines.append("why not")
     for (objective, what, reason), names in reasons.items():
         everywhere = len(set(names)) == len(WORLDS)
