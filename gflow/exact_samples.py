@@ -81,14 +81,10 @@ class ExactSamples(Behaviour):
 
 
 def draws_of(graph: StateGraph[Any]) -> Objects:
-    """Exact draws from the target of an environment whose states are all listed.
+    """What draws from the target of an environment whose states are all listed.
 
-    Example:
-        >>> from gflow import enumerate_states
-        >>> from gflow.envs import HyperGrid
-        >>> draw = draws_of(enumerate_states(HyperGrid(2, 3)))
-        >>> draw(5, torch.Generator().manual_seed(0)).shape
-        torch.Size([5, 2])
+    Args:
+        graph: All states, from `enumerate_states`.
     """
     law = graph.log_target().exp()
 
