@@ -63,8 +63,11 @@ def show() -> str:
                     reasons.setdefault((objective, what, reason), []).append(world)
         lines.append(f"  {world:<13}" + "".join(f"{cell:>11}" for cell in cells))
     lines.append("why not")
+    alike: dict[tuple[str, str], list[str]] = {}
     for (objective, what, reason), names in reasons.items():
         everywhere = len(set(names)) == len(WORLDS)
         where = "" if everywhere else f" on {', '.join(dict.fromkeys(names))}"
-        lines.append(f"  {objective}{what}{where}: {reason}")
+        alike.setdefault((what + where, reason), []).append(objective)
+    for (case, reason), objectives in alike.items():
+        lines.append(f"  {', '.join(objectives)}{case}: {reason}")
     return "\n".join(lines)
