@@ -28,8 +28,7 @@ class MaximumLikelihood(Objective):
 
     Reference:
         Sendera et al., Improved off-policy training of diffusion samplers, 2024,
-        https://arxiv.org/abs/2402.05098; Zhang et al., Generative Flow Networks for Discrete
-        Probabilistic Modeling, 2022, https://arxiv.org/abs/2202.01361
+        https://arxiv.org/abs/2402.05098
     """
 
     name = "mle"
