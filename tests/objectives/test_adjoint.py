@@ -15,9 +15,11 @@ from gflow.envs.diffusion import Diffusion
 from gflow.envs.diffusion_policy import DiffusionPolicy
 from gflow.envs.diffusion_process import Brownian, OrnsteinUhlenbeck
 from gflow.envs.hypergrid import HyperGrid
+from gflow.envs.targets.base import Target
 from gflow.envs.targets.gaussian import Gaussian
 from gflow.envs.targets.mixture import GaussianMixture
 from gflow.errors import ConfigError, IncompatibleError
+from gflow.kernel import gaussian_log_prob
 from gflow.kernel_rollout import sampler_of
 from gflow.objectives import AdjointSampling
 from gflow.objectives.adjoint import AdjointTerms
@@ -88,6 +90,39 @@ def test_to_one_gaussian_every_end_asks_for_the_same_drift(
     terms = objective.evaluate(env, policy, batch)
     assert objective(terms).item() < 1e-16
     torch.testing.assert_close(objective.log_z_estimate(terms), torch.full((6,), 0.7))
+
+
+class Placed(Target):
+    """N(c, v I) where the condition c says."""
+
+    dim, condition_dim = 2, 2
+
+    def __init__(self, variance: float) -> None:
+        self.variance = variance
+
+    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        assert condition is not None
+        return gaussian_log_prob(x, condition, torch.tensor([[self.variance]]))
+
+
+class Follows(Policy):
+    """The drift is the condition."""
+
+    backward = "uniform"
+
+    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+        assert condition is not None
+        return PolicyOutput(condition)
+
+
+def test_each_end_keeps_its_condition() -> None:
+    env = Diffusion(Placed(SIGMA2), Brownian(SIGMA2), 3)
+    condition = torch.randn(5, 2, generator=seeded(4))
+    batch = sampler_of(env).forward(Follows(), 5, condition=condition, generator=seeded(0))
+    objective = AdjointSampling(measured=2)
+    terms = objective.evaluate(env, Follows(), batch)
+    assert objective(terms).item() < 1e-16
+    torch.testing.assert_close(objective.log_z_estimate(terms), torch.zeros(5))
 
 
 @pytest.mark.parametrize("time", [0.1, 0.5, 0.9])

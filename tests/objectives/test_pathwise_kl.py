@@ -90,6 +90,31 @@ def test_a_retraced_walk_is_the_walk(env: Diffusion, langevin: bool, seed: int) 
     assert again.log_reward.requires_grad
 
 
+class Placed(Target):
+    """N(c, v I) where the condition c says."""
+
+    dim, condition_dim = 2, 2
+
+    def __init__(self, variance: float) -> None:
+        self.variance = variance
+
+    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        assert condition is not None
+        return gaussian_log_prob(x, condition, torch.tensor([[self.variance]]))
+
+
+@pytest.mark.parametrize("back", [0.0, 0.3])
+@pytest.mark.parametrize("grids", [3, random_grids(3, 2)], ids=["one", "two"])
+def test_each_walk_keeps_its_condition(back: float, grids: Any) -> None:
+    env = Diffusion(Placed(0.7), Brownian(1.5), grids, backward_range=back)
+    policy, condition = scattered(env), torch.randn(5, 2, generator=seeded(4))
+    batch = sampler_of(env).forward(policy, 5, condition=condition, generator=seeded(0))
+    again, known = retraced_terms(env, policy, batch), evaluate(env, policy, batch)
+    torch.testing.assert_close(again.log_weight, known.log_weight)
+    (slope,) = torch.autograd.grad(again.log_reward.sum(), policy.given.weight)  # type: ignore[union-attr]
+    assert slope.abs().max() > 1e-3
+
+
 class Tilted(Target):
     """A linear log-density: its score is the same everywhere, so nothing is lost by its detaching.
 
