@@ -276,7 +276,7 @@ def test_where_it_cannot_work_is_said() -> None:
         AdjointSampling().check(HyperGrid(2, 3))
     for wrong in ({"repeats": 0}, {"measured": 0}, {"clip": 0.0}):
         with pytest.raises(ConfigError, match="must be at least 1, and clip positive"):
-            AdjointSampling(**wrong)  # type: ignore[arg-type]
+            AdjointSampling(**wrong)
     zero = torch.zeros(2, 1)
     plain = FlowTerms(zero, zero, zero[:, 0], torch.ones(2).long(), torch.zeros(2).bool())
     with pytest.raises(IncompatibleError, match="Fill the terms by"):

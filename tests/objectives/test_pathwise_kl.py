@@ -151,11 +151,11 @@ def test_gradients_go_through_the_samples(
         assert parameter.grad is not None, name
         slope = float((parameter.grad * step).sum())
         with torch.no_grad():
-            parameter += step
+            parameter.add_(step)
             above = loss()
-            parameter -= 2 * step
+            parameter.sub_(2 * step)
             below = loss()
-            parameter += step
+            parameter.add_(step)
         assert abs((above - below) / 2 - slope) < 1e-5 * abs(slope) + 1e-11, name
 
 
