@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from gflow.bridge import Bridge
+from gflow.errors import IncompatibleError
 from gflow.kernel import Kernel
 from gflow.space import Space
 
@@ -33,6 +35,7 @@ class KernelEnvironment(Space[S]):
         stop_action: 1 if objects may end by stopping, else None.
         fixed_length: Every trajectory has exactly `horizon` moves and no stop.
         takes_noise: `Kernel.sample` can add noise.
+        reparametrised: Forward kernels have `Kernel.retrace`.
 
     The other attributes are those of `Space`.
 
@@ -45,6 +48,7 @@ class KernelEnvironment(Space[S]):
     num_backward_outputs: int = 0
     fixed_length: bool = False
     takes_noise: bool = False
+    reparametrised: bool = False
 
     @abstractmethod
     def forward_kernel(self, states: S, outputs: Tensor) -> Kernel[S]:
@@ -67,6 +71,17 @@ class KernelEnvironment(Space[S]):
     def exploration_kernel(self, states: S) -> Kernel[S] | None:
         """A law over everything that is legal, to explore with; None if there is none."""
         return None
+
+    def bridge(self) -> Bridge[S]:
+        """The reference process given its end, for objectives that need no walk (adjoint).
+
+        Raises:
+            IncompatibleError: If there is none, with the reason.
+        """
+        raise IncompatibleError(
+            f"{self.name} steers no process whose bridges are known in closed form. Use tb, "
+            f"vargrad, db or subtb."
+        )
 
     def can_stop(self, states: S) -> Tensor:
         """(N,) bool: the policy may stop here."""

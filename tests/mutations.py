@@ -42,6 +42,9 @@ CHAINS = "tests/gflow/mcmc/test_chains.py"
 ANNEALING = "tests/gflow/mcmc/test_annealing.py"
 TRANSPORT = "tests/gflow/metrics/test_transport_metrics.py"
 COVERAGE = "tests/gflow/metrics/test_coverage_metrics.py"
+PATHWISE = "tests/objectives/test_pathwise_kl.py"
+LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
+ADJOINT = "tests/objectives/test_adjoint.py"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,146 @@ class Mutant:
 
 
 MUTANTS = (
+    # ---- divergences of diffusion samplers
+    Mutant(
+        "kl-noise-free", "envs/diffusion.py",
+        "noise = ((states.x - mean) / std).detach()",
+        "noise = (states.x - mean) / std",
+        f"{PATHWISE}::test_gradients_go_through_the_samples",
+    ),
+    Mutant(
+        "kl-score-attached", "envs/diffusion_policy.py",
+        "x = inputs.x.detach()  # also",
+        "x = inputs.x  # also",
+        f"{PATHWISE}::test_no_gradient_goes_through_the_score",
+    ),
+    Mutant(
+        "kl-reward-detached", "gflow/retrace.py",
+        "return trajectories.log_reward + (value - value.detach())",
+        "return trajectories.log_reward + 0 * value",
+        f"{PATHWISE}::test_on_its_own_trajectories_balance_descends_the_divergence",
+    ),
+    Mutant(
+        "kl-turned", "objectives/pathwise_kl.py",
+        "return -terms.log_weight / (self.divisor",
+        "return terms.log_weight / (self.divisor",
+        f"{PATHWISE}::test_the_loss_is_the_divergence",
+    ),
+    Mutant(
+        "kl-times-mixed", "gflow/retrace.py",
+        "log_pb=log_pb.view(env.horizon, count).T",
+        "log_pb=log_pb.view(count, env.horizon)",
+        f"{PATHWISE}::test_a_retraced_walk_is_the_walk",
+    ),
+    Mutant(
+        "kl-explores", "gflow/training.py",
+        "explores = self.exploration is not ON_POLICY and not self.behaviour.gives_samples",
+        "explores = False",
+        f"{PATHWISE}::test_what_the_divergence_cannot_learn_from",
+    ),
+    Mutant(
+        "kl-no-gradient", "gflow/retrace.py",
+        "if moves and not value.requires_grad:",
+        "if False and not value.requires_grad:",
+        f"{PATHWISE}::test_a_reward_without_gradient_is_refused_with_a_way_out",
+    ),
+    Mutant(
+        "brownian-wide", "envs/diffusion_process.py",
+        "return torch.ones_like(t), u - t, self.sigma2 * (u - t)",
+        "return torch.ones_like(t), u - t, self.sigma2 * (u - t) * 1.001",
+        f"{PATHWISE}::test_the_optimal_constant_drift_leaves_no_variance",
+    ),
+    Mutant(
+        "brownian-bridge-wide", "envs/diffusion_process.py",
+        "return t / u, self.sigma2 * t * (u - t) / u",
+        "return t / u, self.sigma2 * t * (u - t)",
+        f"{PATHWISE}::test_girsanov_holds_in_discrete_time",
+    ),
+    Mutant(
+        "dds-half-drift", "envs/diffusion_process.py",
+        "-2 * self.nu**2 * torch.expm1(-total),",
+        "-1 * self.nu**2 * torch.expm1(-total),",
+        f"{PATHWISE}::test_girsanov_holds_for_the_exponential_scheme",
+    ),
+    Mutant(
+        "diffusion-deaf-to-noise", "envs/diffusion.py",
+        "variance = variance + noise**2\n",
+        "variance = variance + 0 * noise\n",
+        f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
+    ),
+    Mutant(
+        "mle-of-weights", "objectives/max_likelihood.py",
+        "return -terms.log_pf.where(terms.mask, 0.0)",
+        "return -(terms.log_pf - terms.log_pb).where(terms.mask, 0.0)",
+        f"{LIKELIHOOD}::test_the_likelihood_at_the_optimum_is_the_entropy_in_closed_form",
+    ),
+    Mutant(
+        "mle-scaled", "objectives/max_likelihood.py",
+        ".sum(-1) / len(terms.length)",
+        ".sum(-1).exp() / len(terms.length)",
+        f"{LIKELIHOOD}::test_the_exact_solution_has_the_greatest_likelihood",
+    ),
+    Mutant(
+        "mle-of-anything", "gflow/behaviour.py",
+        'if objective.samples == "needed" and not self.gives_samples:',
+        'if objective.samples == "never" and not self.gives_samples:',
+        f"{LIKELIHOOD}::test_data_will_do_for_the_likelihood_and_nothing_less",
+    ),
+    Mutant(
+        "exact-tempered", "gflow/exact_samples.py",
+        "law = graph.log_target().exp()",
+        "law = graph.log_target().mul(0.9).exp()",
+        "tests/gflow/test_exact_samples.py"
+        "::test_listed_objects_are_drawn_in_proportion_to_their_reward",
+    ),
+    Mutant(
+        "adjoint-sigma", "envs/diffusion_bridge.py",
+        "return self.sigma2 * score + objects.x",
+        "return self.sigma * score + objects.x",
+        f"{ADJOINT}::test_to_one_gaussian_every_end_asks_for_the_same_drift",
+    ),
+    Mutant(
+        "adjoint-no-reference", "envs/diffusion_bridge.py",
+        "return self.sigma2 * score + objects.x",
+        "return self.sigma2 * score",
+        f"{ADJOINT}::test_the_mean_pull_given_a_point_on_the_way_is_the_optimal_drift",
+    ),
+    Mutant(
+        "adjoint-bridge-open", "envs/diffusion_bridge.py",
+        "(self.sigma2 * t * (1 - t)).sqrt()",
+        "(self.sigma2 * t).sqrt()",
+        f"{ADJOINT}::test_bridges_have_the_law_of_the_process_given_its_end",
+    ),
+    Mutant(
+        "adjoint-rows-mixed", "objectives/adjoint.py",
+        "gap = (drift.view(self.repeats, count, -1) - wanted)",
+        "gap = (drift.view(count, self.repeats, -1).transpose(0, 1) - wanted)",
+        f"{ADJOINT}::test_the_regression_is_smallest_at_the_optimal_drift",
+    ),
+    Mutant(
+        "adjoint-units", "objectives/adjoint.py",
+        " - wanted) / bridge.sigma",
+        " - wanted) / bridge.sigma**2",
+        f"{ADJOINT}::test_the_loss_is_a_mean_over_objects_and_times",
+    ),
+    Mutant(
+        "adjoint-clips-each", "envs/diffusion_bridge.py",
+        "score = score * (clip / norm.clamp(min=clip))",
+        "score = score.clamp(-clip, clip)",
+        f"{ADJOINT}::test_the_clip_is_of_the_norm_of_the_gradient",
+    ),
+    Mutant(
+        "adjoint-estimate-of-all", "objectives/adjoint.py",
+        "return terms.log_weight[:measured].mean()",
+        "return terms.log_weight.mean()",
+        f"{ADJOINT}::test_some_log_weights_are_known_and_no_gradient_goes_into_them",
+    ),
+    Mutant(
+        "adjoint-generator-lost", "objectives/adjoint.py",
+        "self.generator.set_state(state)",
+        "self.generator.get_state()",
+        f"{ADJOINT}::test_objects_are_brought_back_by_a_memory_and_a_run_resumes",
+    ),
     # ---- order losses and what order-preserving objectives read
     Mutant(
         "order-turned", "objectives/order.py",
