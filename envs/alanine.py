@@ -2,10 +2,10 @@
 
 What the energy is. The molecule ACE-ALA-NME (22 atoms, L-alanine) under Amber ff14SB, in implicit
 water (OBC2) or in vacuum, without a cutoff and without constraints. At each pair of torsions the
-*relaxed* scan holds both with a stiff restraint, minimises everything else, and takes the potential
-energy without the restraint; the *rigid* scan turns the two halves of one minimised geometry about
-their bonds and changes nothing else, so that atoms collide where they would have moved aside. Neither is
-a free energy: the other 64 degrees of freedom are at a point, not at a temperature.
+*relaxed* scan holds both with a stiff restraint, minimises everything else, and takes the
+potential energy without the restraint; the *rigid* scan turns the parts of one minimised geometry
+about their bonds and changes nothing else, so that atoms collide where they would have moved aside.
+Neither is a free energy: the other degrees of freedom are at a point, not at a temperature.
 """
 
 import math
@@ -23,8 +23,8 @@ Solvent = Literal["water", "vacuum"]
 GAS_CONSTANT = 8.31446261815324e-3
 """kJ / (mol K)."""
 
-HOLD = 2e4
-"""kJ/mol of the restraint HOLD (1 - cos(torsion - wanted)) of relaxed scans."""
+HOLD = 5e3
+"""kJ/mol of the restraint HOLD (1 - cos(torsion - wanted)): torsions are held to 0.2 degrees."""
 
 HEAVY = (
     # residue, atom, the three atoms before it, bond (nm), angle, torsion (degrees)
@@ -79,7 +79,7 @@ def heavy_positions() -> np.ndarray[Any, Any]:
 
 
 def turned(
-    positions: np.ndarray[Any, Any], bond: tuple[int, int], moving: list[int], angle: float
+    positions: np.ndarray[Any, Any], bond: tuple[int, ...], moving: list[int], angle: float
 ) -> np.ndarray[Any, Any]:
     """(A, 3) `positions` with the atoms `moving` turned about a bond by an angle in radians."""
     start, end = positions[bond[0]], positions[bond[1]]
@@ -110,7 +110,6 @@ class Molecule:
 
     Attributes:
         simulation: OpenMM's simulation; force group 1 holds the restraint.
-        hold: The force that holds the torsions.
         phi: The four atoms of phi.
         psi: The four atoms of psi.
         after_phi: Atoms that phi turns.
@@ -121,7 +120,6 @@ class Molecule:
     """
 
     simulation: Any
-    hold: Any
     phi: tuple[int, ...]
     psi: tuple[int, ...]
     after_phi: list[int]
@@ -130,9 +128,7 @@ class Molecule:
     omegas: tuple[tuple[int, ...], ...]
     minimum: np.ndarray[Any, Any]
 
-    def at(
-        self, positions: np.ndarray[Any, Any], phi: float, psi: float
-    ) -> np.ndarray[Any, Any]:
+    def at(self, positions: np.ndarray[Any, Any], phi: float, psi: float) -> np.ndarray[Any, Any]:
         """(22, 3) `positions` with the torsions turned to angles in radians."""
         change = phi - torsion(positions, self.phi)
         positions = turned(positions, self.phi[1:3], self.after_phi, change)
@@ -153,7 +149,7 @@ class Molecule:
         for name, value in (("phi0", phi), ("psi0", psi), ("hold", HOLD)):
             context.setParameter(name, value)
         context.setPositions(self.at(positions, phi, psi))
-        openmm().LocalEnergyMinimizer.minimize(context, 0.5)
+        openmm().LocalEnergyMinimizer.minimize(context, 5.0)
         context.setParameter("hold", 0.0)
         found = context.getState(getPositions=True).getPositions(asNumpy=True)
         return self._energy(), np.array(found._value)
@@ -221,7 +217,6 @@ def molecule(solvent: Solvent = "water") -> Molecule:
     ca, c, n = (place["ALA", name] for name in ("CA", "C", "N"))
     return Molecule(
         simulation=simulation,
-        hold=hold,
         phi=phi,
         psi=psi,
         after_phi=[k for k in place.values() if k not in first],

@@ -79,7 +79,9 @@ class TorusPolicy(Policy):
                 f"{depth} and {frequencies}."
             )
         if backward not in ("learned", "uniform"):
-            raise ConfigError(f"TorusPolicy: backward must be learned or uniform, got {backward!r}.")
+            raise ConfigError(
+                f"TorusPolicy: backward must be learned or uniform, got {backward!r}."
+            )
         self.backward: Literal["learned", "uniform"] = backward
         self.has_log_flow = log_flow
         self.frequencies, self.shared = frequencies, shared

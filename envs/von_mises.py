@@ -1,6 +1,7 @@
 """Von Mises laws on the circle: densities, draws without a loop, and mixtures of them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,8 @@ def von_mises_log_prob(angle: Tensor, mean: Tensor, concentration: Tensor) -> Te
         concentration: (...) not negative; 0 is the uniform law.
     """
     away = torch.sin((angle - mean) / 2).square()
-    return -2 * concentration * away - (2 * math.pi * torch.special.i0e(concentration)).log()
+    log_norm: Tensor = (2 * math.pi * torch.special.i0e(concentration)).log()
+    return -2 * concentration * away - log_norm
 
 
 def sample_von_mises(
@@ -53,15 +55,19 @@ def sample_von_mises(
         1979.
     """
     kappa = concentration.detach().double()
-    like = {"dtype": kappa.dtype, "device": kappa.device, "generator": generator}
     excess = (1 + 1 / ((1 + 4 * kappa.square()).sqrt() + 2 * kappa)) / 2  # kappa (r - 1)
-    turn = math.pi * (torch.rand((ROUNDS, *kappa.shape), **like) - 0.5)
+    turn = math.pi * (uniform_like(kappa, (ROUNDS, *kappa.shape), generator) - 0.5)
     sine, cosine = (excess / (excess + 2 * kappa)).sqrt() * turn.sin(), turn.cos()
     c = excess + 2 * kappa * sine.square() / (sine.square() + cosine.square())
-    kept = torch.rand((ROUNDS, *kappa.shape), **like) < c * (1 - c).exp()
+    kept = uniform_like(kappa, c.shape, generator) < c * (1 - c).exp()
     first = kept.to(torch.uint8).argmax(0, keepdim=True)
     theta = 2 * torch.atan2(sine.gather(0, first), cosine.gather(0, first)).squeeze(0)
     return wrap((mean.detach().double() + theta).to(mean.dtype))
+
+
+def uniform_like(like: Tensor, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+    """Uniform numbers in [0, 1) of a shape, with the type and the device of `like`."""
+    return torch.rand(shape, dtype=like.dtype, device=like.device, generator=generator)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class VonMisesMixture:
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """(..., D) draws in [0, 2 pi); nothing is differentiated through."""
         ends = self.log_weight.detach().double().exp().cumsum(-1)
-        place = torch.rand(ends.shape[:-1], dtype=ends.dtype, device=ends.device, generator=generator)
+        place = uniform_like(ends, ends.shape[:-1], generator)
         which = (place.unsqueeze(-1) > ends[..., :-1]).sum(-1, keepdim=True)
         mean, concentration = (
             part.gather(-1, which).squeeze(-1) for part in (self.mean, self.concentration)
