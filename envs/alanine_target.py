@@ -70,7 +70,7 @@ def alanine(
     solvent: Solvent = "water",
     scan: Scan = "relaxed",
     points: int = 36,
-    temperature: float = 300.0,
+    kelvin: float = 300.0,
 ) -> TorusTable:
     r"""The density :math:`e^{-(E(\phi, \psi) - \min E) / k T}` of the torsions, interpolated.
 
@@ -85,15 +85,15 @@ def alanine(
         MissingExtraError: OpenMM is not installed.
         ConfigError: A setting is not allowed.
     """
-    if not 0 < temperature < math.inf:
-        raise ConfigError(f"The temperature must be positive, got {temperature} K.")
+    if not 0 < kelvin < math.inf:
+        raise ConfigError(f"The temperature must be positive, got {kelvin} K.")
     path = cache_path(solvent, scan, points)
     energies = load(path, points)
     if energies is None:
         energies = scan_energies(solvent, scan, points)
         save(path, energies)
     above = np.minimum(energies - energies.min(), MOST)
-    table = torch.from_numpy(-above / (GAS_CONSTANT * temperature))
+    table = torch.from_numpy(-above / (GAS_CONSTANT * kelvin))
     return TorusTable(table, basins=BASINS, rest="beta", axes=("phi", "psi"))
 
 

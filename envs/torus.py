@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gflow.envs.targets.base import Target
-from gflow.envs.von_mises import VonMisesMixture, wrap
+from gflow.envs.von_mises import UniformAngles, VonMisesMixture, wrap
 from gflow.errors import ConfigError, ShapeError
 from gflow.kernel import Kernel
 from gflow.kernel_env import KernelEnvironment
@@ -163,23 +163,19 @@ class Torus(KernelEnvironment[TorusState]):
 
     def backward_kernel(self, states: TorusState, outputs: Tensor | None = None) -> "Turn":
         """The same for what is taken away, or uniform angles; to the source by force."""
-        law = self.uniform(states) if outputs is None else self.mixture(outputs)
-        return Turn(states, law, -1)
+        if outputs is None:
+            return Turn(states, UniformAngles(states.angles), -1)
+        return Turn(states, self.mixture(outputs), -1)
 
     def exploration_kernel(self, states: TorusState) -> "Turn":
         """Uniform angles."""
-        return Turn(states, self.uniform(states), +1)
+        return Turn(states, UniformAngles(states.angles), +1)
 
     def mixture(self, outputs: Tensor) -> VonMisesMixture:
         """The laws of increments that (N, 3 D K) outputs of a policy describe."""
         logit, mean, log_excess = outputs.view(-1, self.dim, self.components, 3).unbind(-1)
         excess = log_excess.clamp(max=MOST_LOG_CONCENTRATION).exp()
         return VonMisesMixture(logit.log_softmax(-1), mean, self.min_concentration + excess)
-
-    def uniform(self, states: TorusState) -> VonMisesMixture:
-        """Von Mises laws of concentration 0, one for each angle."""
-        zero = torch.zeros_like(states.angles).unsqueeze(-1)
-        return VonMisesMixture(zero, zero, zero)
 
 
 class Turn(Kernel[TorusState]):
@@ -192,7 +188,10 @@ class Turn(Kernel[TorusState]):
     """
 
     def __init__(
-        self, states: TorusState, increment: VonMisesMixture, sign: Literal[1, -1]
+        self,
+        states: TorusState,
+        increment: VonMisesMixture | UniformAngles,
+        sign: Literal[1, -1],
     ) -> None:
         self.states, self.increment, self.sign = states, increment, sign
         # Backward from step 1 there is one state to go to.

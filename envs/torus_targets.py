@@ -54,6 +54,7 @@ class Sines(TorusTarget):
     log_z = math.log(14 * (2 * math.pi) ** 2)
     basin_names = tuple(f"mode_{i}{j}" for i in range(3) for j in range(2))
     mode_radius = 0.5
+    has_samples = True
 
     def __init__(self) -> None:
         first = (torch.arange(3, dtype=torch.float64) + 0.25) * (2 * math.pi / 3)
@@ -66,6 +67,15 @@ class Sines(TorusTarget):
         first, second = self.checked(x).unbind(-1)
         half = torch.sin(1.5 * first + math.pi / 4).square() + second.cos().square()
         return 3 * (2 * half).log()
+
+    def _sample(self, count: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
+        found, missing = [], count
+        while missing > 0:  # 14 of 64 are kept
+            x = 2 * math.pi * uniform_like(like, (5 * missing + 50, 2), generator)
+            height = 64 * uniform_like(like, (len(x),), generator)
+            found.append(x[height < self.log_density(x).exp()][:missing])
+            missing -= len(found[-1])
+        return torch.cat(found) if found else like.new_zeros(0, 2)
 
     def shares(self, x: Tensor) -> Tensor:
         """(..., 6) one for the rectangle that a point lies in."""

@@ -98,3 +98,23 @@ class VonMisesMixture:
             part.gather(-1, which).squeeze(-1) for part in (self.mean, self.concentration)
         )
         return sample_von_mises(mean, concentration, generator)
+
+
+@dataclass(frozen=True)
+class UniformAngles:
+    """Independent uniform angles, in batches.
+
+    Attributes:
+        like: (..., D) whose shape, type and device the angles have.
+    """
+
+    like: Tensor
+
+    def log_prob(self, angle: Tensor) -> Tensor:
+        """(...) log-density, the same everywhere."""
+        value = -self.like.shape[-1] * math.log(2 * math.pi)
+        return torch.full_like(angle[..., 0], value)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """(..., D) draws in [0, 2 pi)."""
+        return wrap(2 * math.pi * uniform_like(self.like, self.like.shape, generator))

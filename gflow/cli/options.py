@@ -22,6 +22,7 @@ from gflow.cli.rna import RNAWorld
 from gflow.cli.sets import SetsWorld
 from gflow.cli.spins import SpinsWorld
 from gflow.cli.tfbind import TFBindWorld
+from gflow.cli.torus import TorusWorld
 from gflow.cli.world import RunOptions, World
 from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
@@ -51,6 +52,7 @@ WORLDS: dict[str, type[World]] = {
         LandscapesWorld,
         ArchitectureWorld,
         PhylogenyWorld,
+        TorusWorld,
     )
 }
 
