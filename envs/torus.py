@@ -70,8 +70,10 @@ class Torus(KernelEnvironment[TorusState]):
 
     **Size.** A continuum of dimension D at each of L steps.
 
-    A policy's outputs are, for each angle and component, a logit, a mean, and the log of the
-    concentration less its minimum: (N, 3 D K).
+    A policy's outputs are, for each angle and component, a logit, the cosine and the sine of a mean
+    up to a common factor, and the log of the concentration less its minimum: (N, 4 D K). A mean is
+    a direction because the increment that leads from x to a fixed place then is linear in cos x and
+    sin x; as a number, which the authors' code learns, it would have to jump somewhere.
 
     Args:
         target: The density to sample from.
@@ -110,7 +112,7 @@ class Torus(KernelEnvironment[TorusState]):
         self.reward = TorusReward(target)
         self.horizon, self.components = length, components
         self.min_concentration = min_concentration
-        self.num_outputs = self.num_backward_outputs = 3 * self.dim * components
+        self.num_outputs = self.num_backward_outputs = 4 * self.dim * components
 
     # ------------------------------------------------------------------ states
 
@@ -172,10 +174,13 @@ class Torus(KernelEnvironment[TorusState]):
         return Turn(states, UniformAngles(states.angles), +1)
 
     def mixture(self, outputs: Tensor) -> VonMisesMixture:
-        """The laws of increments that (N, 3 D K) outputs of a policy describe."""
-        logit, mean, log_excess = outputs.view(-1, self.dim, self.components, 3).unbind(-1)
+        """The laws of increments that (N, 4 D K) outputs of a policy describe."""
+        shape = (-1, self.dim, self.components, 4)
+        logit, cosine, sine, log_excess = outputs.view(shape).unbind(-1)
         excess = log_excess.clamp(max=MOST_LOG_CONCENTRATION).exp()
-        return VonMisesMixture(logit.log_softmax(-1), mean, self.min_concentration + excess)
+        return VonMisesMixture(
+            logit.log_softmax(-1), torch.atan2(sine, cosine), self.min_concentration + excess
+        )
 
 
 class Turn(Kernel[TorusState]):

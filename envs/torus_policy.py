@@ -1,6 +1,5 @@
 """The network of the torus."""
 
-import math
 from typing import Any, Literal
 
 import torch
@@ -10,6 +9,14 @@ from torch.nn import functional as F
 from gflow.envs.torus import Torus, TorusState
 from gflow.errors import ConfigError
 from gflow.policy import Policy, PolicyOutput, linear
+
+
+REACH = 0.5
+"""Radians: at the start the means of the components lie within this of 0, so that moves are short.
+
+With long moves each would forget the last, the backward policy would learn to forget too, and the
+two agree on a last move that draws from a product of mixtures wherever it starts: a saddle that
+training does not leave."""
 
 
 class TorusTrunk(nn.Module):
@@ -44,7 +51,7 @@ class TorusPolicy(Policy):
 
     Each head has a trunk of its own, or all share one. The number of moves is looked up in a table
     that is added before the first activation: a matrix product with its one-hot code. At the start
-    the means of the components are spread evenly over the circle.
+    moves are short (see `REACH`).
 
     Args:
         env: Gives the sizes.
@@ -137,19 +144,20 @@ class TorusPolicy(Policy):
         return out
 
     def zero_backward_head(self) -> None:
-        """As even as K components can be: equal weights and means all round, in every state."""
+        """Moves back that are short and the same in every state."""
         if self.back is None:
             super().zero_backward_head()
             return
         with torch.no_grad():
             self.back.weight.zero_()
-            self.back.bias.view(-1, 3)[:, 0] = 0.0
-            self.back.bias.view(-1, 3)[:, 2] = 0.0
+            self.back.bias.view(-1, 4)[:, 0] = 0.0
+            self.back.bias.view(-1, 4)[:, 3] = 0.0
 
 
 def spread(head: nn.Linear, env: Torus) -> None:
-    """Let the biases of a head place the K means of each angle evenly on the circle."""
+    """Let the biases of a head place the K means of each angle evenly within `REACH`."""
     count = env.components
-    means = torch.arange(count, dtype=head.bias.dtype) * (2 * math.pi / count)
+    means = torch.linspace(-REACH, REACH, count, dtype=head.bias.dtype)
     with torch.no_grad():
-        head.bias.view(env.dim, count, 3)[:, :, 1] = means
+        bias = head.bias.view(env.dim, count, 4)
+        bias[:, :, 1], bias[:, :, 2] = means.cos(), means.sin()

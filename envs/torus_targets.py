@@ -39,6 +39,26 @@ class TorusTarget(Target):
         """(..., M) to how much (..., D) angles belong to each basin; they sum to 1."""
 
 
+def resampled(
+    target: Target, generator: torch.Generator, count: int = 20_000, proposals: int = 100_000
+) -> Tensor:
+    """(count, D) angles, resampled by their reward from uniform ones; repeated where it is high.
+
+    Nearly exact samples in few dimensions, which take nothing but `proposals` rewards; useless in
+    many.
+
+    Args:
+        target: The target.
+        generator: Source of randomness.
+        count: Angles to return.
+        proposals: Uniform angles to draw from.
+    """
+    like = torch.empty(0, dtype=torch.get_default_dtype(), device=generator.device)
+    x = wrap(2 * math.pi * uniform_like(like, (proposals, target.dim), generator))
+    weight = target.log_density(x).double().softmax(0)
+    return x[torch.multinomial(weight, count, replacement=True, generator=generator)]
+
+
 class Sines(TorusTarget):
     r"""The density :math:`(\sin 3 x_1 + \cos 2 x_2 + 2)^3` of two angles; six equal modes.
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from gflow.backward_choice import own_backward
+from gflow.backward_replay import BackwardReplay
+from gflow.behaviour import Behaviour, OnPolicy
 from gflow.cli.world import Context, RunOptions, World
 from gflow.envs.alanine import Scan, Solvent
 from gflow.envs.alanine_target import alanine
@@ -22,7 +24,8 @@ from gflow.envs.torus_metrics import (
     smoothed_jsd,
 )
 from gflow.envs.torus_policy import TorusPolicy
-from gflow.envs.torus_targets import Sines, TorusTarget, ramachandran
+from gflow.envs.torus_targets import Sines, TorusTarget, ramachandran, resampled
+from gflow.errors import ConfigError
 from gflow.policy import Policy
 from gflow.terms import Needs
 from gflow.training import TrainConfig
@@ -43,7 +46,7 @@ class TorusWorld(World):
         scan: Of alanine: relax everything but the torsions, or turn one geometry rigidly.
         points: Of alanine: grid points of the scan per torsion.
         kelvin: Temperature of alanine.
-        length: Moves of a trajectory.
+        length: Moves of a trajectory; papers have 10.
         components: Von Mises laws in each mixture.
         min_concentration: Least concentration of these.
         width: Units per hidden layer.
@@ -51,12 +54,21 @@ class TorusWorld(World):
         frequencies: Waves per angle that the policy reads.
         shared: One trunk for all heads.
         backward: Backward policy; the uniform one is uniform on the circle.
+        coverage: Share of each batch that is drawn backward from angles spread over the whole torus
+            and resampled by their reward; 0 leaves finding the basins to exploration. Only with
+            the behaviour on_policy.
     """
 
     name: ClassVar[str] = "torus"
     summary: ClassVar[str] = "angles with a density: waves, torsions, alanine dipeptide by OpenMM"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=4000, batch_size=128, lr=1e-3, log_z_lr=1e-2, lr_half_life=1000, epsilon=0.05
+        steps=3000,
+        batch_size=128,
+        lr=3e-3,
+        log_z_lr=0.05,
+        lr_half_life=600,
+        grad_clip=10.0,
+        epsilon=0.05,
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=500, eval_samples=5000)
     headline: ClassVar[tuple[str, ...]] = (
@@ -76,7 +88,7 @@ class TorusWorld(World):
     scan: Scan = "relaxed"
     points: int = 36
     kelvin: float = 300.0
-    length: int = 10
+    length: int = 5
     components: int = 5
     min_concentration: float = 4.0
     width: int = 128
@@ -84,6 +96,11 @@ class TorusWorld(World):
     frequencies: int = 5
     shared: bool = False
     backward: Literal["learned", "uniform", "pessimistic", "tlm"] = "learned"
+    coverage: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.coverage <= 1:
+            raise ConfigError(f"coverage must lie in [0, 1], got {self.coverage}.")
 
     def density(self) -> TorusTarget:
         """What to sample from."""
@@ -113,6 +130,13 @@ class TorusWorld(World):
     def log_z(self, env: Any) -> float:
         """Log of the volume of the torus: Z of the density 1."""
         return float(env.dim * math.log(2 * math.pi))
+
+    def behaviour(self, env: Any, chosen: Behaviour) -> Behaviour:
+        """Fresh trajectories, and some that end where the reward is, wherever that may be."""
+        if not self.coverage or not isinstance(chosen, OnPolicy):
+            return chosen
+        generator = torch.Generator().manual_seed(0)
+        return BackwardReplay(env, env.objects(resampled(env.target, generator)), self.coverage)
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Distances of the sample from the exact density, and the weights of basins."""

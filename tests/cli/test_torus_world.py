@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from gflow.backward_replay import BackwardReplay
+from gflow.behaviour import OnPolicy, Rollout
 from gflow.cli.main import main
 from gflow.cli.torus import TorusWorld
 from gflow.envs import alanine_target
+from gflow.errors import ConfigError
+from gflow.kernel_rollout import KernelSampler
+from gflow.local_search import LocalSearch
+from gflow.terms import Needs
 
 SMALL = [
     "--width=24",
@@ -79,6 +85,22 @@ def test_alanine_is_trained_on_a_kept_scan(tmp_path: Path, monkeypatch: pytest.M
     summary = train(tmp_path / "run", "--target=alanine", "--points=12", "--steps=2")
     assert summary["metrics"]["log_z_error"] > 0
     assert set(target.basin_names) == {"alpha_l", "alpha_r", "beta"}
+
+
+def test_a_share_of_batches_covers_the_torus() -> None:
+    world = TorusWorld(length=3, coverage=0.5)
+    env = world.environment()
+    covering = world.behaviour(env, OnPolicy())
+    assert isinstance(covering, BackwardReplay)
+    rollout = Rollout(world.policy(env, Needs()), KernelSampler(env), generator=torch.Generator())
+    ends = covering.collect(rollout, 400).final_states.angles[-200:]
+    assert float(env.target.shares(ends).mean(0)[3]) == pytest.approx(0.08, abs=0.06)
+    search = LocalSearch(3)
+    assert world.behaviour(env, search) is search
+    plain = OnPolicy()
+    assert TorusWorld(coverage=0.0).behaviour(env, plain) is plain
+    with pytest.raises(ConfigError, match="coverage"):
+        TorusWorld(coverage=1.5)
 
 
 def test_options_reach_the_world() -> None:

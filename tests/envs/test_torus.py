@@ -217,14 +217,15 @@ def test_one_move_by_the_target_itself_balances(total: float) -> None:
     means, kappa = torch.tensor([[0.3], [2.0], [6.0]]), torch.tensor([[5.0], [9.0], [30.0]])
     weights = torch.tensor([0.5, 0.2, 0.3])
     env = Torus(TorusMixture(means, kappa, weights, total), 1, components=3)
-    raw = torch.stack([weights.log(), means[:, 0], (kappa[:, 0] - 4).log()], -1)
+    cosine, sine = 3 * means[:, 0].cos(), 3 * means[:, 0].sin()  # a factor changes nothing
+    raw = torch.stack([weights.log(), cosine, sine, (kappa[:, 0] - 4).log()], -1)
     policy = OneStep(raw.view(1, -1))
     loss = TrajectoryBalance(log_z=math.log(total))
     terms = loss.evaluate(env, policy, drawn(env, policy, 200))
     torch.testing.assert_close(loss.residual(terms), torch.zeros(200), rtol=0, atol=1e-12)
     torch.testing.assert_close(terms.log_weight, torch.full((200,), math.log(total)))
     with torch.no_grad():
-        policy.outputs[0, 1] += 0.1  # one mean off
+        policy.outputs[0, 1] += 0.3  # one mean off
         off = loss.residual(loss.evaluate(env, policy, drawn(env, policy)))
     assert float(off.abs().max()) > 0.01
 
@@ -356,6 +357,8 @@ def test_a_zeroed_backward_head_is_the_same_everywhere() -> None:
     found = policy.backward_logits(states)
     assert found is not None
     assert bool((found == found[0]).all())
+    means = env.mixture(found).mean[0, 0].sort().values.diff()
+    torch.testing.assert_close(means, torch.full((4,), 0.25))
     weights = env.mixture(found).log_weight.exp()
     torch.testing.assert_close(weights, torch.full_like(weights, 0.2))
 

@@ -23,6 +23,7 @@ from gflow.envs.torus_targets import (
     TorusTarget,
     cell_nodes,
     ramachandran,
+    resampled,
 )
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
 
@@ -87,6 +88,14 @@ def test_exact_samples_fill_cells_as_they_should(target: TorusTarget) -> None:
     score = (basin_weights(target, x) - target.basin_weights) / (0.5 / count**0.5)
     assert float(score.abs().max()) < 4
     assert len(exact(target, 0)) == 0
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=repr)
+def test_resampled_angles_are_nearly_exact(target: TorusTarget) -> None:
+    x = resampled(target, torch.Generator().manual_seed(0), 20_000, 200_000)
+    assert x.shape == (20_000, 2)
+    assert cell_jsd(target, x) < 1.6 * cell_jsd_floor(target, 20_000)
+    torch.testing.assert_close(basin_weights(target, x), target.basin_weights, rtol=0, atol=0.02)
 
 
 def test_a_table_passes_through_its_values_and_bends_smoothly() -> None:
