@@ -302,8 +302,9 @@ class ForwardStep(Kernel[DiffusionState]):
     def retrace(self, states: DiffusionState) -> DiffusionState:
         """N next states as functions of means and variances; see `Kernel.retrace`."""
         mean, variance = self.moments(states.grid)
-        std = variance.sqrt()
-        noise = ((states.x - mean) / torch.where(std > 0, std, 1.0)).detach()
+        moves = variance > 0
+        std = torch.where(moves, variance, 1.0).sqrt()
+        noise = ((states.x - mean) / std).detach().where(moves, 0.0)
         return replace(states, x=mean + std * noise)
 
     def log_prob(self, states: DiffusionState) -> Tensor:

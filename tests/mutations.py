@@ -45,6 +45,9 @@ COVERAGE = "tests/gflow/metrics/test_coverage_metrics.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
 ADJOINT = "tests/objectives/test_adjoint.py"
+TORUS = "tests/envs/test_torus.py"
+CIRCLE = "tests/envs/test_von_mises.py"
+TORUS_TARGETS = "tests/envs/test_torus_targets.py"
 
 
 @dataclass(frozen=True)
@@ -958,6 +961,120 @@ MUTANTS = (
         "gap.cos() - 1 if kernel",
         "-gap.square() / 2 if kernel",
         f"{COVERAGE}::test_only_the_wrapped_kernel_closes_the_circle",
+    # ---- angles whose moves have densities
+    Mutant(
+        "torus-way-back", "envs/torus.py",
+        "self.forced = states.step == 1 if sign < 0 else None",
+        "self.forced = states.step == 2 if sign < 0 else None",
+        f"{TORUS}::test_the_way_back_from_step_one_is_forced",
+    ),
+    Mutant(
+        "torus-forced-density", "envs/torus.py",
+        "return value if self.forced is None else value.masked_fill(self.forced, 0.0)",
+        "return value",
+        f"{TORUS}::test_the_way_back_from_step_one_is_forced",
+    ),
+    Mutant(
+        "torus-forced-angles", "envs/torus.py",
+        "angles = angles.masked_fill(self.forced[:, None], 0.0)",
+        "angles = angles + 0.0",
+        f"{TORUS}::test_backward_trajectories_lead_to_the_source",
+    ),
+    Mutant(
+        "torus-backward-sign", "envs/torus.py",
+        "self.increment.log_prob(self.sign * (states.angles - self.states.angles))",
+        "self.increment.log_prob(states.angles - self.states.angles)",
+        f"{TORUS}::test_backward_takes_away_what_forward_adds",
+    ),
+    Mutant(
+        "torus-backward-draw", "envs/torus.py",
+        "wrap(self.states.angles + self.sign * drawn)",
+        "wrap(self.states.angles + drawn)",
+        f"{TORUS}::test_draws_of_a_kernel_have_its_density[False]",
+    ),
+    Mutant(
+        "torus-no-wrap", "envs/torus.py",
+        "wrap(self.states.angles + self.sign * drawn)",
+        "self.states.angles + self.sign * drawn",
+        f"{TORUS}::test_every_trajectory_makes_all_moves_within_the_circle",
+    ),
+    Mutant(
+        "torus-least-concentration", "envs/torus.py",
+        "self.min_concentration + excess)",
+        "excess)",
+        f"{TORUS}::test_the_least_concentration_is_kept_and_the_largest_finite",
+    ),
+    Mutant(
+        "torus-steps-unread", "envs/torus_policy.py",
+        "self.first(waves) + self.moves[step]",
+        "self.first(waves) + self.moves[step * 0]",
+        f"{TORUS}::test_policies_read_angles_that_wrap_and_the_number_of_moves",
+    ),
+    Mutant(
+        "torus-angles-unwrapped", "envs/torus_policy.py",
+        "(angles.unsqueeze(-1) * orders).flatten(1)",
+        "(angles.unsqueeze(-1) * orders.sqrt()).flatten(1)",
+        f"{TORUS}::test_policies_read_angles_that_wrap_and_the_number_of_moves",
+    ),
+    Mutant(
+        "circle-norm", "envs/von_mises.py",
+        "torch.special.i0e(concentration)).log()",
+        "torch.special.i1e(concentration + 1)).log()",
+        f"{CIRCLE}::test_the_density_integrates_to_one[4.0]",
+    ),
+    Mutant(
+        "circle-all-kept", "envs/von_mises.py",
+        "< c * (1 - c).exp()",
+        "< c * 0 + 1",
+        f"{CIRCLE}::test_draws_follow_the_density[300.0]",
+    ),
+    Mutant(
+        "circle-envelope", "envs/von_mises.py",
+        "< c * (1 - c).exp()",
+        "< (1 - c).exp()",
+        f"{CIRCLE}::test_draws_follow_the_density[4.0]",
+    ),
+    Mutant(
+        "circle-full-turn", "envs/von_mises.py",
+        "return turned.where(turned < 2 * math.pi, 0.0)",
+        "return turned",
+        f"{CIRCLE}::test_wrapping_ends_below_a_full_turn_in_both_precisions",
+    ),
+    Mutant(
+        "circle-component", "envs/von_mises.py",
+        "(place.unsqueeze(-1) > ends[..., :-1])",
+        "(place.unsqueeze(-1) < ends[..., :-1])",
+        f"{CIRCLE}::test_draws_of_a_mixture_have_its_first_harmonics",
+    ),
+    Mutant(
+        "circle-uniform-density", "envs/von_mises.py",
+        "value = -self.like.shape[-1] * math.log(2 * math.pi)",
+        "value = -math.log(2 * math.pi)",
+        f"{TORUS}::test_kernels_integrate_to_one[uniform]",
+    ),
+    Mutant(
+        "waves-shift", "envs/torus_targets.py",
+        "torch.sin(1.5 * first + math.pi / 4)",
+        "torch.sin(1.5 * first - math.pi / 4)",
+        f"{TORUS_TARGETS}::test_the_sum_of_waves_is_the_formula_and_finite_at_its_zeros",
+    ),
+    Mutant(
+        "torus-table-slope", "envs/torus_targets.py",
+        "-t / 2 + two - three / 2,",
+        "-t / 3 + two - three / 2,",
+        f"{TORUS_TARGETS}::test_a_table_passes_through_its_values_and_bends_smoothly",
+    ),
+    Mutant(
+        "torus-cells-turned", "envs/torus_metrics.py",
+        "return place[:, 0] * cells + place[:, 1]",
+        "return place[:, 1] * cells + place[:, 0]",
+        f"{TORUS_TARGETS}::test_exact_samples_fill_cells_as_they_should[TorusMixture(dim=2)]",
+    ),
+    Mutant(
+        "torus-bandwidth", "envs/torus_metrics.py",
+        "concentration = angles.new_tensor(bandwidth**-2)",
+        "concentration = angles.new_tensor(bandwidth**-1)",
+        f"{TORUS_TARGETS}::test_one_law_smoothed_is_the_convolution_of_two",
     ),
 )  # fmt: skip
 

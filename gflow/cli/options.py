@@ -23,6 +23,7 @@ from gflow.cli.rna import RNAWorld
 from gflow.cli.sets import SetsWorld
 from gflow.cli.spins import SpinsWorld
 from gflow.cli.tfbind import TFBindWorld
+from gflow.cli.torus import TorusWorld
 from gflow.cli.world import RunOptions, World
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.objective import Objective
@@ -52,6 +53,7 @@ WORLDS: dict[str, type[World]] = {
         ArchitectureWorld,
         PhylogenyWorld,
         DiffusionWorld,
+        TorusWorld,
     )
 }
 
