@@ -1,0 +1,74 @@
+"""Mixtures of Beta laws on the unit interval, from the raw outputs of a network."""
+
+import torch
+from torch import Tensor
+
+from gflow.masking import sample_masked
+
+
+def inside(u: Tensor) -> Tensor:
+    """Numbers moved into the open unit interval, eight roundings from its ends.
+
+    What is sampled and what is evaluated both pass through here, so that both are the same number
+    and no density is read where it may be infinite.
+    """
+    edge = 8 * torch.finfo(u.dtype).eps
+    return u.clamp(edge, 1 - edge)
+
+
+class BetaMixture:
+    r"""A mixture of K Beta laws for each of N numbers in (0, 1).
+
+    .. math:: g(u) = \sum_k w_k \operatorname{Beta}(u; \alpha_k, \beta_k)
+
+    Args:
+        logits: (..., K) of the weights.
+        alpha: (..., K) first concentrations, positive; from 1 up the density is bounded.
+        beta: (..., K) second concentrations.
+    """
+
+    def __init__(self, logits: Tensor, alpha: Tensor, beta: Tensor) -> None:
+        self.logits, self.alpha, self.beta = logits, alpha, beta
+
+    @classmethod
+    def of(cls, outputs: Tensor, low: float, high: float) -> "BetaMixture":
+        """From (..., 3 K) outputs: logits, then what puts alpha and beta between `low` and `high`.
+
+        Outputs of zero mean the middle of the range.
+        """
+        logits, alpha, beta = outputs.chunk(3, -1)
+        return cls(logits, within(alpha, low, high), within(beta, low, high))
+
+    @classmethod
+    def fixed(cls, like: Tensor, alpha: float = 1.0, beta: float = 1.0) -> "BetaMixture":
+        """One Beta law, by default the uniform one, for each entry of `like` (...)."""
+        one = torch.ones_like(like)[..., None]
+        return cls(torch.zeros_like(one), alpha * one, beta * one)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """(...) one number each."""
+        if self.logits.shape[-1] > 1:
+            flat = self.logits.flatten(0, -2)
+            every = torch.ones_like(flat, dtype=torch.bool)
+            chosen = sample_masked(flat, every, generator).view(self.logits.shape[:-1])[..., None]
+            alpha, beta = self.alpha.gather(-1, chosen), self.beta.gather(-1, chosen)
+        else:
+            alpha, beta = self.alpha, self.beta
+        both = torch.cat([alpha, beta], -1).detach()  # nothing is differentiated through samples
+        gamma = torch._standard_gamma(both, generator=generator)
+        return inside(gamma[..., 0] / gamma.sum(-1))
+
+    def log_prob(self, u: Tensor) -> Tensor:
+        """(...) log-density at (...) numbers, which `inside` has moved into the interval."""
+        u = u[..., None]
+        alpha, beta = self.alpha, self.beta
+        norm = alpha.lgamma() + beta.lgamma() - (alpha + beta).lgamma()
+        part = (alpha - 1) * u.log() + (beta - 1) * torch.log1p(-u) - norm
+        if part.shape[-1] == 1:
+            return part.squeeze(-1)
+        return (self.logits.log_softmax(-1) + part).logsumexp(-1)
+
+
+def within(outputs: Tensor, low: float, high: float) -> Tensor:
+    """Outputs squeezed between `low` and `high` by a sigmoid."""
+    return low + (high - low) * outputs.sigmoid()
