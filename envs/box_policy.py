@@ -1,5 +1,6 @@
 """Networks of boxes and cubes."""
 
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -99,9 +100,7 @@ class Perceptron(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [dim, *[width] * depth]
-        self.hidden: Any = nn.ModuleList(
-            linear(a, b, generator) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.hidden: Any = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(sizes))
         self.last = linear(width, outputs, generator)
 
     def forward(self, points: Tensor) -> Tensor:

@@ -47,14 +47,14 @@ class BetaMixture:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """(...) one number each."""
-        if self.logits.shape[-1] > 1:
-            flat = self.logits.flatten(0, -2)
+        if self.logits.shape[-1] > 1:  # nothing is differentiated through samples
+            flat = self.logits.detach().flatten(0, -2)
             every = torch.ones_like(flat, dtype=torch.bool)
             chosen = sample_masked(flat, every, generator).view(self.logits.shape[:-1])[..., None]
             alpha, beta = self.alpha.gather(-1, chosen), self.beta.gather(-1, chosen)
         else:
             alpha, beta = self.alpha, self.beta
-        both = torch.cat([alpha, beta], -1).detach()  # nothing is differentiated through samples
+        both = torch.cat([alpha, beta], -1).detach()
         gamma = torch._standard_gamma(both, generator=generator)
         return inside(gamma[..., 0] / gamma.sum(-1))
 
