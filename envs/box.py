@@ -93,9 +93,9 @@ class Box(UnitCube):
         weights and parameters of radius and angle.
         """
         k, (low, high) = self.source_components, self.concentrations
-        weights, *parts = outputs[:, : 5 * k].split(k, -1)
-        a, b, c, d = (within(part, low, high) for part in parts)
-        first = QuarterDisk(self.delta, BetaMixture(weights, a, b), BetaMixture(weights, c, d))
+        weights, shapes = outputs[:, : 5 * k].split([k, 4 * k], -1)
+        alpha, beta = within(shapes.view(-1, 2, 2, k), low, high).unbind(2)
+        first = QuarterDisk(self.delta, BetaMixture(weights[:, None].expand_as(alpha), alpha, beta))
         place = BetaMixture.of(outputs[:, 1 : 1 + 3 * self.components], low, high)
         return self._forward(states, outputs[:, 0], first, place)
 
@@ -103,7 +103,7 @@ class Box(UnitCube):
         """Home by force, or down an arc; evenly over its legal part without outputs."""
         home = self.must_return(states)
         if outputs is None:
-            place = BetaMixture.fixed(states[:, 0])
+            place = BetaMixture.even(states[:, 0])
         else:
             place = BetaMixture.of(outputs, *self.concentrations)
         atom = Atom(torch.zeros_like(states[:, 0]), home, ~home)
@@ -111,8 +111,10 @@ class Box(UnitCube):
 
     def exploration_kernel(self, states: Tensor) -> StopOrMove:
         """Even on the quarter disk and on arcs; stops so that half the moves are made or so."""
-        even = BetaMixture.fixed(states[:, 0])
-        first = QuarterDisk(self.delta, BetaMixture.fixed(states[:, 0], 2.0), even)
+        even = BetaMixture.even(states[:, 0])
+        alpha = states.new_tensor([2.0, 1.0]).expand_as(states)[..., None]  # even by area
+        one = torch.ones_like(alpha)
+        first = QuarterDisk(self.delta, BetaMixture(torch.zeros_like(one), alpha, one))
         rate = 2 / self.horizon
         logit = torch.full_like(states[:, 0], math.log(rate / (1 - rate)))
         return self._forward(states, logit, first, even)

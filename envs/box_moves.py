@@ -33,23 +33,22 @@ class QuarterDisk(Displacement):
 
     Args:
         delta: Radius.
-        radius: g_r, of N numbers.
-        angle: g_theta, of N numbers.
+        place: g_r and g_theta, of (N, 2) numbers.
     """
 
-    def __init__(self, delta: float, radius: BetaMixture, angle: BetaMixture) -> None:
-        self.delta, self.radius, self.angle = delta, radius, angle
+    def __init__(self, delta: float, place: BetaMixture) -> None:
+        self.delta, self.place = delta, place
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """(N, 2) vectors."""
-        rho, theta = self.radius.sample(generator), self.angle.sample(generator)
+        rho, theta = self.place.sample(generator).unbind(-1)
         return (self.delta * rho)[:, None] * direction(theta)
 
     def log_prob(self, move: Tensor) -> Tensor:
         """(N,) log-density per area."""
-        rho, theta = inside(move.norm(dim=-1) / self.delta), inside(turn(move))
-        jacobian = rho.log() + 2 * math.log(self.delta) + math.log(QUARTER)
-        return self.radius.log_prob(rho) + self.angle.log_prob(theta) - jacobian
+        place = inside(torch.stack([move.norm(dim=-1) / self.delta, turn(move)], -1))
+        jacobian = place[:, 0].log() + 2 * math.log(self.delta) + math.log(QUARTER)
+        return self.place.log_prob(place).sum(-1) - jacobian
 
 
 class Arc(Displacement):

@@ -24,6 +24,8 @@ class BoxPolicy(Policy):
         env: Gives the sizes.
         width: Units per layer.
         depth: Hidden layers, at least 1.
+        frequencies: Networks read sines and cosines of so many multiples of pi times each
+            coordinate too, which sharp edges are easier to make of; 0 for coordinates alone.
         backward: "learned" or "uniform".
         log_flow: Have a head for log F.
         generator: For the initial weights.
@@ -38,6 +40,7 @@ class BoxPolicy(Policy):
         env: UnitCube,
         width: int = 128,
         depth: int = 3,
+        frequencies: int = 0,
         backward: Literal["learned", "uniform"] = "learned",
         log_flow: bool = False,
         generator: torch.Generator | None = None,
@@ -45,11 +48,13 @@ class BoxPolicy(Policy):
         super().__init__()
         if width < 1 or depth < 1:
             raise ConfigError(f"BoxPolicy: width and depth must be positive, got {width}, {depth}.")
+        if frequencies < 0:
+            raise ConfigError(f"BoxPolicy: frequencies must not be negative, got {frequencies}.")
         if backward not in ("learned", "uniform"):
             raise ConfigError(f"BoxPolicy: backward must be learned or uniform, got {backward!r}.")
         self.backward = backward
         self.has_log_flow = log_flow
-        sizes = (env.dim, width, depth)
+        sizes = (env.dim, width, depth, frequencies)
         self.ahead = Perceptron(*sizes, env.num_outputs, generator)
         self.source = nn.Parameter(torch.empty(env.num_outputs).normal_(generator=generator))
         self.back = None
@@ -88,24 +93,32 @@ class BoxPolicy(Policy):
 
 
 class Perceptron(nn.Module):
-    """ELU layers over coordinates moved from [0, 1] to [-1, 1]."""
+    """ELU layers over coordinates moved from [0, 1] to [-1, 1], and over waves of them."""
+
+    multiples: Tensor
 
     def __init__(
         self,
         dim: int,
         width: int,
         depth: int,
+        frequencies: int,
         outputs: int,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = [dim, *[width] * depth]
+        multiples = torch.pi * torch.arange(1, frequencies + 1, dtype=torch.get_default_dtype())
+        self.register_buffer("multiples", multiples, persistent=False)
+        sizes = [dim * (1 + 2 * frequencies), *[width] * depth]
         self.hidden: Any = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(sizes))
         self.last = linear(width, outputs, generator)
 
     def forward(self, points: Tensor) -> Tensor:
         """(N, outputs)."""
         x = 2 * points - 1
+        if len(self.multiples):
+            waves = (points[..., None] * self.multiples).flatten(1)
+            x = torch.cat([x, waves.sin(), waves.cos()], -1)
         for layer in self.hidden:
             x = F.elu(layer(x))
         out: Tensor = self.last(x)
@@ -119,11 +132,12 @@ class PointEncoder(StateEncoder):
         dim: Number of coordinates.
         width: Units of each layer.
         depth: Hidden layers, at least 1.
+        frequencies: As of `BoxPolicy`.
     """
 
-    def __init__(self, dim: int, width: int = 128, depth: int = 2) -> None:
+    def __init__(self, dim: int, width: int = 128, depth: int = 2, frequencies: int = 0) -> None:
         super().__init__()
-        self.network = Perceptron(dim, width, depth, width)
+        self.network = Perceptron(dim, width, depth, frequencies, width)
         self.out_features = width
 
     def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:

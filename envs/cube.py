@@ -93,7 +93,7 @@ class Cube(UnitCube):
         """Home at once, or down; evenly over what is legal without outputs."""
         if outputs is None:
             logit = torch.full_like(states[:, 0], math.log(self.home / (1 - self.home)))
-            place = BetaMixture.fixed(states)
+            place = BetaMixture.even(states)
         else:
             logit, place = outputs[:, 0], self._mixture(outputs[:, 1:])
         home = self.must_return(states)
@@ -102,7 +102,7 @@ class Cube(UnitCube):
 
     def exploration_kernel(self, states: Tensor) -> StopOrMove:
         """Even over the cube and over what is left of it; stops half the time."""
-        even = BetaMixture.fixed(states)
+        even = BetaMixture.even(states)
         return self._forward(states, torch.zeros_like(states[:, 0]), even, even)
 
     def _mixture(self, outputs: Tensor) -> BetaMixture:

@@ -40,10 +40,10 @@ class BetaMixture:
         return cls(logits, within(alpha, low, high), within(beta, low, high))
 
     @classmethod
-    def fixed(cls, like: Tensor, alpha: float = 1.0, beta: float = 1.0) -> "BetaMixture":
-        """One Beta law, by default the uniform one, for each entry of `like` (...)."""
+    def even(cls, like: Tensor) -> "BetaMixture":
+        """The uniform law for each entry of `like` (...)."""
         one = torch.ones_like(like)[..., None]
-        return cls(torch.zeros_like(one), alpha * one, beta * one)
+        return cls(torch.zeros_like(one), one, one)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """(...) one number each."""

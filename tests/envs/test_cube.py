@@ -128,6 +128,10 @@ def test_weights_have_the_mean_z(dim: int) -> None:
     env = Cube(dim, min_step=0.2)
     generator = torch.Generator().manual_seed(dim)
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
+    with torch.no_grad():  # nearly even laws
+        policy.source.fill_(-4.0)
+        for head in (policy.ahead.last, policy.back.last):
+            head.bias.fill_(-4.0)[0] = 0.0
     sampler = KernelSampler(env)
     z = 0.1 + 0.5 * 0.5**dim + 2 * 0.2**dim
     with torch.no_grad():
@@ -141,7 +145,7 @@ def test_weights_have_the_mean_z(dim: int) -> None:
     assert int(forward.length[f > 0].max()) >= 3
     for weighed, plain in ((up * f, z * g), (g / down, f / z)):
         error = ((weighed.var() + plain.var()) / len(f)).sqrt()
-        assert float(error) < 0.03 * float(plain.mean())
+        assert float(error) < 0.06 * float(plain.mean())
         assert abs(float(weighed.mean() - plain.mean())) < 4 * float(error)
 
 

@@ -44,7 +44,7 @@ def test_samples_have_the_moments_of_the_law(parts: int) -> None:
 
 
 def test_even_law_has_density_one() -> None:
-    law = BetaMixture.fixed(torch.zeros(3))
+    law = BetaMixture.even(torch.zeros(3))
     assert law.log_prob(torch.tensor([0.1, 0.5, 0.999])).tolist() == [0.0, 0.0, 0.0]
 
 
