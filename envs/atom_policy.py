@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.env import Environment
-from gflow.space import Space
 from gflow.envs.atom_canonical import resistance
 from gflow.envs.atoms import Atoms
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.space import Space
 
 
 @dataclass(frozen=True)

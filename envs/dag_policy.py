@@ -6,11 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.env import Environment
-from gflow.space import Space
 from gflow.envs.dags import Dags, DagState
 from gflow.errors import ConfigError
 from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.space import Space
 
 Guide = Callable[[DagState], Tensor]
 

@@ -22,7 +22,7 @@ class DiffusionState:
     Attributes:
         x: (B, d) points; 0 at the source.
         step: (B,) int64 number of moves made.
-        grid: (B,) int64 time grid of the trajectory; 0 at the source, the first move chooses it.
+        grid: (B,) int64 time grid of the trajectory; 0 at the source.
     """
 
     x: Tensor
@@ -37,11 +37,13 @@ class DiffusionInputs:
     Attributes:
         x: (N, d) points.
         time: (N,) times.
+        gap: (N,) time to the next step; 0 where there is none.
         target: What to ask for scores.
     """
 
     x: Tensor
     time: Tensor
+    gap: Tensor
     target: Target
 
 
@@ -72,12 +74,13 @@ class Diffusion(KernelEnvironment[DiffusionState]):
     :math:`x' - (1 - c)(1 + \rho \tanh a) x'` and its variance :math:`w (1 + \rho \tanh b)`.
 
     A process that starts from noise has one move more: from the source, a point, to
-    x_0 ~ N(0, nu^2 I). Where there are several time grids, the first move chooses one evenly; the
-    choice has the same probability forward and backward and is left out of both.
+    x_0 ~ N(0, nu^2 I). Where there are several time grids, that move chooses one evenly (and stays
+    at the point if there is no noise); the choice has the same probability forward and backward
+    and is left out of both.
 
     Args:
         target: The density to sample from.
-        process: The reference process.
+        process: The reference process; by default Brownian motion of rate 1.
         times: (T + 1,) or (G, T + 1) time grids, or a number of equal steps.
         log_variance_range: c; 0 fixes the variance.
         backward_range: rho, in [0, 1); 0 fixes the backward kernel.
@@ -95,7 +98,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
     def __init__(
         self,
         target: Target,
-        process: Process = Brownian(),
+        process: Process | None = None,
         times: Tensor | int = 100,
         log_variance_range: float = 0.0,
         backward_range: float = 0.0,
@@ -107,17 +110,18 @@ class Diffusion(KernelEnvironment[DiffusionState]):
                 f"in [0, 1), got {log_variance_range} and {backward_range}."
             )
         grids = uniform_grid(times) if isinstance(times, int) else check_grid(times)
+        process = Brownian() if process is None else process
         self.target, self.process, self.times = target, process, grids
         self.log_variance_range, self.backward_range = log_variance_range, backward_range
         self.dim = target.dim
         self.reward = TargetReward(target)
         self.condition_dim = target.condition_dim
-        self.offset = int(process.start_variance > 0)
+        self.offset = int(process.start_variance > 0 or len(grids) > 1)
         self.horizon = grids.shape[1] - 1 + self.offset
         self.num_outputs = self.dim * (2 if log_variance_range else 1)
         self.num_backward_outputs = self.dim * 2 if backward_range else 0
         self.floor = float(grids[:, 1].min()) if floor is None else floor
-        self._tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
+        self._tables: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
 
     # ------------------------------------------------------------------ states
 
@@ -155,12 +159,13 @@ class Diffusion(KernelEnvironment[DiffusionState]):
         return times[states.grid * (self.horizon + 1) + states.step]
 
     def clock(self, like: Tensor) -> Tensor:
-        """(horizon + 1,) the times of the first grid, move by move."""
-        return self._table(like)[2][: self.horizon + 1]
+        """(2, horizon + 1) the times and gaps of the first grid, move by move."""
+        return torch.stack(self._table(like)[2:])[:, : self.horizon + 1]
 
     def encode(self, states: DiffusionState) -> DiffusionInputs:
-        """Points, times and the target."""
-        return DiffusionInputs(states.x, self.time(states), self.target)
+        """Points, times, and the target."""
+        gap = self._table(states.x)[3][states.grid * (self.horizon + 1) + states.step]
+        return DiffusionInputs(states.x, self.time(states), gap, self.target)
 
     def show(self, states: DiffusionState) -> list[str]:
         """The first coordinates and the number of moves."""
@@ -195,9 +200,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
         """(B, 2) c, w of the moves back from `step`."""
         return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]
 
-    def partial_log_reward(
-        self, states: DiffusionState, condition: Tensor | None = None
-    ) -> Tensor:
+    def partial_log_reward(self, states: DiffusionState, condition: Tensor | None = None) -> Tensor:
         r"""(B,) log-density of the process and of the target, mixed by time.
 
         .. math:: (1 - t) \log N(x; 0, \sigma_t^2 I) + t \log R(x)
@@ -211,25 +214,24 @@ class Diffusion(KernelEnvironment[DiffusionState]):
             value = (1 - time) * base + time * self.reward(states, condition)
             return self._checked(value, states)
 
-    def _table(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Flat tables of coefficients and times for the device and the type of `like`."""
+    def _table(self, like: Tensor) -> list[Tensor]:
+        """Flat tables of coefficients ahead and back, times and gaps, of the type of `like`."""
         key = (like.device, like.dtype)
         if key not in self._tables:
             t, u = self.times[:, :-1], self.times[:, 1:]
             ahead = torch.stack(self.process.forward(t, u), -1)  # (G, T, 3)
             back = torch.stack(self.process.backward(t, u), -1)  # (G, T, 2)
             times = self.times
-            if self.offset:  # the move from the source into the noise
+            gaps = torch.nn.functional.pad(u - t, (0, 1))
+            if self.offset:  # the move from the source to time 0
                 count = len(times)
                 noise = times.new_tensor([0.0, 0.0, self.process.start_variance])
                 ahead = torch.cat([noise.expand(count, 1, 3), ahead], 1)
                 back = torch.cat([times.new_zeros(count, 1, 2), back], 1)
                 times = torch.cat([times[:, :1], times], 1)
-            self._tables[key] = (
-                ahead.reshape(-1, 3).to(like),
-                back.reshape(-1, 2).to(like),
-                times.reshape(-1).to(like),
-            )
+                gaps = torch.cat([torch.zeros_like(gaps[:, :1]), gaps], 1)
+            found = ahead.reshape(-1, 3), back.reshape(-1, 2), times.reshape(-1), gaps.reshape(-1)
+            self._tables[key] = [table.to(like) for table in found]
         return self._tables[key]
 
 
@@ -253,7 +255,7 @@ class ForwardStep(Kernel[DiffusionState]):
         mean = a * x + b * drift
         if env.log_variance_range:
             scale = env.log_variance_range * torch.tanh(self.outputs[:, env.dim :])
-            v = v * torch.where(b == 0, 0.0, scale).exp()  # the move into the noise is fixed
+            v = v * torch.where(b == 0, 0.0, scale).exp()  # the move to time 0 is fixed
         return mean, v
 
     def sample(
@@ -268,14 +270,13 @@ class ForwardStep(Kernel[DiffusionState]):
             grid = torch.where(step == 0, drawn, grid)
         mean, variance = self.moments(grid)
         if noise:
-            variance = variance + noise**2
+            variance = torch.where(variance > 0, variance + noise**2, variance)
         z = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
         return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None
 
     def log_prob(self, states: DiffusionState) -> Tensor:
-        """(N,) log-density of N next states."""
-        mean, variance = self.moments(states.grid)
-        return gaussian_log_prob(states.x, mean, variance)
+        """(N,) log-density of N next states; 0 where the move is forced."""
+        return _log_prob(states.x, *self.moments(states.grid), self.env.offset > 0)
 
 
 class BackwardStep(Kernel[DiffusionState]):
@@ -310,12 +311,18 @@ class BackwardStep(Kernel[DiffusionState]):
         z = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
         step = s.step - 1
         grid = s.grid if len(self.env.times) == 1 else s.grid.where(step > 0, 0)
-        x = mean + (variance + noise**2).sqrt() * z
+        x = mean + variance.sqrt() * z
         return replace(s, x=x, step=step, grid=grid), None
 
     def log_prob(self, states: DiffusionState) -> Tensor:
         """(N,) log-density of N previous states; 0 where the move is forced."""
-        mean, variance = self.moments()
-        forced = variance[:, 0] == 0
-        variance = variance.masked_fill(forced[:, None], 1.0)
-        return gaussian_log_prob(states.x, mean, variance).masked_fill(forced, 0.0)
+        return _log_prob(states.x, *self.moments(), may_force=True)
+
+
+def _log_prob(x: Tensor, mean: Tensor, variance: Tensor, may_force: bool) -> Tensor:
+    """(N,) log-density of a Gaussian step, 0 where its variance is."""
+    if not may_force:
+        return gaussian_log_prob(x, mean, variance)
+    forced = variance[:, 0] == 0
+    variance = variance.masked_fill(forced[:, None], 1.0)
+    return gaussian_log_prob(x, mean, variance).masked_fill(forced, 0.0)

@@ -71,7 +71,8 @@ class DiffusionPolicy(Policy):
 
     with the score clipped and never differentiated through.
 
-    Times of all points of a batch that share them are embedded once.
+    Times of all points of a batch that share them are embedded once. Where the length of a step is
+    not the same everywhere it is read too: variances depend on it.
 
     Args:
         env: Gives the sizes.
@@ -109,6 +110,8 @@ class DiffusionPolicy(Policy):
         self.langevin = langevin
         self.time = TimeFeatures(width, generator)
         self.point = linear(env.dim, width, generator)
+        uneven = float(env.times.diff(dim=1).std()) > 1e-9 if env.times.shape[1] > 2 else False
+        self.gap = linear(1, width, generator, bias=False) if uneven or len(env.times) > 1 else None
         self.condition_encoder = condition_encoder
         self.given: nn.Linear | None = None
         if env.condition_dim:
@@ -139,10 +142,24 @@ class DiffusionPolicy(Policy):
                 raise ConfigError(
                     "DiffusionPolicy: this policy is conditional and got no condition."
                 )
-            given = condition if self.condition_encoder is None else self.condition_encoder(condition)
-            points = points + self.given(given)
+            if self.condition_encoder is not None:
+                condition = self.condition_encoder(condition)
+            points = points + self.given(condition)
         read: Tensor = points.view(len(time), -1, points.shape[-1]) + time[:, None]
         return read
+
+    def _embedded(self, time: Tensor, gap: Tensor) -> Tensor:
+        """(R, width) embedded times, and lengths of steps where they differ."""
+        embedded: Tensor = self.time(time)
+        return embedded if self.gap is None else embedded + self.gap(gap.sqrt()[:, None])
+
+    def _clock(self, inputs: DiffusionInputs) -> tuple[Tensor, Tensor]:
+        """(R,) times that equally long runs of rows share, or one per row, and these embedded."""
+        if self.gap is None:
+            runs, counts = torch.unique_consecutive(inputs.time, return_counts=True)
+            if bool((counts == len(inputs.time) // len(runs)).all()):
+                return runs, self.time(runs)
+        return inputs.time, self._embedded(inputs.time, inputs.gap)
 
     def _drift(
         self, read: Tensor, inputs: DiffusionInputs, condition: Tensor | None, gain: Tensor | None
@@ -167,40 +184,38 @@ class DiffusionPolicy(Policy):
 
     def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
-        runs = _runs(inputs.time)
-        read = self._read(inputs, condition, self.time(runs))
+        runs, times = self._clock(inputs)
+        read = self._read(inputs, condition, times)
         back = None if self.back is None else self.back(read).flatten(0, 1)
         flow = None if self.flow is None else self.flow(read).flatten()
         return PolicyOutput(self._drift(read, inputs, condition, self._gain(runs)), back, flow)
 
     def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
         """(N, A) drifts, and log-variances if they are learned."""
-        runs = _runs(inputs.time)
-        read = self._read(inputs, condition, self.time(runs))
+        runs, times = self._clock(inputs)
+        read = self._read(inputs, condition, times)
         return self._drift(read, inputs, condition, self._gain(runs))
 
     def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
         """(N, 2 d) of the backward head, or None."""
         if self.back is None:
             return None
-        read = self._read(inputs, condition, self.time(_runs(inputs.time)))
+        read = self._read(inputs, condition, self._clock(inputs)[1])
         found: Tensor = self.back(read).flatten(0, 1)
         return found
 
-    def begin(
-        self, env: Space[Any], count: int, condition: Tensor | None = None
-    ) -> Session | None:
+    def begin(self, env: Space[Any], count: int, condition: Tensor | None = None) -> Session | None:
         """Times embedded once for a whole rollout, where all rows have the same time grid."""
         assert isinstance(env, Diffusion)
         if len(env.times) > 1:
             return None
-        clock = env.clock(self.point.weight)
-        times, gains = self.time(clock), self._gain(clock)
+        clock, gaps = env.clock(self.point.weight)
+        times, gains = self._embedded(clock, gaps), self._gain(clock)
         at = iter(range(len(clock)))
 
         def session(states: Any, rows: Tensor) -> Tensor:
             k = next(at)
-            inputs = DiffusionInputs(states.x, clock[k : k + 1], env.target)
+            inputs = DiffusionInputs(states.x, clock[k : k + 1], gaps[k : k + 1], env.target)
             read = self._read(inputs, condition, times[k : k + 1])
             return self._drift(read, inputs, condition, None if gains is None else gains[k : k + 1])
 
@@ -218,9 +233,3 @@ def zero(layer: nn.Linear) -> None:
     """Zero weights and biases."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-
-
-def _runs(time: Tensor) -> Tensor:
-    """(R,) the times of equally long runs of rows; all (N,) if runs are not equal."""
-    runs, counts = torch.unique_consecutive(time, return_counts=True)
-    return runs if bool((counts == len(time) // len(runs)).all()) else time

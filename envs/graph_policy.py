@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from gflow.distinct import Distinct
 from gflow.encoder import StateEncoder
 from gflow.env import Environment
-from gflow.space import Space
 from gflow.envs.node_subsets import OPEN, PADDING, NodeState, NodeSubsets
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.space import Space
 from gflow.state import take
 
 Convolution = Callable[[int], nn.Module]
@@ -242,9 +242,7 @@ class GraphEncoder(StateEncoder):
         self.trunk = Trunk(width, depth)
         self.out_features = 2 * width
 
-    def forward(
-        self, env: Space[Any], states: Any, condition: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:
         """(S, D) vectors of S labellings."""
         assert isinstance(env, NodeSubsets)
         inputs = gather_inputs(env, states, every_node=True)

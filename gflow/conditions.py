@@ -67,6 +67,30 @@ class UniformCondition(ConditionSampler):
         return value[turn]
 
 
+class TableCondition(ConditionSampler):
+    """Rows of a table, all equally likely: data points whose posteriors are wanted, say.
+
+    Args:
+        table: (K, C) conditions.
+        repeat: Each draw serves this many trajectories in a row.
+    """
+
+    def __init__(self, table: Tensor, repeat: int = 1) -> None:
+        if table.dim() != 2 or not len(table) or repeat < 1:
+            raise ConfigError(
+                f"TableCondition: needs a table (K, C) with rows and repeat >= 1, got "
+                f"{tuple(table.shape)} and {repeat}."
+            )
+        self.table, self.repeat = table, repeat
+
+    def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, C) rows."""
+        device = generator.device if generator is not None else torch.device("cpu")
+        draws = max(1, count // self.repeat)
+        rows = torch.randint(len(self.table), (draws,), generator=generator, device=device)
+        return self.table.to(device)[rows[in_turns(count, self.repeat, device)]]
+
+
 class Thermometer(nn.Module):
     r"""A number as a rising column of `size` marks: equal changes look equally large everywhere.
 

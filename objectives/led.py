@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from gflow.encoder import FeatureEncoder, StateEncoder
-from gflow.space import Space
 from gflow.errors import ConfigError
 from gflow.learner import Learner
 from gflow.objective import Objective, Regression, squared
@@ -15,6 +14,7 @@ from gflow.objectives.db import DetailedBalance
 from gflow.objectives.potential import PairPotential, Potential, PotentialFit
 from gflow.objectives.subtb import SubTrajectoryBalance
 from gflow.policy import Policy
+from gflow.space import Space
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 

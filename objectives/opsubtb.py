@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from gflow.encoder import FeatureEncoder, StateEncoder
-from gflow.space import Space
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, corrected
 from gflow.policy import Policy
+from gflow.space import Space
 from gflow.state_value import StateValue
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.encoder import StateEncoder
-from gflow.space import Space
 from gflow.errors import ConfigError
 from gflow.learner import BatchMemory, Learner
 from gflow.policy import Policy
+from gflow.space import Space
 from gflow.trajectories import Trajectories
 
 

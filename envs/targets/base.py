@@ -27,11 +27,11 @@ class Target(ABC):
         condition_dim: C, width of the condition that the density reads, 0 for none.
 
     Example:
+        >>> import math
         >>> class Laplace(Target):
         ...     dim, log_z = 1, math.log(2)
         ...     def log_density(self, x, condition=None):
         ...         return -self.checked(x).abs().sum(-1)
-        >>> import math
         >>> Laplace().score(torch.tensor([[2.0], [-1.0]])).tolist()
         [[-1.0], [1.0]]
     """

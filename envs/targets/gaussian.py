@@ -23,7 +23,7 @@ class Gaussian(Target):
     Example:
         >>> target = Gaussian([1.0, 2.0], variance=4.0, log_constant=3.0)
         >>> target.score(torch.tensor([1.0, 0.0])).tolist()
-        [-0.0, 0.5]
+        [0.0, 0.5]
     """
 
     has_samples = True
@@ -43,7 +43,8 @@ class Gaussian(Target):
             )
         if not bool(((variances > 0) & variances.isfinite()).all()):
             raise ConfigError(f"Gaussian: variances must be positive, got {variance}.")
-        self.dim, self.log_z = len(self.mean), float(log_constant)
+        self.dim, self.log_constant = len(self.mean), float(log_constant)
+        self.log_z = self.log_constant
         self.variance = variances.expand(self.dim).clone()
         self.modes = self.mean[None]
         self.mode_radius = 3 * float(self.variance.max()) ** 0.5
@@ -53,7 +54,7 @@ class Gaussian(Target):
         x = self.checked(x)
         mean, variance = self.constant("mean", x), self.constant("variance", x)
         spread = self.dim * math.log(2 * math.pi) + float(self.variance.log().sum())
-        return self.log_z - spread / 2 - ((x - mean).square() / variance).sum(-1) / 2
+        return self.log_constant - spread / 2 - ((x - mean).square() / variance).sum(-1) / 2
 
     def score(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(..., d) (m - x) / variance."""

@@ -1,6 +1,7 @@
 """Mixtures of Gaussians, and the three that papers on diffusion samplers use."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -94,7 +95,7 @@ class GaussianMixture(Target):
         return share @ self.constant("pulls", x) - x * (share @ self.constant("precisions", x))
 
     def _sample(self, count: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
-        size = {"dtype": like.dtype, "device": like.device}
+        size: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
         ends = self.constant("probabilities", like).cumsum(0)
         place = torch.rand(count, generator=generator, **size)
         component = torch.searchsorted(ends, place).clamp(max=len(ends) - 1)

@@ -6,10 +6,11 @@ from typing import Literal
 from gflow.behaviour import Behaviour, Incomplete, OnPolicy
 from gflow.branching import Branching
 from gflow.errors import UnknownNameError
+from gflow.langevin_search import LangevinSearch
 from gflow.local_search import LocalSearch
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
-    cls.name: cls for cls in (OnPolicy, Incomplete, LocalSearch, Branching)
+    cls.name: cls for cls in (OnPolicy, Incomplete, LocalSearch, Branching, LangevinSearch)
 }
 
 
@@ -18,7 +19,7 @@ class BehaviourOptions:
     """Which behaviour, and its settings.
 
     Attributes:
-        behaviour: on_policy, incomplete, local_search or branching.
+        behaviour: on_policy, incomplete, local_search, branching or langevin.
         incomplete_share: Share of the batch that incomplete cuts short.
         search_iterations: Rounds of local_search; one in 1 + so many trajectories is fresh.
         search_steps: Transitions that local_search undoes, a stop being one: a whole number, a
@@ -29,6 +30,11 @@ class BehaviourOptions:
             object, drawn from the backward policy (resampled).
         branch_repeat: Trajectories of branching that share a beginning, without conditions.
         branch_whole: Share of the groups of branching that share their source alone.
+        langevin_period: Batches between the searches of langevin.
+        langevin_steps: Steps of its chains; proposals of the first half are not kept.
+        langevin_step_size: Step size of its first search.
+        langevin_beta: Inverse temperature of its chains.
+        langevin_memory: Objects that each of its two memories holds.
     """
 
     behaviour: str = "on_policy"
@@ -39,6 +45,11 @@ class BehaviourOptions:
     search_prefix: Literal["kept", "resampled"] = "kept"
     branch_repeat: int = 8
     branch_whole: float = 0.25
+    langevin_period: int = 100
+    langevin_steps: int = 200
+    langevin_step_size: float = 0.01
+    langevin_beta: float = 1.0
+    langevin_memory: int = 600_000
 
     def build(self) -> Behaviour:
         """The behaviour.
@@ -57,4 +68,13 @@ class BehaviourOptions:
             )
         if self.behaviour == Branching.name:
             return Branching(self.branch_repeat, self.branch_whole)
+        if self.behaviour == LangevinSearch.name:
+            return LangevinSearch(
+                self.langevin_period,
+                self.langevin_steps,
+                self.langevin_steps // 2,
+                self.langevin_step_size,
+                self.langevin_beta,
+                self.langevin_memory,
+            )
         return OnPolicy()

@@ -179,7 +179,7 @@ class DagsWorld(World):
 
     def report(self, context: Context) -> str:
         """The likeliest edges."""
-        names = self._names(context.env.variables)  # type: ignore[attr-defined]
+        names = self._names(context.env.variables)
         best = context.best
         if best is None or not len(best):
             return ""

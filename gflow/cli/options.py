@@ -13,6 +13,7 @@ from gflow.cli.bags import BagsWorld
 from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.bits import BitsWorld
 from gflow.cli.dags import DagsWorld
+from gflow.cli.diffusion import DiffusionWorld
 from gflow.cli.graphs import IndependentSetWorld
 from gflow.cli.hypergrid import HypergridWorld
 from gflow.cli.landscapes import LandscapesWorld
@@ -23,7 +24,6 @@ from gflow.cli.sets import SetsWorld
 from gflow.cli.spins import SpinsWorld
 from gflow.cli.tfbind import TFBindWorld
 from gflow.cli.world import RunOptions, World
-from gflow.env import Environment
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
@@ -51,6 +51,7 @@ WORLDS: dict[str, type[World]] = {
         LandscapesWorld,
         ArchitectureWorld,
         PhylogenyWorld,
+        DiffusionWorld,
     )
 }
 
@@ -114,7 +115,7 @@ class ObjectiveOptions:
     led_dropout: float = 0.1
     led_width: int = 128
 
-    def build(self, world: World, env: Environment[Any]) -> Objective:
+    def build(self, world: World, env: Any) -> Objective:
         """The objective for an environment.
 
         Raises:

@@ -1,8 +1,10 @@
 """Pictures of a run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gflow.errors import MissingExtraError
@@ -91,3 +93,39 @@ def fronts(sets: dict[str, Tensor], names: tuple[str, ...], path: Path, most: in
 
 MARKS = ((".", 12), ("o", 30), ("x", 30))
 """Marks of the sets of vectors in a picture and their sizes, in order."""
+
+
+def scatter(
+    clouds: dict[str, Tensor], log_density: Callable[[Tensor], Tensor] | None, path: Path
+) -> None:
+    """Points of the plane side by side, over the log-density where it has two dimensions.
+
+    Args:
+        clouds: (n, 2) points by name.
+        log_density: ``(m, 2) -> (m,)``, or None.
+        path: Where to save.
+    """
+    plt = pyplot()
+    every = torch.cat([points.double() for points in clouds.values()])
+    low = every.quantile(0.002, 0)
+    high = every.quantile(0.998, 0)
+    margin = 0.1 * (high - low).clamp(min=1e-3)
+    low, high = low - margin, high + margin
+    figure, axes = plt.subplots(
+        1, len(clouds), figsize=(4.4 * len(clouds), 4.2), squeeze=False, sharex=True, sharey=True
+    )
+    for axis, (name, points) in zip(axes[0], clouds.items(), strict=True):
+        if log_density is not None:
+            line = [torch.linspace(float(a), float(b), 160) for a, b in zip(low, high, strict=True)]
+            x, y = torch.meshgrid(*line, indexing="ij")
+            height = log_density(torch.stack([x, y], -1).view(-1, 2)).view(x.shape)
+            height = height.clamp(min=float(height.max()) - 12)
+            axis.contourf(x.numpy(), y.numpy(), height.numpy(), levels=14, cmap="Blues")
+        axis.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=3, alpha=0.5, color="tab:red")
+        axis.set_xlim(float(low[0]), float(high[0]))
+        axis.set_ylim(float(low[1]), float(high[1]))
+        axis.set_title(name)
+        axis.set_xlabel("coordinate 0")
+    axes[0, 0].set_ylabel("coordinate 1")
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    plt.close(figure)

@@ -10,7 +10,13 @@ from gflow.objectives import OBJECTIVES
 Refusals = dict[tuple[str, str], str | None]
 """(objective, behaviour) to the reason against it, or None."""
 
-MARKS = {"on_policy": "o", "incomplete": "i", "local_search": "l", "branching": "b"}
+MARKS = {
+    "on_policy": "o",
+    "incomplete": "i",
+    "local_search": "l",
+    "branching": "b",
+    "langevin": "g",
+}
 """What stands for a behaviour in the table."""
 
 

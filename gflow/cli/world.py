@@ -13,7 +13,6 @@ from gflow.behaviour import Behaviour
 from gflow.best import BestObjects
 from gflow.conditions import ConditionSampler
 from gflow.encoder import StateEncoder
-from gflow.env import Environment
 from gflow.errors import ConfigError
 from gflow.exact import StateGraph, enumerate_states
 from gflow.learner import Learner
@@ -95,28 +94,28 @@ class World(ABC):
     exact_limit: ClassVar[int] = 20_000
 
     @abstractmethod
-    def environment(self) -> Environment[Any]:
+    def environment(self) -> Any:
         """The environment that the options describe."""
 
     @abstractmethod
-    def policy(self, env: Environment[Any], needs: Needs) -> Policy:
+    def policy(self, env: Any, needs: Needs) -> Policy:
         """A fresh policy with the heads that an objective needs."""
 
-    def backward_network(self, env: Environment[Any], log_flow: bool) -> Policy:
+    def backward_network(self, env: Any, log_flow: bool) -> Policy:
         """A fresh second network for P_B, with a backward head or with a log-flow head."""
         kind = "uniform" if log_flow else "learned"
         return replace(self, backward=kind).policy(env, Needs(log_flow=log_flow))  # type: ignore[call-arg]
 
     @classmethod
-    def cheap(cls) -> Environment[Any]:
+    def cheap(cls) -> Any:
         """An environment of the kind that is quick to build, to ask which objectives it admits."""
         return cls().environment()
 
-    def encoder(self, env: Environment[Any], width: int) -> StateEncoder | None:
+    def encoder(self, env: Any, width: int) -> StateEncoder | None:
         """What networks beside the policy read states with; None for categorical features."""
         return None
 
-    def log_z(self, env: Environment[Any]) -> float:
+    def log_z(self, env: Any) -> float:
         """Initial log Z."""
         return 0.0
 
@@ -124,25 +123,27 @@ class World(ABC):
         """Figures of this world, from freshly sampled objects."""
         return {}
 
-    def condition(self, env: Environment[Any]) -> ConditionSampler | None:
+    def condition(self, env: Any) -> ConditionSampler | None:
         """Draws the conditions of training batches, for worlds that have them."""
         return None
 
-    def condition_encoder(self, env: Environment[Any]) -> nn.Module | None:
+    def condition_encoder(self, env: Any) -> nn.Module | None:
         """What policies and log Z read of a condition; None for the condition as it is."""
         return None
 
-    def behaviour(self, env: Environment[Any], chosen: Behaviour) -> Behaviour:
+    def behaviour(self, env: Any, chosen: Behaviour) -> Behaviour:
         """Where training batches come from: what the options choose, or that wrapped."""
         return chosen
 
-    def rewards(self, env: Environment[Any], objects: Any) -> Tensor:
+    def rewards(self, env: Any, objects: Any) -> Tensor:
         """(B,) the reward R that users think of, before temperatures and corrections."""
-        return env.log_reward(objects).exp()
+        reward: Tensor = env.log_reward(objects).exp()
+        return reward
 
-    def describe(self, env: Environment[Any], objects: Any) -> list[str]:
+    def describe(self, env: Any, objects: Any) -> list[str]:
         """One line per object, for `gflow sample`."""
-        return env.show(objects)
+        lines: list[str] = env.show(objects)
+        return lines
 
     def finish(self, context: "Context", folder: Path) -> dict[str, Path]:
         """Write what a user of this world expects to find; pictures by name."""
@@ -152,7 +153,7 @@ class World(ABC):
         """What to print at the end."""
         return ""
 
-    def close(self, env: Environment[Any]) -> None:  # noqa: B027
+    def close(self, env: Any) -> None:  # noqa: B027
         """Release worker processes and the like; nothing by default."""
 
 
@@ -161,7 +162,7 @@ class Context:
     """A run in progress, as worlds see it."""
 
     world: World
-    env: Environment[Any]
+    env: Any
     trainer: Trainer
     best: BestObjects | None
     graph: StateGraph[Any] | None
@@ -170,7 +171,7 @@ class Context:
 
 
 def policy_and_learners(
-    world: World, env: Environment[Any], needs: Needs, options: BackwardOptions
+    world: World, env: Any, needs: Needs, options: BackwardOptions
 ) -> tuple[Policy, list[Learner]]:
     """The policy of a world with the backward policy that its options name, and what fits it.
 
@@ -186,7 +187,7 @@ def policy_and_learners(
     return with_backward(kind, env, policy, network, options)
 
 
-def enumerate_if_small(world: World, env: Environment[Any]) -> StateGraph[Any] | None:
+def enumerate_if_small(world: World, env: Any) -> StateGraph[Any] | None:
     """All states, if there are few enough to be worth it and one law is meant."""
     if env.condition_dim:
         return None

@@ -2,15 +2,26 @@
 
 `distribution` compares laws over all objects of an enumerable environment, `likelihood` estimates
 the probability of given objects, `bounds` brackets log Z, `samples` counts and scores what was
-drawn, `multiobjective` compares vectors of scores with a Pareto front. All return float64.
+drawn, `multiobjective` compares vectors of scores with a Pareto front, `continuous` and
+`transport` judge points in R^d. All return float64.
 """
 
 from gflow.metrics.bounds import (
     effective_sample_size,
     elbo,
     eubo,
+    forward_ess,
     importance_log_z,
     log_z_error,
+)
+from gflow.metrics.continuous import (
+    ManyWellCoverage,
+    ModeCoverage,
+    grid_density,
+    histogram_jsd,
+    kde_jsd,
+    many_well_coverage,
+    mode_coverage,
 )
 from gflow.metrics.distribution import (
     draw_objects,
@@ -56,11 +67,15 @@ from gflow.metrics.samples import (
     top_k_mean,
     unique_fraction,
 )
+from gflow.metrics.transport import NoiseFloor, mmd, sinkhorn, w1_sorted, w2, w2_floor
 
 __all__ = [
     "Correlation",
     "Likelihood",
+    "ManyWellCoverage",
     "ModeCounter",
+    "ModeCoverage",
+    "NoiseFloor",
     "average_ranks",
     "averaged_hausdorff",
     "corner_regions",
@@ -73,30 +88,41 @@ __all__ = [
     "eubo",
     "expected_reward",
     "focus_accuracy",
+    "forward_ess",
     "gd_plus",
     "greedy_modes",
+    "grid_density",
     "hamming_distances",
     "hausdorff",
+    "histogram_jsd",
     "hypervolume",
     "igd_plus",
     "importance_log_z",
     "jsd",
+    "kde_jsd",
     "kl",
     "l1",
     "log_likelihood",
     "log_reward_correlation",
     "log_z_error",
+    "many_well_coverage",
     "mean_l1",
     "mean_pairwise_distance",
     "mean_reward_accuracy",
+    "mmd",
+    "mode_coverage",
     "pc_entropy",
     "pearson",
     "r2_indicator",
     "relative_mean_error",
+    "sinkhorn",
     "spearman",
     "top_k",
     "top_k_mean",
     "total_variation",
     "unique_fraction",
     "unit_faces",
+    "w1_sorted",
+    "w2",
+    "w2_floor",
 ]

@@ -49,6 +49,19 @@ def effective_sample_size(terms: FlowTerms) -> Tensor:
     return (2 * weight.logsumexp(0) - (2 * weight).logsumexp(0)).exp()
 
 
+def forward_ess(terms: FlowTerms) -> Tensor:
+    r"""() float64 effective sample size by trajectories drawn backward from exact samples.
+
+    .. math:: B \Big/ \Big(\frac1B \sum_b w_b \cdot \frac1B \sum_b w_b^{-1}\Big)
+
+    The share of it in B estimates what `effective_sample_size` estimates from the sampler's own
+    trajectories, and sees the modes that the sampler misses. From exact samples, as `eubo`.
+    """
+    weight = _log_weight("forward_ess", terms)
+    count = math.log(len(weight))
+    return (3 * count - weight.logsumexp(0) - (-weight).logsumexp(0)).exp()
+
+
 def log_z_error(estimate: Tensor | float, log_z: Tensor | float) -> Tensor:
     """() float64 |estimate - log Z|; of several estimates (B,) that of their mean."""
     guess = torch.as_tensor(estimate, dtype=torch.float64).detach().mean()
