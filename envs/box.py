@@ -9,7 +9,7 @@ from gflow.atom import Atom
 from gflow.beta_mixture import BetaMixture, within
 from gflow.envs.box_moves import QUARTER, Arc, HomeOrBack, QuarterDisk, StopOrMove
 from gflow.envs.box_rewards import RingedCorners
-from gflow.envs.unit_cube import UnitCube
+from gflow.envs.unit_cube import UnitCube, logit_of
 from gflow.errors import ConfigError
 from gflow.reward import LogReward
 
@@ -109,14 +109,23 @@ class Box(UnitCube):
         atom = Atom(torch.zeros_like(states[:, 0]), home, ~home)
         return HomeOrBack(states, atom, Arc(self.delta, *self.legal_arc(states), place))
 
+    def even_outputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """See `UnitCube.even_outputs`."""
+        k, bounds = self.source_components, self.concentrations
+        shapes = BetaMixture.even_outputs(k, *bounds)[k:]
+        arc = BetaMixture.even_outputs(self.components, *bounds)
+        source, elsewhere = torch.zeros(2, self.num_outputs)
+        source[k : 5 * k] = shapes.repeat(2)
+        elsewhere[0], elsewhere[1 : 1 + len(arc)] = logit_of(self.stop_rate), arc
+        return source, elsewhere, arc
+
     def exploration_kernel(self, states: Tensor) -> StopOrMove:
-        """Even on the quarter disk and on arcs; stops so that half the moves are made or so."""
+        """Even on the quarter disk and on arcs; stops at `stop_rate`."""
         even = BetaMixture.even(states[:, 0])
         alpha = states.new_tensor([2.0, 1.0]).expand_as(states)[..., None]  # even by area
         one = torch.ones_like(alpha)
         first = QuarterDisk(self.delta, BetaMixture(torch.zeros_like(one), alpha, one))
-        rate = 2 / self.horizon
-        logit = torch.full_like(states[:, 0], math.log(rate / (1 - rate)))
+        logit = torch.full_like(states[:, 0], logit_of(self.stop_rate))
         return self._forward(states, logit, first, even)
 
     def _forward(

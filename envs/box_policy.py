@@ -10,12 +10,14 @@ from torch.nn import functional as F
 from gflow.encoder import StateEncoder
 from gflow.envs.unit_cube import UnitCube
 from gflow.errors import ConfigError
-from gflow.policy import Policy, PolicyOutput, linear, zero_rows
+from gflow.policy import Policy, PolicyOutput, linear
 from gflow.space import Space
 
 
 class BoxPolicy(Policy):
     """Perceptrons of the coordinates, one for each head, and free parameters at the source.
+
+    All laws start nearly even, as mixtures of different parts (`UnitCube.even_outputs`).
 
     The source is one point, where the kernel has parameters of its own kind and log F is a mass and
     no density, so that what is said there is not read off a network.
@@ -55,11 +57,14 @@ class BoxPolicy(Policy):
         self.backward = backward
         self.has_log_flow = log_flow
         sizes = (env.dim, width, depth, frequencies)
+        source, elsewhere, down = env.even_outputs()
         self.ahead = Perceptron(*sizes, env.num_outputs, generator)
-        self.source = nn.Parameter(torch.empty(env.num_outputs).normal_(generator=generator))
+        self.ahead.start_at(elsewhere)
+        self.source = nn.Parameter(source)
         self.back = None
         if backward == "learned":
             self.back = Perceptron(*sizes, env.num_backward_outputs, generator)
+            self.back.start_at(down)
         self.flow = Perceptron(*sizes, 1, generator) if log_flow else None
         self.source_flow = nn.Parameter(torch.zeros(())) if log_flow else None
 
@@ -85,11 +90,11 @@ class BoxPolicy(Policy):
         return found
 
     def zero_backward_head(self) -> None:
-        """Let the backward kernel start in the middle of its range."""
+        """Let the backward kernel start nearly even, and the same everywhere."""
         if self.back is None:
             super().zero_backward_head()
         else:
-            zero_rows(self.back.last, slice(None))
+            nn.init.zeros_(self.back.last.weight)
 
 
 class Perceptron(nn.Module):
@@ -112,6 +117,12 @@ class Perceptron(nn.Module):
         sizes = [dim * (1 + 2 * frequencies), *[width] * depth]
         self.hidden: Any = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(sizes))
         self.last = linear(width, outputs, generator)
+
+    def start_at(self, outputs: Tensor) -> None:
+        """Let the first outputs be near the given ones (outputs,) everywhere."""
+        with torch.no_grad():
+            self.last.weight.mul_(0.1)
+            self.last.bias.copy_(outputs)
 
     def forward(self, points: Tensor) -> Tensor:
         """(N, outputs)."""

@@ -9,7 +9,7 @@ from gflow.atom import Atom
 from gflow.beta_mixture import BetaMixture
 from gflow.envs.box_moves import HomeOrBack, Increments, StopOrMove
 from gflow.envs.box_rewards import RingedCorners
-from gflow.envs.unit_cube import UnitCube
+from gflow.envs.unit_cube import UnitCube, logit_of
 from gflow.errors import ConfigError
 from gflow.reward import LogReward
 
@@ -92,13 +92,24 @@ class Cube(UnitCube):
     def backward_kernel(self, states: Tensor, outputs: Tensor | None = None) -> HomeOrBack:
         """Home at once, or down; evenly over what is legal without outputs."""
         if outputs is None:
-            logit = torch.full_like(states[:, 0], math.log(self.home / (1 - self.home)))
+            logit = torch.full_like(states[:, 0], logit_of(self.home))
             place = BetaMixture.even(states)
         else:
             logit, place = outputs[:, 0], self._mixture(outputs[:, 1:])
         home = self.must_return(states)
         atom = Atom(logit, home, torch.zeros_like(home))
         return HomeOrBack(states, atom, Increments(*self.legal_increments(states), place))
+
+    def even_outputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """See `UnitCube.even_outputs`."""
+        first, later = (
+            BetaMixture.even_outputs(k, *self.concentrations).repeat(self.dim)
+            for k in (self.source_components, self.components)
+        )
+        source, elsewhere = torch.zeros(2, self.num_outputs)
+        source[: len(first)], elsewhere[1 : 1 + len(later)] = first, later
+        back = torch.cat([torch.full((1,), logit_of(self.home)), later])
+        return source, elsewhere, back
 
     def exploration_kernel(self, states: Tensor) -> StopOrMove:
         """Even over the cube and over what is left of it; stops half the time."""

@@ -1,5 +1,7 @@
 """What worlds on the unit cube share."""
 
+import math
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -27,8 +29,9 @@ class UnitCube(KernelEnvironment[Tensor]):
 
     Attributes:
         dim: d.
-        num_stop_outputs: Outputs of `num_outputs` that say where to stop.
     """
+
+    dim: int
 
     stop_action = 1
 
@@ -60,6 +63,13 @@ class UnitCube(KernelEnvironment[Tensor]):
         self.dim, self.reward, self.border = dim, reward, border
         self.components, self.source_components = components, source_components
         self.concentrations = (float(low), float(high))
+
+    @abstractmethod
+    def even_outputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(A,) outputs at the source, (A,) elsewhere and (P,) backward with nearly even laws.
+
+        For policies to start from: laws that keep to the middle seldom reach the other corners.
+        """
 
     def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
         """The corner 0."""
@@ -98,7 +108,17 @@ class UnitCube(KernelEnvironment[Tensor]):
         rest = ", ..." if self.dim > 6 else ""
         return [f"({', '.join(f'{v:.4g}' for v in row[:6])}{rest})" for row in states.tolist()]
 
+    @property
+    def stop_rate(self) -> float:
+        """A probability of stopping that lets trajectories get half as long as they can, or so."""
+        return 2 / self.horizon
+
     def log_partition(self) -> float | None:
         """Log Z of the reward where it is known."""
         known: Any = getattr(self.reward, "log_z", None)
         return None if known is None else float(known)
+
+
+def logit_of(probability: float) -> float:
+    """The number whose sigmoid is the probability."""
+    return math.log(probability / (1 - probability))

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 class Atom:
     """One event for each of N rows that has a probability of its own: a stop, a way to the source.
 
-    Where the event is forced or ruled out the logit is not read, the log-probability is exactly 0
-    or -inf, and no gradient flows.
+    Where the event is forced or ruled out the log-probability is exactly 0 or -inf, whatever the
+    logit, and no gradient flows.
 
     Args:
         logit: (N,) logits of the event.
@@ -19,7 +19,6 @@ class Atom:
 
     def __init__(self, logit: Tensor, forced: Tensor, ruled_out: Tensor) -> None:
         forced = forced & ~ruled_out
-        logit = logit.masked_fill(forced | ruled_out, 0.0)
         self.forced, self.ruled_out = forced, ruled_out
         self.yes = (
             F.logsigmoid(logit).masked_fill(forced, 0.0).masked_fill(ruled_out, -torch.inf)

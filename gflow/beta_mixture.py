@@ -45,6 +45,17 @@ class BetaMixture:
         one = torch.ones_like(like)[..., None]
         return cls(torch.zeros_like(one), one, one)
 
+    @staticmethod
+    def even_outputs(parts: int, low: float, high: float) -> Tensor:
+        r"""(3 K,) outputs from which `of` makes a nearly uniform law of K different parts.
+
+        Bernstein polynomials: the mean of Beta(k, K + 1 - k) over k = 1 ... K is the uniform law.
+        As far as the range allows, and a little away from its ends, where sigmoids are flat.
+        """
+        k = torch.arange(1, parts + 1, dtype=torch.get_default_dtype())
+        share = (torch.stack([k, parts + 1 - k]) - low) / max(high - low, 1e-6)
+        return torch.cat([torch.zeros(parts), share.clamp(0.02, 0.98).logit().flatten()])
+
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """(...) one number each."""
         if self.logits.shape[-1] > 1:  # nothing is differentiated through samples

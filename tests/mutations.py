@@ -774,8 +774,7 @@ MUTANTS = (
     ),
     Mutant(
         "box-atom-forced-leak", "gflow/atom.py",
-        "logit = logit.masked_fill(forced | ruled_out, 0.0)",
-        "logit = logit + 0.0",
+        "F.logsigmoid(logit).masked_fill(forced, 0.0)", "F.logsigmoid(logit)",
         "tests/gflow/test_atom.py::test_forced_and_ruled_out_are_exact_and_without_gradient",
     ),
     Mutant(

@@ -159,11 +159,26 @@ def test_waves_are_read_beside_the_coordinates() -> None:
     assert float((a - b).detach().abs().max()) > 1e-4
 
 
-def test_a_backward_head_can_start_even() -> None:
-    env = Cube(2)
-    policy = BoxPolicy(env, 8, 1)
-    policy.zero_backward_head()
-    assert not bool(policy.backward_logits(torch.rand(5, 2)).any())
+@pytest.mark.parametrize("make", [Box, lambda: Cube(2), lambda: Cube(4)])
+def test_policies_start_nearly_even(make: Any) -> None:
+    """In its densities a fresh policy is not far from the law that explores, nor P_B from even."""
+    env = make()
+    generator = torch.Generator().manual_seed(0)
+    policy = BoxPolicy(env, 32, 2, generator=generator)
+    batch = KernelSampler(env).forward(policy, 500, generator=generator)
+    rows, times = batch.moves.nonzero(as_tuple=True)
+    before, after = (batch.states[batch.state_index[rows, times + k]] for k in (0, 1))
+    with torch.no_grad():
+        output = policy(before)
+        mine = env.forward_kernel(before, output.forward_logits).log_prob(after)
+        even = env.exploration_kernel(before).log_prob(after)
+        assert float((mine - even).abs().mean()) < 0.25 * env.dim + 0.3
+        mine = env.backward_kernel(after, policy(after).backward_logits).log_prob(before)
+        even = env.backward_kernel(after).log_prob(before)
+        assert float((mine - even).abs().mean()) < 0.25 * env.dim
+        policy.zero_backward_head()
+        raw = policy.backward_logits(after)
+        assert torch.equal(raw, env.even_outputs()[2].expand_as(raw))
     with pytest.raises(IncompatibleError, match="no learned backward head"):
         BoxPolicy(env, 8, 1, backward="uniform").zero_backward_head()
 

@@ -59,3 +59,18 @@ def test_ends_are_moved_inside(dtype: torch.dtype) -> None:
 def test_nothing_is_differentiated_through_samples() -> None:
     outputs = torch.randn(4, 6, requires_grad=True)
     assert not BetaMixture.of(outputs, 1.0, 6.0).sample().requires_grad
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4, 6])
+def test_even_outputs_make_a_nearly_uniform_law_of_different_parts(parts: int) -> None:
+    law = BetaMixture.of(BetaMixture.even_outputs(parts, 1.0, 8.0)[None].repeat(99, 1), 1.0, 8.0)
+    density = law.log_prob(torch.arange(1, 100) / 100).exp()
+    assert float((density - 1).abs().mean()) < 0.15
+    assert len(law.alpha[0].unique()) == parts
+    torch.testing.assert_close(law.alpha, law.beta.flip(-1))
+
+
+def test_even_outputs_keep_to_the_range() -> None:
+    law = BetaMixture.of(BetaMixture.even_outputs(5, 2.0, 3.0), 2.0, 3.0)
+    assert bool(((law.alpha > 2) & (law.alpha < 3)).all())
+    assert BetaMixture.of(BetaMixture.even_outputs(2, 1.0, 1.0), 1.0, 1.0).alpha.unique() == 1
