@@ -14,6 +14,7 @@ from gflow.envs.box import Box
 from gflow.envs.box_policy import BoxPolicy
 from gflow.envs.box_rewards import REGIONS, RingedCorners
 from gflow.envs.cube import Cube
+from gflow.envs.unit_cube import UnitCube
 from gflow.kernel_rollout import KernelSampler
 from gflow.metrics import histogram_jsd
 from gflow.objectives import OBJECTIVES
@@ -32,8 +33,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
 
     reward = RingedCorners(args.dim)
-    settings = {"components": 4, "concentrations": (1.0, 10.0)}
-    env = Box(reward, **settings) if args.dim == 2 else Cube(args.dim, reward, **settings)
+    env: UnitCube = Cube(args.dim, reward, components=4, concentrations=(1.0, 10.0))
+    if args.dim == 2:
+        env = Box(reward, delta=0.25, components=4, concentrations=(1.0, 10.0))
     objective = OBJECTIVES[args.objective]()
     policy = BoxPolicy(env, frequencies=4, log_flow=objective.needs.log_flow)
     config = TrainConfig(

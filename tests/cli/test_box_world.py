@@ -47,9 +47,10 @@ def test_every_kind_of_box_trains(tmp_path: Path, flags: list[str]) -> None:
     assert drawn == (corners and "--dim=1" not in flags)
 
 
+@pytest.mark.slow
 def test_training_helps(tmp_path: Path) -> None:
-    flags = ["--steps=150", "--width=48", "--depth=2", "--eval-every=150", "--lr=0.005"]
-    summary = train(tmp_path / "run", *flags, "--eval-samples=4000", "--batch-size=128")
+    flags = ["--steps=120", "--width=32", "--depth=2", "--eval-every=120", "--lr=0.01"]
+    summary = train(tmp_path / "run", *flags, "--eval-samples=3000", "--batch-size=64")
     before, after = summary["untrained"], summary["metrics"]
     assert after["jsd"] < 0.6 * before["jsd"]
     assert after["jsd_kde"] < 0.6 * before["jsd_kde"]
@@ -73,7 +74,7 @@ def test_figures_vanish_for_exact_samples() -> None:
     even = world.metrics(context, torch.rand(10_000, 2, generator=generator))
     assert exact["jsd_regions"] < 1e-3 < 0.05 < even["jsd_regions"]
     assert exact["jsd"] < 0.01 < 0.1 < even["jsd"]
-    assert exact["jsd_kde"] < 4e-4 < 0.03 < even["jsd_kde"]
+    assert exact["jsd_kde"] < 1e-3 < 0.03 < even["jsd_kde"]
 
 
 def test_the_square_takes_arcs_and_others_axes() -> None:
