@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from gflow.envs.architecture import Architectures
     from gflow.envs.atoms import Atoms
     from gflow.envs.bags import Bags
+    from gflow.envs.box import Box
     from gflow.envs.composition import Product, Stack
+    from gflow.envs.cube import Cube
     from gflow.envs.dags import Dags
     from gflow.envs.dominating_set import DominatingSet
     from gflow.envs.hypergrid import HyperGrid
@@ -31,7 +33,9 @@ _HOME = {
     "Atoms": "gflow.envs.atoms",
     "Autoregressive": "gflow.envs.sequences",
     "Bags": "gflow.envs.bags",
+    "Box": "gflow.envs.box",
     "Clique": "gflow.envs.independent_set",
+    "Cube": "gflow.envs.cube",
     "Dags": "gflow.envs.dags",
     "DominatingSet": "gflow.envs.dominating_set",
     "EnergyModel": "gflow.envs.spins",
@@ -56,7 +60,9 @@ __all__ = [
     "Atoms",
     "Autoregressive",
     "Bags",
+    "Box",
     "Clique",
+    "Cube",
     "Dags",
     "DominatingSet",
     "EnergyModel",

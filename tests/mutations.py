@@ -48,6 +48,10 @@ ADJOINT = "tests/objectives/test_adjoint.py"
 TORUS = "tests/envs/test_torus.py"
 CIRCLE = "tests/envs/test_von_mises.py"
 TORUS_TARGETS = "tests/envs/test_torus_targets.py"
+BOX = "tests/envs/test_box.py"
+CUBE = "tests/envs/test_cube.py"
+BOX_TRAINING = "tests/envs/test_box_training.py"
+BOX_ARC = "return self.place.log_prob(v) - self.width.log() - math.log(self.delta * QUARTER)"
 
 
 @dataclass(frozen=True)
@@ -961,6 +965,7 @@ MUTANTS = (
         "gap.cos() - 1 if kernel",
         "-gap.square() / 2 if kernel",
         f"{COVERAGE}::test_only_the_wrapped_kernel_closes_the_circle",
+    ),
     # ---- angles whose moves have densities
     Mutant(
         "torus-way-back", "envs/torus.py",
@@ -1075,6 +1080,126 @@ MUTANTS = (
         "concentration = angles.new_tensor(bandwidth**-2)",
         "concentration = angles.new_tensor(bandwidth**-1)",
         f"{TORUS_TARGETS}::test_one_law_smoothed_is_the_convolution_of_two",
+    ),
+    # ---- boxes and cubes
+    Mutant(
+        "box-arc-width", "envs/box_moves.py", BOX_ARC,
+        BOX_ARC.replace(" - self.width.log()", ""),
+        f"{BOX}::test_densities_integrate_to_one",
+    ),
+    Mutant(
+        "box-disk-radius", "envs/box_moves.py",
+        "jacobian = place[:, 0].log() + 2 * math.log(self.delta)",
+        "jacobian = 2 * math.log(self.delta)",
+        f"{BOX}::test_trajectory_balance_is_zero_at_an_exact_solution",
+    ),
+    Mutant(
+        "box-one-side-per-radian", "envs/box.py",
+        "later = Arc(self.delta, *self.legal_arc(1 - states), place)",
+        "later = Arc(self.delta, *self.legal_arc(1 - states), place)\n"
+        "        plain = later.log_prob\n"
+        "        later.log_prob = lambda move: plain(move) + math.log(self.delta)",
+        f"{BOX}::test_weights_have_the_mean_z",
+    ),
+    Mutant(
+        "box-search-one-side-per-radian", "envs/box.py",
+        "later = Arc(self.delta, *self.legal_arc(1 - states), place)",
+        "later = Arc(self.delta, *self.legal_arc(1 - states), place)\n"
+        "        plain = later.log_prob\n"
+        "        later.log_prob = lambda move: plain(move) + math.log(self.delta)",
+        f"{BOX_TRAINING}::test_local_search_keeps_the_law",
+    ),
+    Mutant(
+        "box-leak", "envs/box.py",
+        "low = torch.maximum(most[:, 0].acos(), least[:, 1].asin()) / QUARTER",
+        "low = torch.zeros_like(most[:, 0])",
+        f"{BOX}::test_moves_are_legal_both_ways",
+    ),
+    Mutant(
+        "box-room-turned", "envs/box.py",
+        "self.legal_arc(1 - states)", "self.legal_arc(states)",
+        f"{BOX}::test_moves_are_legal_both_ways",
+    ),
+    Mutant(
+        "box-stop-left-out", "envs/box_moves.py",
+        "self.stop.no + self.later.log_prob(move)", "self.later.log_prob(move)",
+        f"{BOX}::test_densities_integrate_to_one",
+    ),
+    Mutant(
+        "box-forced-stop-has-a-logit", "envs/box.py",
+        "stop = Atom(logit, self.is_terminal(states), source)",
+        "stop = Atom(logit, torch.zeros_like(source), source)",
+        f"{BOX}::test_forced_moves_are_certain_and_without_gradient",
+    ),
+    Mutant(
+        "box-forced-return-has-a-density", "envs/box_moves.py",
+        "torch.where((states == 0).all(-1), self.home.yes, moved)",
+        "torch.where((states == 0).all(-1), self.back.log_prob(self.states - states), moved)",
+        f"{BOX}::test_forced_moves_are_certain_and_without_gradient",
+    ),
+    Mutant(
+        "box-return-too-late", "envs/box.py",
+        "near: Tensor = states.norm(dim=-1) <= self.delta",
+        "near: Tensor = states.norm(dim=-1) <= 0.9 * self.delta",
+        f"{BOX}::test_moves_are_legal_both_ways",
+    ),
+    Mutant(
+        "box-backward-density-halved", "envs/box.py",
+        "HomeOrBack(states, atom, Arc(self.delta, *self.legal_arc(states), place))",
+        "HomeOrBack(states, atom, Arc(0.9 * self.delta, *self.legal_arc(states), place))",
+        f"{BOX}::test_detailed_balance_implies_flow_matching",
+    ),
+    Mutant(
+        "box-modified-stop-turned", "objectives/mdb.py",
+        "implied = terms.state_log_reward - terms.log_stop",
+        "implied = terms.state_log_reward + terms.log_stop",
+        f"{BOX}::test_modified_detailed_balance_is_detailed_balance_with_the_flow_put_in",
+    ),
+    Mutant(
+        "box-exploration-by-radius", "envs/box.py",
+        "states.new_tensor([2.0, 1.0])", "states.new_tensor([1.0, 1.0])",
+        f"{BOX}::test_exploration_is_even_over_what_is_legal",
+    ),
+    Mutant(
+        "box-beta-sample-of-one-part", "gflow/beta_mixture.py",
+        "alpha, beta = self.alpha.gather(-1, chosen), self.beta.gather(-1, chosen)",
+        "alpha, beta = self.alpha[..., :1], self.beta[..., :1]",
+        "tests/gflow/test_beta_mixture.py::test_samples_have_the_moments_of_the_law",
+    ),
+    Mutant(
+        "box-atom-forced-leak", "gflow/atom.py",
+        "F.logsigmoid(logit).masked_fill(forced, 0.0)", "F.logsigmoid(logit)",
+        "tests/gflow/test_atom.py::test_forced_and_ruled_out_are_exact_and_without_gradient",
+    ),
+    Mutant(
+        "box-envelope", "envs/box_rewards.py",
+        "self.masses = (r0, r1 * 0.5**dim, r2 * 0.2**dim)",
+        "self.masses = (r0, r1 * 0.5**dim, (r2 - r1) * 0.2**dim)",
+        "tests/envs/test_box_rewards.py::test_published_figures_of_the_square",
+    ),
+    Mutant(
+        "cube-jacobian", "envs/box_moves.py",
+        "(self.place.log_prob(r) - self.width.log()).sum(-1)",
+        "self.place.log_prob(r).sum(-1)",
+        f"{CUBE}::test_densities_integrate_to_one",
+    ),
+    Mutant(
+        "cube-home-left-out", "envs/box_moves.py",
+        "moved = self.home.no + self.back.log_prob(self.states - states)",
+        "moved = self.back.log_prob(self.states - states)",
+        f"{CUBE}::test_weights_have_the_mean_z",
+    ),
+    Mutant(
+        "cube-leak", "envs/cube.py",
+        "Increments(*self.legal_increments(1 - states), place)",
+        "Increments(torch.zeros_like(states), 1 - states, place)",
+        f"{CUBE}::test_moves_are_legal_both_ways",
+    ),
+    Mutant(
+        "cube-forced-by-all-axes", "envs/cube.py",
+        "return (states <= self.min_step + self.border).any(-1)",
+        "return (states <= self.min_step + self.border).all(-1)",
+        f"{CUBE}::test_forced_moves_are_certain_and_without_gradient",
     ),
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from gflow.cli.atoms import AtomsWorld
 from gflow.cli.bags import BagsWorld
 from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.bits import BitsWorld
+from gflow.cli.box import BoxWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.diffusion import DiffusionWorld
 from gflow.cli.graphs import IndependentSetWorld
@@ -54,6 +55,7 @@ WORLDS: dict[str, type[World]] = {
         PhylogenyWorld,
         DiffusionWorld,
         TorusWorld,
+        BoxWorld,
     )
 }
 

@@ -110,7 +110,7 @@ class TorusWorld(World):
             return alanine(self.solvent, self.scan, self.points, self.kelvin)
         return ramachandran()
 
-    def environment(self) -> Torus:  # type: ignore[override]
+    def environment(self) -> Torus:
         """The torus."""
         return Torus(self.density(), self.length, self.components, self.min_concentration)
 
