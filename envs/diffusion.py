@@ -10,7 +10,7 @@ from gflow.envs.diffusion_process import Brownian, Process, check_grid, uniform_
 from gflow.envs.targets.base import Target
 from gflow.errors import ConfigError
 from gflow.kernel import Kernel, gaussian_log_prob
-from gflow.kernel_env import KernelEnvironment
+from gflow.kernel_env import PointEnvironment
 from gflow.reward import LogReward
 
 
@@ -66,7 +66,7 @@ class TargetReward(LogReward[DiffusionState]):
         return f"TargetReward({type(self.target).__name__})"
 
 
-class Diffusion(KernelEnvironment[DiffusionState]):
+class Diffusion(PointEnvironment[DiffusionState]):
     r"""A point moves in T Gaussian steps from the source to a sample of the target.
 
     Steps are those of a `Process` with a learned drift. With `log_variance_range` c > 0 the policy
@@ -146,6 +146,18 @@ class Diffusion(KernelEnvironment[DiffusionState]):
         if grid is None:
             grid = torch.arange(len(x), device=x.device) % len(self.times)
         return DiffusionState(x, torch.full_like(grid, self.horizon), grid)
+
+    def points(self, states: DiffusionState) -> Tensor:
+        """(B, d) the points."""
+        return states.x
+
+    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) of the target."""
+        return self.target.log_density(x, condition)
+
+    def score(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, d) of the target, detached."""
+        return self.target.score(x, condition)
 
     def is_terminal(self, states: DiffusionState) -> Tensor:
         """(B,) all moves are made."""
