@@ -10,7 +10,6 @@ from gflow.envs.torus import Torus, TorusState
 from gflow.errors import ConfigError
 from gflow.policy import Policy, PolicyOutput, linear
 
-
 REACH = 0.5
 """Radians: at the start the means of the components lie within this of 0, so that moves are short.
 
