@@ -131,11 +131,11 @@ def load(path: Path, points: int) -> np.ndarray[Any, Any] | None:
 
 
 def save(path: Path, energies: np.ndarray[Any, Any]) -> None:
-    """Keep a scan; a folder that cannot be written is no reason to fail."""
+    """Keep a scan, to the last digit; a folder that cannot be written is no reason to fail."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        np.savetxt(partial, energies, delimiter=",", fmt="%.6f")
+        np.savetxt(partial, energies, delimiter=",", fmt="%.17g")
         partial.replace(path)
     except OSError:
         pass
