@@ -48,6 +48,8 @@ ADJOINT = "tests/objectives/test_adjoint.py"
 TORUS = "tests/envs/test_torus.py"
 CIRCLE = "tests/envs/test_von_mises.py"
 TORUS_TARGETS = "tests/envs/test_torus_targets.py"
+DIFFUSION = "tests/envs/test_diffusion.py"
+LANGEVIN = "tests/gflow/test_langevin_search.py"
 BOX = "tests/envs/test_box.py"
 CUBE = "tests/envs/test_cube.py"
 BOX_TRAINING = "tests/envs/test_box_training.py"
@@ -74,6 +76,79 @@ class Mutant:
 
 
 MUTANTS = (
+    # ---- diffusions
+    Mutant(
+        "bridge-variance", "envs/diffusion_process.py",
+        "self.sigma2 * t * (u - t) / u",
+        "self.sigma2 * t * (u - t)",
+        f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",
+    ),
+    Mutant(
+        "noising-turned", "envs/diffusion_process.py",
+        "return t * self.beta_0 + (1 - t) * self.beta_1",
+        "return t * self.beta_1 + (1 - t) * self.beta_0",
+        f"{DIFFUSION}::test_the_rate_is_that_of_noising_time",
+    ),
+    Mutant(
+        "noising-variance", "envs/diffusion_process.py",
+        "return (-total).exp(), -(self.nu**2) * torch.expm1(-2 * total)",
+        "return (-total).exp(), -(self.nu**2) * torch.expm1(-total)",
+        f"{DIFFUSION}::test_noising_steps_compose",
+    ),
+    Mutant(
+        "diffusion-noise", "envs/diffusion.py",
+        "return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None",
+        "return DiffusionState(mean + variance * z, step + 1, grid), None",
+        f"{DIFFUSION}::test_noise_changes_what_is_drawn_and_not_what_it_weighs",
+    ),
+    Mutant(
+        "diffusion-forced", "envs/diffusion.py",
+        "return gaussian_log_prob(x, mean, variance).masked_fill(forced, 0.0)",
+        "return gaussian_log_prob(x, mean, variance)",
+        f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
+    ),
+    Mutant(
+        "diffusion-grid", "envs/diffusion.py",
+        "return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]",
+        "return self._table(like)[1][(step - 1).clamp(min=0)]",
+        f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
+    ),
+    Mutant(
+        "diffusion-forward-looking", "envs/diffusion.py",
+        "value = (1 - time) * base + time * self.reward(states, condition)",
+        "value = time * base + (1 - time) * self.reward(states, condition)",
+        f"{DIFFUSION}::test_flows_look_forward_from_the_process_to_the_target",
+    ),
+    Mutant(
+        "diffusion-session", "envs/diffusion_policy.py",
+        "read = self._read(inputs, condition, times[k : k + 1])",
+        "read = self._read(inputs, condition, times[:1])",
+        f"{DIFFUSION}::test_rollouts_with_a_memory_follow_the_same_law",
+    ),
+    Mutant(
+        "gaussian-norm", "gflow/kernel.py",
+        "norm = -0.5 * x.shape[-1] *",
+        "norm = -0.5 *",
+        f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",
+    ),
+    Mutant(
+        "pairs-after", "gflow/kernel_evaluation.py",
+        "self._before, self._after = index[:, :-1][moves], index[:, 1:][moves]",
+        "self._before, self._after = index[:, :-1][moves], index[:, :-1][moves]",
+        f"{DIFFUSION}::test_resumed_and_cut_trajectories_weigh_as_whole_ones",
+    ),
+    Mutant(
+        "langevin-turn", "gflow/langevin_search.py",
+        "if self.batches % 2 or not seen.ready(count):",
+        "if True or not seen.ready(count):",
+        f"{LANGEVIN}::test_batches_take_turns_and_the_chains_find_what_the_policy_does_not",
+    ),
+    Mutant(
+        "langevin-condition", "gflow/langevin_search.py",
+        "condition=None if condition is None else condition[chains.accepted_chain],",
+        "condition=None if condition is None else condition[:1].expand(len(chains.accepted), -1),",
+        f"{LANGEVIN}::test_conditions_stay_with_their_objects",
+    ),
     # ---- divergences of diffusion samplers
     Mutant(
         "kl-noise-free", "envs/diffusion.py",
