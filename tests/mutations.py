@@ -1080,8 +1080,8 @@ MUTANTS = (
     ),
     Mutant(
         "torus-least-concentration", "envs/torus.py",
-        "self.min_concentration + excess)",
-        "excess)",
+        "torch.atan2(sine, cosine), self.min_concentration + excess",
+        "torch.atan2(sine, cosine), excess",
         f"{TORUS}::test_the_least_concentration_is_kept_and_the_largest_finite",
     ),
     Mutant(

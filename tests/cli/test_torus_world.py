@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import gflow.cli.torus as torus_world
 from gflow.backward_replay import BackwardReplay
 from gflow.behaviour import OnPolicy, Rollout
 from gflow.cli.main import main
@@ -36,6 +37,11 @@ def _single_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture(autouse=True)
+def _small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torus_world, "PICTURED", 500)
 
 
 def train(folder: Path, *flags: str) -> dict[str, Any]:
