@@ -212,8 +212,8 @@ MUTANTS = (
     ),
     Mutant(
         "diffusion-deaf-to-noise", "envs/diffusion.py",
-        "variance = variance + noise**2\n",
-        "variance = variance + 0 * noise\n",
+        "variance = torch.where(variance > 0, variance + noise**2, variance)",
+        "variance = variance + 0 * noise",
         f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
     ),
     Mutant(
@@ -523,9 +523,9 @@ MUTANTS = (
         "tests/gflow/test_walk.py::test_all_plans_agree_in_both_directions",
     ),
     Mutant(
-        "evaluation-anchor", "gflow/evaluation.py",
-        "end = _times(trajectories.state_index) == trajectories.length[:, None]",
-        "end = _times(trajectories.state_index) == trajectories.length[:, None] - 1",
+        "evaluation-anchor", "gflow/anchored.py",
+        "end = times(trajectories.state_index) == trajectories.length[:, None]",
+        "end = times(trajectories.state_index) == trajectories.length[:, None] - 1",
         "tests/gflow/test_evaluation.py::test_the_end_is_anchored_at_the_reward_and_only_there",
     ),
     Mutant(
@@ -649,7 +649,7 @@ MUTANTS = (
         "tests/gflow/test_scalarizations.py::test_weighted_sums",
     ),
     Mutant(
-        "mo-scores-unshared", "gflow/env.py",
+        "mo-scores-unshared", "gflow/space.py",
         "        value = _less(value, self.log_multiplicity(states))\n",
         "",
         "tests/envs/molecules/test_molecule_scores.py::test_molecules_come_in_proportion_to_what_is_preferred",
@@ -867,14 +867,14 @@ MUTANTS = (
     ),
     # ---- forward-looking and learned energies
     Mutant(
-        "fl-energy-sign", "gflow/evaluation.py",
+        "fl-energy-sign", "gflow/anchored.py",
         "learned = learned - energy.to(learned.dtype)",
         "learned = learned + energy.to(learned.dtype)",
         f"{LOOKING}::test_fl2_it_is_the_base_with_the_energy_taken_from_the_flow",
     ),
     Mutant(
-        "fl-no-anchor", "gflow/evaluation.py",
-        "log_flow = _anchor(learned, trajectories)",
+        "fl-no-anchor", "gflow/anchored.py",
+        "log_flow = anchor(learned, trajectories)",
         "log_flow = learned",
         f"{LOOKING}::test_fl3_the_flow_head_is_not_read_at_the_end",
     ),
