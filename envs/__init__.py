@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gflow.envs.composition import Product, Stack
     from gflow.envs.cube import Cube
     from gflow.envs.dags import Dags
+    from gflow.envs.diffusion import Diffusion
     from gflow.envs.dominating_set import DominatingSet
     from gflow.envs.hypergrid import HyperGrid
     from gflow.envs.independent_set import Clique, IndependentSet, MaxCut
@@ -37,6 +38,7 @@ _HOME = {
     "Clique": "gflow.envs.independent_set",
     "Cube": "gflow.envs.cube",
     "Dags": "gflow.envs.dags",
+    "Diffusion": "gflow.envs.diffusion",
     "DominatingSet": "gflow.envs.dominating_set",
     "EnergyModel": "gflow.envs.spins",
     "Environment": "gflow.env",
@@ -64,6 +66,7 @@ __all__ = [
     "Clique",
     "Cube",
     "Dags",
+    "Diffusion",
     "DominatingSet",
     "EnergyModel",
     "Environment",
