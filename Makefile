@@ -21,11 +21,12 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/gflow train molecules --out runs/demo --overwrite True
 
+# A worker per core, each with one thread.
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 fast: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

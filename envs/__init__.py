@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gflow.envs.sets import FixedSizeSets
     from gflow.envs.small_graphs import SmallGraphs
     from gflow.envs.spins import EnergyModel
+    from gflow.envs.torus import Torus
 
 _HOME = {
     "AnyOrder": "gflow.envs.sequences",
@@ -49,6 +50,7 @@ _HOME = {
     "Product": "gflow.envs.composition",
     "SmallGraphs": "gflow.envs.small_graphs",
     "Stack": "gflow.envs.composition",
+    "Torus": "gflow.envs.torus",
     "VariableLength": "gflow.envs.sequences",
 }
 
@@ -75,6 +77,7 @@ __all__ = [
     "Product",
     "SmallGraphs",
     "Stack",
+    "Torus",
     "VariableLength",
 ]
 

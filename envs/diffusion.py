@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gflow.envs.diffusion_bridge import BrownianBridge
 from gflow.envs.diffusion_process import Brownian, Process, check_grid, uniform_grid
 from gflow.envs.targets.base import Target
 from gflow.errors import ConfigError
 from gflow.kernel import Kernel, gaussian_log_prob
-from gflow.kernel_env import KernelEnvironment
+from gflow.kernel_env import PointEnvironment
 from gflow.reward import LogReward
 
 
@@ -65,7 +66,7 @@ class TargetReward(LogReward[DiffusionState]):
         return f"TargetReward({type(self.target).__name__})"
 
 
-class Diffusion(KernelEnvironment[DiffusionState]):
+class Diffusion(PointEnvironment[DiffusionState]):
     r"""A point moves in T Gaussian steps from the source to a sample of the target.
 
     Steps are those of a `Process` with a learned drift. With `log_variance_range` c > 0 the policy
@@ -94,6 +95,7 @@ class Diffusion(KernelEnvironment[DiffusionState]):
 
     fixed_length = True
     takes_noise = True
+    reparametrised = True
 
     def __init__(
         self,
@@ -145,6 +147,18 @@ class Diffusion(KernelEnvironment[DiffusionState]):
             grid = torch.arange(len(x), device=x.device) % len(self.times)
         return DiffusionState(x, torch.full_like(grid, self.horizon), grid)
 
+    def points(self, states: DiffusionState) -> Tensor:
+        """(B, d) the points."""
+        return states.x
+
+    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) of the target."""
+        return self.target.log_density(x, condition)
+
+    def score(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, d) of the target, detached."""
+        return self.target.score(x, condition)
+
     def is_terminal(self, states: DiffusionState) -> Tensor:
         """(B,) all moves are made."""
         return states.step == self.horizon
@@ -163,9 +177,14 @@ class Diffusion(KernelEnvironment[DiffusionState]):
         return torch.stack(self._table(like)[2:])[:, : self.horizon + 1]
 
     def encode(self, states: DiffusionState) -> DiffusionInputs:
-        """Points, times, and the target."""
+        """Points, times, gaps and the target."""
         gap = self._table(states.x)[3][states.grid * (self.horizon + 1) + states.step]
         return DiffusionInputs(states.x, self.time(states), gap, self.target)
+
+    def inputs(self, x: Tensor, time: Tensor) -> DiffusionInputs:
+        """What networks read of (N, d) points at (N,) times off the grid; the gap is a mean one."""
+        gap = torch.full_like(time, 1 / (self.times.shape[1] - 1))
+        return DiffusionInputs(x, time, gap, self.target)
 
     def show(self, states: DiffusionState) -> list[str]:
         """The first coordinates and the number of moves."""
@@ -175,6 +194,24 @@ class Diffusion(KernelEnvironment[DiffusionState]):
             f"({', '.join(f'{v:.3g}' for v in row)}{rest}) after {step} of {self.horizon} moves"
             for row, step in zip(shown, states.step.tolist(), strict=True)
         ]
+
+    @property
+    def has_exact_objects(self) -> bool:
+        """Where the target has exact samples, and needs no condition."""
+        return self.target.has_samples and not self.condition_dim
+
+    def exact_objects(
+        self,
+        count: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> DiffusionState:
+        """`count` exact draws of the target; see `Space.exact_objects`."""
+        return self.objects(self.target.sample(count, generator, device=device))
+
+    def bridge(self) -> BrownianBridge:
+        """The Brownian bridge; see `KernelEnvironment.bridge`."""
+        return BrownianBridge(self)
 
     def log_partition(self) -> float | None:
         """Log Z of the target where it is known."""
@@ -273,6 +310,14 @@ class ForwardStep(Kernel[DiffusionState]):
             variance = torch.where(variance > 0, variance + noise**2, variance)
         z = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
         return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None
+
+    def retrace(self, states: DiffusionState) -> DiffusionState:
+        """N next states as functions of means and variances; see `Kernel.retrace`."""
+        mean, variance = self.moments(states.grid)
+        moves = variance > 0
+        std = torch.where(moves, variance, 1.0).sqrt()
+        noise = ((states.x - mean) / std).detach().where(moves, 0.0)
+        return replace(states, x=mean + std * noise)
 
     def log_prob(self, states: DiffusionState) -> Tensor:
         """(N,) log-density of N next states; 0 where the move is forced."""

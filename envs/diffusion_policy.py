@@ -168,7 +168,8 @@ class DiffusionPolicy(Policy):
         out: Tensor = self.drift(read).flatten(0, 1).clamp(-CLIP_OUTPUT, CLIP_OUTPUT)
         if gain is None:
             return out
-        score = inputs.target.score(inputs.x, condition).nan_to_num().clamp(-CLIP_SCORE, CLIP_SCORE)
+        x = inputs.x.detach()  # also where the point is a function of the policy (`retrace`)
+        score = inputs.target.score(x, condition).nan_to_num().clamp(-CLIP_SCORE, CLIP_SCORE)
         pull = gain.repeat_interleave(len(score) // len(gain), 0) * score
         pulled: Tensor = out + F.pad(pull, (0, out.shape[1] - self.dim))
         return pulled

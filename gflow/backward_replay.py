@@ -55,6 +55,11 @@ class BackwardReplay(Behaviour):
         self.data.add_objects(objects, log_reward, condition=condition)
         self.share = share
 
+    @property
+    def gives_samples(self) -> bool:
+        """The data, if they are all there is, stand for what is to be learned."""
+        return self.share == 1
+
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """Some fresh trajectories, and some that end in objects of the data set."""
         old = max(1, round(self.share * count))

@@ -79,9 +79,20 @@ class Behaviour(ABC):
 
     def refusal(self, env: Space[Any], objective: Objective) -> str | None:
         """Why this behaviour cannot serve `objective` on `env` and what would, or None."""
-        if not objective.off_policy and self.off_policy:
+        if objective.samples == "needed" and not self.gives_samples:
+            return (
+                "the objective learns from trajectories that end in exact samples of the target, "
+                "or in data. Use the behaviour exact, or backward_replay with share=1."
+            )
+        taken = self.gives_samples and objective.samples != "refused"
+        if not objective.off_policy and self.off_policy and not taken:
             return "the objective learns from its own policy's trajectories only. Use on_policy."
         return None
+
+    @property
+    def gives_samples(self) -> bool:
+        """Whether all trajectories are drawn backward from exact samples of the target, or data."""
+        return False
 
     @property
     def off_policy(self) -> bool:

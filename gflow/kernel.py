@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from gflow.errors import IncompatibleError
+
 S = TypeVar("S")
 
 
@@ -35,6 +37,20 @@ class Kernel(ABC, Generic[S]):
     @abstractmethod
     def log_prob(self, states: S) -> Tensor:
         """(N,) log-density of moving to N states, that of not stopping included."""
+
+    def retrace(self, states: S) -> S:
+        """N given next states as functions of the kernel: its noise, found in them, is held fixed.
+
+        The values are those given; gradients go to the parameters of the kernel and to the states
+        that it leaves.
+
+        Raises:
+            IncompatibleError: If the kernel is not reparametrised.
+        """
+        raise IncompatibleError(
+            f"{type(self).__name__} is not reparametrised: its next states are no differentiable "
+            f"function of its parameters and a noise. Use tb, vargrad, db or subtb."
+        )
 
     @property
     def log_stop(self) -> Tensor | None:

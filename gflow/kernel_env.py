@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from gflow.bridge import Bridge
+from gflow.errors import IncompatibleError
 from gflow.kernel import Kernel
 from gflow.space import Space
 
@@ -33,6 +35,7 @@ class KernelEnvironment(Space[S]):
         stop_action: 1 if objects may end by stopping, else None.
         fixed_length: Every trajectory has exactly `horizon` moves and no stop.
         takes_noise: `Kernel.sample` can add noise.
+        reparametrised: Forward kernels have `Kernel.retrace`.
 
     The other attributes are those of `Space`.
 
@@ -45,6 +48,7 @@ class KernelEnvironment(Space[S]):
     num_backward_outputs: int = 0
     fixed_length: bool = False
     takes_noise: bool = False
+    reparametrised: bool = False
 
     @abstractmethod
     def forward_kernel(self, states: S, outputs: Tensor) -> Kernel[S]:
@@ -68,6 +72,17 @@ class KernelEnvironment(Space[S]):
         """A law over everything that is legal, to explore with; None if there is none."""
         return None
 
+    def bridge(self) -> Bridge[S]:
+        """The reference process given its end, for objectives that need no walk (adjoint).
+
+        Raises:
+            IncompatibleError: If there is none, with the reason.
+        """
+        raise IncompatibleError(
+            f"{self.name} steers no process whose bridges are known in closed form. Use tb, "
+            f"vargrad, db or subtb."
+        )
+
     def can_stop(self, states: S) -> Tensor:
         """(N,) bool: the policy may stop here."""
         return torch.zeros_like(self.is_terminal(states))
@@ -77,3 +92,31 @@ class KernelEnvironment(Space[S]):
         if self.stop_action is None:
             return self.is_terminal(states)
         return self.can_stop(states) | self.is_terminal(states)
+
+
+class PointEnvironment(KernelEnvironment[S]):
+    """A world whose finished objects are points of R^d with a differentiable density.
+
+    So gradients can be followed: by Langevin chains, say.
+
+    Attributes:
+        dim: d.
+    """
+
+    dim: int
+
+    @abstractmethod
+    def objects(self, x: Tensor) -> S:
+        """Finished objects from (B, d) points."""
+
+    @abstractmethod
+    def points(self, states: S) -> Tensor:
+        """(B, d) the points of states."""
+
+    @abstractmethod
+    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R of finished objects at (B, d) points."""
+
+    @abstractmethod
+    def score(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, d) gradient of `log_density`, detached."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,10 @@ class Objective(nn.Module, ABC):
             objective have learned; False if only as far as that fits.
         proportional: Whether the solution samples in proportion to the reward. Objectives that
             learn a reward of their own (`implied_log_reward`) do not.
+        strict: Trajectories must be draws of exactly the law that it learns from: nothing explored,
+            nothing remembered.
+        samples: Whether trajectories drawn backward from exact samples of the target are "taken",
+            "needed" or "refused".
     """
 
     name: ClassVar[str]
@@ -50,6 +54,8 @@ class Objective(nn.Module, ABC):
     off_policy: ClassVar[bool] = True
     self_contained: ClassVar[bool] = True
     proportional: ClassVar[bool] = True
+    strict: ClassVar[bool] = False
+    samples: ClassVar[Literal["taken", "needed", "refused"]] = "taken"
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__()

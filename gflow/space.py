@@ -122,6 +122,26 @@ class Space(ABC, Generic[S]):
         """Log Z in closed form, if the environment knows it."""
         return None
 
+    @property
+    def has_exact_objects(self) -> bool:
+        """Whether `exact_objects` can draw from the target."""
+        return False
+
+    def exact_objects(
+        self,
+        count: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> S:
+        """`count` independent finished objects with exactly the law R / Z, where there is a way.
+
+        Raises:
+            IncompatibleError: If there is none.
+        """
+        raise IncompatibleError(
+            f"{self.name} has no way to draw objects exactly in proportion to their reward."
+        )
+
     # ------------------------------------------------------------------ what the engine adds
 
     @property

@@ -123,6 +123,7 @@ class Trainer:
             self.replay.require_room(config.augment_objects)
             self.callbacks = (augmentation, *self.callbacks)
         check_exploration(env, self.exploration)
+        self._check_strict()
 
     @property
     def evaluated_policy(self) -> Policy:
@@ -284,6 +285,19 @@ class Trainer:
         np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
 
     # ------------------------------------------------------------------ complaints
+
+    def _check_strict(self) -> None:
+        """Refuse to mix other trajectories into those that a strict objective learns from."""
+        if not self.objective.strict:
+            return
+        explores = self.exploration is not ON_POLICY and not self.behaviour.gives_samples
+        for what, done in (("replay", self.config.replay > 0), ("exploration", explores)):
+            if done:
+                raise IncompatibleError(
+                    f"{type(self.objective).__name__} learns from exact draws of one law, and "
+                    f"{what} would mix in others. Switch it off, or use tb or vargrad, which learn "
+                    f"from any trajectories."
+                )
 
     def _diagnose(self, batch: Trajectories[Any], terms: FlowTerms) -> None:
         with torch.no_grad():

@@ -4,6 +4,7 @@ if __name__ != "gflow.objectives":
     raise ImportError(f"this folder is the package gflow.objectives: import that, not {__name__}")
 
 from gflow.objective import Objective
+from gflow.objectives.adjoint import AdjointSampling
 from gflow.objectives.db import DetailedBalance
 from gflow.objectives.fm import FlowMatching
 from gflow.objectives.forward_looking import (
@@ -11,6 +12,7 @@ from gflow.objectives.forward_looking import (
     ForwardLookingSubTrajectoryBalance,
 )
 from gflow.objectives.led import LearnedEnergyDecomposition
+from gflow.objectives.max_likelihood import MaximumLikelihood
 from gflow.objectives.mdb import ModifiedDetailedBalance
 from gflow.objectives.opdb import OrderPreservingDetailedBalance
 from gflow.objectives.opfm import OrderPreservingFlowMatching
@@ -20,6 +22,7 @@ from gflow.objectives.opsubtb import (
 )
 from gflow.objectives.optb import OrderPreservingTrajectoryBalance
 from gflow.objectives.order_preserving import OrderPreserving
+from gflow.objectives.pathwise_kl import PathwiseDivergence
 from gflow.objectives.regression import (
     HalfSquared,
     Huber,
@@ -50,17 +53,25 @@ OBJECTIVES: dict[str, type[Objective]] = {
         OrderPreservingFlowMatching,
         OrderPreservingSubTrajectoryBalance,
         ForwardLookingOrderPreservingSubTrajectoryBalance,
+        PathwiseDivergence,
+        MaximumLikelihood,
+        AdjointSampling,
     )
 }
 
+OFF_POLICY = {name: cls for name, cls in OBJECTIVES.items() if cls.off_policy}
+"""Those that learn from trajectories of any sampler with full support."""
+
 PROPORTIONAL = {
-    name: cls for name, cls in OBJECTIVES.items() if cls.proportional and cls.self_contained
+    name: cls for name, cls in OFF_POLICY.items() if cls.proportional and cls.self_contained
 }
-"""Those whose exact solution samples in proportion to the reward, whatever else they learn."""
+"""Those of them whose exact solution samples in proportion to the reward, whatever they learn."""
 
 __all__ = [
     "OBJECTIVES",
+    "OFF_POLICY",
     "PROPORTIONAL",
+    "AdjointSampling",
     "DetailedBalance",
     "FlowMatching",
     "ForwardLookingDetailedBalance",
@@ -71,6 +82,7 @@ __all__ = [
     "LearnedEnergyDecomposition",
     "Linex",
     "LogPartitionVariance",
+    "MaximumLikelihood",
     "ModifiedDetailedBalance",
     "Objective",
     "OrderPreserving",
@@ -78,6 +90,7 @@ __all__ = [
     "OrderPreservingFlowMatching",
     "OrderPreservingSubTrajectoryBalance",
     "OrderPreservingTrajectoryBalance",
+    "PathwiseDivergence",
     "Regression",
     "ShiftedCosh",
     "Squared",

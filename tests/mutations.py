@@ -36,6 +36,18 @@ MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 ORDER = "tests/objectives/test_order.py"
 PRESERVING = "tests/objectives/test_order_preserving.py"
+TARGETS = "tests/envs/targets/test_targets.py"
+TARGET_ORACLE = "tests/envs/targets/test_targets_oracle.py"
+CHAINS = "tests/gflow/mcmc/test_chains.py"
+ANNEALING = "tests/gflow/mcmc/test_annealing.py"
+TRANSPORT = "tests/gflow/metrics/test_transport_metrics.py"
+COVERAGE = "tests/gflow/metrics/test_coverage_metrics.py"
+PATHWISE = "tests/objectives/test_pathwise_kl.py"
+LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
+ADJOINT = "tests/objectives/test_adjoint.py"
+TORUS = "tests/envs/test_torus.py"
+CIRCLE = "tests/envs/test_von_mises.py"
+TORUS_TARGETS = "tests/envs/test_torus_targets.py"
 BOX = "tests/envs/test_box.py"
 CUBE = "tests/envs/test_cube.py"
 BOX_TRAINING = "tests/envs/test_box_training.py"
@@ -62,6 +74,146 @@ class Mutant:
 
 
 MUTANTS = (
+    # ---- divergences of diffusion samplers
+    Mutant(
+        "kl-noise-free", "envs/diffusion.py",
+        "noise = ((states.x - mean) / std).detach()",
+        "noise = (states.x - mean) / std",
+        f"{PATHWISE}::test_gradients_go_through_the_samples",
+    ),
+    Mutant(
+        "kl-score-attached", "envs/diffusion_policy.py",
+        "x = inputs.x.detach()  # also",
+        "x = inputs.x  # also",
+        f"{PATHWISE}::test_no_gradient_goes_through_the_score",
+    ),
+    Mutant(
+        "kl-reward-detached", "gflow/retrace.py",
+        "return trajectories.log_reward + (value - value.detach())",
+        "return trajectories.log_reward + 0 * value",
+        f"{PATHWISE}::test_on_its_own_trajectories_balance_descends_the_divergence",
+    ),
+    Mutant(
+        "kl-turned", "objectives/pathwise_kl.py",
+        "return -terms.log_weight / (self.divisor",
+        "return terms.log_weight / (self.divisor",
+        f"{PATHWISE}::test_the_loss_is_the_divergence",
+    ),
+    Mutant(
+        "kl-times-mixed", "gflow/retrace.py",
+        "log_pb=log_pb.view(env.horizon, count).T",
+        "log_pb=log_pb.view(count, env.horizon)",
+        f"{PATHWISE}::test_a_retraced_walk_is_the_walk",
+    ),
+    Mutant(
+        "kl-explores", "gflow/training.py",
+        "explores = self.exploration is not ON_POLICY and not self.behaviour.gives_samples",
+        "explores = False",
+        f"{PATHWISE}::test_what_the_divergence_cannot_learn_from",
+    ),
+    Mutant(
+        "kl-no-gradient", "gflow/retrace.py",
+        "if moves and not value.requires_grad:",
+        "if False and not value.requires_grad:",
+        f"{PATHWISE}::test_a_reward_without_gradient_is_refused_with_a_way_out",
+    ),
+    Mutant(
+        "brownian-wide", "envs/diffusion_process.py",
+        "return torch.ones_like(t), u - t, self.sigma2 * (u - t)",
+        "return torch.ones_like(t), u - t, self.sigma2 * (u - t) * 1.001",
+        f"{PATHWISE}::test_the_optimal_constant_drift_leaves_no_variance",
+    ),
+    Mutant(
+        "brownian-bridge-wide", "envs/diffusion_process.py",
+        "return t / u, self.sigma2 * t * (u - t) / u",
+        "return t / u, self.sigma2 * t * (u - t)",
+        f"{PATHWISE}::test_girsanov_holds_in_discrete_time",
+    ),
+    Mutant(
+        "dds-half-drift", "envs/diffusion_process.py",
+        "-2 * self.nu**2 * torch.expm1(-total),",
+        "-1 * self.nu**2 * torch.expm1(-total),",
+        f"{PATHWISE}::test_girsanov_holds_for_the_exponential_scheme",
+    ),
+    Mutant(
+        "diffusion-deaf-to-noise", "envs/diffusion.py",
+        "variance = variance + noise**2\n",
+        "variance = variance + 0 * noise\n",
+        f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
+    ),
+    Mutant(
+        "mle-of-weights", "objectives/max_likelihood.py",
+        "return -terms.log_pf.where(terms.mask, 0.0)",
+        "return -(terms.log_pf - terms.log_pb).where(terms.mask, 0.0)",
+        f"{LIKELIHOOD}::test_the_likelihood_at_the_optimum_is_the_entropy_in_closed_form",
+    ),
+    Mutant(
+        "mle-scaled", "objectives/max_likelihood.py",
+        ".sum(-1) / len(terms.length)",
+        ".sum(-1).exp() / len(terms.length)",
+        f"{LIKELIHOOD}::test_the_exact_solution_has_the_greatest_likelihood",
+    ),
+    Mutant(
+        "mle-of-anything", "gflow/behaviour.py",
+        'if objective.samples == "needed" and not self.gives_samples:',
+        'if objective.samples == "never" and not self.gives_samples:',
+        f"{LIKELIHOOD}::test_data_will_do_for_the_likelihood_and_nothing_less",
+    ),
+    Mutant(
+        "exact-tempered", "gflow/exact_samples.py",
+        "law = graph.log_target().exp()",
+        "law = graph.log_target().mul(0.9).exp()",
+        "tests/gflow/test_exact_samples.py"
+        "::test_listed_objects_are_drawn_in_proportion_to_their_reward",
+    ),
+    Mutant(
+        "adjoint-sigma", "envs/diffusion_bridge.py",
+        "return self.sigma2 * score + objects.x",
+        "return self.sigma * score + objects.x",
+        f"{ADJOINT}::test_to_one_gaussian_every_end_asks_for_the_same_drift",
+    ),
+    Mutant(
+        "adjoint-no-reference", "envs/diffusion_bridge.py",
+        "return self.sigma2 * score + objects.x",
+        "return self.sigma2 * score",
+        f"{ADJOINT}::test_the_mean_pull_given_a_point_on_the_way_is_the_optimal_drift",
+    ),
+    Mutant(
+        "adjoint-bridge-open", "envs/diffusion_bridge.py",
+        "(self.sigma2 * t * (1 - t)).sqrt()",
+        "(self.sigma2 * t).sqrt()",
+        f"{ADJOINT}::test_bridges_have_the_law_of_the_process_given_its_end",
+    ),
+    Mutant(
+        "adjoint-rows-mixed", "objectives/adjoint.py",
+        "gap = (drift.view(self.repeats, count, -1) - wanted)",
+        "gap = (drift.view(count, self.repeats, -1).transpose(0, 1) - wanted)",
+        f"{ADJOINT}::test_the_regression_is_smallest_at_the_optimal_drift",
+    ),
+    Mutant(
+        "adjoint-units", "objectives/adjoint.py",
+        " - wanted) / bridge.sigma",
+        " - wanted) / bridge.sigma**2",
+        f"{ADJOINT}::test_the_loss_is_a_mean_over_objects_and_times",
+    ),
+    Mutant(
+        "adjoint-clips-each", "envs/diffusion_bridge.py",
+        "score = score * (clip / norm.clamp(min=clip))",
+        "score = score.clamp(-clip, clip)",
+        f"{ADJOINT}::test_the_clip_is_of_the_norm_of_the_gradient",
+    ),
+    Mutant(
+        "adjoint-estimate-of-all", "objectives/adjoint.py",
+        "return terms.log_weight[:measured].mean()",
+        "return terms.log_weight.mean()",
+        f"{ADJOINT}::test_some_log_weights_are_known_and_no_gradient_goes_into_them",
+    ),
+    Mutant(
+        "adjoint-generator-lost", "objectives/adjoint.py",
+        "self.generator.set_state(state)",
+        "self.generator.get_state()",
+        f"{ADJOINT}::test_objects_are_brought_back_by_a_memory_and_a_run_resumes",
+    ),
     # ---- order losses and what order-preserving objectives read
     Mutant(
         "order-turned", "objectives/order.py",
@@ -686,6 +838,248 @@ MUTANTS = (
         "        with torch.no_grad():\n            potential = self.potential(env, trajectories)",
         "        if True:\n            potential = self.potential(env, trajectories)",
         f"{LED}::test_led7_flows_send_no_gradient_into_potentials",
+    ),
+    # ---- points in R^d: targets, chains, distances
+    Mutant(
+        "target-well-tilt", "envs/targets/double_well.py",
+        "(12 - 4 * across.square()) + 0.5",
+        "(12 - 4 * across.square()) - 0.5",
+        f"{TARGETS}::test_score_is_the_gradient",
+    ),
+    Mutant(
+        "target-volume", "envs/targets/rescaled.py",
+        "base.log_z - self.dim",
+        "base.log_z + self.dim",
+        f"{TARGETS}::test_rescaling_is_a_change_of_variables",
+    ),
+    Mutant(
+        "target-cell", "envs/targets/inverse_cdf.py",
+        "rest * (left + right) / (left + root)",
+        "rest",
+        f"{TARGETS}::test_inverse_cdf_inverts_the_integral_of_its_own_polygon",
+    ),
+    Mutant(
+        "oracle-within", "envs/targets/oracle.py",
+        "within = variances * sigma2 * (1 - time) / spread",
+        "within = variances * sigma2 / spread",
+        f"{TARGET_ORACLE}::test_mixture_moments_agree_with_quadrature",
+    ),
+    Mutant(
+        "oracle-rest", "envs/targets/oracle.py",
+        "(later - now) * (1 - later) / (1 - now)",
+        "(later - now)",
+        f"{TARGET_ORACLE}::test_reverse_kernel_of_a_gaussian_is_the_conditional_gaussian",
+    ),
+    Mutant(
+        "oracle-bridge", "envs/targets/oracle.py",
+        "- time[..., None] * nodes.square() / 2",
+        "- nodes.square() / 2",
+        f"{TARGET_ORACLE}::test_double_well_moments_agree_with_quadrature",
+    ),
+    Mutant(
+        "chain-back", "gflow/mcmc/langevin.py",
+        "(forth - back)",
+        "(back - forth)",
+        f"{CHAINS}::test_langevin_moves_balance_in_detail",
+    ),
+    Mutant(
+        "chain-noise", "gflow/mcmc/langevin.py",
+        "(2 * step).sqrt()",
+        "step.sqrt()",
+        f"{CHAINS}::test_exact_draws_stay_exact",
+    ),
+    Mutant(
+        "chain-kinetic", "gflow/mcmc/hamiltonian.py",
+        "(momentum.square() - after.square())",
+        "(after.square() - momentum.square())",
+        f"{CHAINS}::test_one_leapfrog_step_is_the_langevin_move",
+    ),
+    Mutant(
+        "chain-half-step", "gflow/mcmc/hamiltonian.py",
+        "x = x + step * momentum",
+        "x = x + step / 2 * momentum",
+        f"{CHAINS}::test_one_leapfrog_step_is_the_langevin_move",
+    ),
+    Mutant(
+        "chain-nan", "gflow/mcmc/chains.py",
+        "return uniform.log() < log_ratio",
+        "return ~(uniform.log() >= log_ratio)",
+        f"{CHAINS}::test_what_is_not_a_number_is_rejected",
+    ),
+    Mutant(
+        "chain-heat", "gflow/mcmc/chains.py",
+        "heights[accepts] / inverse_temperature",
+        "heights[accepts]",
+        f"{CHAINS}::test_accepted_proposals_come_apart_from_the_chains",
+    ),
+    Mutant(
+        "anneal-rise", "gflow/mcmc/annealing.py",
+        "log_weight + rise * gain",
+        "log_weight + beta * gain",
+        f"{ANNEALING}::test_z_of_a_gaussian_is_unbiased",
+    ),
+    Mutant(
+        "anneal-forgets", "gflow/mcmc/annealing.py",
+        "torch.where(few, log_z + mean, log_z)",
+        "torch.where(few, log_z, log_z)",
+        f"{ANNEALING}::test_z_of_25_components_is_unbiased",
+    ),
+    Mutant(
+        "anneal-keeps", "gflow/mcmc/annealing.py",
+        "torch.where(few, 0.0, log_weight)",
+        "log_weight",
+        f"{ANNEALING}::test_z_of_25_components_is_unbiased",
+    ),
+    Mutant(
+        "resample-shift", "gflow/mcmc/resampling.py",
+        "+ shift) / count",
+        "+ 0.5) / count",
+        f"{ANNEALING}::test_systematic_counts_are_right_on_average",
+    ),
+    Mutant(
+        "transport-shift", "gflow/metrics/transport.py",
+        "(best + shift.cpu()).sqrt()",
+        "best.sqrt()",
+        f"{TRANSPORT}::test_w2_is_the_best_of_all_pairings",
+    ),
+    Mutant(
+        "transport-diagonal", "gflow/metrics/transport.py",
+        "/ (count * (count - 1))",
+        "/ count**2",
+        f"{TRANSPORT}::test_mmd_is_unbiased_in_closed_form",
+    ),
+    Mutant(
+        "coverage-forward-ess", "gflow/metrics/bounds.py",
+        "(3 * count -",
+        "(2 * count -",
+        f"{COVERAGE}::test_forward_ess_is_at_most_the_number_and_does_not_read_z",
+    ),
+    Mutant(
+        "coverage-open-end", "gflow/metrics/continuous.py",
+        "torch.where(points == end, place - 1, place)",
+        "place",
+        f"{COVERAGE}::test_histogram_jsd_of_known_cells",
+    ),
+    Mutant(
+        "coverage-flat", "gflow/metrics/continuous.py",
+        "gap.cos() - 1 if kernel",
+        "-gap.square() / 2 if kernel",
+        f"{COVERAGE}::test_only_the_wrapped_kernel_closes_the_circle",
+    ),
+    # ---- angles whose moves have densities
+    Mutant(
+        "torus-way-back", "envs/torus.py",
+        "self.forced = states.step == 1 if sign < 0 else None",
+        "self.forced = states.step == 2 if sign < 0 else None",
+        f"{TORUS}::test_the_way_back_from_step_one_is_forced",
+    ),
+    Mutant(
+        "torus-forced-density", "envs/torus.py",
+        "return value if self.forced is None else value.masked_fill(self.forced, 0.0)",
+        "return value",
+        f"{TORUS}::test_the_way_back_from_step_one_is_forced",
+    ),
+    Mutant(
+        "torus-forced-angles", "envs/torus.py",
+        "angles = angles.masked_fill(self.forced[:, None], 0.0)",
+        "angles = angles + 0.0",
+        f"{TORUS}::test_backward_trajectories_lead_to_the_source",
+    ),
+    Mutant(
+        "torus-backward-sign", "envs/torus.py",
+        "self.increment.log_prob(self.sign * (states.angles - self.states.angles))",
+        "self.increment.log_prob(states.angles - self.states.angles)",
+        f"{TORUS}::test_backward_takes_away_what_forward_adds",
+    ),
+    Mutant(
+        "torus-backward-draw", "envs/torus.py",
+        "wrap(self.states.angles + self.sign * drawn)",
+        "wrap(self.states.angles + drawn)",
+        f"{TORUS}::test_draws_of_a_kernel_have_its_density[False]",
+    ),
+    Mutant(
+        "torus-no-wrap", "envs/torus.py",
+        "wrap(self.states.angles + self.sign * drawn)",
+        "self.states.angles + self.sign * drawn",
+        f"{TORUS}::test_every_trajectory_makes_all_moves_within_the_circle",
+    ),
+    Mutant(
+        "torus-least-concentration", "envs/torus.py",
+        "self.min_concentration + excess)",
+        "excess)",
+        f"{TORUS}::test_the_least_concentration_is_kept_and_the_largest_finite",
+    ),
+    Mutant(
+        "torus-steps-unread", "envs/torus_policy.py",
+        "self.first(waves) + self.moves[step]",
+        "self.first(waves) + self.moves[step * 0]",
+        f"{TORUS}::test_policies_read_angles_that_wrap_and_the_number_of_moves",
+    ),
+    Mutant(
+        "torus-angles-unwrapped", "envs/torus_policy.py",
+        "(angles.unsqueeze(-1) * orders).flatten(1)",
+        "(angles.unsqueeze(-1) * orders.sqrt()).flatten(1)",
+        f"{TORUS}::test_policies_read_angles_that_wrap_and_the_number_of_moves",
+    ),
+    Mutant(
+        "circle-norm", "envs/von_mises.py",
+        "torch.special.i0e(concentration)).log()",
+        "torch.special.i1e(concentration + 1)).log()",
+        f"{CIRCLE}::test_the_density_integrates_to_one[4.0]",
+    ),
+    Mutant(
+        "circle-all-kept", "envs/von_mises.py",
+        "< c * (1 - c).exp()",
+        "< c * 0 + 1",
+        f"{CIRCLE}::test_draws_follow_the_density[300.0]",
+    ),
+    Mutant(
+        "circle-envelope", "envs/von_mises.py",
+        "< c * (1 - c).exp()",
+        "< (1 - c).exp()",
+        f"{CIRCLE}::test_draws_follow_the_density[4.0]",
+    ),
+    Mutant(
+        "circle-full-turn", "envs/von_mises.py",
+        "return turned.where(turned < 2 * math.pi, 0.0)",
+        "return turned",
+        f"{CIRCLE}::test_wrapping_ends_below_a_full_turn_in_both_precisions",
+    ),
+    Mutant(
+        "circle-component", "envs/von_mises.py",
+        "(place.unsqueeze(-1) > ends[..., :-1])",
+        "(place.unsqueeze(-1) < ends[..., :-1])",
+        f"{CIRCLE}::test_draws_of_a_mixture_have_its_first_harmonics",
+    ),
+    Mutant(
+        "circle-uniform-density", "envs/von_mises.py",
+        "value = -self.like.shape[-1] * math.log(2 * math.pi)",
+        "value = -math.log(2 * math.pi)",
+        f"{TORUS}::test_kernels_integrate_to_one[uniform]",
+    ),
+    Mutant(
+        "waves-shift", "envs/torus_targets.py",
+        "torch.sin(1.5 * first + math.pi / 4)",
+        "torch.sin(1.5 * first - math.pi / 4)",
+        f"{TORUS_TARGETS}::test_the_sum_of_waves_is_the_formula_and_finite_at_its_zeros",
+    ),
+    Mutant(
+        "torus-table-slope", "envs/torus_targets.py",
+        "-t / 2 + two - three / 2,",
+        "-t / 3 + two - three / 2,",
+        f"{TORUS_TARGETS}::test_a_table_passes_through_its_values_and_bends_smoothly",
+    ),
+    Mutant(
+        "torus-cells-turned", "envs/torus_metrics.py",
+        "return place[:, 0] * cells + place[:, 1]",
+        "return place[:, 1] * cells + place[:, 0]",
+        f"{TORUS_TARGETS}::test_exact_samples_fill_cells_as_they_should[TorusMixture(dim=2)]",
+    ),
+    Mutant(
+        "torus-bandwidth", "envs/torus_metrics.py",
+        "concentration = angles.new_tensor(bandwidth**-2)",
+        "concentration = angles.new_tensor(bandwidth**-1)",
+        f"{TORUS_TARGETS}::test_one_law_smoothed_is_the_convolution_of_two",
     ),
     # ---- boxes and cubes
     Mutant(

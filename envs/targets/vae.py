@@ -13,6 +13,8 @@ from gflow.mcmc.laplace import student_log_density
 
 CLAMP = 1e-5
 DEGREES = 5
+CHUNK = 2**16
+"""Images times draws evaluated at a time."""
 
 
 class VAEPosterior(Target):
@@ -77,11 +79,12 @@ class VAEPosterior(Target):
     ) -> Tensor:
         """(count, 64) images drawn with replacement from the training set, or the test set.
 
-        In torch's default precision.
+        In torch's default precision, on the device of the generator.
         """
         images = self.test_images if test else self.train_images
-        rows = torch.randint(len(images), (count,), generator=generator).cpu()
-        return images[rows].to(torch.get_default_dtype())
+        home = torch.device("cpu") if generator is None else generator.device
+        rows = torch.randint(len(images), (count,), generator=generator, device=home).cpu()
+        return images[rows].to(dtype=torch.get_default_dtype(), device=home)
 
     def log_marginal(
         self, images: Tensor, draws: int = 1000, generator: torch.Generator | None = None
@@ -99,12 +102,15 @@ class VAEPosterior(Target):
             "dtype": images.dtype,
             "device": images.device,
         }
-        noise = torch.randn(draws, *mean.shape, **size)
-        chi = torch.randn(draws, len(mean), DEGREES, **size).square().sum(-1, keepdim=True)
-        noise = noise / (chi / DEGREES).sqrt()
-        log_q = student_log_density(noise, DEGREES) - std.log().sum(-1)
-        log_r = self.log_density(mean + std * noise, images)
-        return (log_r - log_q).logsumexp(0) - math.log(draws)
+        parts = []
+        for rows in torch.arange(draws).split(max(1, CHUNK // max(1, len(images)))):
+            noise = torch.randn(len(rows), *mean.shape, **size)
+            chi = torch.randn(len(rows), len(mean), DEGREES, **size).square().sum(-1, keepdim=True)
+            noise = noise / (chi / DEGREES).sqrt()
+            log_q = student_log_density(noise, DEGREES) - std.log().sum(-1)
+            log_r = self.log_density(mean + std * noise, images)
+            parts.append((log_r - log_q).logsumexp(0))
+        return torch.stack(parts).logsumexp(0) - math.log(draws)
 
     def _image(self, condition: Tensor | None, x: Tensor) -> Tensor:
         if condition is None:

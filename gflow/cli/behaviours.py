@@ -6,11 +6,13 @@ from typing import Literal
 from gflow.behaviour import Behaviour, Incomplete, OnPolicy
 from gflow.branching import Branching
 from gflow.errors import UnknownNameError
+from gflow.exact_samples import ExactSamples
 from gflow.langevin_search import LangevinSearch
 from gflow.local_search import LocalSearch
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
-    cls.name: cls for cls in (OnPolicy, Incomplete, LocalSearch, Branching, LangevinSearch)
+    cls.name: cls
+    for cls in (OnPolicy, Incomplete, LocalSearch, Branching, LangevinSearch, ExactSamples)
 }
 
 
@@ -19,7 +21,7 @@ class BehaviourOptions:
     """Which behaviour, and its settings.
 
     Attributes:
-        behaviour: on_policy, incomplete, local_search, branching or langevin.
+        behaviour: on_policy, incomplete, local_search, branching, langevin or exact.
         incomplete_share: Share of the batch that incomplete cuts short.
         search_iterations: Rounds of local_search; one in 1 + so many trajectories is fresh.
         search_steps: Transitions that local_search undoes, a stop being one: a whole number, a
@@ -35,6 +37,7 @@ class BehaviourOptions:
         langevin_step_size: Step size of its first search.
         langevin_beta: Inverse temperature of its chains.
         langevin_memory: Objects that each of its two memories holds.
+        exact_share: Share of the batch that exact draws backward from samples of the target.
     """
 
     behaviour: str = "on_policy"
@@ -50,6 +53,7 @@ class BehaviourOptions:
     langevin_step_size: float = 0.01
     langevin_beta: float = 1.0
     langevin_memory: int = 600_000
+    exact_share: float = 1.0
 
     def build(self) -> Behaviour:
         """The behaviour.
@@ -77,4 +81,6 @@ class BehaviourOptions:
                 self.langevin_beta,
                 self.langevin_memory,
             )
+        if self.behaviour == ExactSamples.name:
+            return ExactSamples(share=self.exact_share)
         return OnPolicy()

@@ -24,6 +24,7 @@ from gflow.cli.rna import RNAWorld
 from gflow.cli.sets import SetsWorld
 from gflow.cli.spins import SpinsWorld
 from gflow.cli.tfbind import TFBindWorld
+from gflow.cli.torus import TorusWorld
 from gflow.cli.world import RunOptions, World
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.objective import Objective
@@ -53,6 +54,7 @@ WORLDS: dict[str, type[World]] = {
         ArchitectureWorld,
         PhylogenyWorld,
         DiffusionWorld,
+        TorusWorld,
         BoxWorld,
     )
 }
@@ -94,6 +96,8 @@ class ObjectiveOptions:
         led_memory: Batches remembered for the potentials.
         led_dropout: Share of the potentials left out of each sum.
         led_width: Units per layer of the potentials' network.
+        adjoint_repeats: Times at which adjoint regresses the drift, per object.
+        adjoint_clip: Largest norm of the gradient of log R in adjoint; 0 for no limit.
     """
 
     objective: str = ""
@@ -116,6 +120,8 @@ class ObjectiveOptions:
     led_memory: int = 100
     led_dropout: float = 0.1
     led_width: int = 128
+    adjoint_repeats: int = 4
+    adjoint_clip: float = 0.0
 
     def build(self, world: World, env: Any) -> Objective:
         """The objective for an environment.
@@ -147,6 +153,8 @@ class ObjectiveOptions:
         elif name == "fm":
             settings["epsilon"] = self.fm_epsilon
             settings["leaf_coefficient"] = self.fm_leaf_coefficient or None
+        elif name == "adjoint":
+            settings |= {"repeats": self.adjoint_repeats, "clip": self.adjoint_clip or None}
         elif name == "led":
             settings |= {
                 key: getattr(self, f"led_{key}")

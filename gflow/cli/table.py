@@ -16,6 +16,7 @@ MARKS = {
     "local_search": "l",
     "branching": "b",
     "langevin": "g",
+    "exact": "x",
 }
 """What stands for a behaviour in the table."""
 
@@ -55,7 +56,7 @@ def show() -> str:
             lines.append(f"  {name:<12} {(kind.__doc__ or '').splitlines()[0]}")
     legend = ", ".join(f"{mark} {name}" for name, mark in MARKS.items())
     lines.append(f"which go together ({legend})")
-    lines.append(" " * 15 + "".join(f"{name:>10}" for name in OBJECTIVES))
+    lines.append(" " * 15 + "".join(f"{name:>11}" for name in OBJECTIVES))
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for world, cls in WORLDS.items():
         found = refusals(cls)
@@ -67,10 +68,13 @@ def show() -> str:
                 if reason is not None:
                     what = "" if len(set(against.values())) == 1 else f" with {behaviour}"
                     reasons.setdefault((objective, what, reason), []).append(world)
-        lines.append(f"  {world:<13}" + "".join(f"{cell:>10}" for cell in cells))
+        lines.append(f"  {world:<13}" + "".join(f"{cell:>11}" for cell in cells))
     lines.append("why not")
+    alike: dict[tuple[str, str], list[str]] = {}
     for (objective, what, reason), names in reasons.items():
         everywhere = len(set(names)) == len(WORLDS)
         where = "" if everywhere else f" on {', '.join(dict.fromkeys(names))}"
-        lines.append(f"  {objective}{what}{where}: {reason}")
+        alike.setdefault((what + where, reason), []).append(objective)
+    for (case, reason), objectives in alike.items():
+        lines.append(f"  {', '.join(objectives)}{case}: {reason}")
     return "\n".join(lines)

@@ -34,10 +34,11 @@ def laplace_importance(
     log_density: Callable[[Tensor], Tensor],
     start: Tensor,
     draws: int = 100_000,
-    degrees: int | None = None,
+    degrees: int = 5,
+    pilot: int = 10_000,
     generator: torch.Generator | None = None,
 ) -> LogZEstimate:
-    r"""Newton's method to the mode, then a Student t there with the inverse of the curvature.
+    r"""Newton's method to the mode, and draws of a Student t around it as wide as the density.
 
     .. math:: \hat Z = \frac1N \sum_n R(x_n) / q(x_n), \qquad x_n \sim q
 
@@ -47,34 +48,40 @@ def laplace_importance(
         log_density: ``(..., d) -> (...)``, differentiable twice.
         start: (d,) float64 point to climb from.
         draws: N.
-        degrees: Degrees of freedom of the Student t; few make heavy tails, and cost draws in many
-            dimensions. By default the larger of 5 and d.
+        degrees: Degrees of freedom of the Student t; few make heavy tails.
+        pilot: Draws around the mode whose weighted mean and covariance take the place of the
+            mode and its curvature, if enough of them have weight; thrown away afterwards.
         generator: Source of randomness.
 
     Raises:
         ConfigError: If no mode is found: the density is not log-concave near where it climbed.
     """
-    degrees = max(5, len(start)) if degrees is None else degrees
-    if draws < 2 or degrees < 1:
+    if draws < 2 or degrees < 1 or pilot < 0:
         raise ConfigError(
-            f"laplace_importance: needs draws >= 2 and degrees >= 1, got {draws} and {degrees}."
+            f"laplace_importance: needs draws >= 2, degrees >= 1 and pilot >= 0, got {draws}, "
+            f"{degrees} and {pilot}."
         )
     mode, curvature = _climb(log_density, start.detach().clone())
     dim = len(mode)
-    root = torch.linalg.cholesky(curvature)
-    log_volume = -float(root.diagonal().log().sum())
+    precision_root = torch.linalg.cholesky(curvature)
+    eye = torch.eye(dim, dtype=mode.dtype, device=mode.device)
+    root = torch.linalg.solve_triangular(precision_root, eye, upper=False).mT
+    log_volume = float(root.diagonal().log().sum())
     with torch.no_grad():
         height = float(log_density(mode))
-    size: dict[str, Any] = {"generator": generator, "dtype": mode.dtype, "device": mode.device}
-    log_weight = torch.empty(draws, dtype=mode.dtype, device=mode.device)
-    for rows in torch.arange(draws, device=mode.device).split(CHUNK):
-        noise = torch.randn(len(rows), dim, **size)
-        chi = torch.randn(len(rows), degrees, **size).square().sum(-1, keepdim=True)
-        noise = noise / (chi / degrees).sqrt()
-        point = mode + torch.linalg.solve_triangular(root.mT, noise.mT, upper=True).mT
-        with torch.no_grad():
-            log_q = student_log_density(noise, degrees) - log_volume
-            log_weight[rows] = log_density(point) - log_q
+        centre = mode
+        if pilot:
+            points, log_weight = _weigh(log_density, centre, root, pilot, degrees, generator)
+            share = log_weight.softmax(0)
+            if float(1 / share.square().sum()) > 10 * dim:
+                centre = share @ points
+                spread = (share[:, None] * (points - centre)).mT @ (points - centre)
+                root = torch.linalg.cholesky(spread)
+        parts = [
+            _weigh(log_density, centre, root, len(rows), degrees, generator)[1]
+            for rows in torch.arange(draws).split(CHUNK)
+        ]
+    log_weight = torch.cat(parts)
     log_z = float(log_weight.logsumexp(0)) - math.log(draws)
     share = (log_weight - log_z).exp()
     return LogZEstimate(
@@ -84,6 +91,24 @@ def laplace_importance(
         height + dim / 2 * math.log(2 * math.pi) + log_volume,
         mode,
     )
+
+
+def _weigh(
+    log_density: Callable[[Tensor], Tensor],
+    centre: Tensor,
+    root: Tensor,
+    count: int,
+    degrees: int,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """(count, d) draws of a Student t with scale matrix `root` `root`^T, and log R - log q."""
+    size: dict[str, Any] = {"generator": generator, "dtype": root.dtype, "device": root.device}
+    noise = torch.randn(count, len(centre), **size)
+    chi = torch.randn(count, degrees, **size).square().sum(-1, keepdim=True)
+    noise = noise / (chi / degrees).sqrt()
+    points = centre + noise @ root.mT
+    log_q = student_log_density(noise, degrees) - root.diagonal().abs().log().sum()
+    return points, log_density(points) - log_q
 
 
 def student_log_density(x: Tensor, degrees: int) -> Tensor:

@@ -138,7 +138,8 @@ def check_objective(
 
     Raises:
         BrokenObjectiveError: With all findings. It is an AssertionError too.
-        ConfigError: If the objective refuses all environments.
+        ConfigError: If the objective refuses all environments, or has no residuals though it is
+            `proportional` (divergences).
 
     Example:
         >>> from gflow.objectives import TrajectoryBalance

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.errors import GFlowError
+from gflow.errors import ConfigError, GFlowError
 from gflow.state import take
 from gflow.tabular import TabularPolicy
 from gflow.terms import FlowTerms
@@ -38,6 +38,11 @@ def check_shapes_and_weights(case: Case) -> None:
             "Return (B, ...): one or several residuals per trajectory, not reduced.",
         )
         raise AbandonedError
+    if case.objective.proportional and not residual.numel():
+        raise ConfigError(
+            f"check_objective: {type(case.objective).__name__} has no residuals, so that there is "
+            f"nothing that must vanish on every trajectory. Compare its loss with what it measures."
+        )
     weight = case.ask("weight", case.terms)
     if weight.shape != residual.shape:
         case.note(

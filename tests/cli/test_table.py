@@ -80,9 +80,8 @@ def test_the_command_prints_every_name_and_every_reason(capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     for name in (*WORLDS, *OBJECTIVES, *BEHAVIOURS):
         assert f"  {name} " in said
-    first = said.index("which go together")
-    lines = said[first : said.index("why not")].splitlines()[2:]
-    rows = {line.split()[0]: line.split()[1:] for line in lines}
+    lines = said.partition("which go together")[2].partition("why not")[0].splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines[2:] if line}
     assert set(rows) == set(WORLDS)
     for name in ("hypergrid", "sets", "mis", "diffusion"):
         found = refusals(WORLDS[name])

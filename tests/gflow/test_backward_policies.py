@@ -34,7 +34,7 @@ from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.hypergrid_rewards import Corners
 from gflow.errors import ConfigError, GFlowError, IncompatibleError, UnknownNameError
 from gflow.evaluation import log_pb
-from gflow.objectives import OBJECTIVES, DetailedBalance, TrajectoryBalance
+from gflow.objectives import OBJECTIVES, OFF_POLICY, DetailedBalance, TrajectoryBalance
 from gflow.split_policy import SplitPolicy
 from gflow.testing import TableEnvironment, all_trajectories
 from gflow.training import TrainConfig, Trainer
@@ -271,7 +271,7 @@ def test_the_target_is_the_average_of_what_was_fitted(tau: float) -> None:
 # ---------------------------------------------------------------------- with objectives
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@pytest.mark.parametrize("name", sorted(OFF_POLICY))
 @pytest.mark.parametrize("kind", SECOND_NETWORK)
 def test_objectives_send_gradients_where_they_may(kind: str, name: str) -> None:
     """B-10, B-15: into the second network only if it is trained by the objective."""

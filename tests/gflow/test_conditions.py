@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gflow import MLPPolicy, Sampler, TemperatureConditional, enumerate_states, evaluate
 from gflow.behaviour import Behaviour, Incomplete
-from gflow.conditions import Thermometer, UniformCondition
+from gflow.conditions import TableCondition, Thermometer, UniformCondition
 from gflow.encoder import FeatureEncoder
 from gflow.envs.hypergrid import HyperGrid
 from gflow.envs.hypergrid_rewards import Corners
@@ -178,3 +178,17 @@ def test_an_encoder_hears_its_condition() -> None:
     assert not torch.equal(low, high)
     with pytest.raises(ConfigError, match="conditional and got no condition"):
         encoder(env, states)
+
+
+def test_rows_of_a_table_are_drawn_evenly_and_repeated() -> None:
+    table = torch.arange(6.0).view(3, 2)
+    draw = TableCondition(table, repeat=4)
+    drawn = draw(3002, torch.Generator().manual_seed(0))
+    assert drawn.shape == (3002, 2)
+    groups = drawn[:3000].view(750, 4, 2)
+    assert bool((groups == groups[:, :1]).all())
+    assert bool((drawn[3000:] == drawn[2999]).all())  # nobody is left alone
+    share = (groups[:, 0, 0, None] == table[:, 0]).double().mean(0)
+    assert float((share - 1 / 3).abs().max()) < 0.06
+    with pytest.raises(ConfigError, match="needs a table"):
+        TableCondition(torch.zeros(3))

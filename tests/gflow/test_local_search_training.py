@@ -16,7 +16,7 @@ from gflow.errors import ConfigError, UnknownNameError
 from gflow.front_replay import FrontReplay
 from gflow.local_search import LocalSearch
 from gflow.metrics import total_variation
-from gflow.objectives import OBJECTIVES, TrajectoryBalance
+from gflow.objectives import OBJECTIVES, OFF_POLICY, TrajectoryBalance
 from gflow.pareto import ParetoArchive
 from gflow.relabel import Hindsight
 from gflow.training import TrainConfig, Trainer
@@ -90,7 +90,7 @@ def test_training_records_the_figures_and_repeats() -> None:
     assert records[-1]["reward_calls"] == 8  # the rest was replayed
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@pytest.mark.parametrize("name", sorted(OFF_POLICY))
 def test_every_objective_trains_on_it(name: str) -> None:
     """Off-policy batches, on-policy solution: the law of the policy comes closer to the exact.
 

@@ -10,6 +10,7 @@ from gflow.envs.targets import (
     Funnel,
     Gaussian,
     GaussianMixture,
+    LogGaussianCox,
     ManyWell,
     Rescaled,
     Target,
@@ -48,6 +49,35 @@ def test_mixture_moments_agree_with_quadrature(
     mean, variance = end_moments(target, torch.tensor([[x]]), t, sigma2)
     exact = by_quadrature(target, x, t, sigma2)
     assert (mean.item(), variance.item()) == pytest.approx(exact, rel=1e-6, abs=1e-7)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    dim=st.integers(2, 10),
+    t=st.floats(0.02, 0.99),
+    sigma2=rates,
+    variance=st.sampled_from([1.0, 9.0]),
+)
+def test_funnel_moments_are_averages_over_its_first_coordinate(
+    seed: int, dim: int, t: float, sigma2: float, variance: float
+) -> None:
+    """Given the end of the first, all is Gaussian: laws by torch, on a plain fine grid."""
+    x = 2 * torch.randn(dim, generator=torch.Generator().manual_seed(seed))
+    ends = torch.linspace(-120, 120, 40_001)
+    noise = sigma2 * t * (1 - t)
+    height = torch.distributions.Normal(0.0, variance**0.5).log_prob(ends)
+    height = height + torch.distributions.Normal(t * ends, noise**0.5).log_prob(x[0])
+    std = (t**2 * ends.exp() + noise).sqrt()[:, None]
+    height = height + torch.distributions.Normal(0.0, std).log_prob(x[1:]).sum(-1)
+    share = height.softmax(0)[:, None]
+    gain = t * ends.exp() / std[:, 0] ** 2
+    each = torch.cat([ends[:, None], gain[:, None] * x[1:]], 1)
+    left = torch.cat([torch.zeros(1, 40_001), (ends.exp() * (1 - t * gain)).expand(dim - 1, -1)])
+    exact = (share * each).sum(0)
+    spread = (share * (left.T + (each - exact) ** 2)).sum(0)
+    mean, width = end_moments(Funnel(dim, variance), x[None], t, sigma2)
+    torch.testing.assert_close(mean[0], exact, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(width[0], spread, rtol=1e-5, atol=1e-7)
 
 
 class FirstOfTheWell(Target):
@@ -101,7 +131,7 @@ def test_reverse_kernel_of_a_gaussian_is_the_conditional_gaussian(
     )
 
 
-@pytest.mark.parametrize("target", [gmm25(), ManyWell(4), Rescaled(gmm25(), 10.0)])
+@pytest.mark.parametrize("target", [gmm25(), ManyWell(4), Rescaled(gmm25(), 10.0), Funnel(4, 1.0)])
 def test_ends_of_time_are_the_target_and_the_point(target: Target) -> None:
     """At t = 0 the moments of the target itself; just before 1 the point."""
     source = torch.zeros(1, target.dim)
@@ -123,7 +153,7 @@ def test_ends_of_time_are_the_target_and_the_point(target: Target) -> None:
 def test_each_row_may_have_its_own_time() -> None:
     x = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
     t = torch.tensor([0.1, 0.5, 0.9])
-    for target in (gmm25(), ManyWell(2)):
+    for target in (gmm25(), ManyWell(2), Funnel(2)):
         mean, variance = end_moments(target, x, t, 5.0)
         for row in range(3):
             one = end_moments(target, x[row], float(t[row]), 5.0)
@@ -181,8 +211,8 @@ def test_a_gaussian_as_wide_as_the_bridge_has_no_gap_at_all() -> None:
 
 
 def test_what_has_no_oracle_is_refused() -> None:
-    with pytest.raises(IncompatibleError, match="Funnel"):
-        end_moments(Funnel(), torch.zeros(1, 10), 0.5)
+    with pytest.raises(IncompatibleError, match="LogGaussianCox"):
+        end_moments(LogGaussianCox(side=1), torch.zeros(1, 1), 0.5)
     with pytest.raises(ConfigError, match="0 <= t < 1"):
         end_moments(gmm25(), torch.zeros(1, 2), 1.0)
     with pytest.raises(ConfigError, match="sigma2=-1"):

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from gflow import Objective, TabularPolicy, enumerate_states, evaluate
 from gflow.envs import HyperGrid
 from gflow.errors import ConfigError
-from gflow.objectives import OBJECTIVES, SubTrajectoryBalance, TrajectoryBalance
+from gflow.objectives import OBJECTIVES, OFF_POLICY, SubTrajectoryBalance, TrajectoryBalance
 from gflow.objectives.subtb import Weighting
 from gflow.testing import TableEnvironment, all_trajectories, check_objective, sample_environments
 from gflow.testing.case import pad, spoil
 from gflow.testing.strategies import random_dags
 
-EXACT = [name for name, cls in OBJECTIVES.items() if cls.self_contained]
+EXACT = [name for name, cls in OFF_POLICY.items() if cls.self_contained]
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -51,6 +51,12 @@ def test_other_environments_can_be_given() -> None:
 def test_environments_that_are_all_refused() -> None:
     with pytest.raises(ConfigError, match="refuses all 1 environments"):
         check_objective(OBJECTIVES["mdb"], HyperGrid(2, 3, ending="forced"))
+
+
+@pytest.mark.parametrize("name", sorted(set(OBJECTIVES) - set(OFF_POLICY)))
+def test_what_has_no_residuals_or_no_place_here_is_said(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"has no residuals|refuses all 5 environments"):
+        check_objective(OBJECTIVES[name])
 
 
 def test_the_default_precision_is_restored() -> None:

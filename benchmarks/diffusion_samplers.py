@@ -1,0 +1,189 @@
+"""Quality of diffusion samplers at equal CPU time, on 25 Gaussians, a funnel and many wells.
+
+Run:   python benchmarks/diffusion_samplers.py [--targets gmm25 funnel manywell] [--seconds 120]
+Takes: seconds x seeds x methods x targets, by default nine hours of one core; the figures in
+       README.md name the flags that they come from.
+Shows: for each target and method, mean and spread over seeds: iterations in the time, gap of the
+       ELBO, of the importance-weighted bound and of the EUBO, W2 with its noise floor, modes found,
+       beside the published rows (Sendera et al., 2024, https://arxiv.org/abs/2402.05098, after
+       10,000 to 25,000 iterations on a GPU). All are measured with 100 even steps.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gflow.cli.behaviours import BehaviourOptions
+from gflow.cli.diffusion import DiffusionWorld
+from gflow.cli.options import ObjectiveOptions
+from gflow.envs.targets import ManyWell, Target
+from gflow.evaluation import evaluate
+from gflow.kernel_rollout import KernelSampler
+from gflow.metrics import (
+    effective_sample_size,
+    elbo,
+    eubo,
+    importance_log_z,
+    many_well_coverage,
+    mode_coverage,
+    w2,
+    w2_floor,
+)
+from gflow.training import TrainConfig, Trainer
+
+SAMPLES = 2000
+Numbers = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to train: options of the command line."""
+
+    objective: str = "tb"
+    behaviour: dict[str, Any] = field(default_factory=dict)
+    world: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+LOUD = {"noise": 0.2, "noise_steps": 5000}  # as the published code explores
+SEARCH = {"behaviour": "langevin", "langevin_step_size": 0.1}
+FREE = {"learned_variance": 4.0}
+COARSE = {"learned_variance": 4.0, "random_times": 20}
+
+METHODS = {
+    "tb": Method(),
+    "tb+expl": Method(train=LOUD),
+    "tb+expl+ls": Method(behaviour=SEARCH, train=LOUD),
+    "vargrad+expl+ls": Method("vargrad", SEARCH, train=LOUD),
+    "tb+expl+lp": Method(train=LOUD, world={"langevin": True}),
+    "flsubtb+lp": Method("flsubtb", world={"langevin": True}),
+    "tb+expl+ls, free variance": Method("tb", SEARCH, FREE, LOUD),
+    "tb+expl+ls, free, coarse": Method("tb", SEARCH, COARSE, LOUD),
+    "vargrad+expl+ls, free, coarse": Method("vargrad", SEARCH, COARSE, LOUD),
+}
+
+PUBLISHED = {  # gap of the ELBO, gap of the importance-weighted bound, W2
+    ("gmm25", "tb"): (1.176, 1.071, 4.83),
+    ("gmm25", "tb+expl"): (0.560, 0.422, 3.61),
+    ("gmm25", "tb+expl+ls"): (0.171, 0.004, 1.25),
+    ("gmm25", "tb+expl+lp"): (0.206, 0.011, 1.29),
+    ("gmm25", "flsubtb+lp"): (0.209, 0.011, 1.45),
+    ("funnel", "tb"): (0.690, 0.239, 22.4),
+    ("funnel", "tb+expl"): (0.749, 0.226, 21.3),
+    ("funnel", "tb+expl+ls"): (0.653, 0.285, 21.9),
+    ("funnel", "tb+expl+lp"): (0.666, 0.051, 22.3),
+    ("funnel", "flsubtb+lp"): (0.563, 0.155, 22.2),
+    ("manywell", "tb"): (4.01, 2.67, 6.14),
+    ("manywell", "tb+expl"): (4.01, 2.68, 6.15),
+    ("manywell", "tb+expl+ls"): (4.57, 0.19, 5.66),
+    ("manywell", "tb+expl+lp"): (7.46, 1.06, 5.73),
+    ("manywell", "flsubtb+lp"): (4.23, 2.66, 6.10),
+}
+
+
+def trained(method: Method, target: str, seed: int, seconds: float) -> tuple[Trainer, Any]:
+    """A trainer after so many seconds of CPU time."""
+    torch.manual_seed(seed)
+    world = DiffusionWorld(target=target, **method.world)
+    env = world.environment()
+    objective = ObjectiveOptions(method.objective).build(world, env)
+    defaults: dict[str, Any] = {"batch_size": 300, "lr": 1e-3, "log_z_lr": 0.1, "seed": seed}
+    trainer = Trainer(
+        env,
+        world.policy(env, objective.needs),
+        objective,
+        TrainConfig(**{**defaults, **method.train}),
+        behaviour=BehaviourOptions(**method.behaviour).build(),
+    )
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        trainer.train_step()
+    return trainer, world
+
+
+def measured(trainer: Trainer, world: Any, seed: int) -> Numbers:
+    """Bounds, distances and coverage on 100 even steps."""
+    target: Target = trainer.env.target  # type: ignore[attr-defined]
+    view = replace(world, random_times=0).diffusion(target, world.steps_per_trajectory)
+    sampler, policy = KernelSampler(view), trainer.evaluated_policy
+    generator = torch.Generator().manual_seed(1000 + seed)
+    assert target.log_z is not None
+    with torch.no_grad():
+        batch = sampler.forward(policy, SAMPLES, generator=generator)
+        terms = evaluate(view, policy, batch)
+        exact = target.sample(SAMPLES, generator)
+        back = sampler.backward(policy, view.objects(exact), generator=generator)
+        above = evaluate(view, policy, back)
+    points = batch.final_states.x
+    numbers = {
+        "iterations": float(trainer.step),
+        "elbo gap": target.log_z - float(elbo(terms)),
+        "importance gap": target.log_z - float(importance_log_z(terms)),
+        "eubo gap": float(eubo(above)) - target.log_z,
+        "ess": float(effective_sample_size(terms)) / SAMPLES,
+        "w2": float(w2(points, exact)),
+    }
+    if isinstance(target, ManyWell):
+        wells = many_well_coverage(points)
+        numbers["minor well"] = float(wells.minor_frequency.mean())
+        numbers["patterns"] = float(wells.patterns)
+    elif target.modes is not None and target.mode_radius is not None:
+        cover = mode_coverage(points, target.modes.to(points), target.mode_radius)
+        numbers |= {"modes": float(cover.hit), "inside": cover.inside}
+    return numbers
+
+
+def main() -> None:
+    """Train, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    targets = ("gmm25", "funnel", "manywell")
+    parser.add_argument("--targets", nargs="+", choices=targets, default=list(targets))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seconds", type=float, default=400.0, help="of CPU time per run")
+    parser.add_argument("--json", type=Path, help="add the numbers of every run to this file")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for target in args.targets:
+        density = DiffusionWorld(target=target).density()
+        floor = w2_floor(density, SAMPLES, 3, torch.Generator().manual_seed(0))
+        print(
+            f"\n{target}: {args.seconds:g} CPU seconds a run; W2 of exact samples {floor.mean:.3f} "
+            f"+- {floor.std:.3f}"
+        )
+        for name in args.methods:
+            rows = []
+            for seed in args.seeds:
+                trainer, world = trained(METHODS[name], target, seed, args.seconds)
+                rows.append(measured(trainer, world, seed))
+                if args.json:
+                    row = {"target": target, "method": name, "seed": seed, **rows[-1]}
+                    with args.json.open("a") as file:
+                        print(json.dumps(row), file=file)
+            print(f"{name:>30}  {summary(rows)}", flush=True)
+            if (target, name) in PUBLISHED:
+                low, better, distance = PUBLISHED[target, name]
+                print(
+                    f"{'published':>30}  elbo gap {low}  importance gap {better}  w2 {distance}",
+                    flush=True,
+                )
+
+
+def summary(rows: list[Numbers]) -> str:
+    """Mean and standard deviation of each number."""
+    parts = []
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        spread = f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+        parts.append(f"{name} {statistics.mean(values):.3f}{spread}")
+    return "  ".join(parts)
+
+
+if __name__ == "__main__":
+    main()
