@@ -33,9 +33,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
 
     reward = RingedCorners(args.dim)
-    env: UnitCube = Cube(args.dim, reward, components=4, concentrations=(1.0, 10.0))
+    env: UnitCube = Cube(args.dim, reward, components=8, concentrations=(1.0, 30.0))
     if args.dim == 2:
-        env = Box(reward, delta=0.25, components=4, concentrations=(1.0, 10.0))
+        env = Box(reward, delta=0.25, components=8, concentrations=(1.0, 30.0))
     objective = OBJECTIVES[args.objective]()
     policy = BoxPolicy(env, frequencies=10, log_flow=objective.needs.log_flow)
     config = TrainConfig(

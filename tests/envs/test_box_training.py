@@ -144,6 +144,11 @@ def test_exact_objects_are_those_of_the_reward() -> None:
             other.exact_objects(5)
 
 
+def test_replay_of_actions_is_refused_when_the_trainer_is_made() -> None:
+    with pytest.raises(IncompatibleError, match="replay_rebuild='backward'"):
+        trainer(Box(), "tb", replay=100)
+
+
 @pytest.mark.parametrize("objective", REFUSED)
 def test_what_sums_over_neighbours_is_refused(objective: str) -> None:
     with pytest.raises(IncompatibleError, match=REFUSED[objective]):
