@@ -6,7 +6,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from gflow.errors import ConfigError
+from gflow.errors import ConfigError, IncompatibleError
 from gflow.reward import LogReward
 
 REGIONS = ("background", "corners", "rings")
@@ -17,14 +17,29 @@ class CubeReward(LogReward[Tensor]):
 
     Attributes:
         log_z: Log of its integral.
+        has_samples: `sample` gives exact, independent draws.
     """
 
     has_partial = True
+    has_samples: bool = False
     log_z: float
 
     @abstractmethod
     def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of (B, d) points."""
+
+    def sample(
+        self,
+        count: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """(count, d) exact draws from R / Z.
+
+        Raises:
+            IncompatibleError: If nothing draws them.
+        """
+        raise IncompatibleError(f"{type(self).__name__} has no exact samples.")
 
 
 class RingedCorners(CubeReward):
@@ -47,6 +62,8 @@ class RingedCorners(CubeReward):
         Lahlou et al., A theory of continuous generative flow networks, 2023,
         https://arxiv.org/abs/2301.12594
     """
+
+    has_samples = True
 
     def __init__(self, dim: int = 2, r0: float = 0.1, r1: float = 0.5, r2: float = 2.0) -> None:
         if dim < 1 or not r0 > 0 or not r1 >= 0 or not r2 >= 0:
@@ -97,7 +114,7 @@ class RingedCorners(CubeReward):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """(count, d) exact draws from R / Z: one of the three sums, then evenly on its boxes.
+        """(count, d) exact draws: one of the three sums, then evenly on its boxes.
 
         (By rejection from the cube the envelope would have to be R0 + R1 + R2, the reward of the
         rings, which is more than R0 plus either of the others.)

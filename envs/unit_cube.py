@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.envs.box_rewards import CubeReward
 from gflow.errors import ConfigError, ShapeError
 from gflow.kernel_env import KernelEnvironment
 from gflow.reward import LogReward
@@ -107,6 +108,22 @@ class UnitCube(KernelEnvironment[Tensor]):
         """The first coordinates."""
         rest = ", ..." if self.dim > 6 else ""
         return [f"({', '.join(f'{v:.4g}' for v in row[:6])}{rest})" for row in states.tolist()]
+
+    @property
+    def has_exact_objects(self) -> bool:
+        """Where the reward has exact samples."""
+        return isinstance(self.reward, CubeReward) and self.reward.has_samples
+
+    def exact_objects(
+        self,
+        count: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """`count` exact draws of the reward; see `Space.exact_objects`."""
+        if not isinstance(self.reward, CubeReward):
+            return super().exact_objects(count, generator, device)
+        return self.objects(self.reward.sample(count, generator, device))
 
     @property
     def stop_rate(self) -> float:

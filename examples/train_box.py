@@ -33,18 +33,17 @@ def main() -> None:
     torch.manual_seed(args.seed)
 
     reward = RingedCorners(args.dim)
-    env: UnitCube = Cube(args.dim, reward, components=4, concentrations=(1.0, 10.0))
+    env: UnitCube = Cube(args.dim, reward, components=8, concentrations=(1.0, 30.0))
     if args.dim == 2:
-        env = Box(reward, delta=0.25, components=4, concentrations=(1.0, 10.0))
+        env = Box(reward, delta=0.25, components=8, concentrations=(1.0, 30.0))
     objective = OBJECTIVES[args.objective]()
-    policy = BoxPolicy(env, frequencies=4, log_flow=objective.needs.log_flow)
+    policy = BoxPolicy(env, frequencies=10, log_flow=objective.needs.log_flow)
     config = TrainConfig(
         args.steps,
         batch_size=128,
         lr=2e-3,
         log_z_lr=0.1,
         lr_half_life=1000,
-        epsilon=0.05,
         seed=args.seed,
     )
     trainer = Trainer(env, policy, objective, config)

@@ -56,7 +56,7 @@ class BoxWorld(World):
     name: ClassVar[str] = "box"
     summary: ClassVar[str] = "points that move up in a square or cube; densities, Z known"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=4000, batch_size=128, lr=2e-3, log_z_lr=0.1, lr_half_life=1000
+        steps=3000, batch_size=128, lr=2e-3, log_z_lr=0.1, lr_half_life=1500
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=1000, eval_samples=10_000)
     headline: ClassVar[tuple[str, ...]] = (
@@ -78,13 +78,13 @@ class BoxWorld(World):
     r0: float = 0.1
     r1: float = 0.5
     r2: float = 2.0
-    components: int = 4
+    components: int = 8
     source_components: int = 4
     concentration_low: float = 1.0
-    concentration_high: float = 10.0
+    concentration_high: float = 30.0
     width: int = 128
     depth: int = 3
-    frequencies: int = 4
+    frequencies: int = 10
     backward: Literal["learned", "uniform", "pessimistic", "tlm"] = "learned"
 
     def cube_reward(self) -> CubeReward:

@@ -5,13 +5,16 @@ from typing import Any
 import pytest
 import torch
 
+from gflow import FunctionReward
 from gflow.behaviour import Behaviour, Incomplete, OnPolicy, Rollout
 from gflow.branching import Branching
 from gflow.envs.box import Box
 from gflow.envs.box_policy import BoxPolicy, PointEncoder
+from gflow.envs.box_rewards import InnerDisk
 from gflow.envs.cube import Cube
 from gflow.envs.unit_cube import UnitCube
 from gflow.errors import ConfigError, IncompatibleError
+from gflow.exact_samples import ExactSamples
 from gflow.kernel_rollout import KernelSampler
 from gflow.local_search import LocalSearch
 from gflow.objectives import OBJECTIVES
@@ -21,8 +24,11 @@ REFUSED = {
     "fm": "it sums over all parents and children of a state",
     "opfm": "it sums over all parents and children of a state",
     "mdb": "it needs an environment in which every state may stop",
+    "adjoint": "steers no process whose bridges are known",
+    "kl": "its gradient goes through the samples",
 }
 TRAINED = [name for name in OBJECTIVES if name not in REFUSED]
+SAMPLED = [name for name in TRAINED if OBJECTIVES[name].samples == "needed"]
 
 
 def trainer(
@@ -56,7 +62,10 @@ def check_falls(found: Trainer, steps: int = 12) -> None:
 @pytest.mark.parametrize("objective", TRAINED)
 @pytest.mark.parametrize("make", [Box, lambda: Cube(3)], ids=["box", "cube"])
 def test_objectives_train(objective: str, make: Any) -> None:
-    check_falls(trainer(make(), objective, epsilon=0.1))
+    if objective in SAMPLED:  # which learn from exact samples alone
+        check_falls(trainer(make(), objective, ExactSamples()))
+    else:
+        check_falls(trainer(make(), objective, epsilon=0.1))
 
 
 @pytest.mark.parametrize("objective", ["tb", "db"])
@@ -66,9 +75,10 @@ def test_objectives_train(objective: str, make: Any) -> None:
         LocalSearch(3, "random", "metropolis"),
         LocalSearch(3, 2, "greedy", "resampled"),
         Branching(4),
+        ExactSamples(share=0.5),
         OnPolicy(),
     ],
-    ids=["search", "resampled", "branching", "on_policy"],
+    ids=["search", "resampled", "branching", "exact", "on_policy"],
 )
 def test_behaviours_train(objective: str, behaviour: Behaviour) -> None:
     found = trainer(Box(), objective, behaviour, trajectory_epsilon=0.2)
@@ -122,6 +132,21 @@ def test_replay_goes_back_from_objects(backward: Any) -> None:
     assert len(batch) == 24
     assert bool(found.env.is_initial(batch.states_at(0)).all())
     check_falls(found)
+
+
+def test_exact_objects_are_those_of_the_reward() -> None:
+    env = Cube(3)
+    drawn = env.exact_objects(50, torch.Generator().manual_seed(2))
+    assert torch.equal(drawn, env.reward.sample(50, torch.Generator().manual_seed(2)))
+    for other in (Box(InnerDisk(0.25)), Box(FunctionReward(lambda x: -x.sum(-1)))):
+        assert not other.has_exact_objects
+        with pytest.raises(IncompatibleError, match=r"no exact samples|no way to draw"):
+            other.exact_objects(5)
+
+
+def test_replay_of_actions_is_refused_when_the_trainer_is_made() -> None:
+    with pytest.raises(IncompatibleError, match="replay_rebuild='backward'"):
+        trainer(Box(), "tb", replay=100)
 
 
 @pytest.mark.parametrize("objective", REFUSED)
