@@ -265,6 +265,7 @@ def test_files_that_are_no_sweeps(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_examples_are_sweeps_of_known_options(file: Path) -> None:
     spec = yaml.safe_load(file.read_text())
