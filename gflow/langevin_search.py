@@ -3,7 +3,7 @@
 from typing import Any
 
 from gflow.behaviour import Behaviour, Rollout
-from gflow.envs.diffusion import Diffusion
+from gflow.envs.gaussian_steps import GaussianSteps
 from gflow.errors import ConfigError
 from gflow.mcmc.langevin import mala
 from gflow.objective import Objective
@@ -67,7 +67,7 @@ class LangevinSearch(Behaviour):
 
     def refusal(self, env: Space[Any], objective: Objective) -> str | None:
         """Only targets with a score have gradients to follow."""
-        if not isinstance(env, Diffusion):
+        if not isinstance(env, GaussianSteps):
             return (
                 "its chains follow the gradient of a density on R^d. Use local_search, which goes "
                 "back and forth with the policies."
@@ -82,7 +82,7 @@ class LangevinSearch(Behaviour):
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """A fresh batch, or one back from what was found."""
         env = rollout.env
-        assert isinstance(env, Diffusion)
+        assert isinstance(env, GaussianSteps)
         seen, found = self._memories(env)
         self.batches += 1
         if self.batches % 2 or not seen.ready(count):
@@ -97,7 +97,7 @@ class LangevinSearch(Behaviour):
             rollout.sampler, count, rollout.generator, rollout.device, rollout.policy
         )
 
-    def _search(self, env: Diffusion, rollout: Rollout, count: int) -> None:
+    def _search(self, env: GaussianSteps, rollout: Rollout, count: int) -> None:
         seen, found = self._memories(env)
         rows = seen.rows(count, rollout.generator)
         start = seen.objects.x[rows].to(rollout.device)
@@ -126,7 +126,7 @@ class LangevinSearch(Behaviour):
             "found": float(len(found)),
         }
 
-    def _memories(self, env: Diffusion) -> tuple[ReplayBuffer, ReplayBuffer]:
+    def _memories(self, env: GaussianSteps) -> tuple[ReplayBuffer, ReplayBuffer]:
         if self.seen is None or self.found is None:
             self.seen, self.found = (
                 ReplayBuffer(env, self.capacity, draw="rank", rebuild="backward") for _ in range(2)
@@ -138,7 +138,7 @@ class LangevinSearch(Behaviour):
     def check(self, env: Space[Any], objective: Objective) -> None:
         """Refuse what does not fit, and make room for what will be remembered."""
         super().check(env, objective)
-        assert isinstance(env, Diffusion)
+        assert isinstance(env, GaussianSteps)
         self._memories(env)
 
     def state_dict(self) -> dict[str, Any]:

@@ -69,15 +69,15 @@ class Mutant:
 MUTANTS = (
     # ---- divergences of diffusion samplers
     Mutant(
-        "kl-noise-free", "envs/diffusion.py",
-        "noise = ((states.x - mean) / std).detach()",
-        "noise = (states.x - mean) / std",
+        "kl-noise-free", "envs/gaussian_steps.py",
+        "noise = ((states.x - mean) / torch.where(std > 0, std, 1.0)).detach()",
+        "noise = (states.x - mean) / torch.where(std > 0, std, 1.0)",
         f"{PATHWISE}::test_gradients_go_through_the_samples",
     ),
     Mutant(
-        "kl-score-attached", "envs/diffusion_policy.py",
-        "x = inputs.x.detach()  # also",
-        "x = inputs.x  # also",
+        "kl-score-attached", "envs/gaussian_steps.py",
+        "x = self.x.detach()  # also",
+        "x = self.x  # also",
         f"{PATHWISE}::test_no_gradient_goes_through_the_score",
     ),
     Mutant(
@@ -129,7 +129,7 @@ MUTANTS = (
         f"{PATHWISE}::test_girsanov_holds_for_the_exponential_scheme",
     ),
     Mutant(
-        "diffusion-deaf-to-noise", "envs/diffusion.py",
+        "diffusion-deaf-to-noise", "envs/gaussian_steps.py",
         "variance = variance + noise**2\n",
         "variance = variance + 0 * noise\n",
         f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
