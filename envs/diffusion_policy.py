@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.envs.diffusion import Diffusion, DiffusionInputs
+from gflow.envs.gaussian_steps import DiffusionInputs, GaussianSteps
 from gflow.errors import ConfigError
 from gflow.policy import Policy, PolicyOutput, Session, linear
 from gflow.space import Space
 
-CLIP_SCORE, CLIP_OUTPUT = 1e2, 1e4
+CLIP_OUTPUT = 1e4
 
 
 class TimeFeatures(nn.Module):
@@ -69,7 +69,8 @@ class DiffusionPolicy(Policy):
 
     .. math:: f(x, t) = f_1(x, t) + f_2(t)\, \nabla \log R(x)
 
-    with the score clipped and never differentiated through.
+    with the score clipped and never differentiated through. Where one output serves both
+    directions (`AnnealedLangevin`), the score of the annealed density follows the drift.
 
     Times of all points of a batch that share them are embedded once. Where the length of a step is
     not the same everywhere it is read too: variances depend on it.
@@ -91,7 +92,7 @@ class DiffusionPolicy(Policy):
 
     def __init__(
         self,
-        env: Diffusion,
+        env: GaussianSteps,
         width: int = 64,
         depth: int = 2,
         log_flow: bool = False,
@@ -102,7 +103,7 @@ class DiffusionPolicy(Policy):
         super().__init__()
         if width < 1 or depth < 0:
             raise ConfigError(f"DiffusionPolicy: width must be positive, got {width}, {depth}.")
-        self.dim = env.dim
+        self.dim, self.both_ways = env.dim, env.both_ways
         self.backward: Literal["learned", "uniform"] = (
             "learned" if env.num_backward_outputs else "uniform"
         )
@@ -117,11 +118,11 @@ class DiffusionPolicy(Policy):
         if env.condition_dim:
             read: int = getattr(condition_encoder, "out_features", env.condition_dim)
             self.given = linear(read, width, generator, bias=False)
-        self.drift = Trunk(width, depth, env.num_outputs, generator)
+        self.drift = Trunk(width, depth, env.num_drifts, generator)
         zero(self.drift.last)
         self.flow = Trunk(width, depth, 1, generator) if log_flow else None
         self.back = None
-        if env.num_backward_outputs:
+        if env.num_backward_outputs and not env.both_ways:
             self.back = Trunk(width, depth, env.num_backward_outputs, generator)
             zero(self.back.last)
         self.gain: nn.Sequential | None = None
@@ -164,15 +165,18 @@ class DiffusionPolicy(Policy):
     def _drift(
         self, read: Tensor, inputs: DiffusionInputs, condition: Tensor | None, gain: Tensor | None
     ) -> Tensor:
-        """(N, A) drifts, and log-variances, from what was read; `gain` is f_2, (R, 1)."""
+        """(N, A) drifts, and log-variances or scores, from what was read; `gain` is f_2, (R, 1)."""
         out: Tensor = self.drift(read).flatten(0, 1).clamp(-CLIP_OUTPUT, CLIP_OUTPUT)
-        if gain is None:
+        if gain is None and inputs.path is None:
             return out
-        x = inputs.x.detach()  # also where the point is a function of the policy (`retrace`)
-        score = inputs.target.score(x, condition).nan_to_num().clamp(-CLIP_SCORE, CLIP_SCORE)
-        pull = gain.repeat_interleave(len(score) // len(gain), 0) * score
-        pulled: Tensor = out + F.pad(pull, (0, out.shape[1] - self.dim))
-        return pulled
+        score = inputs.score(condition)
+        if gain is not None:
+            pull = gain.repeat_interleave(len(score) // len(gain), 0) * score
+            out = out + F.pad(pull, (0, out.shape[1] - self.dim))
+        if inputs.path is not None:
+            along = inputs.path.score(inputs.x.detach(), inputs.time, score)
+            out = torch.cat([out, along], -1)
+        return out
 
     def _gain(self, runs: Tensor) -> Tensor | None:
         """(R, 1) f_2 at times, or None."""
@@ -187,18 +191,23 @@ class DiffusionPolicy(Policy):
         """All heads; see `Policy.forward`."""
         runs, times = self._clock(inputs)
         read = self._read(inputs, condition, times)
-        back = None if self.back is None else self.back(read).flatten(0, 1)
+        ahead = self._drift(read, inputs, condition, self._gain(runs))
+        back = ahead if self.both_ways else None
+        if self.back is not None:
+            back = self.back(read).flatten(0, 1)
         flow = None if self.flow is None else self.flow(read).flatten()
-        return PolicyOutput(self._drift(read, inputs, condition, self._gain(runs)), back, flow)
+        return PolicyOutput(ahead, back, flow)
 
     def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
-        """(N, A) drifts, and log-variances if they are learned."""
+        """(N, A) drifts, then log-variances if they are learned, or scores."""
         runs, times = self._clock(inputs)
         read = self._read(inputs, condition, times)
         return self._drift(read, inputs, condition, self._gain(runs))
 
     def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
-        """(N, 2 d) of the backward head, or None."""
+        """(N, 2 d) of the backward head, the forward outputs if they serve both ways, or None."""
+        if self.both_ways:
+            return self.forward_logits(inputs, condition)
         if self.back is None:
             return None
         read = self._read(inputs, condition, self._clock(inputs)[1])
@@ -207,7 +216,7 @@ class DiffusionPolicy(Policy):
 
     def begin(self, env: Space[Any], count: int, condition: Tensor | None = None) -> Session | None:
         """Times embedded once for a whole rollout, where all rows have the same time grid."""
-        assert isinstance(env, Diffusion)
+        assert isinstance(env, GaussianSteps)
         if len(env.times) > 1:
             return None
         clock, gaps = env.clock(self.point.weight)
@@ -216,7 +225,7 @@ class DiffusionPolicy(Policy):
 
         def session(states: Any, rows: Tensor) -> Tensor:
             k = next(at)
-            inputs = DiffusionInputs(states.x, clock[k : k + 1], gaps[k : k + 1], env.target)
+            inputs = env.inputs(states.x, clock[k : k + 1], gaps[k : k + 1])
             read = self._read(inputs, condition, times[k : k + 1])
             return self._drift(read, inputs, condition, None if gains is None else gains[k : k + 1])
 

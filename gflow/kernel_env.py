@@ -114,9 +114,9 @@ class PointEnvironment(KernelEnvironment[S]):
         """(B, d) the points of states."""
 
     @abstractmethod
-    def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+    def log_density_at(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of finished objects at (B, d) points."""
 
     @abstractmethod
-    def score(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(B, d) gradient of `log_density`, detached."""
+    def score_at(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, d) gradient of `log_density_at`, detached."""

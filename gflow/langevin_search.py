@@ -104,8 +104,8 @@ class LangevinSearch(Behaviour):
         start = env.points(take(seen.objects, rows)).to(rollout.device)
         condition = None if seen.condition is None else seen.condition[rows].to(rollout.device)
         chains = mala(
-            lambda x: env.log_density(x, condition),
-            lambda x: env.score(x, condition),
+            lambda x: env.log_density_at(x, condition),
+            lambda x: env.score_at(x, condition),
             start,
             self.steps,
             self.burn_in,

@@ -96,19 +96,19 @@ MUTANTS = (
         f"{DIFFUSION}::test_noising_steps_compose",
     ),
     Mutant(
-        "diffusion-noise", "envs/diffusion.py",
+        "diffusion-noise", "envs/gaussian_steps.py",
         "return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None",
         "return DiffusionState(mean + variance * z, step + 1, grid), None",
         f"{DIFFUSION}::test_noise_changes_what_is_drawn_and_not_what_it_weighs",
     ),
     Mutant(
-        "diffusion-forced", "envs/diffusion.py",
+        "diffusion-forced", "envs/gaussian_steps.py",
         "return gaussian_log_prob(x, mean, variance).masked_fill(forced, 0.0)",
         "return gaussian_log_prob(x, mean, variance)",
         f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
     ),
     Mutant(
-        "diffusion-grid", "envs/diffusion.py",
+        "diffusion-grid", "envs/gaussian_steps.py",
         "return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]",
         "return self._table(like)[1][(step - 1).clamp(min=0)]",
         f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
@@ -151,15 +151,15 @@ MUTANTS = (
     ),
     # ---- divergences of diffusion samplers
     Mutant(
-        "kl-noise-free", "envs/diffusion.py",
+        "kl-noise-free", "envs/gaussian_steps.py",
         "noise = ((states.x - mean) / std).detach()",
-        "noise = (states.x - mean) / std",
+        "noise = ((states.x - mean) / std)",
         f"{PATHWISE}::test_gradients_go_through_the_samples",
     ),
     Mutant(
-        "kl-score-attached", "envs/diffusion_policy.py",
-        "x = inputs.x.detach()  # also",
-        "x = inputs.x  # also",
+        "kl-score-attached", "envs/gaussian_steps.py",
+        "x = self.x.detach()  # also",
+        "x = self.x  # also",
         f"{PATHWISE}::test_no_gradient_goes_through_the_score",
     ),
     Mutant(
@@ -211,7 +211,7 @@ MUTANTS = (
         f"{PATHWISE}::test_girsanov_holds_for_the_exponential_scheme",
     ),
     Mutant(
-        "diffusion-deaf-to-noise", "envs/diffusion.py",
+        "diffusion-deaf-to-noise", "envs/gaussian_steps.py",
         "variance = torch.where(variance > 0, variance + noise**2, variance)",
         "variance = variance + 0 * noise",
         f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
