@@ -18,7 +18,8 @@ from gflow.errors import ConfigError, IncompatibleError
 class AnnealedLangevin(GaussianSteps):
     r"""A point follows an `AnnealingPath` by Langevin steps, and a learned drift carries it along.
 
-    From x_0 ~ N(0, s_0^2 I), with h the length of step k, s_k^2 its rate and w the network,
+    From x_0 ~ N(0, s_0^2 I), with h the length of step k, s_k^2 the rate at its start, and the
+    drift w(x, t_k) = s_k f(x, t_k) of a network f,
 
     .. math::
         P_F(x_{k+1} \mid x_k) &= N\bigl(x_k
@@ -27,13 +28,13 @@ class AnnealedLangevin(GaussianSteps):
             + h (s_k^2 \nabla \log \pi_{t_{k+1}}(x_{k+1}) - w(x_{k+1}, t_{k+1})),\;
             2 s_k^2 h I\bigr)
 
-    With w = 0 this is unadjusted annealed Langevin dynamics, already a sampler; what the network
+    With f = 0 this is unadjusted annealed Langevin dynamics, already a sampler; what the network
     has to learn is by how much it lags behind the path. Both directions read the same outputs
     (`both_ways`), so one pass of the network over the states of a trajectory gives both.
 
-    Raw outputs are (N, 2 d): w, and the score of pi_t, which is not differentiated through. A
+    Raw outputs are (N, 2 d): f, and the score of pi_t, which is not differentiated through. A
     policy finds it with the condition at hand, by `score` or `DiffusionInputs.path`. The backward
-    kernel without outputs has w = 0.
+    kernel without outputs has f = 0.
 
     Args:
         target: The density to sample from.
@@ -78,11 +79,16 @@ class AnnealedLangevin(GaussianSteps):
         self.num_outputs = self.num_backward_outputs = 2 * self.dim
 
     def coefficients(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        """(G, T, 3) h s^2, h and 2 h s^2 of the steps, and (G, T, 4) the same back, after a 1."""
-        h = u - t
-        pull = h * self.rate * (self.end_rate / self.rate) ** t
-        ahead = torch.stack([pull, h, 2 * pull], -1)
-        return ahead, torch.cat([torch.ones_like(h)[..., None], ahead], -1)
+        """(G, T, 3) h s^2, h s and 2 h s^2 of the steps, and (G, T, 4) back, with a 1 before."""
+        h, rate = u - t, self.rate_at(t)
+        pull, one = h * rate, torch.ones_like(h)
+        ahead = torch.stack([pull, h * rate.sqrt(), 2 * pull], -1)
+        return ahead, torch.stack([one, pull, h * self.rate_at(u).sqrt(), 2 * pull], -1)
+
+    def rate_at(self, time: Tensor) -> Tensor:
+        """s^2 at times of any shape."""
+        ratio: Tensor = (self.end_rate / self.rate) ** time
+        return self.rate * ratio
 
     def inputs(self, x: Tensor, time: Tensor, gap: Tensor | None = None) -> DiffusionInputs:
         """What networks read, and the path; see `GaussianSteps.inputs`."""
@@ -133,9 +139,9 @@ class AnnealedStep(StepAhead):
     def moments(self, grid: Tensor) -> tuple[Tensor, Tensor]:
         """(N, d) means and (N, 1) variances on time grids (N,)."""
         s = self.states
-        pull, h, v = self.env.forward_coefficients(grid, s.step, s.x).unsqueeze(1).unbind(-1)
+        pull, push, v = self.env.forward_coefficients(grid, s.step, s.x).unsqueeze(1).unbind(-1)
         drift, score = self.outputs.chunk(2, -1)
-        return s.x + pull * score + h * drift, v
+        return s.x + pull * score + push * drift, v
 
 
 class AnnealedStepBack(StepBack):
@@ -148,6 +154,6 @@ class AnnealedStepBack(StepBack):
         """(N, d) means and (N, 1) variances, 0 where the move is forced."""
         s = self.states
         table = self.env.backward_coefficients(s.grid, s.step, s.x)
-        c, pull, h, v = table.unsqueeze(1).unbind(-1)
+        c, pull, push, v = table.unsqueeze(1).unbind(-1)
         drift, score = self.outputs.chunk(2, -1)
-        return c * s.x + pull * score - h * drift, v
+        return c * s.x + pull * score - push * drift, v

@@ -42,6 +42,7 @@ CHAINS = "tests/gflow/mcmc/test_chains.py"
 ANNEALING = "tests/gflow/mcmc/test_annealing.py"
 TRANSPORT = "tests/gflow/metrics/test_transport_metrics.py"
 COVERAGE = "tests/gflow/metrics/test_coverage_metrics.py"
+ANNEALED = "tests/envs/test_annealed.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
 ADJOINT = "tests/objectives/test_adjoint.py"
@@ -148,6 +149,61 @@ MUTANTS = (
         "condition=None if condition is None else condition[chains.accepted_chain],",
         "condition=None if condition is None else condition[:1].expand(len(chains.accepted), -1),",
         f"{LANGEVIN}::test_conditions_stay_with_their_objects",
+    ),
+    # ---- annealed Langevin steps
+    Mutant(
+        "annealed-score-of-the-parent", "gflow/kernel_evaluation.py",
+        "back = None if learned is None else pairs.after(learned)",
+        "back = None if learned is None else pairs.before(learned)",
+        f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
+    ),
+    Mutant(
+        "annealed-drift-both-ways", "envs/annealed.py",
+        "return c * s.x + pull * score - push * drift, v",
+        "return c * s.x + pull * score + push * drift, v",
+        f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
+    ),
+    Mutant(
+        "annealed-drift-both-ways-carries", "envs/annealed.py",
+        "return c * s.x + pull * score - push * drift, v",
+        "return c * s.x + pull * score + push * drift, v",
+        f"{ANNEALED}::test_the_right_constant_drift_carries_the_path_along",
+    ),
+    Mutant(
+        "annealed-backward-climbs-down", "envs/annealed.py",
+        "return c * s.x + pull * score - push * drift, v",
+        "return c * s.x - pull * score - push * drift, v",
+        f"{ANNEALED}::test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step",
+    ),
+    Mutant(
+        "annealed-scale-of-the-parent", "envs/annealed.py",
+        "h * self.rate_at(u).sqrt(), 2 * pull], -1)",
+        "h * self.rate_at(t).sqrt(), 2 * pull], -1)",
+        f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
+    ),
+    Mutant(
+        "annealed-half-the-noise", "envs/annealed.py",
+        "ahead = torch.stack([pull, h * rate.sqrt(), 2 * pull], -1)",
+        "ahead = torch.stack([pull, h * rate.sqrt(), pull], -1)",
+        f"{ANNEALED}::test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step",
+    ),
+    Mutant(
+        "annealed-unforced", "envs/annealed.py",
+        "return c * s.x + pull * score - push * drift, v",
+        "return s.x + pull * score - push * drift, v",
+        f"{ANNEALED}::test_backward_walks_reach_the_source_by_force",
+    ),
+    Mutant(
+        "annealed-backwards", "envs/annealing_path.py",
+        "return beta * target_score - (1 - beta) / self.variance * x",
+        "return (1 - beta) * target_score - beta / self.variance * x",
+        f"{ANNEALED}::test_the_path_leads_from_the_gaussian_to_the_target",
+    ),
+    Mutant(
+        "annealed-no-condition", "envs/diffusion_policy.py",
+        "score = inputs.score(condition)",
+        "score = inputs.score(None if condition is None else condition.roll(1, 0))",
+        f"{ANNEALED}::test_targets_may_read_a_condition",
     ),
     # ---- divergences of diffusion samplers
     Mutant(

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from gflow.cli.world import Context, RunOptions, World
 from gflow.conditions import ConditionSampler, TableCondition
+from gflow.envs.annealed import AnnealedLangevin
 from gflow.envs.diffusion import Diffusion
 from gflow.envs.diffusion_policy import DiffusionPolicy
 from gflow.envs.diffusion_process import Brownian, OrnsteinUhlenbeck, Process, random_grids
+from gflow.envs.gaussian_steps import GaussianSteps
 from gflow.envs.targets import ManyWell, Target, VAEPosterior, make_target
 from gflow.errors import ConfigError
 from gflow.evaluation import evaluate
@@ -48,10 +50,14 @@ class DiffusionWorld(World):
         target: gaussian, gmm9, gmm25, gmm40, gmm40_scaled, funnel, funnel_easy, double_well,
             manywell, cox, cox_whitened, logistic, logistic_synthetic or vae.
         dim: Dimension of manywell; 0 leaves the standard one.
-        process: bridge (Brownian motion from 0), ou (Ornstein-Uhlenbeck, as DDS) or euler (its
-            Euler steps, as DIS).
-        sigma2: Rate of the bridge; 0 takes the one that papers use for the target.
-        nu: Stationary standard deviation of ou and euler.
+        process: bridge (Brownian motion from 0), ou (Ornstein-Uhlenbeck, as DDS), euler (its
+            Euler steps, as DIS) or annealed (Langevin steps along a path of densities, as CMCD).
+        sigma2: Rate of the bridge, and of annealed at the start; 0 takes the one that papers use
+            for the target (the bridge's).
+        end_sigma2: Rate of annealed at the end; 0 leaves it as at the start.
+        nu: Stationary standard deviation of ou and euler, and that of the noise annealed starts
+            from.
+        power: Of the schedule t^p of annealed.
         steps_per_trajectory: T.
         random_times: Train on random time grids of so many steps instead; evaluation keeps the
             even grid of `steps_per_trajectory`. 0 trains on that grid.
@@ -82,9 +88,11 @@ class DiffusionWorld(World):
 
     target: str = "gmm25"
     dim: int = 0
-    process: Literal["bridge", "ou", "euler"] = "bridge"
+    process: Literal["bridge", "ou", "euler", "annealed"] = "bridge"
     sigma2: float = 0.0
+    end_sigma2: float = 0.0
     nu: float = 1.0
+    power: float = 1.0
     steps_per_trajectory: int = 100
     random_times: int = 0
     learned_variance: float = 0.0
@@ -105,20 +113,35 @@ class DiffusionWorld(World):
             )
         return ManyWell(self.dim)
 
+    @property
+    def rate(self) -> float:
+        """Rate of the noise at the start."""
+        return self.sigma2 or RATES.get(self.target, 1.0)
+
     def reference(self) -> Process:
         """The process."""
         if self.process == "bridge":
-            return Brownian(self.sigma2 or RATES.get(self.target, 1.0))
+            return Brownian(self.rate)
         scheme: Any = "exponential" if self.process == "ou" else "euler"
         return OrnsteinUhlenbeck(self.nu, scheme=scheme)
 
-    def diffusion(self, target: Target, times: Tensor | int) -> Diffusion:
+    def diffusion(self, target: Target, times: Tensor | int) -> GaussianSteps:
         """The environment on time grids."""
+        if self.process == "annealed":
+            if self.learned_variance or self.learned_backward:
+                raise ConfigError(
+                    f"process=annealed: its steps back mirror its steps ahead, so neither has a "
+                    f"variance or a kernel to learn apart; got learned_variance="
+                    f"{self.learned_variance}, learned_backward={self.learned_backward}. Leave "
+                    f"both at 0."
+                )
+            end = self.end_sigma2 or self.rate
+            return AnnealedLangevin(target, self.nu**2, times, self.rate, end, self.power)
         return Diffusion(
             target, self.reference(), times, self.learned_variance, self.learned_backward
         )
 
-    def environment(self) -> Diffusion:
+    def environment(self) -> GaussianSteps:
         """The environment to train on."""
         times: Tensor | int = self.steps_per_trajectory
         if self.random_times:
@@ -126,13 +149,13 @@ class DiffusionWorld(World):
         return self.diffusion(self.density(), times)
 
     @classmethod
-    def cheap(cls) -> Diffusion:
+    def cheap(cls) -> GaussianSteps:
         """A short one."""
         return cls(target="gmm9", steps_per_trajectory=5).environment()
 
     def policy(self, env: Space[Any], needs: Needs) -> Policy:
         """The network of path integral samplers."""
-        assert isinstance(env, Diffusion)
+        assert isinstance(env, GaussianSteps)
         return DiffusionPolicy(
             env, self.width, self.depth, log_flow=needs.log_flow, langevin=self.langevin
         )
@@ -143,7 +166,7 @@ class DiffusionWorld(World):
 
     def condition(self, env: Space[Any]) -> ConditionSampler | None:
         """Data points whose posteriors are wanted, for targets that read one."""
-        assert isinstance(env, Diffusion)
+        assert isinstance(env, GaussianSteps)
         if not env.condition_dim:
             return None
         assert isinstance(env.target, VAEPosterior)
@@ -158,7 +181,7 @@ class DiffusionWorld(World):
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Bounds on the evaluation grid, coverage of modes, and distance from exact samples."""
         env, trainer = context.env, context.trainer
-        assert isinstance(env, Diffusion)
+        assert isinstance(env, GaussianSteps)
         seed = trainer.config.seed * 1_000_003 + trainer.step + 2
         generator = torch.Generator(trainer.device).manual_seed(seed)
         if isinstance(env.target, VAEPosterior):
@@ -214,7 +237,7 @@ class DiffusionWorld(World):
     def finish(self, context: Context, folder: Path) -> dict[str, Path]:
         """Samples over the density, in the first two coordinates."""
         env, trainer = context.env, context.trainer
-        assert isinstance(env, Diffusion)
+        assert isinstance(env, GaussianSteps)
         if env.condition_dim or env.dim < 2:
             return {}
         from gflow.cli.pictures import scatter

@@ -26,8 +26,10 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
         ["--process=ou", "--nu=3", "--langevin=True", "--objective=subtb"],
         ["--learned-backward=0.5", "--objective=flsubtb", "--process=euler"],
         ["--target=manywell", "--dim=4", "--replay=64", "--replay-rebuild=backward"],
+        ["--process=annealed", "--nu=6", "--power=2", "--end-sigma2=2", "--random-times=4"]
+        + ["--behaviour=langevin", "--langevin-period=2", "--langevin-steps=10"],
     ],
-    ids=["search", "random grids", "ou", "euler", "wells"],
+    ids=["search", "random grids", "ou", "euler", "wells", "annealed"],
 )
 def test_every_kind_of_diffusion_trains(tmp_path: Path, flags: list[str]) -> None:
     summary = train(tmp_path / "run", *flags)
@@ -53,6 +55,14 @@ def test_conditional_posteriors_train(tmp_path: Path) -> None:
     flags = ["--target=vae", "--objective=vargrad", "--repeat=4"]
     numbers = train(tmp_path / "run", *flags)["metrics"]
     assert numbers["elbo"] < numbers["log_z_importance"] < numbers["log_marginal"]
+
+
+def test_annealed_steps_have_nothing_else_to_learn(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    flags = ["--process=annealed", "--learned-variance=2"]
+    assert main(["train", "diffusion", f"--out={tmp_path / 'x'}", *flags]) == 2
+    assert "its steps back mirror its steps ahead" in capsys.readouterr().err
 
 
 def test_a_dimension_is_for_wells_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
