@@ -186,8 +186,8 @@ MUTANTS = (
     ),
     Mutant(
         "diffusion-deaf-to-noise", "envs/gaussian_steps.py",
-        "variance = variance + noise**2\n",
-        "variance = variance + 0 * noise\n",
+        "variance + noise**2, variance)",
+        "variance + 0 * noise, variance)",
         f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
     ),
     Mutant(
