@@ -82,8 +82,8 @@ METHODS = {
     "vargrad annealed, 64": Method("vargrad", train=FAST, annealed=64),
     "vargrad+ls annealed, 32": Method("vargrad", SEARCH, train=FAST, annealed=32),
 }
-"""Our own is the one with coarse grids: 20 steps at random places, the score, chains, three times the
-rate, and noise of 0.2 sqrt(5), since a fifth of the steps adds it."""
+"""Our own is the one with coarse grids: 20 steps at random places, the score, chains, three times
+the rate, and noise of 0.2 sqrt(5), since a fifth of the steps adds it."""
 
 BASES = {"gmm25": 100.0, "funnel": 9.0, "manywell": 4.0}
 """Variances that sequential Monte Carlo starts from."""
