@@ -9,11 +9,15 @@ from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gflow.env import Environment
+    from gflow.envs.annealed import AnnealedLangevin
     from gflow.envs.architecture import Architectures
     from gflow.envs.atoms import Atoms
     from gflow.envs.bags import Bags
+    from gflow.envs.box import Box
     from gflow.envs.composition import Product, Stack
+    from gflow.envs.cube import Cube
     from gflow.envs.dags import Dags
+    from gflow.envs.diffusion import Diffusion
     from gflow.envs.dominating_set import DominatingSet
     from gflow.envs.hypergrid import HyperGrid
     from gflow.envs.independent_set import Clique, IndependentSet, MaxCut
@@ -23,15 +27,20 @@ if TYPE_CHECKING:
     from gflow.envs.sets import FixedSizeSets
     from gflow.envs.small_graphs import SmallGraphs
     from gflow.envs.spins import EnergyModel
+    from gflow.envs.torus import Torus
 
 _HOME = {
+    "AnnealedLangevin": "gflow.envs.annealed",
     "AnyOrder": "gflow.envs.sequences",
     "Architectures": "gflow.envs.architecture",
     "Atoms": "gflow.envs.atoms",
     "Autoregressive": "gflow.envs.sequences",
     "Bags": "gflow.envs.bags",
+    "Box": "gflow.envs.box",
     "Clique": "gflow.envs.independent_set",
+    "Cube": "gflow.envs.cube",
     "Dags": "gflow.envs.dags",
+    "Diffusion": "gflow.envs.diffusion",
     "DominatingSet": "gflow.envs.dominating_set",
     "EnergyModel": "gflow.envs.spins",
     "Environment": "gflow.env",
@@ -45,17 +54,22 @@ _HOME = {
     "Product": "gflow.envs.composition",
     "SmallGraphs": "gflow.envs.small_graphs",
     "Stack": "gflow.envs.composition",
+    "Torus": "gflow.envs.torus",
     "VariableLength": "gflow.envs.sequences",
 }
 
 __all__ = [
+    "AnnealedLangevin",
     "AnyOrder",
     "Architectures",
     "Atoms",
     "Autoregressive",
     "Bags",
+    "Box",
     "Clique",
+    "Cube",
     "Dags",
+    "Diffusion",
     "DominatingSet",
     "EnergyModel",
     "Environment",
@@ -69,6 +83,7 @@ __all__ = [
     "Product",
     "SmallGraphs",
     "Stack",
+    "Torus",
     "VariableLength",
 ]
 

@@ -11,7 +11,7 @@ from gflow.envs.diffusion_process import check_grid, uniform_grid
 from gflow.envs.targets.base import Target
 from gflow.errors import ConfigError
 from gflow.kernel import Kernel, gaussian_log_prob
-from gflow.kernel_env import KernelEnvironment
+from gflow.kernel_env import PointEnvironment
 from gflow.reward import LogReward
 
 
@@ -76,7 +76,7 @@ class TargetReward(LogReward[DiffusionState]):
         return f"TargetReward({type(self.target).__name__})"
 
 
-class GaussianSteps(KernelEnvironment[DiffusionState]):
+class GaussianSteps(PointEnvironment[DiffusionState]):
     r"""A point moves from the source to a sample of the target in T Gaussian steps.
 
     A subclass says the coefficients of its steps (`coefficients`), its kernels, and what flows look
@@ -142,6 +142,18 @@ class GaussianSteps(KernelEnvironment[DiffusionState]):
         if grid is None:
             grid = torch.arange(len(x), device=x.device) % len(self.times)
         return DiffusionState(x, torch.full_like(grid, self.horizon), grid)
+
+    def points(self, states: DiffusionState) -> Tensor:
+        """(B, d) the points."""
+        return states.x
+
+    def log_density_at(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) of the target."""
+        return self.target.log_density(x, condition)
+
+    def score_at(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, d) of the target, detached."""
+        return self.target.score(x, condition)
 
     def is_terminal(self, states: DiffusionState) -> Tensor:
         """(B,) all moves are made."""
@@ -262,8 +274,9 @@ class StepAhead(Kernel[DiffusionState]):
     def retrace(self, states: DiffusionState) -> DiffusionState:
         """N next states as functions of means and variances; see `Kernel.retrace`."""
         mean, variance = self.moments(states.grid)
-        std = variance.sqrt()
-        noise = ((states.x - mean) / torch.where(std > 0, std, 1.0)).detach()
+        moves = variance > 0
+        std = torch.where(moves, variance, 1.0).sqrt()
+        noise = ((states.x - mean) / std).detach().where(moves, 0.0)
         return replace(states, x=mean + std * noise)
 
     def log_prob(self, states: DiffusionState) -> Tensor:

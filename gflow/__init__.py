@@ -1,4 +1,4 @@
-"""Generative flow networks and amortized inference over discrete structures, in PyTorch."""
+"""Generative flow networks over discrete structures and continuous spaces, in PyTorch."""
 
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from gflow.evaluation import evaluate
     from gflow.exact import StateGraph, enumerate_states
     from gflow.exploration import Exploration
+    from gflow.kernel import Kernel
+    from gflow.kernel_env import KernelEnvironment
+    from gflow.kernel_rollout import KernelSampler, sampler_of
     from gflow.objective import LogZ, Objective
     from gflow.policy import MLPPolicy, Policy, PolicyOutput
     from gflow.replay import ReplayBuffer
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
         Tempered,
     )
     from gflow.rollout import Sampler
+    from gflow.space import Space
     from gflow.split_policy import SplitPolicy
     from gflow.tabular import TabularPolicy
     from gflow.terms import FlowTerms, Needs
@@ -41,6 +45,9 @@ _HOME = {
     "FlowTerms": "gflow.terms",
     "FunctionReward": "gflow.reward",
     "HostReward": "gflow.reward",
+    "Kernel": "gflow.kernel",
+    "KernelEnvironment": "gflow.kernel_env",
+    "KernelSampler": "gflow.kernel_rollout",
     "LogReward": "gflow.reward",
     "LogZ": "gflow.objective",
     "MLPPolicy": "gflow.policy",
@@ -51,6 +58,7 @@ _HOME = {
     "ReplayBuffer": "gflow.replay",
     "Reversed": "gflow.reversed",
     "Sampler": "gflow.rollout",
+    "Space": "gflow.space",
     "SplitPolicy": "gflow.split_policy",
     "StateGraph": "gflow.exact",
     "TabularPolicy": "gflow.tabular",
@@ -59,6 +67,7 @@ _HOME = {
     "Trajectories": "gflow.trajectories",
     "enumerate_states": "gflow.exact",
     "evaluate": "gflow.evaluation",
+    "sampler_of": "gflow.kernel_rollout",
     "with_backward": "gflow.backward_choice",
 }
 
@@ -71,6 +80,9 @@ __all__ = [
     "FlowTerms",
     "FunctionReward",
     "HostReward",
+    "Kernel",
+    "KernelEnvironment",
+    "KernelSampler",
     "LogReward",
     "LogZ",
     "MLPPolicy",
@@ -81,6 +93,7 @@ __all__ = [
     "ReplayBuffer",
     "Reversed",
     "Sampler",
+    "Space",
     "SplitPolicy",
     "StateGraph",
     "TabularPolicy",
@@ -89,6 +102,7 @@ __all__ = [
     "Trajectories",
     "enumerate_states",
     "evaluate",
+    "sampler_of",
     "with_backward",
 ]
 

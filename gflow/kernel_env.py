@@ -92,3 +92,31 @@ class KernelEnvironment(Space[S]):
         if self.stop_action is None:
             return self.is_terminal(states)
         return self.can_stop(states) | self.is_terminal(states)
+
+
+class PointEnvironment(KernelEnvironment[S]):
+    """A world whose finished objects are points of R^d with a differentiable density.
+
+    So gradients can be followed: by Langevin chains, say.
+
+    Attributes:
+        dim: d.
+    """
+
+    dim: int
+
+    @abstractmethod
+    def objects(self, x: Tensor) -> S:
+        """Finished objects from (B, d) points."""
+
+    @abstractmethod
+    def points(self, states: S) -> Tensor:
+        """(B, d) the points of states."""
+
+    @abstractmethod
+    def log_density_at(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R of finished objects at (B, d) points."""
+
+    @abstractmethod
+    def score_at(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, d) gradient of `log_density_at`, detached."""

@@ -3,12 +3,13 @@
 from typing import Any
 
 from gflow.behaviour import Behaviour, Rollout
-from gflow.envs.gaussian_steps import GaussianSteps
 from gflow.errors import ConfigError
+from gflow.kernel_env import PointEnvironment
 from gflow.mcmc.langevin import mala
 from gflow.objective import Objective
 from gflow.replay import ReplayBuffer
 from gflow.space import Space
+from gflow.state import take
 from gflow.trajectories import Trajectories
 
 
@@ -67,7 +68,7 @@ class LangevinSearch(Behaviour):
 
     def refusal(self, env: Space[Any], objective: Objective) -> str | None:
         """Only targets with a score have gradients to follow."""
-        if not isinstance(env, GaussianSteps):
+        if not isinstance(env, PointEnvironment):
             return (
                 "its chains follow the gradient of a density on R^d. Use local_search, which goes "
                 "back and forth with the policies."
@@ -82,7 +83,7 @@ class LangevinSearch(Behaviour):
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """A fresh batch, or one back from what was found."""
         env = rollout.env
-        assert isinstance(env, GaussianSteps)
+        assert isinstance(env, PointEnvironment)
         seen, found = self._memories(env)
         self.batches += 1
         if self.batches % 2 or not seen.ready(count):
@@ -97,14 +98,14 @@ class LangevinSearch(Behaviour):
             rollout.sampler, count, rollout.generator, rollout.device, rollout.policy
         )
 
-    def _search(self, env: GaussianSteps, rollout: Rollout, count: int) -> None:
+    def _search(self, env: PointEnvironment[Any], rollout: Rollout, count: int) -> None:
         seen, found = self._memories(env)
         rows = seen.rows(count, rollout.generator)
-        start = seen.objects.x[rows].to(rollout.device)
+        start = env.points(take(seen.objects, rows)).to(rollout.device)
         condition = None if seen.condition is None else seen.condition[rows].to(rollout.device)
         chains = mala(
-            lambda x: env.target.log_density(x, condition),
-            lambda x: env.target.score(x, condition),
+            lambda x: env.log_density_at(x, condition),
+            lambda x: env.score_at(x, condition),
             start,
             self.steps,
             self.burn_in,
@@ -126,7 +127,7 @@ class LangevinSearch(Behaviour):
             "found": float(len(found)),
         }
 
-    def _memories(self, env: GaussianSteps) -> tuple[ReplayBuffer, ReplayBuffer]:
+    def _memories(self, env: PointEnvironment[Any]) -> tuple[ReplayBuffer, ReplayBuffer]:
         if self.seen is None or self.found is None:
             self.seen, self.found = (
                 ReplayBuffer(env, self.capacity, draw="rank", rebuild="backward") for _ in range(2)
@@ -138,7 +139,7 @@ class LangevinSearch(Behaviour):
     def check(self, env: Space[Any], objective: Objective) -> None:
         """Refuse what does not fit, and make room for what will be remembered."""
         super().check(env, objective)
-        assert isinstance(env, GaussianSteps)
+        assert isinstance(env, PointEnvironment)
         self._memories(env)
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from gflow.columns import Columns
-from gflow.errors import ConfigError
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.kernel_env import KernelEnvironment
 from gflow.policy import Policy
 from gflow.replay_draw import (
     PRT_LEAST,
@@ -73,6 +74,11 @@ class ReplayBuffer:
         for name, number in (("capacity", capacity), ("top", top)):
             if number < 1:
                 raise ConfigError(f"ReplayBuffer: {name} must be positive, got {number}.")
+        if rebuild == "actions" and isinstance(env, KernelEnvironment):
+            raise IncompatibleError(
+                f"{env.name}: its moves have densities, so actions alone repeat no trajectory. "
+                f"Draw new ways from the objects: rebuild='backward' (replay_rebuild='backward')."
+            )
         draw = ("reward" if keep == "best" else "uniform") if draw is None else draw
         for name, value, allowed in (
             ("keep", keep, get_args(Keep)),

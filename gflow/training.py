@@ -291,12 +291,15 @@ class Trainer:
         if not self.objective.strict:
             return
         explores = self.exploration is not ON_POLICY and not self.behaviour.gives_samples
-        for what, done in (("replay", self.config.replay > 0), ("exploration", explores)):
+        for what, done, names in (
+            ("replay", self.config.replay > 0, "replay=0"),
+            ("exploration", explores, "noise=0, epsilon=0 and the like"),
+        ):
             if done:
                 raise IncompatibleError(
                     f"{type(self.objective).__name__} learns from exact draws of one law, and "
-                    f"{what} would mix in others. Switch it off, or use tb or vargrad, which learn "
-                    f"from any trajectories."
+                    f"{what} would mix in others. Switch it off ({names}), or use tb or vargrad, "
+                    f"which learn from any trajectories."
                 )
 
     def _diagnose(self, batch: Trajectories[Any], terms: FlowTerms) -> None:

@@ -46,6 +46,15 @@ ANNEALED = "tests/envs/test_annealed.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
 ADJOINT = "tests/objectives/test_adjoint.py"
+TORUS = "tests/envs/test_torus.py"
+CIRCLE = "tests/envs/test_von_mises.py"
+TORUS_TARGETS = "tests/envs/test_torus_targets.py"
+DIFFUSION = "tests/envs/test_diffusion.py"
+LANGEVIN = "tests/gflow/test_langevin_search.py"
+BOX = "tests/envs/test_box.py"
+CUBE = "tests/envs/test_cube.py"
+BOX_TRAINING = "tests/envs/test_box_training.py"
+BOX_ARC = "return self.place.log_prob(v) - self.width.log() - math.log(self.delta * QUARTER)"
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,79 @@ class Mutant:
 
 
 MUTANTS = (
+    # ---- diffusions
+    Mutant(
+        "bridge-variance", "envs/diffusion_process.py",
+        "self.sigma2 * t * (u - t) / u",
+        "self.sigma2 * t * (u - t)",
+        f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",
+    ),
+    Mutant(
+        "noising-turned", "envs/diffusion_process.py",
+        "return t * self.beta_0 + (1 - t) * self.beta_1",
+        "return t * self.beta_1 + (1 - t) * self.beta_0",
+        f"{DIFFUSION}::test_the_rate_is_that_of_noising_time",
+    ),
+    Mutant(
+        "noising-variance", "envs/diffusion_process.py",
+        "return (-total).exp(), -(self.nu**2) * torch.expm1(-2 * total)",
+        "return (-total).exp(), -(self.nu**2) * torch.expm1(-total)",
+        f"{DIFFUSION}::test_noising_steps_compose",
+    ),
+    Mutant(
+        "diffusion-noise", "envs/gaussian_steps.py",
+        "return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None",
+        "return DiffusionState(mean + variance * z, step + 1, grid), None",
+        f"{DIFFUSION}::test_noise_changes_what_is_drawn_and_not_what_it_weighs",
+    ),
+    Mutant(
+        "diffusion-forced", "envs/gaussian_steps.py",
+        "return gaussian_log_prob(x, mean, variance).masked_fill(forced, 0.0)",
+        "return gaussian_log_prob(x, mean, variance)",
+        f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
+    ),
+    Mutant(
+        "diffusion-grid", "envs/gaussian_steps.py",
+        "return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]",
+        "return self._table(like)[1][(step - 1).clamp(min=0)]",
+        f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
+    ),
+    Mutant(
+        "diffusion-forward-looking", "envs/diffusion.py",
+        "value = (1 - time) * base + time * self.reward(states, condition)",
+        "value = time * base + (1 - time) * self.reward(states, condition)",
+        f"{DIFFUSION}::test_flows_look_forward_from_the_process_to_the_target",
+    ),
+    Mutant(
+        "diffusion-session", "envs/diffusion_policy.py",
+        "read = self._read(inputs, condition, times[k : k + 1])",
+        "read = self._read(inputs, condition, times[:1])",
+        f"{DIFFUSION}::test_rollouts_with_a_memory_follow_the_same_law",
+    ),
+    Mutant(
+        "gaussian-norm", "gflow/kernel.py",
+        "norm = -0.5 * x.shape[-1] *",
+        "norm = -0.5 *",
+        f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",
+    ),
+    Mutant(
+        "pairs-after", "gflow/kernel_evaluation.py",
+        "self._before, self._after = index[:, :-1][moves], index[:, 1:][moves]",
+        "self._before, self._after = index[:, :-1][moves], index[:, :-1][moves]",
+        f"{DIFFUSION}::test_resumed_and_cut_trajectories_weigh_as_whole_ones",
+    ),
+    Mutant(
+        "langevin-turn", "gflow/langevin_search.py",
+        "if self.batches % 2 or not seen.ready(count):",
+        "if True or not seen.ready(count):",
+        f"{LANGEVIN}::test_batches_take_turns_and_the_chains_find_what_the_policy_does_not",
+    ),
+    Mutant(
+        "langevin-condition", "gflow/langevin_search.py",
+        "condition=None if condition is None else condition[chains.accepted_chain],",
+        "condition=None if condition is None else condition[:1].expand(len(chains.accepted), -1),",
+        f"{LANGEVIN}::test_conditions_stay_with_their_objects",
+    ),
     # ---- annealed Langevin steps
     Mutant(
         "annealed-score-of-the-parent", "gflow/kernel_evaluation.py",
@@ -126,8 +208,8 @@ MUTANTS = (
     # ---- divergences of diffusion samplers
     Mutant(
         "kl-noise-free", "envs/gaussian_steps.py",
-        "noise = ((states.x - mean) / torch.where(std > 0, std, 1.0)).detach()",
-        "noise = (states.x - mean) / torch.where(std > 0, std, 1.0)",
+        "noise = ((states.x - mean) / std).detach()",
+        "noise = ((states.x - mean) / std)",
         f"{PATHWISE}::test_gradients_go_through_the_samples",
     ),
     Mutant(
@@ -186,8 +268,8 @@ MUTANTS = (
     ),
     Mutant(
         "diffusion-deaf-to-noise", "envs/gaussian_steps.py",
-        "variance + noise**2, variance)",
-        "variance + 0 * noise, variance)",
+        "variance = torch.where(variance > 0, variance + noise**2, variance)",
+        "variance = variance + 0 * noise",
         f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
     ),
     Mutant(
@@ -497,9 +579,9 @@ MUTANTS = (
         "tests/gflow/test_walk.py::test_all_plans_agree_in_both_directions",
     ),
     Mutant(
-        "evaluation-anchor", "gflow/evaluation.py",
-        "end = _times(trajectories.state_index) == trajectories.length[:, None]",
-        "end = _times(trajectories.state_index) == trajectories.length[:, None] - 1",
+        "evaluation-anchor", "gflow/anchored.py",
+        "end = times(trajectories.state_index) == trajectories.length[:, None]",
+        "end = times(trajectories.state_index) == trajectories.length[:, None] - 1",
         "tests/gflow/test_evaluation.py::test_the_end_is_anchored_at_the_reward_and_only_there",
     ),
     Mutant(
@@ -623,7 +705,7 @@ MUTANTS = (
         "tests/gflow/test_scalarizations.py::test_weighted_sums",
     ),
     Mutant(
-        "mo-scores-unshared", "gflow/env.py",
+        "mo-scores-unshared", "gflow/space.py",
         "        value = _less(value, self.log_multiplicity(states))\n",
         "",
         "tests/envs/molecules/test_molecule_scores.py::test_molecules_come_in_proportion_to_what_is_preferred",
@@ -841,14 +923,14 @@ MUTANTS = (
     ),
     # ---- forward-looking and learned energies
     Mutant(
-        "fl-energy-sign", "gflow/evaluation.py",
+        "fl-energy-sign", "gflow/anchored.py",
         "learned = learned - energy.to(learned.dtype)",
         "learned = learned + energy.to(learned.dtype)",
         f"{LOOKING}::test_fl2_it_is_the_base_with_the_energy_taken_from_the_flow",
     ),
     Mutant(
-        "fl-no-anchor", "gflow/evaluation.py",
-        "log_flow = _anchor(learned, trajectories)",
+        "fl-no-anchor", "gflow/anchored.py",
+        "log_flow = anchor(learned, trajectories)",
         "log_flow = learned",
         f"{LOOKING}::test_fl3_the_flow_head_is_not_read_at_the_end",
     ),
@@ -1014,6 +1096,241 @@ MUTANTS = (
         "gap.cos() - 1 if kernel",
         "-gap.square() / 2 if kernel",
         f"{COVERAGE}::test_only_the_wrapped_kernel_closes_the_circle",
+    ),
+    # ---- angles whose moves have densities
+    Mutant(
+        "torus-way-back", "envs/torus.py",
+        "self.forced = states.step == 1 if sign < 0 else None",
+        "self.forced = states.step == 2 if sign < 0 else None",
+        f"{TORUS}::test_the_way_back_from_step_one_is_forced",
+    ),
+    Mutant(
+        "torus-forced-density", "envs/torus.py",
+        "return value if self.forced is None else value.masked_fill(self.forced, 0.0)",
+        "return value",
+        f"{TORUS}::test_the_way_back_from_step_one_is_forced",
+    ),
+    Mutant(
+        "torus-forced-angles", "envs/torus.py",
+        "angles = angles.masked_fill(self.forced[:, None], 0.0)",
+        "angles = angles + 0.0",
+        f"{TORUS}::test_backward_trajectories_lead_to_the_source",
+    ),
+    Mutant(
+        "torus-backward-sign", "envs/torus.py",
+        "self.increment.log_prob(self.sign * (states.angles - self.states.angles))",
+        "self.increment.log_prob(states.angles - self.states.angles)",
+        f"{TORUS}::test_backward_takes_away_what_forward_adds",
+    ),
+    Mutant(
+        "torus-backward-draw", "envs/torus.py",
+        "wrap(self.states.angles + self.sign * drawn)",
+        "wrap(self.states.angles + drawn)",
+        f"{TORUS}::test_draws_of_a_kernel_have_its_density[False]",
+    ),
+    Mutant(
+        "torus-no-wrap", "envs/torus.py",
+        "wrap(self.states.angles + self.sign * drawn)",
+        "self.states.angles + self.sign * drawn",
+        f"{TORUS}::test_every_trajectory_makes_all_moves_within_the_circle",
+    ),
+    Mutant(
+        "torus-least-concentration", "envs/torus.py",
+        "torch.atan2(sine, cosine), self.min_concentration + excess",
+        "torch.atan2(sine, cosine), excess",
+        f"{TORUS}::test_the_least_concentration_is_kept_and_the_largest_finite",
+    ),
+    Mutant(
+        "torus-steps-unread", "envs/torus_policy.py",
+        "self.first(waves) + self.moves[step]",
+        "self.first(waves) + self.moves[step * 0]",
+        f"{TORUS}::test_policies_read_angles_that_wrap_and_the_number_of_moves",
+    ),
+    Mutant(
+        "torus-angles-unwrapped", "envs/torus_policy.py",
+        "(angles.unsqueeze(-1) * orders).flatten(1)",
+        "(angles.unsqueeze(-1) * orders.sqrt()).flatten(1)",
+        f"{TORUS}::test_policies_read_angles_that_wrap_and_the_number_of_moves",
+    ),
+    Mutant(
+        "circle-norm", "envs/von_mises.py",
+        "torch.special.i0e(concentration)).log()",
+        "torch.special.i1e(concentration + 1)).log()",
+        f"{CIRCLE}::test_the_density_integrates_to_one[4.0]",
+    ),
+    Mutant(
+        "circle-all-kept", "envs/von_mises.py",
+        "< c * (1 - c).exp()",
+        "< c * 0 + 1",
+        f"{CIRCLE}::test_draws_follow_the_density[300.0]",
+    ),
+    Mutant(
+        "circle-envelope", "envs/von_mises.py",
+        "< c * (1 - c).exp()",
+        "< (1 - c).exp()",
+        f"{CIRCLE}::test_draws_follow_the_density[4.0]",
+    ),
+    Mutant(
+        "circle-full-turn", "envs/von_mises.py",
+        "return turned.where(turned < 2 * math.pi, 0.0)",
+        "return turned",
+        f"{CIRCLE}::test_wrapping_ends_below_a_full_turn_in_both_precisions",
+    ),
+    Mutant(
+        "circle-component", "envs/von_mises.py",
+        "(place.unsqueeze(-1) > ends[..., :-1])",
+        "(place.unsqueeze(-1) < ends[..., :-1])",
+        f"{CIRCLE}::test_draws_of_a_mixture_have_its_first_harmonics",
+    ),
+    Mutant(
+        "circle-uniform-density", "envs/von_mises.py",
+        "value = -self.like.shape[-1] * math.log(2 * math.pi)",
+        "value = -math.log(2 * math.pi)",
+        f"{TORUS}::test_kernels_integrate_to_one[uniform]",
+    ),
+    Mutant(
+        "waves-shift", "envs/torus_targets.py",
+        "torch.sin(1.5 * first + math.pi / 4)",
+        "torch.sin(1.5 * first - math.pi / 4)",
+        f"{TORUS_TARGETS}::test_the_sum_of_waves_is_the_formula_and_finite_at_its_zeros",
+    ),
+    Mutant(
+        "torus-table-slope", "envs/torus_targets.py",
+        "-t / 2 + two - three / 2,",
+        "-t / 3 + two - three / 2,",
+        f"{TORUS_TARGETS}::test_a_table_passes_through_its_values_and_bends_smoothly",
+    ),
+    Mutant(
+        "torus-cells-turned", "envs/torus_metrics.py",
+        "return place[:, 0] * cells + place[:, 1]",
+        "return place[:, 1] * cells + place[:, 0]",
+        f"{TORUS_TARGETS}::test_exact_samples_fill_cells_as_they_should[TorusMixture(dim=2)]",
+    ),
+    Mutant(
+        "torus-bandwidth", "envs/torus_metrics.py",
+        "concentration = angles.new_tensor(bandwidth**-2)",
+        "concentration = angles.new_tensor(bandwidth**-1)",
+        f"{TORUS_TARGETS}::test_one_law_smoothed_is_the_convolution_of_two",
+    ),
+    # ---- boxes and cubes
+    Mutant(
+        "box-arc-width", "envs/box_moves.py", BOX_ARC,
+        BOX_ARC.replace(" - self.width.log()", ""),
+        f"{BOX}::test_densities_integrate_to_one",
+    ),
+    Mutant(
+        "box-disk-radius", "envs/box_moves.py",
+        "jacobian = place[:, 0].log() + 2 * math.log(self.delta)",
+        "jacobian = 2 * math.log(self.delta)",
+        f"{BOX}::test_trajectory_balance_is_zero_at_an_exact_solution",
+    ),
+    Mutant(
+        "box-one-side-per-radian", "envs/box.py",
+        "later = Arc(self.delta, *self.legal_arc(1 - states), place)",
+        "later = Arc(self.delta, *self.legal_arc(1 - states), place)\n"
+        "        plain = later.log_prob\n"
+        "        later.log_prob = lambda move: plain(move) + math.log(self.delta)",
+        f"{BOX}::test_weights_have_the_mean_z",
+    ),
+    Mutant(
+        "box-search-one-side-per-radian", "envs/box.py",
+        "later = Arc(self.delta, *self.legal_arc(1 - states), place)",
+        "later = Arc(self.delta, *self.legal_arc(1 - states), place)\n"
+        "        plain = later.log_prob\n"
+        "        later.log_prob = lambda move: plain(move) + math.log(self.delta)",
+        f"{BOX_TRAINING}::test_local_search_keeps_the_law",
+    ),
+    Mutant(
+        "box-leak", "envs/box.py",
+        "low = torch.maximum(most[:, 0].acos(), least[:, 1].asin()) / QUARTER",
+        "low = torch.zeros_like(most[:, 0])",
+        f"{BOX}::test_moves_are_legal_both_ways",
+    ),
+    Mutant(
+        "box-room-turned", "envs/box.py",
+        "self.legal_arc(1 - states)", "self.legal_arc(states)",
+        f"{BOX}::test_moves_are_legal_both_ways",
+    ),
+    Mutant(
+        "box-stop-left-out", "envs/box_moves.py",
+        "self.stop.no + self.later.log_prob(move)", "self.later.log_prob(move)",
+        f"{BOX}::test_densities_integrate_to_one",
+    ),
+    Mutant(
+        "box-forced-stop-has-a-logit", "envs/box.py",
+        "stop = Atom(logit, self.is_terminal(states), source)",
+        "stop = Atom(logit, torch.zeros_like(source), source)",
+        f"{BOX}::test_forced_moves_are_certain_and_without_gradient",
+    ),
+    Mutant(
+        "box-forced-return-has-a-density", "envs/box_moves.py",
+        "torch.where((states == 0).all(-1), self.home.yes, moved)",
+        "torch.where((states == 0).all(-1), self.back.log_prob(self.states - states), moved)",
+        f"{BOX}::test_forced_moves_are_certain_and_without_gradient",
+    ),
+    Mutant(
+        "box-return-too-late", "envs/box.py",
+        "near: Tensor = states.norm(dim=-1) <= self.delta",
+        "near: Tensor = states.norm(dim=-1) <= 0.9 * self.delta",
+        f"{BOX}::test_moves_are_legal_both_ways",
+    ),
+    Mutant(
+        "box-backward-density-halved", "envs/box.py",
+        "HomeOrBack(states, atom, Arc(self.delta, *self.legal_arc(states), place))",
+        "HomeOrBack(states, atom, Arc(0.9 * self.delta, *self.legal_arc(states), place))",
+        f"{BOX}::test_detailed_balance_implies_flow_matching",
+    ),
+    Mutant(
+        "box-modified-stop-turned", "objectives/mdb.py",
+        "implied = terms.state_log_reward - terms.log_stop",
+        "implied = terms.state_log_reward + terms.log_stop",
+        f"{BOX}::test_modified_detailed_balance_is_detailed_balance_with_the_flow_put_in",
+    ),
+    Mutant(
+        "box-exploration-by-radius", "envs/box.py",
+        "states.new_tensor([2.0, 1.0])", "states.new_tensor([1.0, 1.0])",
+        f"{BOX}::test_exploration_is_even_over_what_is_legal",
+    ),
+    Mutant(
+        "box-beta-sample-of-one-part", "gflow/beta_mixture.py",
+        "alpha, beta = self.alpha.gather(-1, chosen), self.beta.gather(-1, chosen)",
+        "alpha, beta = self.alpha[..., :1], self.beta[..., :1]",
+        "tests/gflow/test_beta_mixture.py::test_samples_have_the_moments_of_the_law",
+    ),
+    Mutant(
+        "box-atom-forced-leak", "gflow/atom.py",
+        "F.logsigmoid(logit).masked_fill(forced, 0.0)", "F.logsigmoid(logit)",
+        "tests/gflow/test_atom.py::test_forced_and_ruled_out_are_exact_and_without_gradient",
+    ),
+    Mutant(
+        "box-envelope", "envs/box_rewards.py",
+        "self.masses = (r0, r1 * 0.5**dim, r2 * 0.2**dim)",
+        "self.masses = (r0, r1 * 0.5**dim, (r2 - r1) * 0.2**dim)",
+        "tests/envs/test_box_rewards.py::test_published_figures_of_the_square",
+    ),
+    Mutant(
+        "cube-jacobian", "envs/box_moves.py",
+        "(self.place.log_prob(r) - self.width.log()).sum(-1)",
+        "self.place.log_prob(r).sum(-1)",
+        f"{CUBE}::test_densities_integrate_to_one",
+    ),
+    Mutant(
+        "cube-home-left-out", "envs/box_moves.py",
+        "moved = self.home.no + self.back.log_prob(self.states - states)",
+        "moved = self.back.log_prob(self.states - states)",
+        f"{CUBE}::test_weights_have_the_mean_z",
+    ),
+    Mutant(
+        "cube-leak", "envs/cube.py",
+        "Increments(*self.legal_increments(1 - states), place)",
+        "Increments(torch.zeros_like(states), 1 - states, place)",
+        f"{CUBE}::test_moves_are_legal_both_ways",
+    ),
+    Mutant(
+        "cube-forced-by-all-axes", "envs/cube.py",
+        "return (states <= self.min_step + self.border).any(-1)",
+        "return (states <= self.min_step + self.border).all(-1)",
+        f"{CUBE}::test_forced_moves_are_certain_and_without_gradient",
     ),
 )  # fmt: skip
 

@@ -74,7 +74,13 @@ def test_names_differ() -> None:
     assert len(ENTRIES) == len(TABLE.ENTRIES)
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in {"tfbind", "architectures"} else name
+        for name in ENTRIES
+    ],
+)
 def test_all_checks_pass(name: str) -> None:
     row = TABLE.check(made(ENTRIES[name]))
     assert row.passed, row.check
@@ -111,7 +117,13 @@ def test_local_search_revises_them(name: str, prefix: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("molecules", marks=pytest.mark.slow), "atoms", "small-graphs", "max-cut"]
+    "name",
+    [
+        pytest.param("molecules", marks=pytest.mark.slow),
+        pytest.param("atoms", marks=pytest.mark.slow),
+        "small-graphs",
+        "max-cut",
+    ],
 )
 def test_local_search_keeps_the_law_of_symmetric_objects(name: str) -> None:
     """Chains that start in exact objects stay in their law, however the policy errs."""

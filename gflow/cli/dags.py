@@ -168,13 +168,13 @@ class DagsWorld(World):
         truth = self.observations()[1]
         if truth is not None:
             grids["true graph"] = truth.double()
-        names = ",".join(self._names(len(grids["learned"])))
+        names = self._names(len(grids["learned"]))
         for name, grid in grids.items():
             rows = [",".join(f"{value:.6f}" for value in row) for row in grid.tolist()]
             file = folder / f"edges_{name.replace(' ', '_')}.csv"
-            file.write_text("\n".join([names, *rows]) + "\n")
+            file.write_text("\n".join([",".join(names), *rows]) + "\n")
         path = folder / "edges.png"
-        heatmaps(grids, path)
+        heatmaps(grids, path, ("cause", "effect"), names)
         return {"edges": path}
 
     def report(self, context: Context) -> str:

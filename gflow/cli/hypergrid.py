@@ -128,5 +128,5 @@ class HypergridWorld(World):
             grid[cells[:, 0], cells[:, 1]] = law
             grids[name] = grid
         path = folder / "distribution.png"
-        heatmaps(grids, path)
+        heatmaps(grids, path, ("coordinate 0", "coordinate 1"))
         return {"distribution": path}

@@ -12,6 +12,7 @@ from gflow.cli.atoms import AtomsWorld
 from gflow.cli.bags import BagsWorld
 from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.bits import BitsWorld
+from gflow.cli.box import BoxWorld
 from gflow.cli.dags import DagsWorld
 from gflow.cli.diffusion import DiffusionWorld
 from gflow.cli.graphs import IndependentSetWorld
@@ -23,6 +24,7 @@ from gflow.cli.rna import RNAWorld
 from gflow.cli.sets import SetsWorld
 from gflow.cli.spins import SpinsWorld
 from gflow.cli.tfbind import TFBindWorld
+from gflow.cli.torus import TorusWorld
 from gflow.cli.world import RunOptions, World
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.objective import Objective
@@ -52,6 +54,8 @@ WORLDS: dict[str, type[World]] = {
         ArchitectureWorld,
         PhylogenyWorld,
         DiffusionWorld,
+        TorusWorld,
+        BoxWorld,
     )
 }
 

@@ -1,6 +1,6 @@
 """Pictures of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,28 @@ def pyplot() -> Any:
     return plt
 
 
-def heatmaps(grids: dict[str, Tensor], path: Path) -> None:
-    """Square grids of probabilities side by side on one colour scale."""
+def heatmaps(
+    grids: dict[str, Tensor], path: Path, axes_names: tuple[str, str], ticks: Sequence[str] = ()
+) -> None:
+    """Square grids of probabilities side by side on one colour scale.
+
+    Args:
+        grids: Title and (rows, columns) values of each; rows run to the right, columns upwards.
+        path: Where to save the picture.
+        axes_names: What rows and columns are.
+        ticks: Names of the rows and, alike, of the columns; numbers if there are none.
+    """
     plt = pyplot()
     top = max(float(grid.nan_to_num().max()) for grid in grids.values())
     figure, axes = plt.subplots(1, len(grids), figsize=(4.2 * len(grids), 3.8), squeeze=False)
     for axis, (name, grid) in zip(axes[0], grids.items(), strict=True):
         image = axis.imshow(grid.T.numpy(), origin="lower", vmin=0, vmax=top, cmap="viridis")
         axis.set_title(name)
-        axis.set_xlabel("coordinate 0")
-        axis.set_ylabel("coordinate 1")
+        axis.set_xlabel(axes_names[0])
+        axis.set_ylabel(axes_names[1])
+        if ticks:
+            axis.set_xticks(range(len(ticks)), ticks, rotation=45, ha="right")
+            axis.set_yticks(range(len(ticks)), ticks)
     figure.colorbar(image, ax=list(axes[0]), label="probability")
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)

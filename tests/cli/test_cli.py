@@ -44,7 +44,16 @@ def complaint(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("objective", ["fm", "db", "mdb", "tb", "vargrad", "subtb"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "tb",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("fm", "db", "mdb", "vargrad", "subtb")
+        ),
+    ],
+)
 def test_every_objective_trains_and_leaves_a_whole_folder(tmp_path: Path, objective: str) -> None:
     summary = train(tmp_path / "run", f"--objective={objective}")
     assert summary["objective"] == objective
@@ -57,6 +66,7 @@ def test_every_objective_trains_and_leaves_a_whole_folder(tmp_path: Path, object
     assert rows[-1]["tv"] == summary["metrics"]["tv"]
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
     first, again = train(tmp_path / "a", "--seed=1"), train(tmp_path / "b", "--seed=1")
     other = train(tmp_path / "c", "--seed=2")
@@ -64,7 +74,7 @@ def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
     assert first["metrics"]["tv"] != other["metrics"]["tv"]
 
 
-@pytest.mark.parametrize("accept", ["greedy", "metropolis"])
+@pytest.mark.parametrize("accept", [pytest.param("greedy", marks=pytest.mark.slow), "metropolis"])
 def test_local_search_trains_and_reports(tmp_path: Path, accept: str) -> None:
     flags = ["--behaviour=local_search", "--search-iterations=3", f"--search-accept={accept}"]
     summary = train(tmp_path / "run", *flags, "--search-prefix=resampled", "--search-steps=2")

@@ -36,7 +36,7 @@ def train(folder: Path, world: str, *flags: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "kind",
     [
-        kind if kind in SECOND_NETWORK else pytest.param(kind, marks=pytest.mark.slow)
+        kind if kind == "pessimistic" else pytest.param(kind, marks=pytest.mark.slow)
         for kind in get_args(BackwardChoice)
     ],
 )
@@ -50,14 +50,8 @@ def test_every_backward_policy_by_its_name(tmp_path: Path, kind: str) -> None:
     assert policy.backward == ("learned" if kind in SECOND_NETWORK else kind)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "pessimistic",
-        pytest.param("tlm", marks=pytest.mark.slow),
-        pytest.param("learned_maxent", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["pessimistic", "tlm", "learned_maxent"])
 def test_a_run_that_stopped_goes_on_with_its_fit(tmp_path: Path, kind: str) -> None:
     flags = ["--side=4", "--steps=12", "--eval-every=6", f"--backward={kind}", "--replay=30"]
     flags += ["--checkpoint-every=6", "--replay-draw=prt", "--replay-rebuild=backward"]
@@ -81,9 +75,9 @@ def test_a_run_that_stopped_goes_on_with_its_fit(tmp_path: Path, kind: str) -> N
     ("world", "flags", "kind"),
     [
         ("sets", ["--items=6", "--size=3"], "tlm"),
-        ("bits", [*BITS, "--order=any"], "learned_maxent"),
+        pytest.param("bits", [*BITS, "--order=any"], "learned_maxent", marks=pytest.mark.slow),
         ("bits", [*BITS, "--network=transformer", "--heads=2"], "pessimistic"),
-        ("dags", ["--variables=3", "--edges=2"], "tlm"),
+        pytest.param("dags", ["--variables=3", "--edges=2"], "tlm", marks=pytest.mark.slow),
     ],
     ids=["sets", "bits", "transformer", "dags"],
 )

@@ -8,6 +8,7 @@ import torch
 
 from gflow.cli.dags import DagsWorld
 from gflow.cli.main import main
+from gflow.cli.pictures import pyplot
 from gflow.envs.dag_data import erdos_renyi_network
 from gflow.envs.dag_guide import DeltaGuide
 from gflow.envs.dag_policy import DagPolicy
@@ -57,7 +58,12 @@ def test_learns_marginals_of_three_variables(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "edges.png").stat().st_size > 5000
 
 
-def test_reads_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reads_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    close = pyplot().close
+    monkeypatch.setattr(pyplot(), "close", lambda figure: (drawn.append(figure), close(figure)))
     generator = torch.Generator().manual_seed(0)
     network = erdos_renyi_network(6, 6, generator=generator)
     data, edges = tmp_path / "data.csv", tmp_path / "edges.csv"
@@ -71,6 +77,9 @@ def test_reads_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "edge_correlation" not in summary["metrics"]  # too many graphs to list
     assert 0 <= summary["metrics"]["auroc"] <= 1
     assert (tmp_path / "run" / "edges_learned.csv").read_text().startswith("raf,mek,plc")
+    axis = drawn[0].axes[0]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("cause", "effect")
+    assert [text.get_text() for text in axis.get_yticklabels()] == names
     assert main(["resume", str(tmp_path / "run")]) == 0
     capsys.readouterr()
     assert main(["train", "dags", "--data=missing.csv", f"--out={tmp_path / 'no'}"]) == 2

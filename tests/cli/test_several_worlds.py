@@ -1,6 +1,7 @@
 """Worlds with several scores, run as a user runs them."""
 
 import csv
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,15 @@ def train(world: str, folder: Path, *flags: str) -> dict[str, Any]:
     return metrics
 
 
-@pytest.mark.parametrize("combine", ["sum", "product", "preferences", "goals"])
-@pytest.mark.parametrize("objective", ["tb", "db"])
+@pytest.mark.parametrize(
+    ("objective", "combine"),
+    [
+        pair
+        if pair in {("tb", "goals"), ("db", "sum")}
+        else pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in itertools.product(["tb", "db"], ["sum", "product", "preferences", "goals"])
+    ],
+)
 def test_landscapes(tmp_path: Path, combine: str, objective: str) -> None:
     flags = [f"--combine={combine}", f"--objective={objective}", *TINY]
     metrics = train("landscapes", tmp_path / "run", *flags)
@@ -58,6 +66,7 @@ def test_landscapes(tmp_path: Path, combine: str, objective: str) -> None:
     assert main(["sample", str(tmp_path / "run"), "-n", "3"]) == 0
 
 
+@pytest.mark.slow
 def test_a_run_resumes_with_its_front(tmp_path: Path) -> None:
     flags = ["--combine=goals", "--beta-shape=4", "--front-share=0.2", *TINY]
     whole = train("landscapes", tmp_path / "whole", *flags)
@@ -117,6 +126,7 @@ def test_the_front_of_a_world_is_that_of_its_options() -> None:
     assert len(enumerated_front(LandscapesWorld(functions=("branin", "shubert")))) == 14
 
 
+@pytest.mark.slow
 def test_an_architecture_is_found_and_judged(tmp_path: Path) -> None:
     table = read_table("synthetic")
     judge = tmp_path / "judge.csv"
@@ -144,6 +154,7 @@ def test_an_architecture_is_found_and_judged(tmp_path: Path) -> None:
     assert values == sorted(values, reverse=True)
 
 
+@pytest.mark.slow
 def test_architectures_by_several_scores(tmp_path: Path) -> None:
     flags = ["--scores", "long", "lightness", "--combine=preferences", "--steps=3"]
     metrics = train("architecture", tmp_path / "run", *flags, "--width=8", "--batch-size=8")

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,16 @@ def wait_for(process: subprocess.Popen[Any], path: Path, lines: int) -> None:
         assert time.monotonic() < limit, f"no {path}"
         assert process.poll() is None, "the sweep ended too early"
         time.sleep(0.005)
+
+
+@contextmanager
+def answering_ctrl_c() -> Iterator[None]:
+    """Processes started meanwhile answer to Ctrl-C: shells have their background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -100,12 +112,16 @@ def test_killed_sweep_goes_on(tmp_path: Path, method: str) -> None:
 def test_interrupted_sweep_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     file = sweep_file(tmp_path, "grid", steps={"values": [100_000]})
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [*COMMAND, "sweep", str(file), "--out", str(out)], stdout=subprocess.PIPE, text=True
-    )
-    wait_for(process, out / "000" / "metrics.jsonl", 2)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    line = [*COMMAND, "sweep", str(file), "--out", str(out)]
+    with answering_ctrl_c():
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    try:
+        wait_for(process, out / "000" / "metrics.jsonl", 2)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()  # and with it, on its leash, the run
+        process.wait()
     assert process.returncode == 130
     assert f"Go on with: gflow sweep {file} --out {out}" in said
     assert (out / "000" / "checkpoints" / "last.pt").exists()
@@ -249,6 +265,7 @@ def test_files_that_are_no_sweeps(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_examples_are_sweeps_of_known_options(file: Path) -> None:
     spec = yaml.safe_load(file.read_text())

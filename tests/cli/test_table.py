@@ -31,6 +31,7 @@ def trainer_of(cls: type[World], objective: str, behaviour: str) -> Trainer:
     loss = ObjectiveOptions(objective, log_z=0.0).build(world, env)
     policy = world.policy(env, loss.needs)
     explores = {"noise": 0.2} if getattr(env, "takes_noise", False) else {"epsilon": 0.2}
+    explores = {} if loss.strict else explores
     config = TrainConfig(batch_size=16, lr=3e-4, log_z_lr=1e-2, **explores)
     condition = world.condition(env)
     return Trainer(

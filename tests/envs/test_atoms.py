@@ -58,6 +58,7 @@ def shuffled(kind, bond, seed=0):
 # ---------------------------------------------------------------------- the contract
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     kinds=st.lists(st.sampled_from(["C", "N", "O", "F", "N+", "O-", "S"]), min_size=1, unique=True),

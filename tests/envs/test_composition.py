@@ -51,6 +51,7 @@ def lengths(env: Environment[Any]) -> list[int]:
     return length
 
 
+@pytest.mark.slow
 @given(first=parts, second=parts)
 def test_product(first: Environment[Any], second: Environment[Any]) -> None:
     env = Product(first, second)
@@ -61,6 +62,7 @@ def test_product(first: Environment[Any], second: Environment[Any]) -> None:
     assert checked.longest == first.horizon + second.horizon == env.horizon
 
 
+@pytest.mark.slow
 @given(first=parts, second=parts)
 def test_stack(first: Environment[Any], second: Environment[Any]) -> None:
     env = Stack(first, second)

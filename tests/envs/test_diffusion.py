@@ -29,6 +29,7 @@ from gflow.kernel_rollout import KernelSampler
 from gflow.metrics import effective_sample_size, elbo, eubo, importance_log_z
 from gflow.objectives import (
     DetailedBalance,
+    ForwardLookingDetailedBalance,
     ForwardLookingSubTrajectoryBalance,
     LogPartitionVariance,
     SubTrajectoryBalance,
@@ -36,6 +37,7 @@ from gflow.objectives import (
 )
 from gflow.policy import Policy, PolicyOutput
 from gflow.terms import FlowTerms, Needs
+from gflow.trajectories import Trajectories
 
 LOUD = Exploration(noise=0.7)
 seeds = st.integers(0, 10_000)
@@ -73,13 +75,13 @@ class Looking(Policy):
 
 def exact_terms(
     dim: int, steps: int, sigma2: float, seed: int, times: Tensor | int | None = None
-) -> tuple[FlowTerms, float, Diffusion]:
+) -> tuple[FlowTerms, float, Diffusion, Trajectories[DiffusionState]]:
     target = gaussian(dim, seed)
     env = Diffusion(target, Brownian(sigma2), times or steps, log_variance_range=8.0)
     policy = OraclePolicy(env)
     batch = KernelSampler(env).forward(policy, 6, exploration=LOUD, generator=generator(seed))
     assert target.log_z is not None
-    return evaluate(env, policy, batch, Needs(log_flow=True)), target.log_z, env
+    return evaluate(env, policy, batch, Needs(log_flow=True)), target.log_z, env, batch
 
 
 @given(st.integers(1, 4), st.integers(1, 24), st.floats(0.2, 6), seeds)
@@ -87,8 +89,8 @@ def exact_terms(
 def test_residuals_vanish_at_the_time_reversal_of_a_gaussian(
     dim: int, steps: int, sigma2: float, seed: int
 ) -> None:
-    """D1, on trajectories that the exact sampler would hardly draw."""
-    terms, log_z, _ = exact_terms(dim, steps, sigma2, seed)
+    """D1, for every objective, on trajectories that the exact sampler would hardly draw."""
+    terms, log_z, env, batch = exact_terms(dim, steps, sigma2, seed)
     for objective in (
         TrajectoryBalance(log_z),
         LogPartitionVariance(),
@@ -97,6 +99,13 @@ def test_residuals_vanish_at_the_time_reversal_of_a_gaussian(
         SubTrajectoryBalance(2.0),
     ):
         assert float(objective.residual(terms).abs().max()) < 1e-8, objective
+    looking = evaluate(env, Looking(OraclePolicy(env)), batch, Needs(log_flow=True, energy=True))
+    for objective in (
+        ForwardLookingDetailedBalance(),
+        ForwardLookingSubTrajectoryBalance(0.9),
+        ForwardLookingSubTrajectoryBalance(2.0),
+    ):
+        assert float(objective.residual(looking).abs().max()) < 1e-8, objective
     wrong = TrajectoryBalance(log_z + 0.1)
     assert float(wrong.residual(terms).abs().min()) > 0.05
 
@@ -222,7 +231,7 @@ def test_bounds_bracket_log_z_off_the_optimum() -> None:
 @torch.no_grad()
 def test_sub_trajectory_weights_specialise() -> None:
     """D5: one step long is DB, whole is TB, lam = 1 is even; long chains stay finite."""
-    terms, _, _ = exact_terms(2, 9, 1.0, 4)
+    terms, *_ = exact_terms(2, 9, 1.0, 4)
     assert terms.log_flow is not None
     noisy = terms.log_flow + torch.randn(terms.log_flow.shape, generator=generator(1))
     noisy[:, -1] = terms.log_reward
@@ -234,7 +243,7 @@ def test_sub_trajectory_weights_specialise() -> None:
     torch.testing.assert_close(whole, expected)
     even = SubTrajectoryBalance(1.0).weight(terms)
     torch.testing.assert_close(even[even > 0], even[even > 0][:1].expand(int((even > 0).sum())))
-    terms, _, _ = exact_terms(1, 1000, 1.0, 4)
+    terms, *_ = exact_terms(1, 1000, 1.0, 4)
     long = SubTrajectoryBalance(2.0)
     torch.testing.assert_close(long.weight(terms).sum(), torch.tensor(1.0))
     assert float(long(terms)) < 1e-12

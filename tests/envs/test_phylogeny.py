@@ -35,6 +35,7 @@ def aligned(rows: list[str]) -> Alignment:
     return Alignment.from_sequences({f"t{i}": row for i, row in enumerate(rows)})
 
 
+@pytest.mark.slow
 @given(rows=sequences, baseline=st.floats(0, 5), scale=st.floats(0.5, 3))
 def test_contract(rows: list[str], baseline: float, scale: float) -> None:
     env = Phylogeny(Parsimony(aligned(rows), baseline, scale))

@@ -34,6 +34,7 @@ def energy_models(draw: st.DrawFn) -> EnergyModel:
     return EnergyModel(PairwiseModel(unary, edges, pairwise))
 
 
+@pytest.mark.slow
 @given(env=energy_models())
 def test_contract(env: EnergyModel) -> None:
     checked = check_env(env)

@@ -182,7 +182,9 @@ def test_counts_that_are_exact_give_the_maximum_entropy_policy(env: Environment[
         assert entropy(graph, other) < most - 1e-6
 
 
-@pytest.mark.parametrize("env", [MERGED, GRID], ids=["merged", "grid"])
+@pytest.mark.parametrize(
+    "env", [MERGED, pytest.param(GRID, marks=pytest.mark.slow)], ids=["merged", "grid"]
+)
 def test_counts_are_learned_from_what_is_visited(env: Environment[Any]) -> None:
     graph = enumerate_states(env)
     count = TrajectoryCount(network(graph, "learned_maxent"))
@@ -214,7 +216,15 @@ def frequencies(graph: StateGraph[Any], batch: Any) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["pessimistic", "tlm"])
-@pytest.mark.parametrize("env", WORLDS.values(), ids=WORLDS)
+@pytest.mark.parametrize(
+    "env",
+    [
+        MERGED,
+        pytest.param(FORK, marks=pytest.mark.slow),
+        pytest.param(GRID, marks=pytest.mark.slow),
+    ],
+    ids=WORLDS,
+)
 def test_likelihood_converges_to_the_frequencies_seen(env: Environment[Any], kind: str) -> None:
     """B-10: a table's optimum in closed form; the target of tlm follows."""
     graph = enumerate_states(env)

@@ -90,7 +90,13 @@ def test_training_records_the_figures_and_repeats() -> None:
     assert records[-1]["reward_calls"] == 8  # the rest was replayed
 
 
-@pytest.mark.parametrize("name", sorted(OFF_POLICY))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "led" else name
+        for name in sorted(OFF_POLICY)
+    ],
+)
 def test_every_objective_trains_on_it(name: str) -> None:
     """Off-policy batches, on-policy solution: the law of the policy comes closer to the exact.
 

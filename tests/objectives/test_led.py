@@ -314,6 +314,7 @@ def test_trajectories_that_stop_at_once_are_anchored_at_their_reward() -> None:
 # ---------------------------------------------------------------------- the fit
 
 
+@pytest.mark.slow
 def test_potentials_learn_to_sum_to_the_energy_and_training_finds_the_target() -> None:
     """The whole loop on a non-additive energy, against the exact law."""
     generator = torch.Generator().manual_seed(0)

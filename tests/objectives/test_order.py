@@ -305,6 +305,7 @@ def test_all_pairs_space_unevenly(gamma: float, gaps: list[float]) -> None:
     torch.testing.assert_close(found, torch.tensor(gaps), atol=6e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_all_pairs_space_evenly_under_a_wide_bound() -> None:
     scores = torch.arange(6.0)[:, None]
     low = -60.0

@@ -218,6 +218,7 @@ def test_differences_of_the_partial_reward_by_hand(env: Environment[Any]) -> Non
         torch.testing.assert_close(of_length[m + 1] / of_length[m], 0.9)
 
 
+@pytest.mark.slow
 def test_the_partial_reward_learns_the_order_of_the_true_one() -> None:
     torch.manual_seed(0)
     objective, policy, batch, _ = prepared("opflsubtb", LADDER, lambda_op=10.0)

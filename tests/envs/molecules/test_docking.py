@@ -87,6 +87,7 @@ def test_energy_is_of_the_molecule(cube: Docking) -> None:
     assert cube.energy(turned) == energy
 
 
+@pytest.mark.slow
 def test_the_seed_decides(cube: Docking) -> None:
     """Another seed is another isomer, conformer and search: energies are close but not equal."""
     molecule = Chem.MolFromSmiles("CC(O)CC")
@@ -117,6 +118,7 @@ def test_what_cannot_be_docked_is_worth_nothing(cube: Docking, smiles: str, reas
     assert cube.energy(Chem.MolFromSmiles("C")) < -0.4  # nothing is left behind
 
 
+@pytest.mark.slow
 def test_rewards_in_workers_equal_those_here(cube: Docking) -> None:
     goal = Goal((f"dock:{cube.receptor}:0:0:0:12:12:12", "qed"), combine="sum")
     assert goal.names == ("dock:cube", "qed")

@@ -118,6 +118,7 @@ def test_value_is_an_eighth_and_floored(weights: str) -> None:
     assert high(molecule) == pytest.approx((abs(output) + 1) / 8)
 
 
+@pytest.mark.slow
 def test_rewards_in_workers_equal_those_here(weights: str) -> None:
     goal = Goal((f"seh:{weights}", "qed"))
     assert goal.names == ("seh", "qed")

@@ -108,6 +108,7 @@ def test_tables_of_wrong_length() -> None:
         TableEnvironment([[1], []], [0.0])
 
 
+@pytest.mark.slow
 def test_hypothesis_is_needed_for_strategies_only() -> None:
     code = (
         "import sys; sys.modules['hypothesis'] = None\n"

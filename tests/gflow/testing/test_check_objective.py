@@ -17,7 +17,14 @@ from gflow.testing.strategies import random_dags
 EXACT = [name for name, cls in OFF_POLICY.items() if cls.self_contained]
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Pairs of all trajectories take their time: one of this kind is enough in a hurry.
+        pytest.param(n, marks=pytest.mark.slow) if n.startswith("op") and n != "optb" else n
+        for n in EXACT
+    ],
+)
 def test_our_objectives_pass(name: str) -> None:
     checked = check_objective(OBJECTIVES[name])
     assert checked.environments == (1 if name == "mdb" else 5)
