@@ -9,6 +9,7 @@ from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gflow.env import Environment
+    from gflow.envs.annealed import AnnealedLangevin
     from gflow.envs.architecture import Architectures
     from gflow.envs.atoms import Atoms
     from gflow.envs.bags import Bags
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from gflow.envs.torus import Torus
 
 _HOME = {
+    "AnnealedLangevin": "gflow.envs.annealed",
     "AnyOrder": "gflow.envs.sequences",
     "Architectures": "gflow.envs.architecture",
     "Atoms": "gflow.envs.atoms",
@@ -57,6 +59,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AnnealedLangevin",
     "AnyOrder",
     "Architectures",
     "Atoms",
