@@ -7,8 +7,9 @@ from torch import Tensor
 
 from gflow.distinct import Distinct
 from gflow.env import Environment
-from gflow.errors import ConfigError, IllegalActionError, ShapeError
+from gflow.errors import ConfigError, IllegalActionError, IncompatibleError, ShapeError
 from gflow.exploration import ON_POLICY, Exploration
+from gflow.kernel_env import KernelEnvironment
 from gflow.masking import sample_masked
 from gflow.policy import Policy, Session, backward_scores
 from gflow.reversed import Reversed, turned
@@ -37,6 +38,11 @@ class Sampler:
     def __init__(
         self, env: Environment[Any], plan: Plan = "auto", share: bool | None = None
     ) -> None:
+        if isinstance(env, KernelEnvironment):
+            raise IncompatibleError(
+                f"{env.name}: its moves have densities, and Sampler walks by numbered actions. Use "
+                f"KernelSampler(env), or sampler_of(env) for either."
+            )
         if plan not in ("auto", "ragged", "static"):
             raise ConfigError(f"plan must be auto, ragged or static, got {plan!r}.")
         if share and not env.has_keys:

@@ -36,6 +36,7 @@ from gflow.objectives import (
     TrajectoryBalance,
 )
 from gflow.policy import Policy, PolicyOutput
+from gflow.rollout import Sampler
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 
@@ -505,5 +506,7 @@ def test_worlds_with_densities_refuse_what_they_cannot_do() -> None:
         evaluate(env, policy, batch, Needs(edge_flow=True))
     with pytest.raises(IncompatibleError, match="replay_rebuild='backward'"):
         sampler.along(batch.actions, batch.length)
+    with pytest.raises(IncompatibleError, match="Use KernelSampler"):
+        Sampler(env)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"points \(B, 2\), got \(4, 3\)"):
         env.objects(torch.zeros(4, 3))
