@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gflow.encoder import StateEncoder
 from gflow.envs.gaussian_steps import DiffusionInputs, GaussianSteps
 from gflow.errors import ConfigError
 from gflow.policy import Policy, PolicyOutput, Session, linear
@@ -243,3 +244,38 @@ def zero(layer: nn.Linear) -> None:
     """Zero weights and biases."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
+
+
+class DiffusionEncoder(StateEncoder):
+    """Points and embedded times through GELU layers, for networks beside the policy.
+
+    Args:
+        env: Gives the dimension.
+        width: D.
+        depth: GELU layers after the first.
+        generator: For the initial weights.
+    """
+
+    def __init__(
+        self,
+        env: GaussianSteps,
+        width: int = 64,
+        depth: int = 2,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.out_features = width
+        self.time = TimeFeatures(width, generator)
+        self.point = linear(env.dim, width, generator)
+        self.given = linear(env.condition_dim, width, generator) if env.condition_dim else None
+        self.trunk = Trunk(width, depth, width, generator)
+
+    def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, width) activations."""
+        inputs = env.encode(states)
+        read = self.point(inputs.x) + self.time(inputs.time)
+        if self.given is not None:
+            assert condition is not None
+            read = read + self.given(condition)
+        out: Tensor = self.trunk(read)
+        return out

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from gflow.cli.world import Context, RunOptions, World
 from gflow.conditions import ConditionSampler, TableCondition
+from gflow.encoder import StateEncoder
 from gflow.envs.annealed import AnnealedLangevin
 from gflow.envs.diffusion import Diffusion
-from gflow.envs.diffusion_policy import DiffusionPolicy
+from gflow.envs.diffusion_policy import DiffusionEncoder, DiffusionPolicy
 from gflow.envs.diffusion_process import Brownian, OrnsteinUhlenbeck, Process, random_grids
 from gflow.envs.gaussian_steps import GaussianSteps
 from gflow.envs.targets import ManyWell, Target, VAEPosterior, make_target
@@ -159,6 +160,11 @@ class DiffusionWorld(World):
         return DiffusionPolicy(
             env, self.width, self.depth, log_flow=needs.log_flow, langevin=self.langevin
         )
+
+    def encoder(self, env: Space[Any], width: int) -> StateEncoder:
+        """Points and times."""
+        assert isinstance(env, GaussianSteps)
+        return DiffusionEncoder(env, width)
 
     def log_z(self, env: Space[Any]) -> float:
         """Zero: densities are near their normaliser, or nothing is known."""
