@@ -19,12 +19,12 @@ from typing import Any
 import torch
 
 from gflow import MLPPolicy, enumerate_states
-from gflow.backward_choice import own_backward, with_backward
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.backward.choice import own_backward, with_backward
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.rewards import Corners
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 KINDS = ["uniform", "maxent", "learned", "pessimistic", "tlm"]
 EXTRA = ["separate", "learned_maxent"]

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.envs.diffusion import Diffusion
-from gflow.envs.diffusion_oracle import OraclePolicy
-from gflow.envs.diffusion_process import Brownian
+from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion.oracle import OraclePolicy
+from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets import Gaussian
-from gflow.evaluation import evaluate
-from gflow.exploration import Exploration
-from gflow.kernel_rollout import KernelSampler
+from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective
 from gflow.objectives import PROPORTIONAL
-from gflow.policy import PolicyOutput
+from gflow.policies.base import PolicyOutput
+from gflow.sampling.exploration import Exploration
+from gflow.sampling.kernel_sampler import KernelSampler
 from gflow.terms import FlowTerms
 
 CASES = 20

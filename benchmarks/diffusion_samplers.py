@@ -25,8 +25,7 @@ from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.diffusion import DiffusionWorld
 from gflow.cli.options import ObjectiveOptions
 from gflow.envs.targets import Gaussian, ManyWell, Target
-from gflow.evaluation import evaluate
-from gflow.kernel_rollout import KernelSampler
+from gflow.evaluation.evaluate import evaluate
 from gflow.mcmc import systematic_resample, tempered_smc
 from gflow.metrics import (
     effective_sample_size,
@@ -38,7 +37,8 @@ from gflow.metrics import (
     w2,
     w2_floor,
 )
-from gflow.training import TrainConfig, Trainer
+from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.training.trainer import TrainConfig, Trainer
 
 SAMPLES = 2000
 Numbers = dict[str, float]

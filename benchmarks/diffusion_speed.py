@@ -18,13 +18,13 @@ from collections.abc import Callable
 import torch
 from peers.diffusion_in_loop import InLoop
 
-from gflow.envs.diffusion import Diffusion
-from gflow.envs.diffusion_policy import DiffusionPolicy
-from gflow.envs.diffusion_process import Brownian
+from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion.policy import DiffusionPolicy
+from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets import gmm25
-from gflow.evaluation import evaluate
+from gflow.evaluation.evaluate import evaluate
 from gflow.objectives import TrajectoryBalance
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 STEPS, RATE, BATCH = 100, 5.0, 300
 

@@ -22,31 +22,31 @@ import torch
 from torch import Tensor
 
 from gflow import Environment, FunctionReward, MLPPolicy, Objective, Policy, enumerate_states
-from gflow.envs.alignments import Alignment
-from gflow.envs.architecture import ArchitectureReward, Architectures
-from gflow.envs.architecture_data import synthetic_architectures
-from gflow.envs.bags import Bags, Substructures
-from gflow.envs.bits import NearModes, bit_sequences, plant_modes
-from gflow.envs.composition import Product, Stack
-from gflow.envs.dag_data import erdos_renyi_network
-from gflow.envs.dag_scores import BGe
-from gflow.envs.dags import Dags
-from gflow.envs.dominating_set import DominatingSet
-from gflow.envs.graph_instances import GraphBatch
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.independent_set import Clique, IndependentSet, MaxCut
-from gflow.envs.landscapes import landscape_grid
-from gflow.envs.phylogeny import Parsimony, Phylogeny
-from gflow.envs.rna import DesignReward, rna_binding, rna_design
-from gflow.envs.sequence_rewards import MotifReward
-from gflow.envs.sequences import AnyOrder, Autoregressive, PrependAppend, VariableLength
-from gflow.envs.sets import AdditiveEnergy, FixedSizeSets, PairwiseEnergy
-from gflow.envs.small_graphs import LabelledGraphs, SmallGraphs
-from gflow.envs.spin_rewards import IsingReward, PairwiseModel, lattice_edges
-from gflow.envs.spins import EnergyModel
-from gflow.envs.tfbind import load_e_scores, synthetic_e_scores, tf_binding
+from gflow.envs.architectures.data import synthetic_architectures
+from gflow.envs.architectures.env import ArchitectureReward, Architectures
+from gflow.envs.dags.data import erdos_renyi_network
+from gflow.envs.dags.env import Dags
+from gflow.envs.dags.scores import BGe
+from gflow.envs.graphs.dominating_set import DominatingSet
+from gflow.envs.graphs.independent_set import Clique, IndependentSet, MaxCut
+from gflow.envs.graphs.instances import GraphBatch
+from gflow.envs.graphs.small_graphs import LabelledGraphs, SmallGraphs
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.landscapes import landscape_grid
+from gflow.envs.pairs.composition import Product, Stack
+from gflow.envs.phylogeny.alignments import Alignment
+from gflow.envs.phylogeny.env import Parsimony, Phylogeny
+from gflow.envs.sequences.bits import NearModes, bit_sequences, plant_modes
+from gflow.envs.sequences.env import AnyOrder, Autoregressive, PrependAppend, VariableLength
+from gflow.envs.sequences.rewards import MotifReward
+from gflow.envs.sequences.rna import DesignReward, rna_binding, rna_design
+from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_binding
+from gflow.envs.sets.bags import Bags, Substructures
+from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets, PairwiseEnergy
+from gflow.envs.spins.env import EnergyModel
+from gflow.envs.spins.rewards import IsingReward, PairwiseModel, lattice_edges
 from gflow.errors import MissingExtraError
-from gflow.exact import StateGraph
+from gflow.exact.graph import StateGraph
 from gflow.metrics import total_variation
 from gflow.objectives import (
     DetailedBalance,
@@ -55,7 +55,7 @@ from gflow.objectives import (
     TrajectoryBalance,
 )
 from gflow.testing import BrokenEnvironmentError, check_env
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 LIMIT = 100_000
 """All states of an instance are checked up to this many."""
@@ -112,7 +112,7 @@ def molecules() -> Environment[Any]:
 
 def atoms() -> Environment[Any]:
     """Rings, multiple bonds and symmetric molecules."""
-    from gflow.envs.atoms import Atoms
+    from gflow.envs.atoms.env import Atoms
 
     return Atoms("qed", beta=4.0, max_atoms=4, kinds=("C", "O"))
 

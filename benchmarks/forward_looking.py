@@ -20,7 +20,7 @@ from curves import Curve, Panel, draw, spread, table
 from torch import Tensor
 
 from gflow import MLPPolicy, Sampler, evaluate
-from gflow.envs.sets import AdditiveEnergy, published_sets
+from gflow.envs.sets.sets import AdditiveEnergy, published_sets
 from gflow.metrics import elbo
 from gflow.objectives import (
     DetailedBalance,
@@ -30,7 +30,7 @@ from gflow.objectives import (
     SubTrajectoryBalance,
     TrajectoryBalance,
 )
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 METHODS: dict[str, type[Objective]] = {
     "tb": TrajectoryBalance,

@@ -20,17 +20,17 @@ from pathlib import Path
 import torch
 from curves import table
 
-from gflow.branching import Branching
-from gflow.envs.graph_draw import GraphDraw
-from gflow.envs.graph_instances import GraphBatch, rb_graphs
-from gflow.envs.graph_optima import degree_greedy, optimum
-from gflow.envs.graph_policy import GraphPolicy
-from gflow.envs.independent_set import IndependentSet
-from gflow.envs.node_subsets import NodeCount
-from gflow.exploration import Exploration
+from gflow.behaviours.branching import Branching
+from gflow.envs.graphs.draw import GraphDraw
+from gflow.envs.graphs.independent_set import IndependentSet
+from gflow.envs.graphs.instances import GraphBatch, rb_graphs
+from gflow.envs.graphs.node_subsets import NodeCount
+from gflow.envs.graphs.optima import degree_greedy, optimum
+from gflow.envs.graphs.policy import GraphPolicy
 from gflow.objectives import OBJECTIVES
-from gflow.rollout import Sampler
-from gflow.training import TrainConfig, Trainer
+from gflow.sampling.exploration import Exploration
+from gflow.sampling.sampler import Sampler
+from gflow.training.trainer import TrainConfig, Trainer
 
 TRAIN, TEST = (400, 7), (100, 8)  # number and seed
 

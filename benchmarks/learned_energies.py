@@ -21,14 +21,14 @@ import torch
 from curves import Curve, Panel, draw, spread, table
 
 from gflow import Environment, MLPPolicy, Sampler, enumerate_states
-from gflow.envs.bags import Bags, Substructures
-from gflow.envs.graph_draw import GraphDraw
-from gflow.envs.graph_instances import rb_graphs
-from gflow.envs.graph_optima import optimum
-from gflow.envs.graph_policy import GraphEncoder, GraphPolicy
-from gflow.envs.independent_set import IndependentSet
-from gflow.envs.node_subsets import NodeCount
-from gflow.envs.sets import FixedSizeSets, PairwiseEnergy
+from gflow.envs.graphs.draw import GraphDraw
+from gflow.envs.graphs.independent_set import IndependentSet
+from gflow.envs.graphs.instances import rb_graphs
+from gflow.envs.graphs.node_subsets import NodeCount
+from gflow.envs.graphs.optima import optimum
+from gflow.envs.graphs.policy import GraphEncoder, GraphPolicy
+from gflow.envs.sets.bags import Bags, Substructures
+from gflow.envs.sets.sets import FixedSizeSets, PairwiseEnergy
 from gflow.metrics import total_variation
 from gflow.objectives import (
     ForwardLookingSubTrajectoryBalance,
@@ -36,7 +36,7 @@ from gflow.objectives import (
     Objective,
     SubTrajectoryBalance,
 )
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 METHODS = ("plain", "forward-looking", "led")
 STEPS = {"sets": 600, "bags": 1000, "graphs": 150}

@@ -31,16 +31,16 @@ import torch
 from torch import Tensor
 
 from gflow import MLPPolicy, Sampler, StateGraph, Trajectories, enumerate_states
-from gflow.behaviour import Behaviour, OnPolicy
+from gflow.behaviours.base import Behaviour, OnPolicy
+from gflow.behaviours.local_search import LocalSearch
 from gflow.cli.pictures import pyplot
-from gflow.envs.rna import rna_binding
-from gflow.envs.sequence_rewards import TableReward
-from gflow.envs.sequences import SequenceEnvironment
-from gflow.envs.tfbind import load_e_scores, tf_binding
-from gflow.local_search import LocalSearch
+from gflow.envs.sequences.env import SequenceEnvironment
+from gflow.envs.sequences.rewards import TableReward
+from gflow.envs.sequences.rna import rna_binding
+from gflow.envs.sequences.tfbind import load_e_scores, tf_binding
 from gflow.metrics import mean_reward_accuracy, total_variation
 from gflow.objectives import TrajectoryBalance
-from gflow.training import Record, TrainConfig, Trainer
+from gflow.training.trainer import Record, TrainConfig, Trainer
 
 SHARE = 0.005
 CALLS = 32
@@ -296,7 +296,9 @@ def picture(results: list[tuple[Task, dict[str, list[Outcome]]]], path: Path) ->
 def main() -> None:
     """Parse the command line, train, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--table", type=Path, help="E-scores of all 8-mers; see gflow.envs.tfbind")
+    parser.add_argument(
+        "--table", type=Path, help="E-scores of all 8-mers; see gflow.envs.sequences.tfbind"
+    )
     parser.add_argument("--tasks", nargs="+", choices=("tfbind", "rna"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=float, default=1.0, help="share of the default rounds")

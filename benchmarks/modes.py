@@ -29,13 +29,13 @@ from torch import Tensor
 
 from gflow import Environment, MLPPolicy, Objective, Policy
 from gflow.cli.pictures import pyplot
-from gflow.envs.bits import ModesFound, NearModes, bit_sequences, plant_modes
-from gflow.envs.sequence_rewards import TableReward
-from gflow.envs.tfbind import load_e_scores, synthetic_e_scores, tf_binding
+from gflow.envs.sequences.bits import ModesFound, NearModes, bit_sequences, plant_modes
+from gflow.envs.sequences.rewards import TableReward
+from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_binding
 from gflow.metrics import ModeCounter
 from gflow.objectives import DetailedBalance, SubTrajectoryBalance, TrajectoryBalance
-from gflow.sequence_policy import CausalTransformer
-from gflow.training import TrainConfig, Trainer
+from gflow.policies.transformer import CausalTransformer
+from gflow.training.trainer import TrainConfig, Trainer
 from gflow.trajectories import Trajectories
 
 Look = Callable[[Tensor], int]

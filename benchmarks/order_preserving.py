@@ -28,22 +28,22 @@ import torch
 from torch import Tensor
 
 from gflow import Environment, MLPPolicy, Objective, Sampler, enumerate_states
-from gflow.envs.architecture import ArchitectureReward, Architectures
-from gflow.envs.architecture_data import (
+from gflow.conditions.preferences import DirichletPreferences, GammaBeta, PreferenceEncoder
+from gflow.envs.architectures.data import (
     ArchitectureTable,
     all_cells,
     cell_index,
     load_architectures,
     synthetic_architectures,
 )
-from gflow.envs.landscapes import landscape_grid
+from gflow.envs.architectures.env import ArchitectureReward, Architectures
+from gflow.envs.grids.landscapes import landscape_grid
 from gflow.errors import MissingExtraError
+from gflow.memory.pareto import exact_front
 from gflow.metrics import gd_plus, hypervolume, igd_plus, pc_entropy
 from gflow.objectives import OBJECTIVES, TrajectoryBalance
-from gflow.pareto import exact_front
-from gflow.preferences import DirichletPreferences, GammaBeta, PreferenceEncoder
-from gflow.scalarizations import LogSum, Preferences
-from gflow.training import TrainConfig, Trainer
+from gflow.rewards.scalarizations import LogSum, Preferences
+from gflow.training.trainer import TrainConfig, Trainer
 
 GRIDS = (
     ("branin", "currin"),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gflow import Environment, FunctionReward, TabularPolicy, enumerate_states
-from gflow.envs.sets import FixedSizeSets
+from gflow.envs.sets.sets import FixedSizeSets
 from gflow.objectives import OrderPreservingTrajectoryBalance
 from gflow.objectives.order import pairwise
 from gflow.testing import TableEnvironment, all_trajectories

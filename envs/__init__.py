@@ -8,54 +8,54 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from gflow.env import Environment
-    from gflow.envs.annealed import AnnealedLangevin
-    from gflow.envs.architecture import Architectures
-    from gflow.envs.atoms import Atoms
-    from gflow.envs.bags import Bags
-    from gflow.envs.box import Box
-    from gflow.envs.composition import Product, Stack
-    from gflow.envs.cube import Cube
-    from gflow.envs.dags import Dags
-    from gflow.envs.diffusion import Diffusion
-    from gflow.envs.dominating_set import DominatingSet
-    from gflow.envs.hypergrid import HyperGrid
-    from gflow.envs.independent_set import Clique, IndependentSet, MaxCut
+    from gflow.environment.discrete import Environment
+    from gflow.envs.architectures.env import Architectures
+    from gflow.envs.atoms.env import Atoms
+    from gflow.envs.cubes.box import Box
+    from gflow.envs.cubes.cube import Cube
+    from gflow.envs.dags.env import Dags
+    from gflow.envs.diffusion.annealed import AnnealedLangevin
+    from gflow.envs.diffusion.env import Diffusion
+    from gflow.envs.graphs.dominating_set import DominatingSet
+    from gflow.envs.graphs.independent_set import Clique, IndependentSet, MaxCut
+    from gflow.envs.graphs.small_graphs import SmallGraphs
+    from gflow.envs.grids.hypergrid import HyperGrid
     from gflow.envs.molecules import Molecules
-    from gflow.envs.phylogeny import Phylogeny
-    from gflow.envs.sequences import AnyOrder, Autoregressive, PrependAppend, VariableLength
-    from gflow.envs.sets import FixedSizeSets
-    from gflow.envs.small_graphs import SmallGraphs
-    from gflow.envs.spins import EnergyModel
-    from gflow.envs.torus import Torus
+    from gflow.envs.pairs.composition import Product, Stack
+    from gflow.envs.phylogeny.env import Phylogeny
+    from gflow.envs.sequences.env import AnyOrder, Autoregressive, PrependAppend, VariableLength
+    from gflow.envs.sets.bags import Bags
+    from gflow.envs.sets.sets import FixedSizeSets
+    from gflow.envs.spins.env import EnergyModel
+    from gflow.envs.torus.env import Torus
 
 _HOME = {
-    "AnnealedLangevin": "gflow.envs.annealed",
-    "AnyOrder": "gflow.envs.sequences",
-    "Architectures": "gflow.envs.architecture",
-    "Atoms": "gflow.envs.atoms",
-    "Autoregressive": "gflow.envs.sequences",
-    "Bags": "gflow.envs.bags",
-    "Box": "gflow.envs.box",
-    "Clique": "gflow.envs.independent_set",
-    "Cube": "gflow.envs.cube",
-    "Dags": "gflow.envs.dags",
-    "Diffusion": "gflow.envs.diffusion",
-    "DominatingSet": "gflow.envs.dominating_set",
-    "EnergyModel": "gflow.envs.spins",
-    "Environment": "gflow.env",
-    "FixedSizeSets": "gflow.envs.sets",
-    "HyperGrid": "gflow.envs.hypergrid",
-    "IndependentSet": "gflow.envs.independent_set",
-    "MaxCut": "gflow.envs.independent_set",
+    "AnnealedLangevin": "gflow.envs.diffusion.annealed",
+    "AnyOrder": "gflow.envs.sequences.env",
+    "Architectures": "gflow.envs.architectures.env",
+    "Atoms": "gflow.envs.atoms.env",
+    "Autoregressive": "gflow.envs.sequences.env",
+    "Bags": "gflow.envs.sets.bags",
+    "Box": "gflow.envs.cubes.box",
+    "Clique": "gflow.envs.graphs.independent_set",
+    "Cube": "gflow.envs.cubes.cube",
+    "Dags": "gflow.envs.dags.env",
+    "Diffusion": "gflow.envs.diffusion.env",
+    "DominatingSet": "gflow.envs.graphs.dominating_set",
+    "EnergyModel": "gflow.envs.spins.env",
+    "Environment": "gflow.environment.discrete",
+    "FixedSizeSets": "gflow.envs.sets.sets",
+    "HyperGrid": "gflow.envs.grids.hypergrid",
+    "IndependentSet": "gflow.envs.graphs.independent_set",
+    "MaxCut": "gflow.envs.graphs.independent_set",
     "Molecules": "gflow.envs.molecules",
-    "Phylogeny": "gflow.envs.phylogeny",
-    "PrependAppend": "gflow.envs.sequences",
-    "Product": "gflow.envs.composition",
-    "SmallGraphs": "gflow.envs.small_graphs",
-    "Stack": "gflow.envs.composition",
-    "Torus": "gflow.envs.torus",
-    "VariableLength": "gflow.envs.sequences",
+    "Phylogeny": "gflow.envs.phylogeny.env",
+    "PrependAppend": "gflow.envs.sequences.env",
+    "Product": "gflow.envs.pairs.composition",
+    "SmallGraphs": "gflow.envs.graphs.small_graphs",
+    "Stack": "gflow.envs.pairs.composition",
+    "Torus": "gflow.envs.torus.env",
+    "VariableLength": "gflow.envs.sequences.env",
 }
 
 __all__ = [

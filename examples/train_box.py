@@ -10,15 +10,15 @@ import argparse
 
 import torch
 
-from gflow.envs.box import Box
-from gflow.envs.box_policy import BoxPolicy
-from gflow.envs.box_rewards import REGIONS, RingedCorners
-from gflow.envs.cube import Cube
-from gflow.envs.unit_cube import UnitCube
-from gflow.kernel_rollout import KernelSampler
+from gflow.envs.cubes.base import UnitCube
+from gflow.envs.cubes.box import Box
+from gflow.envs.cubes.cube import Cube
+from gflow.envs.cubes.policy import BoxPolicy
+from gflow.envs.cubes.rewards import REGIONS, RingedCorners
 from gflow.metrics import histogram_jsd
 from gflow.objectives import OBJECTIVES
-from gflow.training import TrainConfig, Trainer
+from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 def main() -> None:

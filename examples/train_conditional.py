@@ -10,12 +10,12 @@ import argparse
 import torch
 
 from gflow import MLPPolicy, TemperatureConditional, enumerate_states
-from gflow.conditions import Thermometer, UniformCondition
+from gflow.conditions.draws import Thermometer, UniformCondition
 from gflow.envs import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.envs.grids.rewards import Corners
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 LOW, HIGH = 0.25, 2.0
 

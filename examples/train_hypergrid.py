@@ -11,10 +11,10 @@ import torch
 
 from gflow import MLPPolicy, enumerate_states
 from gflow.envs import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.envs.grids.rewards import Corners
 from gflow.metrics import total_variation
 from gflow.objectives import PROPORTIONAL
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 
 from gflow import MLPPolicy, Sampler, enumerate_states
-from gflow.envs.landscapes import landscape_grid
+from gflow.conditions.preferences import DirichletPreferences, GammaBeta, PreferenceEncoder
+from gflow.envs.grids.landscapes import landscape_grid
+from gflow.memory.pareto import ParetoArchive, exact_front
 from gflow.metrics import gd_plus, hypervolume, igd_plus, pc_entropy
 from gflow.objectives import TrajectoryBalance
-from gflow.pareto import ParetoArchive, exact_front
-from gflow.preferences import DirichletPreferences, GammaBeta, PreferenceEncoder
-from gflow.scalarizations import Preferences
-from gflow.training import TrainConfig, Trainer
+from gflow.rewards.scalarizations import Preferences
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ import argparse
 import torch
 
 from gflow import MLPPolicy, Sampler
-from gflow.envs.rna import DesignReward, rna_design
-from gflow.envs.rna_scores import folds_into
+from gflow.envs.sequences.rna import DesignReward, rna_design
+from gflow.envs.sequences.rna_scores import folds_into
 from gflow.objectives import OBJECTIVES
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 JUNCTION = "..(((((..((((....))))..((((....))))..))))).."
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 from gflow import MLPPolicy, enumerate_states
-from gflow.envs.bits import ModesFound, NearModes, bit_sequences, plant_modes
-from gflow.envs.tfbind import load_e_scores, synthetic_e_scores, tf_binding
+from gflow.envs.sequences.bits import ModesFound, NearModes, bit_sequences, plant_modes
+from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_binding
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
-from gflow.sequence_policy import CausalTransformer
-from gflow.training import TrainConfig, Trainer
+from gflow.policies.transformer import CausalTransformer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 def bits(steps: int) -> None:
@@ -55,8 +55,8 @@ def dna(steps: int, table: str) -> None:
 
 def rna(steps: int) -> None:
     """RNAs of 44 nucleotides that fold into a junction of three stems."""
-    from gflow.envs.rna import DesignReward, rna_design
-    from gflow.envs.rna_scores import folds_into
+    from gflow.envs.sequences.rna import DesignReward, rna_design
+    from gflow.envs.sequences.rna_scores import folds_into
 
     target = "..(((((..((((....))))..((((....))))..))))).."
     reward = DesignReward(target, beta=16.0)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from gflow import FunctionReward, MLPPolicy, enumerate_states
-from gflow.envs.small_graphs import LabelledGraphs, SmallGraphs
+from gflow.envs.graphs.small_graphs import LabelledGraphs, SmallGraphs
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES
 from gflow.state import take
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 def triangles(graphs: LabelledGraphs) -> Tensor:

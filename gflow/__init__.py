@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from gflow.backward_choice import with_backward
-    from gflow.backward_replay import BackwardReplay
-    from gflow.env import Environment
-    from gflow.evaluation import evaluate
-    from gflow.exact import StateGraph, enumerate_states
-    from gflow.exploration import Exploration
-    from gflow.kernel import Kernel
-    from gflow.kernel_env import KernelEnvironment
-    from gflow.kernel_rollout import KernelSampler, sampler_of
+    from gflow.backward.choice import with_backward
+    from gflow.behaviours.data import BackwardReplay
+    from gflow.environment.base import Space
+    from gflow.environment.continuous import KernelEnvironment
+    from gflow.environment.discrete import Environment
+    from gflow.environment.kernel import Kernel
+    from gflow.evaluation.evaluate import evaluate
+    from gflow.exact.graph import StateGraph, enumerate_states
+    from gflow.exact.tabular import TabularPolicy
+    from gflow.memory.replay import ReplayBuffer
     from gflow.objective import LogZ, Objective
-    from gflow.policy import MLPPolicy, Policy, PolicyOutput
-    from gflow.replay import ReplayBuffer
-    from gflow.reversed import Reversed
-    from gflow.reward import (
+    from gflow.policies.base import MLPPolicy, Policy, PolicyOutput
+    from gflow.policies.split import SplitPolicy
+    from gflow.rewards.base import (
         CachedReward,
         Clipped,
         FunctionReward,
@@ -27,48 +27,48 @@ if TYPE_CHECKING:
         TemperatureConditional,
         Tempered,
     )
-    from gflow.rollout import Sampler
-    from gflow.space import Space
-    from gflow.split_policy import SplitPolicy
-    from gflow.tabular import TabularPolicy
+    from gflow.sampling.exploration import Exploration
+    from gflow.sampling.kernel_sampler import KernelSampler, sampler_of
+    from gflow.sampling.reversed import Reversed
+    from gflow.sampling.sampler import Sampler
     from gflow.terms import FlowTerms, Needs
     from gflow.trajectories import Trajectories
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "BackwardReplay": "gflow.backward_replay",
-    "CachedReward": "gflow.reward",
-    "Clipped": "gflow.reward",
-    "Environment": "gflow.env",
-    "Exploration": "gflow.exploration",
+    "BackwardReplay": "gflow.behaviours.data",
+    "CachedReward": "gflow.rewards.base",
+    "Clipped": "gflow.rewards.base",
+    "Environment": "gflow.environment.discrete",
+    "Exploration": "gflow.sampling.exploration",
     "FlowTerms": "gflow.terms",
-    "FunctionReward": "gflow.reward",
-    "HostReward": "gflow.reward",
-    "Kernel": "gflow.kernel",
-    "KernelEnvironment": "gflow.kernel_env",
-    "KernelSampler": "gflow.kernel_rollout",
-    "LogReward": "gflow.reward",
+    "FunctionReward": "gflow.rewards.base",
+    "HostReward": "gflow.rewards.base",
+    "Kernel": "gflow.environment.kernel",
+    "KernelEnvironment": "gflow.environment.continuous",
+    "KernelSampler": "gflow.sampling.kernel_sampler",
+    "LogReward": "gflow.rewards.base",
     "LogZ": "gflow.objective",
-    "MLPPolicy": "gflow.policy",
+    "MLPPolicy": "gflow.policies.base",
     "Needs": "gflow.terms",
     "Objective": "gflow.objective",
-    "Policy": "gflow.policy",
-    "PolicyOutput": "gflow.policy",
-    "ReplayBuffer": "gflow.replay",
-    "Reversed": "gflow.reversed",
-    "Sampler": "gflow.rollout",
-    "Space": "gflow.space",
-    "SplitPolicy": "gflow.split_policy",
-    "StateGraph": "gflow.exact",
-    "TabularPolicy": "gflow.tabular",
-    "TemperatureConditional": "gflow.reward",
-    "Tempered": "gflow.reward",
+    "Policy": "gflow.policies.base",
+    "PolicyOutput": "gflow.policies.base",
+    "ReplayBuffer": "gflow.memory.replay",
+    "Reversed": "gflow.sampling.reversed",
+    "Sampler": "gflow.sampling.sampler",
+    "Space": "gflow.environment.base",
+    "SplitPolicy": "gflow.policies.split",
+    "StateGraph": "gflow.exact.graph",
+    "TabularPolicy": "gflow.exact.tabular",
+    "TemperatureConditional": "gflow.rewards.base",
+    "Tempered": "gflow.rewards.base",
     "Trajectories": "gflow.trajectories",
-    "enumerate_states": "gflow.exact",
-    "evaluate": "gflow.evaluation",
-    "sampler_of": "gflow.kernel_rollout",
-    "with_backward": "gflow.backward_choice",
+    "enumerate_states": "gflow.exact.graph",
+    "evaluate": "gflow.evaluation.evaluate",
+    "sampler_of": "gflow.sampling.kernel_sampler",
+    "with_backward": "gflow.backward.choice",
 }
 
 __all__ = [

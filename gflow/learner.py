@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gflow.environment.base import Space
 from gflow.errors import ConfigError
-from gflow.policy import Policy
-from gflow.space import Space
+from gflow.policies.base import Policy
 from gflow.state import tensors, tree_map
 from gflow.trajectories import Trajectories
 

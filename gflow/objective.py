@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from gflow.environment.base import Space
+from gflow.environment.continuous import KernelEnvironment
 from gflow.errors import IncompatibleError
-from gflow.evaluation import evaluate
-from gflow.kernel_env import KernelEnvironment
+from gflow.evaluation.evaluate import evaluate
 from gflow.learner import Learner
-from gflow.policy import Policy
-from gflow.space import Space
+from gflow.policies.base import Policy
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 

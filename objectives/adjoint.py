@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from gflow.environment.base import Space
+from gflow.environment.continuous import KernelEnvironment
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.evaluation import evaluate
-from gflow.kernel_env import KernelEnvironment
+from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective, Regression, squared
-from gflow.policy import Policy
-from gflow.space import Space
+from gflow.policies.base import Policy
 from gflow.state import take
 from gflow.terms import FlowTerms
 from gflow.trajectories import Trajectories

@@ -6,15 +6,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from gflow.encoder import FeatureEncoder, StateEncoder
+from gflow.environment.base import Space
 from gflow.errors import ConfigError
 from gflow.learner import Learner
 from gflow.objective import Objective, Regression, squared
 from gflow.objectives.db import DetailedBalance
 from gflow.objectives.potential import PairPotential, Potential, PotentialFit
 from gflow.objectives.subtb import SubTrajectoryBalance
-from gflow.policy import Policy
-from gflow.space import Space
+from gflow.policies.base import Policy
+from gflow.policies.encoder import FeatureEncoder, StateEncoder
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 

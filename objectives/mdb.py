@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
+from gflow.environment.base import Space
 from gflow.objective import Objective
-from gflow.space import Space
 from gflow.terms import FlowTerms, Needs
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.encoder import FeatureEncoder, StateEncoder
+from gflow.environment.base import Space
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, corrected
-from gflow.policy import Policy
-from gflow.space import Space
-from gflow.state_value import StateValue
+from gflow.policies.base import Policy
+from gflow.policies.encoder import FeatureEncoder, StateEncoder
+from gflow.policies.state_value import StateValue
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 

@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from gflow.environment.base import Space
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.evaluation import evaluate
+from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective, Regression, squared
 from gflow.objectives.order import TIE, all_pairs, listwise, pairwise, random_partner
-from gflow.policy import Policy
-from gflow.space import Space
+from gflow.policies.base import Policy
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 

@@ -4,12 +4,12 @@ from typing import Any
 
 from torch import Tensor
 
+from gflow.environment.base import Space
+from gflow.environment.continuous import KernelEnvironment
 from gflow.errors import ConfigError
-from gflow.kernel_env import KernelEnvironment
+from gflow.evaluation.retrace import retraced_terms
 from gflow.objective import Objective, Regression, squared
-from gflow.policy import Policy
-from gflow.retrace import retraced_terms
-from gflow.space import Space
+from gflow.policies.base import Policy
 from gflow.terms import FlowTerms
 from gflow.trajectories import Trajectories
 

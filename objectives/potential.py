@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.encoder import StateEncoder
+from gflow.environment.base import Space
 from gflow.errors import ConfigError
 from gflow.learner import BatchMemory, Learner
-from gflow.policy import Policy
-from gflow.space import Space
+from gflow.policies.base import Policy
+from gflow.policies.encoder import StateEncoder
 from gflow.trajectories import Trajectories
 
 

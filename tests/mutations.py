@@ -29,9 +29,9 @@ IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
 LOOKING = "tests/objectives/test_forward_looking.py"
 LED = "tests/objectives/test_led.py"
-SEARCH = "tests/gflow/test_local_search.py"
-BACKWARD = "tests/gflow/test_backward_policies.py"
-REPLAY = "tests/gflow/test_replay_strategies.py"
+SEARCH = "tests/gflow/behaviours/test_local_search.py"
+BACKWARD = "tests/gflow/backward/test_backward_policies.py"
+REPLAY = "tests/gflow/memory/test_replay_strategies.py"
 MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 ORDER = "tests/objectives/test_order.py"
@@ -42,18 +42,18 @@ CHAINS = "tests/gflow/mcmc/test_chains.py"
 ANNEALING = "tests/gflow/mcmc/test_annealing.py"
 TRANSPORT = "tests/gflow/metrics/test_transport_metrics.py"
 COVERAGE = "tests/gflow/metrics/test_coverage_metrics.py"
-ANNEALED = "tests/envs/test_annealed.py"
+ANNEALED = "tests/envs/diffusion/test_annealed.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
 ADJOINT = "tests/objectives/test_adjoint.py"
-TORUS = "tests/envs/test_torus.py"
-CIRCLE = "tests/envs/test_von_mises.py"
-TORUS_TARGETS = "tests/envs/test_torus_targets.py"
-DIFFUSION = "tests/envs/test_diffusion.py"
-LANGEVIN = "tests/gflow/test_langevin_search.py"
-BOX = "tests/envs/test_box.py"
-CUBE = "tests/envs/test_cube.py"
-BOX_TRAINING = "tests/envs/test_box_training.py"
+TORUS = "tests/envs/torus/test_torus.py"
+CIRCLE = "tests/envs/torus/test_von_mises.py"
+TORUS_TARGETS = "tests/envs/torus/test_torus_targets.py"
+DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
+LANGEVIN = "tests/gflow/behaviours/test_langevin_search.py"
+BOX = "tests/envs/cubes/test_box.py"
+CUBE = "tests/envs/cubes/test_cube.py"
+BOX_TRAINING = "tests/envs/cubes/test_box_training.py"
 BOX_ARC = "return self.place.log_prob(v) - self.width.log() - math.log(self.delta * QUARTER)"
 
 
@@ -79,147 +79,147 @@ class Mutant:
 MUTANTS = (
     # ---- diffusions
     Mutant(
-        "bridge-variance", "envs/diffusion_process.py",
+        "bridge-variance", "envs/diffusion/process.py",
         "self.sigma2 * t * (u - t) / u",
         "self.sigma2 * t * (u - t)",
         f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",
     ),
     Mutant(
-        "noising-turned", "envs/diffusion_process.py",
+        "noising-turned", "envs/diffusion/process.py",
         "return t * self.beta_0 + (1 - t) * self.beta_1",
         "return t * self.beta_1 + (1 - t) * self.beta_0",
         f"{DIFFUSION}::test_the_rate_is_that_of_noising_time",
     ),
     Mutant(
-        "noising-variance", "envs/diffusion_process.py",
+        "noising-variance", "envs/diffusion/process.py",
         "return (-total).exp(), -(self.nu**2) * torch.expm1(-2 * total)",
         "return (-total).exp(), -(self.nu**2) * torch.expm1(-total)",
         f"{DIFFUSION}::test_noising_steps_compose",
     ),
     Mutant(
-        "diffusion-noise", "envs/gaussian_steps.py",
+        "diffusion-noise", "envs/diffusion/gaussian_steps.py",
         "return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None",
         "return DiffusionState(mean + variance * z, step + 1, grid), None",
         f"{DIFFUSION}::test_noise_changes_what_is_drawn_and_not_what_it_weighs",
     ),
     Mutant(
-        "diffusion-forced", "envs/gaussian_steps.py",
+        "diffusion-forced", "envs/diffusion/gaussian_steps.py",
         "return gaussian_log_prob(x, mean, variance).masked_fill(forced, 0.0)",
         "return gaussian_log_prob(x, mean, variance)",
         f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
     ),
     Mutant(
-        "diffusion-grid", "envs/gaussian_steps.py",
+        "diffusion-grid", "envs/diffusion/gaussian_steps.py",
         "return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]",
         "return self._table(like)[1][(step - 1).clamp(min=0)]",
         f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
     ),
     Mutant(
-        "diffusion-forward-looking", "envs/diffusion.py",
+        "diffusion-forward-looking", "envs/diffusion/env.py",
         "value = (1 - time) * base + time * self.reward(states, condition)",
         "value = time * base + (1 - time) * self.reward(states, condition)",
         f"{DIFFUSION}::test_flows_look_forward_from_the_process_to_the_target",
     ),
     Mutant(
-        "diffusion-session", "envs/diffusion_policy.py",
+        "diffusion-session", "envs/diffusion/policy.py",
         "read = self._read(inputs, condition, times[k : k + 1])",
         "read = self._read(inputs, condition, times[:1])",
         f"{DIFFUSION}::test_rollouts_with_a_memory_follow_the_same_law",
     ),
     Mutant(
-        "gaussian-norm", "gflow/kernel.py",
+        "gaussian-norm", "gflow/environment/kernel.py",
         "norm = -0.5 * x.shape[-1] *",
         "norm = -0.5 *",
         f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",
     ),
     Mutant(
-        "pairs-after", "gflow/kernel_evaluation.py",
+        "pairs-after", "gflow/evaluation/kernel_terms.py",
         "self._before, self._after = index[:, :-1][moves], index[:, 1:][moves]",
         "self._before, self._after = index[:, :-1][moves], index[:, :-1][moves]",
         f"{DIFFUSION}::test_resumed_and_cut_trajectories_weigh_as_whole_ones",
     ),
     Mutant(
-        "langevin-turn", "gflow/langevin_search.py",
+        "langevin-turn", "gflow/behaviours/langevin.py",
         "if self.batches % 2 or not seen.ready(count):",
         "if True or not seen.ready(count):",
         f"{LANGEVIN}::test_batches_take_turns_and_the_chains_find_what_the_policy_does_not",
     ),
     Mutant(
-        "langevin-condition", "gflow/langevin_search.py",
+        "langevin-condition", "gflow/behaviours/langevin.py",
         "condition=None if condition is None else condition[chains.accepted_chain],",
         "condition=None if condition is None else condition[:1].expand(len(chains.accepted), -1),",
         f"{LANGEVIN}::test_conditions_stay_with_their_objects",
     ),
     # ---- annealed Langevin steps
     Mutant(
-        "annealed-score-of-the-parent", "gflow/kernel_evaluation.py",
+        "annealed-score-of-the-parent", "gflow/evaluation/kernel_terms.py",
         "back = None if learned is None else pairs.after(learned)",
         "back = None if learned is None else pairs.before(learned)",
         f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
     ),
     Mutant(
-        "annealed-drift-both-ways", "envs/annealed.py",
+        "annealed-drift-both-ways", "envs/diffusion/annealed.py",
         "return c * s.x + pull * score - push * drift, v",
         "return c * s.x + pull * score + push * drift, v",
         f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
     ),
     Mutant(
-        "annealed-drift-both-ways-carries", "envs/annealed.py",
+        "annealed-drift-both-ways-carries", "envs/diffusion/annealed.py",
         "return c * s.x + pull * score - push * drift, v",
         "return c * s.x + pull * score + push * drift, v",
         f"{ANNEALED}::test_the_right_constant_drift_carries_the_path_along",
     ),
     Mutant(
-        "annealed-backward-climbs-down", "envs/annealed.py",
+        "annealed-backward-climbs-down", "envs/diffusion/annealed.py",
         "return c * s.x + pull * score - push * drift, v",
         "return c * s.x - pull * score - push * drift, v",
         f"{ANNEALED}::test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step",
     ),
     Mutant(
-        "annealed-scale-of-the-parent", "envs/annealed.py",
+        "annealed-scale-of-the-parent", "envs/diffusion/annealed.py",
         "h * self.rate_at(u).sqrt(), 2 * pull], -1)",
         "h * self.rate_at(t).sqrt(), 2 * pull], -1)",
         f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
     ),
     Mutant(
-        "annealed-half-the-noise", "envs/annealed.py",
+        "annealed-half-the-noise", "envs/diffusion/annealed.py",
         "ahead = torch.stack([pull, h * rate.sqrt(), 2 * pull], -1)",
         "ahead = torch.stack([pull, h * rate.sqrt(), pull], -1)",
         f"{ANNEALED}::test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step",
     ),
     Mutant(
-        "annealed-unforced", "envs/annealed.py",
+        "annealed-unforced", "envs/diffusion/annealed.py",
         "return c * s.x + pull * score - push * drift, v",
         "return s.x + pull * score - push * drift, v",
         f"{ANNEALED}::test_backward_walks_reach_the_source_by_force",
     ),
     Mutant(
-        "annealed-backwards", "envs/annealing_path.py",
+        "annealed-backwards", "envs/diffusion/annealing_path.py",
         "return beta * target_score - (1 - beta) / self.variance * x",
         "return (1 - beta) * target_score - beta / self.variance * x",
         f"{ANNEALED}::test_the_path_leads_from_the_gaussian_to_the_target",
     ),
     Mutant(
-        "annealed-no-condition", "envs/diffusion_policy.py",
+        "annealed-no-condition", "envs/diffusion/policy.py",
         "score = inputs.score(condition)",
         "score = inputs.score(None if condition is None else condition.roll(1, 0))",
         f"{ANNEALED}::test_targets_may_read_a_condition",
     ),
     # ---- divergences of diffusion samplers
     Mutant(
-        "kl-noise-free", "envs/gaussian_steps.py",
+        "kl-noise-free", "envs/diffusion/gaussian_steps.py",
         "noise = ((states.x - mean) / std).detach()",
         "noise = ((states.x - mean) / std)",
         f"{PATHWISE}::test_gradients_go_through_the_samples",
     ),
     Mutant(
-        "kl-score-attached", "envs/gaussian_steps.py",
+        "kl-score-attached", "envs/diffusion/gaussian_steps.py",
         "x = self.x.detach()  # also",
         "x = self.x  # also",
         f"{PATHWISE}::test_no_gradient_goes_through_the_score",
     ),
     Mutant(
-        "kl-reward-detached", "gflow/retrace.py",
+        "kl-reward-detached", "gflow/evaluation/retrace.py",
         "return trajectories.log_reward + (value - value.detach())",
         "return trajectories.log_reward + 0 * value",
         f"{PATHWISE}::test_on_its_own_trajectories_balance_descends_the_divergence",
@@ -231,43 +231,43 @@ MUTANTS = (
         f"{PATHWISE}::test_the_loss_is_the_divergence",
     ),
     Mutant(
-        "kl-times-mixed", "gflow/retrace.py",
+        "kl-times-mixed", "gflow/evaluation/retrace.py",
         "log_pb=log_pb.view(env.horizon, count).T",
         "log_pb=log_pb.view(count, env.horizon)",
         f"{PATHWISE}::test_a_retraced_walk_is_the_walk",
     ),
     Mutant(
-        "kl-explores", "gflow/training.py",
+        "kl-explores", "gflow/training/trainer.py",
         "explores = self.exploration is not ON_POLICY and not self.behaviour.gives_samples",
         "explores = False",
         f"{PATHWISE}::test_what_the_divergence_cannot_learn_from",
     ),
     Mutant(
-        "kl-no-gradient", "gflow/retrace.py",
+        "kl-no-gradient", "gflow/evaluation/retrace.py",
         "if moves and not value.requires_grad:",
         "if False and not value.requires_grad:",
         f"{PATHWISE}::test_a_reward_without_gradient_is_refused_with_a_way_out",
     ),
     Mutant(
-        "brownian-wide", "envs/diffusion_process.py",
+        "brownian-wide", "envs/diffusion/process.py",
         "return torch.ones_like(t), u - t, self.sigma2 * (u - t)",
         "return torch.ones_like(t), u - t, self.sigma2 * (u - t) * 1.001",
         f"{PATHWISE}::test_the_optimal_constant_drift_leaves_no_variance",
     ),
     Mutant(
-        "brownian-bridge-wide", "envs/diffusion_process.py",
+        "brownian-bridge-wide", "envs/diffusion/process.py",
         "return t / u, self.sigma2 * t * (u - t) / u",
         "return t / u, self.sigma2 * t * (u - t)",
         f"{PATHWISE}::test_girsanov_holds_in_discrete_time",
     ),
     Mutant(
-        "dds-half-drift", "envs/diffusion_process.py",
+        "dds-half-drift", "envs/diffusion/process.py",
         "-2 * self.nu**2 * torch.expm1(-total),",
         "-1 * self.nu**2 * torch.expm1(-total),",
         f"{PATHWISE}::test_girsanov_holds_for_the_exponential_scheme",
     ),
     Mutant(
-        "diffusion-deaf-to-noise", "envs/gaussian_steps.py",
+        "diffusion-deaf-to-noise", "envs/diffusion/gaussian_steps.py",
         "variance = torch.where(variance > 0, variance + noise**2, variance)",
         "variance = variance + 0 * noise",
         f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
@@ -285,32 +285,32 @@ MUTANTS = (
         f"{LIKELIHOOD}::test_the_exact_solution_has_the_greatest_likelihood",
     ),
     Mutant(
-        "mle-of-anything", "gflow/behaviour.py",
+        "mle-of-anything", "gflow/behaviours/base.py",
         'if objective.samples == "needed" and not self.gives_samples:',
         'if objective.samples == "never" and not self.gives_samples:',
         f"{LIKELIHOOD}::test_data_will_do_for_the_likelihood_and_nothing_less",
     ),
     Mutant(
-        "exact-tempered", "gflow/exact_samples.py",
+        "exact-tempered", "gflow/behaviours/exact_samples.py",
         "law = graph.log_target().exp()",
         "law = graph.log_target().mul(0.9).exp()",
-        "tests/gflow/test_exact_samples.py"
+        "tests/gflow/behaviours/test_exact_samples.py"
         "::test_listed_objects_are_drawn_in_proportion_to_their_reward",
     ),
     Mutant(
-        "adjoint-sigma", "envs/diffusion_bridge.py",
+        "adjoint-sigma", "envs/diffusion/bridge.py",
         "return self.sigma2 * score + objects.x",
         "return self.sigma * score + objects.x",
         f"{ADJOINT}::test_to_one_gaussian_every_end_asks_for_the_same_drift",
     ),
     Mutant(
-        "adjoint-no-reference", "envs/diffusion_bridge.py",
+        "adjoint-no-reference", "envs/diffusion/bridge.py",
         "return self.sigma2 * score + objects.x",
         "return self.sigma2 * score",
         f"{ADJOINT}::test_the_mean_pull_given_a_point_on_the_way_is_the_optimal_drift",
     ),
     Mutant(
-        "adjoint-bridge-open", "envs/diffusion_bridge.py",
+        "adjoint-bridge-open", "envs/diffusion/bridge.py",
         "(self.sigma2 * t * (1 - t)).sqrt()",
         "(self.sigma2 * t).sqrt()",
         f"{ADJOINT}::test_bridges_have_the_law_of_the_process_given_its_end",
@@ -328,7 +328,7 @@ MUTANTS = (
         f"{ADJOINT}::test_the_loss_is_a_mean_over_objects_and_times",
     ),
     Mutant(
-        "adjoint-clips-each", "envs/diffusion_bridge.py",
+        "adjoint-clips-each", "envs/diffusion/bridge.py",
         "score = score * (clip / norm.clamp(min=clip))",
         "score = score.clamp(-clip, clip)",
         f"{ADJOINT}::test_the_clip_is_of_the_norm_of_the_gradient",
@@ -437,7 +437,7 @@ MUTANTS = (
         f"{PRESERVING}::test_only_equal_conditions_are_compared",
     ),
     Mutant(
-        "op-divergence-mask", "gflow/evaluation.py",
+        "op-divergence-mask", "gflow/evaluation/evaluate.py",
         "return -log_prob.masked_fill(~mask, 0.0).sum(-1) / count - count.log()",
         "return -log_prob.masked_fill(~mask, -1e3).sum(-1) / count - count.log()",
         f"{PRESERVING}::test_the_backward_regulariser_is_zero_for_uniform_policies_only[stop]",
@@ -494,28 +494,28 @@ MUTANTS = (
     ),
     # ---- the hypergrid
     Mutant(
-        "grid-step", "envs/hypergrid.py",
+        "grid-step", "envs/grids/hypergrid.py",
         "return states.scatter_add(1, actions[:, None], torch.ones_like(actions)[:, None])",
         "return states.scatter_add(1, actions[:, None], 2 * torch.ones_like(actions)[:, None])",
-        "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+        "tests/envs/grids/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
     ),
     Mutant(
-        "grid-backstep", "envs/hypergrid.py",
+        "grid-backstep", "envs/grids/hypergrid.py",
         "torch.full_like(actions, -1)[:, None])",
         "torch.full_like(actions, 1)[:, None])",
-        "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+        "tests/envs/grids/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
     ),
     Mutant(
-        "grid-forward-mask", "envs/hypergrid.py",
+        "grid-forward-mask", "envs/grids/hypergrid.py",
         "room = states < self.side - 1",
         "room = states < self.side - 2",
-        "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+        "tests/envs/grids/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
     ),
     Mutant(
-        "grid-backward-mask", "envs/hypergrid.py",
+        "grid-backward-mask", "envs/grids/hypergrid.py",
         "return above & (edge | ~edge.any(-1, keepdim=True))",
         "return above",
-        "tests/envs/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
+        "tests/envs/grids/test_hypergrid.py::test_masks_and_steps_are_those_of_the_definition",
     ),
     Mutant(
         "molecules-symmetry", "envs/molecules/env.py",
@@ -533,7 +533,7 @@ MUTANTS = (
         "bags-mean", "gflow/cli/bags.py",
         "double().exp().mean()) / exact",
         "double().mean().exp()) / exact",
-        "tests/cli/test_objects_worlds.py::test_bags_know_their_exact_mean",
+        "tests/gflow/cli/test_objects_worlds.py::test_bags_know_their_exact_mean",
     ),
     Mutant(
         "molecules-detach", "envs/molecules/env.py",
@@ -542,65 +542,65 @@ MUTANTS = (
         f"{MOLECULES}::test_objectives_vanish_on_the_exact_flows",
     ),
     Mutant(
-        "grid-key", "envs/hypergrid.py",
+        "grid-key", "envs/grids/hypergrid.py",
         "self._radix = side ** torch.arange(dim)",
         "self._radix = (side - 1) ** torch.arange(dim)",
-        "tests/envs/test_hypergrid.py::test_keys_number_the_cells",
+        "tests/envs/grids/test_hypergrid.py::test_keys_number_the_cells",
     ),
     Mutant(
-        "grid-band", "envs/hypergrid_rewards.py",
+        "grid-band", "envs/grids/rewards.py",
         "return (a > low + TIE) & (a < high - TIE)",
         "return (a >= low - TIE) & (a < high - TIE)",
-        "tests/envs/test_hypergrid.py::test_bands_at_their_thresholds",
+        "tests/envs/grids/test_hypergrid.py::test_bands_at_their_thresholds",
     ),
     # ---- the engine
     Mutant(
-        "walk-inverse", "gflow/walk.py",
+        "walk-inverse", "gflow/sampling/walk.py",
         "take(states, index[:, :-1].flatten()), actions.flatten()",
         "take(states, index[:, 1:].flatten()), actions.flatten()",
-        "tests/gflow/test_walk.py::test_a_walk_is_made_of_legal_steps_that_can_be_undone",
+        "tests/gflow/sampling/test_walk.py::test_a_walk_is_made_of_legal_steps_that_can_be_undone",
     ),
     Mutant(
-        "walk-full-stop", "gflow/walk.py",
+        "walk-full-stop", "gflow/sampling/walk.py",
         "actions, length - 1 if stops else None)",
         "actions, None)",
-        "tests/gflow/test_walk.py::test_rows_that_all_stop_at_one_time_have_full_tables",
+        "tests/gflow/sampling/test_walk.py::test_rows_that_all_stop_at_one_time_have_full_tables",
     ),
     Mutant(
-        "walk-small-batch", "gflow/walk.py",
+        "walk-small-batch", "gflow/sampling/walk.py",
         "states, owner = take(states, chosen), owner[chosen]",
         "states, owner = states, owner[chosen]",
-        "tests/gflow/test_walk.py::test_small_batches_compare_their_states_at_the_end",
+        "tests/gflow/sampling/test_walk.py::test_small_batches_compare_their_states_at_the_end",
     ),
     Mutant(
-        "walk-static-stop", "gflow/walk.py",
+        "walk-static-stop", "gflow/sampling/walk.py",
         "going = live & ~stops",
         "going = live",
-        "tests/gflow/test_walk.py::test_all_plans_agree_in_both_directions",
+        "tests/gflow/sampling/test_walk.py::test_all_plans_agree_in_both_directions",
     ),
     Mutant(
-        "evaluation-anchor", "gflow/anchored.py",
+        "evaluation-anchor", "gflow/evaluation/anchored.py",
         "end = times(trajectories.state_index) == trajectories.length[:, None]",
         "end = times(trajectories.state_index) == trajectories.length[:, None] - 1",
-        "tests/gflow/test_evaluation.py::test_the_end_is_anchored_at_the_reward_and_only_there",
+        "tests/gflow/evaluation/test_evaluation.py::test_the_end_is_anchored_at_the_reward_and_only_there",
     ),
     Mutant(
-        "evaluation-parent", "gflow/evaluation.py",
+        "evaluation-parent", "gflow/evaluation/evaluate.py",
         "states, index = trajectories.states, trajectories.state_index[:, 1:]",
         "states, index = trajectories.states, trajectories.state_index[:, :-1]",
         ZERO,
     ),
     Mutant(
-        "exact-flow", "gflow/exact.py",
+        "exact-flow", "gflow/exact/graph.py",
         "log_pf = flow[self.child] + log_pb - flow[self.parent]",
         "log_pf = flow[self.child] - log_pb - flow[self.parent]",
-        "tests/gflow/test_exact.py::test_flows_and_laws_are_sums_over_trajectories",
+        "tests/gflow/exact/test_exact.py::test_flows_and_laws_are_sums_over_trajectories",
     ),
     Mutant(
-        "exact-entropy", "gflow/exact.py",
+        "exact-entropy", "gflow/exact/graph.py",
         "return count[self.parent] - count[self.child]",
         "return count[self.child] - count[self.parent]",
-        "tests/gflow/test_exact.py::test_backward_policies_are_normalised_over_distinct_parents",
+        "tests/gflow/exact/test_exact.py::test_backward_policies_are_normalised_over_distinct_parents",
     ),
     Mutant(
         "masking-uniform", "gflow/masking.py",
@@ -633,94 +633,94 @@ MUTANTS = (
         "tests/gflow/test_trajectories.py::test_cut_ones_are_prefixes",
     ),
     Mutant(
-        "exploration-bias", "gflow/exploration.py",
+        "exploration-bias", "gflow/sampling/exploration.py",
         "logits[:, stop_action] -= self.stop_bias",
         "logits[:, stop_action] += self.stop_bias",
-        "tests/gflow/test_exploration.py::test_objects_have_the_exact_law_of_the_behaviour"
+        "tests/gflow/sampling/test_exploration.py::test_objects_have_the_exact_law_of_the_behaviour"
         "[stop-bias-free-listed]",
     ),
     Mutant(
-        "exploration-nothing", "gflow/exploration.py",
+        "exploration-nothing", "gflow/sampling/exploration.py",
         "logits = logits.masked_fill(self._coin(self.epsilon, logits, generator)[:, None], 0.0)",
         "logits.masked_fill(self._coin(self.epsilon, logits, generator)[:, None], 0.0)",
-        "tests/gflow/test_exploration.py::"
+        "tests/gflow/sampling/test_exploration.py::"
         "test_a_full_epsilon_is_uniform_over_the_legal_actions_of_every_state",
     ),
     Mutant(
-        "training-clip", "gflow/training.py",
+        "training-clip", "gflow/training/trainer.py",
         "torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)",
         "torch.nn.utils.clip_grad_norm_(\n"
         "                self.__dict__.setdefault('once', (p for p in self._main)),\n"
         "                self.config.grad_clip,\n"
         "            )",
-        "tests/gflow/test_training.py::test_gradients_are_clipped_in_every_step",
+        "tests/gflow/training/test_training.py::test_gradients_are_clipped_in_every_step",
     ),
     Mutant(
-        "training-average", "gflow/training.py",
+        "training-average", "gflow/training/trainer.py",
         "average_into(self.average, self.policy, 1 - self.config.ema)",
         "average_into(self.average, self.policy, self.config.ema)",
-        "tests/gflow/test_training.py::test_the_average_follows_the_weights_as_declared",
+        "tests/gflow/training/test_training.py::test_the_average_follows_the_weights_as_declared",
     ),
     Mutant(
-        "checkpoint-generator", "gflow/training.py",
+        "checkpoint-generator", "gflow/training/trainer.py",
         'self.generator.set_state(state["generator"])',
         'state["generator"]',
-        "tests/gflow/test_checkpoint.py::TestInterrupted",
+        "tests/gflow/training/test_checkpoint.py::TestInterrupted",
     ),
     Mutant(
-        "replay-order", "gflow/replay.py",
+        "replay-order", "gflow/memory/replay.py",
         "rows = rows[-self.capacity :]",
         "rows = rows[: self.capacity]",
-        "tests/gflow/test_replay.py::TestReplay",
+        "tests/gflow/memory/test_replay.py::TestReplay",
     ),
     # ---- several objectives
     Mutant(
-        "mo-domination", "gflow/pareto.py",
+        "mo-domination", "gflow/memory/pareto.py",
         "return (first >= second).all(-1) & (first > second).any(-1)",
         "return (first >= second).all(-1)",
-        "tests/gflow/test_pareto.py::test_the_order_is_irreflexive_asymmetric_and_transitive",
+        "tests/gflow/memory/test_pareto.py::test_the_order_is_irreflexive_asymmetric_and_transitive",
     ),
     Mutant(
-        "mo-front-block", "gflow/pareto.py",
+        "mo-front-block", "gflow/memory/pareto.py",
         "for rivals in (*front.split(BLOCK), block):",
         "for rivals in (block,):",
-        "tests/gflow/test_pareto.py::test_many_points_are_compared_in_parts",
+        "tests/gflow/memory/test_pareto.py::test_many_points_are_compared_in_parts",
     ),
     Mutant(
-        "mo-archive-forgets", "gflow/pareto.py",
+        "mo-archive-forgets", "gflow/memory/pareto.py",
         "kept = kept[non_dominated(scores[kept], self.deduplicate)]",
         "kept = kept[kept >= old]",
-        "tests/gflow/test_pareto.py::test_the_front_survives_the_overwriting_of_a_ring",
+        "tests/gflow/memory/test_pareto.py::test_the_front_survives_the_overwriting_of_a_ring",
     ),
     Mutant(
-        "mo-cone-edge", "gflow/scalarizations.py",
+        "mo-cone-edge", "gflow/rewards/scalarizations.py",
         "self.gamma = math.log(limit) / math.log(cosine)",
         "self.gamma = math.log(cosine) / math.log(limit)",
-        "tests/gflow/test_scalarizations.py::test_the_limit_is_met_at_the_edge",
+        "tests/gflow/rewards/test_scalarizations.py::test_the_limit_is_met_at_the_edge",
     ),
     Mutant(
-        "mo-beta-column", "gflow/scalarizations.py",
+        "mo-beta-column", "gflow/rewards/scalarizations.py",
         "return condition[:, :num], condition[:, num] if beta is None else beta",
         "return condition[:, :num], condition[:, 0] if beta is None else beta",
-        "tests/gflow/test_scalarizations.py::test_weighted_sums",
+        "tests/gflow/rewards/test_scalarizations.py::test_weighted_sums",
     ),
     Mutant(
-        "mo-scores-unshared", "gflow/space.py",
+        "mo-scores-unshared", "gflow/environment/base.py",
         "        value = _less(value, self.log_multiplicity(states))\n",
         "",
         "tests/envs/molecules/test_molecule_scores.py::test_molecules_come_in_proportion_to_what_is_preferred",
     ),
     Mutant(
-        "mo-relabel-reward", "gflow/relabel.py",
+        "mo-relabel-reward", "gflow/behaviours/hindsight.py",
         "return replace(batch, condition=condition, log_reward=log_reward)",
         "return replace(batch, condition=condition)",
-        "tests/gflow/test_relabel.py::test_relabelled_rewards_are_those_of_the_other_condition",
+        "tests/gflow/behaviours/test_relabel.py::test_relabelled_rewards_are_those_of_the_other_condition",
     ),
     Mutant(
-        "mo-replay-scores", "gflow/replay.py",
+        "mo-replay-scores", "gflow/memory/replay.py",
         "                \"scores\": batch.scores,",
         "                \"scores\": batch.scores.flip(0),",
-        "tests/gflow/test_relabel.py::test_a_memory_forgets_scores_with_their_trajectories",
+        "tests/gflow/behaviours/test_relabel.py::test_a_memory_forgets_scores_with_their_trajectories",
     ),
     Mutant(
         "mo-hypervolume-order", "gflow/metrics/multiobjective.py",
@@ -735,63 +735,63 @@ MUTANTS = (
         "tests/gflow/metrics/test_multiobjective.py::test_distances_are_those_of_the_definition",
     ),
     Mutant(
-        "mo-architecture-digits", "envs/architecture_data.py",
+        "mo-architecture-digits", "envs/architectures/data.py",
         "for place in reversed(range(len(EDGES)))]",
         "for place in range(len(EDGES))]",
-        "tests/envs/test_architecture.py::test_cells_are_in_the_order_of_the_table",
+        "tests/envs/architectures/test_architecture.py::test_cells_are_in_the_order_of_the_table",
     ),
     Mutant(
-        "mo-focus-table", "gflow/preferences.py",
+        "mo-focus-table", "gflow/conditions/preferences.py",
         "vain = self.tried & ~self.reached",
         "vain = ~self.reached",
-        "tests/gflow/test_preferences.py::test_the_table_learns_what_is_tried_in_vain",
+        "tests/gflow/conditions/test_preferences.py::test_the_table_learns_what_is_tried_in_vain",
     ),
     # ---- branches and states with equal futures
     Mutant(
-        "branch-at-source", "gflow/branching.py",
+        "branch-at-source", "gflow/behaviours/branching.py",
         "keep = keep.masked_fill(place[1] < self.whole, 0)",
         "keep = keep * 0",
-        "tests/gflow/test_branching.py::test_groups_share_a_beginning_and_a_graph",
+        "tests/gflow/behaviours/test_branching.py::test_groups_share_a_beginning_and_a_graph",
     ),
     Mutant(
-        "futures-of-other-graphs", "envs/graph_policy.py",
+        "futures-of-other-graphs", "envs/graphs/policy.py",
         " + GRAPH_MARK * (states.graph + 1)",
         "",
-        "tests/envs/test_graph_policy.py::test_states_with_equal_futures_are_looked_at_once",
+        "tests/envs/graphs/test_graph_policy.py::test_states_with_equal_futures_are_looked_at_once",
     ),
     # ---- local search
     Mutant(
-        "search-inverted", "gflow/acceptance.py",
+        "search-inverted", "gflow/behaviours/acceptance.py",
         "return self.reward + self.backward + self.forward + self.keep",
         "return self.reward - self.backward - self.forward + self.keep",
         f"{SEARCH}::test_ls1_exact_filters_are_reversible_on_sets",
     ),
     Mutant(
-        "search-prefix", "gflow/local_search.py",
+        "search-prefix", "gflow/behaviours/local_search.py",
         "later = terms.mask & (time >= torch.cat([keep, keep])[:, None])",
         "later = terms.mask & (time > torch.cat([keep, keep])[:, None])",
         f"{SEARCH}::test_ls3_a_perfect_policy_is_always_accepted",
     ),
     Mutant(
-        "search-lengths", "gflow/local_search.py",
+        "search-lengths", "gflow/behaviours/local_search.py",
         "keep=law(keep, candidate.length) - law(keep, current.length),",
         "keep=law(keep, current.length) - law(keep, current.length),",
         f"{SEARCH}::test_ls4_reversible_for_every_law_of_steps",
     ),
     Mutant(
-        "search-suffix", "gflow/rollout.py",
+        "search-suffix", "gflow/sampling/sampler.py",
         "return trajectories.splice(keep, tail)",
         "return tail",
         f"{SEARCH}::test_ls5_stored_trajectories_are_whole",
     ),
     Mutant(
-        "search-follows", "gflow/local_search.py",
+        "search-follows", "gflow/behaviours/local_search.py",
         ".select(row + len(row) * accepted)",
         ".select(row + len(row))",
         f"{SEARCH}::test_ls6_counts",
     ),
     Mutant(
-        "search-explores", "gflow/local_search.py",
+        "search-explores", "gflow/behaviours/local_search.py",
         "sampler.resume(policy, current, keep, generator=generator)",
         "sampler.resume(\n"
         "            policy, current, keep, exploration=rollout.exploration, generator=generator\n"
@@ -799,31 +799,31 @@ MUTANTS = (
         f"{SEARCH}::test_ls6_only_fresh_trajectories_explore",
     ),
     Mutant(
-        "search-greedy", "gflow/acceptance.py",
+        "search-greedy", "gflow/behaviours/acceptance.py",
         "return (gain() > 0).double()",
         "return (gain() >= 0).double()",
         f"{SEARCH}::test_ls7_greedy_never_falls",
     ),
     Mutant(
-        "search-steps", "gflow/backtracking.py",
+        "search-steps", "gflow/behaviours/backtracking.py",
         "(u * length).long()",
         "(u * (length - 1)).long()",
         f"{SEARCH}::test_ls8_every_number_of_steps_is_drawn_alike",
     ),
     Mutant(
-        "search-depth", "gflow/backtracking.py",
+        "search-depth", "gflow/behaviours/backtracking.py",
         "return (length - self.steps).clamp(min=0)",
         "return (length - self.steps).clamp(min=1)",
         f"{SEARCH}::test_ls8_beyond_the_depth_it_is_an_independent_resample",
     ),
     Mutant(
-        "search-accepts", "gflow/acceptance.py",
+        "search-accepts", "gflow/behaviours/acceptance.py",
         "return u < chance",
         "return u < chance.sqrt()",
         f"{SEARCH}::test_a_sampled_round_has_the_law_of_the_kernel",
     ),
     Mutant(
-        "search-symmetry", "gflow/local_search.py",
+        "search-symmetry", "gflow/behaviours/local_search.py",
         "old, new = both.log_reward.double().chunk(2)",
         "old, new = plain_log_reward(rollout.env, both).double().chunk(2)",
         "tests/test_environment_table.py::"
@@ -833,109 +833,109 @@ MUTANTS = (
         "splice-meeting", "gflow/trajectories.py",
         "later = time - keep[:, None]",
         "later = time - keep[:, None] + 1",
-        "tests/gflow/test_resume.py::test_what_is_kept_is_kept",
+        "tests/gflow/training/test_resume.py::test_what_is_kept_is_kept",
     ),
     # ---- backward policies with a network of their own
     Mutant(
-        "split-gradient", "gflow/split_policy.py",
+        "split-gradient", "gflow/policies/split.py",
         "torch.is_grad_enabled() and not self.detached",
         "torch.is_grad_enabled()",
         f"{BACKWARD}::test_objectives_send_gradients_where_they_may",
     ),
     Mutant(
-        "count-pin", "gflow/trajectory_count.py",
+        "count-pin", "gflow/backward/count.py",
         "value.where(~env.is_initial(states), 0.0)",
         "value",
         f"{BACKWARD}::test_counts_that_are_exact_give_the_maximum_entropy_policy",
     ),
     Mutant(
-        "count-classes", "gflow/trajectory_count.py",
+        "count-classes", "gflow/backward/count.py",
         "mask = representatives(mask, classes)",
         "mask = mask.clone()",
         f"{BACKWARD}::test_counts_that_are_exact_give_the_maximum_entropy_policy",
     ),
     Mutant(
-        "tlm-share", "gflow/backward_learners.py",
+        "tlm-share", "gflow/backward/fits.py",
         "average_into(self.target, self.network, self.tau)",
         "average_into(self.target, self.network, 1 - self.tau)",
         f"{BACKWARD}::test_the_target_is_the_average_of_what_was_fitted",
     ),
     Mutant(
-        "likelihood-sign", "gflow/backward_learners.py",
+        "likelihood-sign", "gflow/backward/fits.py",
         "return -log_pb(env, network, batch)",
         "return log_pb(env, network, batch)",
         f"{BACKWARD}::test_likelihood_converges_to_the_frequencies_seen",
     ),
     Mutant(
-        "pessimistic-memory", "gflow/backward_learners.py",
+        "pessimistic-memory", "gflow/backward/fits.py",
         '"memory": self.memory.state_dict()',
         '"memory": []',
         f"{BACKWARD}::test_a_killed_fit_resumes_to_the_same_bits",
     ),
     # ---- replay
     Mutant(
-        "replay-stale-order", "gflow/replay.py",
+        "replay-stale-order", "gflow/memory/replay.py",
         "self.order.remove(gone)",
         "self.order.remove(gone[:0])",
         f"{REPLAY}::test_old_entries_are_never_drawn_under_the_rank_of_the_new",
     ),
     Mutant(
-        "prt-percentile", "gflow/replay_draw.py",
+        "prt-percentile", "gflow/memory/draw.py",
         "divmod(9 * (size - 1), 10)",
         "divmod(9 * size, 10)",
         f"{REPLAY}::test_half_of_prt_comes_from_each_side_of_the_percentile",
     ),
     Mutant(
-        "rank-from-the-worst", "gflow/replay_draw.py",
+        "rank-from-the-worst", "gflow/memory/draw.py",
         "return order.slots[size - 1 - rank.clamp(max=size - 1)]",
         "return order.slots[rank.clamp(max=size - 1)]",
         f"{REPLAY}::test_ranks_have_their_law",
     ),
     Mutant(
-        "sorted-ties", "gflow/sorted_index.py",
+        "sorted-ties", "gflow/memory/sorted_index.py",
         "torch.searchsorted(old, values, right=True)",
         "torch.searchsorted(old, values)",
         f"{REPLAY}::test_the_index_is_a_sorted_list",
     ),
     Mutant(
-        "weakest-of-all", "gflow/replay_keep.py",
+        "weakest-of-all", "gflow/memory/keep.py",
         "order.slots[: len(stored)][out[: len(stored)]], out[len(stored) :]",
         "order.slots[: len(stored)], out[len(stored) :]",
-        "tests/gflow/test_replay.py::TestReplay",
+        "tests/gflow/memory/test_replay.py::TestReplay",
     ),
     Mutant(
-        "diverse-near", "gflow/replay_keep.py",
+        "diverse-near", "gflow/memory/keep.py",
         "take(objects, rows), take(stored, part)) < cutoff",
         "take(objects, rows), take(stored, part)) <= cutoff",
         f"{REPLAY}::test_diverse_objects_are_apart_and_the_better_of_two_stays",
     ),
     Mutant(
-        "replay-order-forgotten", "gflow/replay.py",
+        "replay-order-forgotten", "gflow/memory/replay.py",
         'self.order.add(self.log_reward[state["order"]], state["order"])',
         'self.order.add(-self.log_reward[state["order"]], state["order"])',
         f"{REPLAY}::test_a_killed_run_resumes_to_the_same_bits",
     ),
     Mutant(
-        "augmentation-once", "gflow/augmentation.py",
+        "augmentation-once", "gflow/behaviours/augmentation.py",
         'trainer.generator, "tenth")',
         "trainer.generator)",
         f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
     ),
     # ---- forward-looking and learned energies
     Mutant(
-        "fl-energy-sign", "gflow/anchored.py",
+        "fl-energy-sign", "gflow/evaluation/anchored.py",
         "learned = learned - energy.to(learned.dtype)",
         "learned = learned + energy.to(learned.dtype)",
         f"{LOOKING}::test_fl2_it_is_the_base_with_the_energy_taken_from_the_flow",
     ),
     Mutant(
-        "fl-no-anchor", "gflow/anchored.py",
+        "fl-no-anchor", "gflow/evaluation/anchored.py",
         "log_flow = anchor(learned, trajectories)",
         "log_flow = learned",
         f"{LOOKING}::test_fl3_the_flow_head_is_not_read_at_the_end",
     ),
     Mutant(
-        "fl-cut-is-end", "gflow/rollout.py",
+        "fl-cut-is-end", "gflow/sampling/sampler.py",
         "complete=complete,",
         "complete=None,",
         f"{LOOKING}::test_fl5_a_sampler_that_cuts_anchors_what_it_finishes_and_nothing_else",
@@ -1099,133 +1099,133 @@ MUTANTS = (
     ),
     # ---- angles whose moves have densities
     Mutant(
-        "torus-way-back", "envs/torus.py",
+        "torus-way-back", "envs/torus/env.py",
         "self.forced = states.step == 1 if sign < 0 else None",
         "self.forced = states.step == 2 if sign < 0 else None",
         f"{TORUS}::test_the_way_back_from_step_one_is_forced",
     ),
     Mutant(
-        "torus-forced-density", "envs/torus.py",
+        "torus-forced-density", "envs/torus/env.py",
         "return value if self.forced is None else value.masked_fill(self.forced, 0.0)",
         "return value",
         f"{TORUS}::test_the_way_back_from_step_one_is_forced",
     ),
     Mutant(
-        "torus-forced-angles", "envs/torus.py",
+        "torus-forced-angles", "envs/torus/env.py",
         "angles = angles.masked_fill(self.forced[:, None], 0.0)",
         "angles = angles + 0.0",
         f"{TORUS}::test_backward_trajectories_lead_to_the_source",
     ),
     Mutant(
-        "torus-backward-sign", "envs/torus.py",
+        "torus-backward-sign", "envs/torus/env.py",
         "self.increment.log_prob(self.sign * (states.angles - self.states.angles))",
         "self.increment.log_prob(states.angles - self.states.angles)",
         f"{TORUS}::test_backward_takes_away_what_forward_adds",
     ),
     Mutant(
-        "torus-backward-draw", "envs/torus.py",
+        "torus-backward-draw", "envs/torus/env.py",
         "wrap(self.states.angles + self.sign * drawn)",
         "wrap(self.states.angles + drawn)",
         f"{TORUS}::test_draws_of_a_kernel_have_its_density[False]",
     ),
     Mutant(
-        "torus-no-wrap", "envs/torus.py",
+        "torus-no-wrap", "envs/torus/env.py",
         "wrap(self.states.angles + self.sign * drawn)",
         "self.states.angles + self.sign * drawn",
         f"{TORUS}::test_every_trajectory_makes_all_moves_within_the_circle",
     ),
     Mutant(
-        "torus-least-concentration", "envs/torus.py",
+        "torus-least-concentration", "envs/torus/env.py",
         "torch.atan2(sine, cosine), self.min_concentration + excess",
         "torch.atan2(sine, cosine), excess",
         f"{TORUS}::test_the_least_concentration_is_kept_and_the_largest_finite",
     ),
     Mutant(
-        "torus-steps-unread", "envs/torus_policy.py",
+        "torus-steps-unread", "envs/torus/policy.py",
         "self.first(waves) + self.moves[step]",
         "self.first(waves) + self.moves[step * 0]",
         f"{TORUS}::test_policies_read_angles_that_wrap_and_the_number_of_moves",
     ),
     Mutant(
-        "torus-angles-unwrapped", "envs/torus_policy.py",
+        "torus-angles-unwrapped", "envs/torus/policy.py",
         "(angles.unsqueeze(-1) * orders).flatten(1)",
         "(angles.unsqueeze(-1) * orders.sqrt()).flatten(1)",
         f"{TORUS}::test_policies_read_angles_that_wrap_and_the_number_of_moves",
     ),
     Mutant(
-        "circle-norm", "envs/von_mises.py",
+        "circle-norm", "envs/torus/von_mises.py",
         "torch.special.i0e(concentration)).log()",
         "torch.special.i1e(concentration + 1)).log()",
         f"{CIRCLE}::test_the_density_integrates_to_one[4.0]",
     ),
     Mutant(
-        "circle-all-kept", "envs/von_mises.py",
+        "circle-all-kept", "envs/torus/von_mises.py",
         "< c * (1 - c).exp()",
         "< c * 0 + 1",
         f"{CIRCLE}::test_draws_follow_the_density[300.0]",
     ),
     Mutant(
-        "circle-envelope", "envs/von_mises.py",
+        "circle-envelope", "envs/torus/von_mises.py",
         "< c * (1 - c).exp()",
         "< (1 - c).exp()",
         f"{CIRCLE}::test_draws_follow_the_density[4.0]",
     ),
     Mutant(
-        "circle-full-turn", "envs/von_mises.py",
+        "circle-full-turn", "envs/torus/von_mises.py",
         "return turned.where(turned < 2 * math.pi, 0.0)",
         "return turned",
         f"{CIRCLE}::test_wrapping_ends_below_a_full_turn_in_both_precisions",
     ),
     Mutant(
-        "circle-component", "envs/von_mises.py",
+        "circle-component", "envs/torus/von_mises.py",
         "(place.unsqueeze(-1) > ends[..., :-1])",
         "(place.unsqueeze(-1) < ends[..., :-1])",
         f"{CIRCLE}::test_draws_of_a_mixture_have_its_first_harmonics",
     ),
     Mutant(
-        "circle-uniform-density", "envs/von_mises.py",
+        "circle-uniform-density", "envs/torus/von_mises.py",
         "value = -self.like.shape[-1] * math.log(2 * math.pi)",
         "value = -math.log(2 * math.pi)",
         f"{TORUS}::test_kernels_integrate_to_one[uniform]",
     ),
     Mutant(
-        "waves-shift", "envs/torus_targets.py",
+        "waves-shift", "envs/torus/targets.py",
         "torch.sin(1.5 * first + math.pi / 4)",
         "torch.sin(1.5 * first - math.pi / 4)",
         f"{TORUS_TARGETS}::test_the_sum_of_waves_is_the_formula_and_finite_at_its_zeros",
     ),
     Mutant(
-        "torus-table-slope", "envs/torus_targets.py",
+        "torus-table-slope", "envs/torus/targets.py",
         "-t / 2 + two - three / 2,",
         "-t / 3 + two - three / 2,",
         f"{TORUS_TARGETS}::test_a_table_passes_through_its_values_and_bends_smoothly",
     ),
     Mutant(
-        "torus-cells-turned", "envs/torus_metrics.py",
+        "torus-cells-turned", "envs/torus/metrics.py",
         "return place[:, 0] * cells + place[:, 1]",
         "return place[:, 1] * cells + place[:, 0]",
         f"{TORUS_TARGETS}::test_exact_samples_fill_cells_as_they_should[TorusMixture(dim=2)]",
     ),
     Mutant(
-        "torus-bandwidth", "envs/torus_metrics.py",
+        "torus-bandwidth", "envs/torus/metrics.py",
         "concentration = angles.new_tensor(bandwidth**-2)",
         "concentration = angles.new_tensor(bandwidth**-1)",
         f"{TORUS_TARGETS}::test_one_law_smoothed_is_the_convolution_of_two",
     ),
     # ---- boxes and cubes
     Mutant(
-        "box-arc-width", "envs/box_moves.py", BOX_ARC,
+        "box-arc-width", "envs/cubes/moves.py", BOX_ARC,
         BOX_ARC.replace(" - self.width.log()", ""),
         f"{BOX}::test_densities_integrate_to_one",
     ),
     Mutant(
-        "box-disk-radius", "envs/box_moves.py",
+        "box-disk-radius", "envs/cubes/moves.py",
         "jacobian = place[:, 0].log() + 2 * math.log(self.delta)",
         "jacobian = 2 * math.log(self.delta)",
         f"{BOX}::test_trajectory_balance_is_zero_at_an_exact_solution",
     ),
     Mutant(
-        "box-one-side-per-radian", "envs/box.py",
+        "box-one-side-per-radian", "envs/cubes/box.py",
         "later = Arc(self.delta, *self.legal_arc(1 - states), place)",
         "later = Arc(self.delta, *self.legal_arc(1 - states), place)\n"
         "        plain = later.log_prob\n"
@@ -1233,7 +1233,7 @@ MUTANTS = (
         f"{BOX}::test_weights_have_the_mean_z",
     ),
     Mutant(
-        "box-search-one-side-per-radian", "envs/box.py",
+        "box-search-one-side-per-radian", "envs/cubes/box.py",
         "later = Arc(self.delta, *self.legal_arc(1 - states), place)",
         "later = Arc(self.delta, *self.legal_arc(1 - states), place)\n"
         "        plain = later.log_prob\n"
@@ -1241,41 +1241,41 @@ MUTANTS = (
         f"{BOX_TRAINING}::test_local_search_keeps_the_law",
     ),
     Mutant(
-        "box-leak", "envs/box.py",
+        "box-leak", "envs/cubes/box.py",
         "low = torch.maximum(most[:, 0].acos(), least[:, 1].asin()) / QUARTER",
         "low = torch.zeros_like(most[:, 0])",
         f"{BOX}::test_moves_are_legal_both_ways",
     ),
     Mutant(
-        "box-room-turned", "envs/box.py",
+        "box-room-turned", "envs/cubes/box.py",
         "self.legal_arc(1 - states)", "self.legal_arc(states)",
         f"{BOX}::test_moves_are_legal_both_ways",
     ),
     Mutant(
-        "box-stop-left-out", "envs/box_moves.py",
+        "box-stop-left-out", "envs/cubes/moves.py",
         "self.stop.no + self.later.log_prob(move)", "self.later.log_prob(move)",
         f"{BOX}::test_densities_integrate_to_one",
     ),
     Mutant(
-        "box-forced-stop-has-a-logit", "envs/box.py",
+        "box-forced-stop-has-a-logit", "envs/cubes/box.py",
         "stop = Atom(logit, self.is_terminal(states), source)",
         "stop = Atom(logit, torch.zeros_like(source), source)",
         f"{BOX}::test_forced_moves_are_certain_and_without_gradient",
     ),
     Mutant(
-        "box-forced-return-has-a-density", "envs/box_moves.py",
+        "box-forced-return-has-a-density", "envs/cubes/moves.py",
         "torch.where((states == 0).all(-1), self.home.yes, moved)",
         "torch.where((states == 0).all(-1), self.back.log_prob(self.states - states), moved)",
         f"{BOX}::test_forced_moves_are_certain_and_without_gradient",
     ),
     Mutant(
-        "box-return-too-late", "envs/box.py",
+        "box-return-too-late", "envs/cubes/box.py",
         "near: Tensor = states.norm(dim=-1) <= self.delta",
         "near: Tensor = states.norm(dim=-1) <= 0.9 * self.delta",
         f"{BOX}::test_moves_are_legal_both_ways",
     ),
     Mutant(
-        "box-backward-density-halved", "envs/box.py",
+        "box-backward-density-halved", "envs/cubes/box.py",
         "HomeOrBack(states, atom, Arc(self.delta, *self.legal_arc(states), place))",
         "HomeOrBack(states, atom, Arc(0.9 * self.delta, *self.legal_arc(states), place))",
         f"{BOX}::test_detailed_balance_implies_flow_matching",
@@ -1287,47 +1287,47 @@ MUTANTS = (
         f"{BOX}::test_modified_detailed_balance_is_detailed_balance_with_the_flow_put_in",
     ),
     Mutant(
-        "box-exploration-by-radius", "envs/box.py",
+        "box-exploration-by-radius", "envs/cubes/box.py",
         "states.new_tensor([2.0, 1.0])", "states.new_tensor([1.0, 1.0])",
         f"{BOX}::test_exploration_is_even_over_what_is_legal",
     ),
     Mutant(
-        "box-beta-sample-of-one-part", "gflow/beta_mixture.py",
+        "box-beta-sample-of-one-part", "envs/cubes/beta_mixture.py",
         "alpha, beta = self.alpha.gather(-1, chosen), self.beta.gather(-1, chosen)",
         "alpha, beta = self.alpha[..., :1], self.beta[..., :1]",
-        "tests/gflow/test_beta_mixture.py::test_samples_have_the_moments_of_the_law",
+        "tests/envs/cubes/test_beta_mixture.py::test_samples_have_the_moments_of_the_law",
     ),
     Mutant(
-        "box-atom-forced-leak", "gflow/atom.py",
+        "box-atom-forced-leak", "envs/cubes/atom.py",
         "F.logsigmoid(logit).masked_fill(forced, 0.0)", "F.logsigmoid(logit)",
-        "tests/gflow/test_atom.py::test_forced_and_ruled_out_are_exact_and_without_gradient",
+        "tests/envs/cubes/test_atom.py::test_forced_and_ruled_out_are_exact_and_without_gradient",
     ),
     Mutant(
-        "box-envelope", "envs/box_rewards.py",
+        "box-envelope", "envs/cubes/rewards.py",
         "self.masses = (r0, r1 * 0.5**dim, r2 * 0.2**dim)",
         "self.masses = (r0, r1 * 0.5**dim, (r2 - r1) * 0.2**dim)",
-        "tests/envs/test_box_rewards.py::test_published_figures_of_the_square",
+        "tests/envs/cubes/test_box_rewards.py::test_published_figures_of_the_square",
     ),
     Mutant(
-        "cube-jacobian", "envs/box_moves.py",
+        "cube-jacobian", "envs/cubes/moves.py",
         "(self.place.log_prob(r) - self.width.log()).sum(-1)",
         "self.place.log_prob(r).sum(-1)",
         f"{CUBE}::test_densities_integrate_to_one",
     ),
     Mutant(
-        "cube-home-left-out", "envs/box_moves.py",
+        "cube-home-left-out", "envs/cubes/moves.py",
         "moved = self.home.no + self.back.log_prob(self.states - states)",
         "moved = self.back.log_prob(self.states - states)",
         f"{CUBE}::test_weights_have_the_mean_z",
     ),
     Mutant(
-        "cube-leak", "envs/cube.py",
+        "cube-leak", "envs/cubes/cube.py",
         "Increments(*self.legal_increments(1 - states), place)",
         "Increments(torch.zeros_like(states), 1 - states, place)",
         f"{CUBE}::test_moves_are_legal_both_ways",
     ),
     Mutant(
-        "cube-forced-by-all-axes", "envs/cube.py",
+        "cube-forced-by-all-axes", "envs/cubes/cube.py",
         "return (states <= self.min_step + self.border).any(-1)",
         "return (states <= self.min_step + self.border).all(-1)",
         f"{CUBE}::test_forced_moves_are_certain_and_without_gradient",
@@ -1354,8 +1354,8 @@ def copy_of_the_repository() -> Iterator[Path]:
 def imported_from(copy: Path) -> list[Path]:
     """Where the package and its two linked parts come from when tests run in the copy."""
     code = (
-        "import gflow, gflow.envs.hypergrid, gflow.objectives.tb\n"
-        "for module in (gflow, gflow.envs.hypergrid, gflow.objectives.tb): print(module.__file__)"
+        "import gflow, gflow.envs.grids.hypergrid, gflow.objectives.tb\n"
+        "for m in (gflow, gflow.envs.grids.hypergrid, gflow.objectives.tb): print(m.__file__)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -14,9 +14,9 @@ import torch
 
 import gflow.envs
 from gflow import Environment, Sampler, enumerate_states, evaluate
-from gflow.behaviour import Rollout
+from gflow.behaviours.base import Rollout
+from gflow.behaviours.local_search import LocalSearch
 from gflow.errors import MissingExtraError
-from gflow.local_search import LocalSearch
 from gflow.state import take
 
 pytest.importorskip("rdkit")

@@ -18,7 +18,7 @@ class InLoop:
     """A trainer of its own.
 
     Args:
-        policy: A `gflow.envs.diffusion_policy.DiffusionPolicy`, whose layers are used as they are.
+        policy: A `gflow.envs.diffusion.policy.DiffusionPolicy`, whose layers are used as they are.
         steps: T.
         sigma2: Diffusion rate.
         batch: Trajectories per iteration.

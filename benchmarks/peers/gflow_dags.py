@@ -4,11 +4,11 @@ import torch
 from dag_case import STOP, DagCase, serve
 from protocol import Progress
 
-from gflow.envs.dag_policy import DagPolicy
-from gflow.envs.dag_scores import BGe
-from gflow.envs.dags import Dags
+from gflow.envs.dags.env import Dags
+from gflow.envs.dags.policy import DagPolicy
+from gflow.envs.dags.scores import BGe
 from gflow.objectives import ModifiedDetailedBalance
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 class GFlow:

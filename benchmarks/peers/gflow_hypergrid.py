@@ -8,9 +8,9 @@ from torch import Tensor
 
 from gflow import MLPPolicy, PolicyOutput
 from gflow.envs import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.envs.grids.rewards import Corners
 from gflow.objectives import TrajectoryBalance
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 class RecordingPolicy(MLPPolicy):

@@ -18,11 +18,11 @@ from sequence_case import (
 )
 
 from gflow import Environment, MLPPolicy
-from gflow.envs.bits import ModesFound, NearModes, bit_sequences
-from gflow.envs.tfbind import tf_binding
+from gflow.envs.sequences.bits import ModesFound, NearModes, bit_sequences
+from gflow.envs.sequences.tfbind import tf_binding
 from gflow.objectives import TrajectoryBalance
-from gflow.sequence_policy import CausalTransformer
-from gflow.training import TrainConfig, Trainer
+from gflow.policies.transformer import CausalTransformer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 class GFlow:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.envs.molecules.assembly import Assembly
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.host import Host
@@ -16,9 +16,9 @@ from gflow.envs.molecules.symmetry import Canonical, row_hash
 from gflow.envs.molecules.tables import Tables, make_tables
 from gflow.envs.molecules.vocabulary import Vocabulary, unmatched_port
 from gflow.errors import ConfigError
-from gflow.reward import LogReward
-from gflow.scalarizations import Scalarization
-from gflow.vector_reward import VectorReward
+from gflow.rewards.base import LogReward
+from gflow.rewards.scalarizations import Scalarization
+from gflow.rewards.vector import VectorReward
 
 
 @dataclass(frozen=True)

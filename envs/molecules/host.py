@@ -9,7 +9,7 @@ from gflow.envs.molecules.extras import MoleculeError, parse_smiles, rdkit
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Record, Scorer
 from gflow.envs.molecules.vocabulary import Vocabulary, cut
-from gflow.pool import WorkerPool
+from gflow.rewards.pool import WorkerPool
 
 Rows = Sequence[Sequence[int]]
 

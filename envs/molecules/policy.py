@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from gflow.envs.molecules.env import Molecules, MoleculeState
 from gflow.envs.molecules.layout import Dense, Layout, Packed
 from gflow.errors import ConfigError
-from gflow.policy import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward, zero_rows
 
 
 class MoleculePolicy(Policy):

@@ -10,10 +10,10 @@ from torch import Tensor
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Record
 from gflow.errors import ConfigError
-from gflow.reward import LogReward, Tempered
-from gflow.scalarizations import Scalarization
+from gflow.rewards.base import LogReward, Tempered
+from gflow.rewards.scalarizations import Scalarization
+from gflow.rewards.vector import VectorReward
 from gflow.state import device_of, take
-from gflow.vector_reward import VectorReward
 
 Records = Callable[[Any], list[Record]]
 

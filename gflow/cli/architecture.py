@@ -8,20 +8,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.several import SeveralScores, enumerated_front
 from gflow.cli.world import Context, RunOptions
-from gflow.env import Environment
-from gflow.envs.architecture import ArchitectureReward, Architectures, ArchitectureScores
-from gflow.envs.architecture_data import (
+from gflow.environment.discrete import Environment
+from gflow.envs.architectures.data import (
     ArchitectureTable,
     cell_index,
     load_architectures,
     synthetic_architectures,
 )
-from gflow.policy import MLPPolicy, Policy
+from gflow.envs.architectures.env import ArchitectureReward, Architectures, ArchitectureScores
+from gflow.policies.base import MLPPolicy, Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.molecule_report import figures_of, report_best, write_best
 from gflow.cli.several import SeveralScores
 from gflow.cli.world import Context, RunOptions
-from gflow.env import Environment
-from gflow.policy import Policy
+from gflow.environment.discrete import Environment
+from gflow.policies.base import Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class AtomsWorld(SeveralScores):
 
     def environment(self) -> Environment[Any]:
         """The environment with its reward."""
-        from gflow.envs.atoms import Atoms
+        from gflow.envs.atoms.env import Atoms
         from gflow.envs.molecules import Goal
 
         several = self.vector or self.conditional
@@ -94,7 +94,7 @@ class AtomsWorld(SeveralScores):
 
     def policy(self, env: Environment[Any], needs: Needs) -> Policy:
         """A graph network over atoms."""
-        from gflow.envs.atom_policy import AtomPolicy
+        from gflow.envs.atoms.policy import AtomPolicy
 
         return AtomPolicy(env, self.width, self.depth, own_backward(self.backward), needs.log_flow)
 
@@ -105,7 +105,7 @@ class AtomsWorld(SeveralScores):
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """What RDKit takes for molecules, and the figures of `gflow train molecules`."""
-        from gflow.envs.atoms import Atoms
+        from gflow.envs.atoms.env import Atoms
 
         env = context.env
         assert isinstance(env, Atoms)
@@ -153,7 +153,7 @@ def _names(env: Environment[Any]) -> tuple[str, ...]:
 
 
 def _atoms(env: Environment[Any]) -> Any:
-    from gflow.envs.atoms import Atoms
+    from gflow.envs.atoms.env import Atoms
 
     assert isinstance(env, Atoms)
     return env

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.env import Environment
-from gflow.envs.bags import Bags, Substructures
-from gflow.policy import MLPPolicy, Policy
+from gflow.environment.discrete import Environment
+from gflow.envs.sets.bags import Bags, Substructures
+from gflow.policies.base import MLPPolicy, Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 TASKS = {"published": (7, 13, 7), "published_small": (7, 7, 4)}
 """Letters, letters in a bag, and how often is often."""

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from gflow.behaviour import Behaviour, Incomplete, OnPolicy
-from gflow.branching import Branching
+from gflow.behaviours.base import Behaviour, Incomplete, OnPolicy
+from gflow.behaviours.branching import Branching
+from gflow.behaviours.exact_samples import ExactSamples
+from gflow.behaviours.langevin import LangevinSearch
+from gflow.behaviours.local_search import LocalSearch
 from gflow.errors import UnknownNameError
-from gflow.exact_samples import ExactSamples
-from gflow.langevin_search import LangevinSearch
-from gflow.local_search import LocalSearch
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
     cls.name: cls

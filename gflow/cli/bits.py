@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.env import Environment
-from gflow.envs.bits import (
+from gflow.environment.discrete import Environment
+from gflow.envs.sequences.bits import (
     Form,
     ModesFound,
     NearModes,
@@ -20,10 +20,10 @@ from gflow.envs.bits import (
     to_words,
 )
 from gflow.metrics import log_likelihood, spearman
-from gflow.policy import Backward, MLPPolicy, Policy
-from gflow.sequence_policy import CausalTransformer
+from gflow.policies.base import Backward, MLPPolicy, Policy
+from gflow.policies.transformer import CausalTransformer
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 TESTED = 600
 """Test strings whose likelihood is compared with their reward at an evaluation."""

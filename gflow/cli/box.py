@@ -6,20 +6,20 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from gflow.backward_choice import own_backward
+from gflow.backward.choice import own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.encoder import StateEncoder
-from gflow.envs.box import Box
-from gflow.envs.box_policy import BoxPolicy, PointEncoder
-from gflow.envs.box_rewards import CubeReward, InnerDisk, RingedCorners
-from gflow.envs.cube import Cube
-from gflow.envs.unit_cube import UnitCube
+from gflow.environment.base import Space
+from gflow.envs.cubes.base import UnitCube
+from gflow.envs.cubes.box import Box
+from gflow.envs.cubes.cube import Cube
+from gflow.envs.cubes.policy import BoxPolicy, PointEncoder
+from gflow.envs.cubes.rewards import CubeReward, InnerDisk, RingedCorners
 from gflow.errors import ConfigError
 from gflow.metrics import histogram_jsd, jsd, kde_jsd
-from gflow.policy import Policy
-from gflow.space import Space
+from gflow.policies.base import Policy
+from gflow.policies.encoder import StateEncoder
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 BINS = {1: 400, 2: 20, 3: 20, 4: 10}
 """Cells per axis of the histograms that are compared; fewer for more dimensions."""

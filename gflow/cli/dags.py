@@ -9,27 +9,27 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.env import Environment
-from gflow.envs.dag_data import erdos_renyi_network, normalize, read_edges, read_table
-from gflow.envs.dag_guide import CompletionGuide, DeltaGuide
-from gflow.envs.dag_local_scores import DeterminantScore
-from gflow.envs.dag_metrics import (
+from gflow.environment.discrete import Environment
+from gflow.envs.dags.data import erdos_renyi_network, normalize, read_edges, read_table
+from gflow.envs.dags.env import DENSE_KEYS, Dags, DagState, count_paths
+from gflow.envs.dags.guide import CompletionGuide, DeltaGuide
+from gflow.envs.dags.local_scores import DeterminantScore
+from gflow.envs.dags.metrics import (
     Marginals,
     edge_auroc,
     edge_average_precision,
     expected_edges,
     expected_shd,
 )
-from gflow.envs.dag_policy import DagPolicy, Guide
-from gflow.envs.dag_scores import BIC, BGe, LinearGaussian, erdos_renyi_prior, fair_prior
-from gflow.envs.dags import DENSE_KEYS, Dags, DagState, count_paths
+from gflow.envs.dags.policy import DagPolicy, Guide
+from gflow.envs.dags.scores import BIC, BGe, LinearGaussian, erdos_renyi_prior, fair_prior
 from gflow.errors import ConfigError
-from gflow.policy import Policy
-from gflow.reward import LogReward, Tempered
+from gflow.policies.base import Policy
+from gflow.rewards.base import LogReward, Tempered
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from gflow.cli.world import Context, RunOptions, World
-from gflow.conditions import ConditionSampler, TableCondition
-from gflow.encoder import StateEncoder
-from gflow.envs.annealed import AnnealedLangevin
-from gflow.envs.diffusion import Diffusion
-from gflow.envs.diffusion_policy import DiffusionEncoder, DiffusionPolicy
-from gflow.envs.diffusion_process import Brownian, OrnsteinUhlenbeck, Process, random_grids
-from gflow.envs.gaussian_steps import GaussianSteps
+from gflow.conditions.draws import ConditionSampler, TableCondition
+from gflow.environment.base import Space
+from gflow.envs.diffusion.annealed import AnnealedLangevin
+from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion.gaussian_steps import GaussianSteps
+from gflow.envs.diffusion.policy import DiffusionEncoder, DiffusionPolicy
+from gflow.envs.diffusion.process import Brownian, OrnsteinUhlenbeck, Process, random_grids
 from gflow.envs.targets import ManyWell, Target, VAEPosterior, make_target
 from gflow.errors import ConfigError
-from gflow.evaluation import evaluate
-from gflow.kernel_rollout import KernelSampler
+from gflow.evaluation.evaluate import evaluate
 from gflow.metrics import (
     elbo,
     eubo,
@@ -28,10 +27,11 @@ from gflow.metrics import (
     mode_coverage,
     w2,
 )
-from gflow.policy import Policy
-from gflow.space import Space
+from gflow.policies.base import Policy
+from gflow.policies.encoder import StateEncoder
+from gflow.sampling.kernel_sampler import KernelSampler
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 RATES = {"gmm9": 5.0, "gmm25": 5.0, "gmm40": 500.0, "cox": 5.0}
 """Diffusion rates that papers use, where they are not 1."""

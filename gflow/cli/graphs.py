@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from gflow.cli.world import Context, RunOptions, World
-from gflow.conditions import ConditionSampler
-from gflow.encoder import StateEncoder
-from gflow.env import Environment
-from gflow.envs.graph_draw import GraphDraw
-from gflow.envs.graph_instances import GraphBatch, barabasi_albert, erdos_renyi, rb_graphs
-from gflow.envs.graph_optima import degree_greedy, optimum
-from gflow.envs.graph_policy import GraphEncoder, GraphPolicy
-from gflow.envs.independent_set import IndependentSet
-from gflow.envs.node_subsets import NodeCount
-from gflow.policy import Policy
-from gflow.rollout import Sampler
+from gflow.conditions.draws import ConditionSampler
+from gflow.environment.discrete import Environment
+from gflow.envs.graphs.draw import GraphDraw
+from gflow.envs.graphs.independent_set import IndependentSet
+from gflow.envs.graphs.instances import GraphBatch, barabasi_albert, erdos_renyi, rb_graphs
+from gflow.envs.graphs.node_subsets import NodeCount
+from gflow.envs.graphs.optima import degree_greedy, optimum
+from gflow.envs.graphs.policy import GraphEncoder, GraphPolicy
+from gflow.policies.base import Policy
+from gflow.policies.encoder import StateEncoder
+from gflow.sampling.sampler import Sampler
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 NODES = {"small": (20, 40), "medium": (60, 100), "large": (200, 300)}
 RB = {  # number of groups, nodes per group

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.env import Environment
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.hypergrid_rewards import (
+from gflow.environment.discrete import Environment
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.rewards import (
     Corners,
     Cosine,
     CosineProduct,
@@ -21,10 +21,10 @@ from gflow.envs.hypergrid_rewards import (
     Sparse,
 )
 from gflow.errors import ConfigError
-from gflow.policy import MLPPolicy, Policy
-from gflow.reward import Tempered
+from gflow.policies.base import MLPPolicy, Policy
+from gflow.rewards.base import Tempered
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.several import SeveralScores, enumerated_front
 from gflow.cli.world import RunOptions
-from gflow.env import Environment
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.landscapes import landscape_grid
-from gflow.policy import MLPPolicy, Policy
+from gflow.environment.discrete import Environment
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.landscapes import landscape_grid
+from gflow.policies.base import MLPPolicy, Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

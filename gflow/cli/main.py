@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import tyro
 
-from gflow.backward_choice import BackwardOptions
+from gflow.backward.choice import BackwardOptions
 from gflow.cli.behaviours import BehaviourOptions
 from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, world_class
 from gflow.cli.run import Run, default_folder

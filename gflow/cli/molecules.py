@@ -6,15 +6,15 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.molecule_report import figures_of, report_best, write_best
 from gflow.cli.several import SeveralScores
 from gflow.cli.world import Context, RunOptions
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.errors import ConfigError
-from gflow.policy import Policy
+from gflow.policies.base import Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gflow.backward_choice import BackwardOptions
+from gflow.backward.choice import BackwardOptions
 from gflow.cli.architecture import ArchitectureWorld
 from gflow.cli.atoms import AtomsWorld
 from gflow.cli.bags import BagsWorld
@@ -34,7 +34,7 @@ from gflow.objectives.opsubtb import OrderPreservingSubTrajectoryBalance
 from gflow.objectives.order_preserving import Order, OrderPreserving
 from gflow.objectives.regression import REGRESSIONS, Huber, Linex, Regression, SquaredUpTo
 from gflow.objectives.subtb import SubTrajectoryBalance, Weighting
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 WORLDS: dict[str, type[World]] = {
     cls.name: cls

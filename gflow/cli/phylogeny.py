@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.env import Environment
-from gflow.envs.alignments import Alignment
-from gflow.envs.phylogeny import Forest, Parsimony, Phylogeny
-from gflow.policy import MLPPolicy, Policy
+from gflow.environment.discrete import Environment
+from gflow.envs.phylogeny.alignments import Alignment
+from gflow.envs.phylogeny.env import Forest, Parsimony, Phylogeny
+from gflow.policies.base import MLPPolicy, Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 GUESSES = 100
 """Random trees from which the scale of rewards is guessed."""

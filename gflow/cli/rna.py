@@ -9,16 +9,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.env import Environment
-from gflow.envs.rna import PAIRS, SINGLES, DesignReward, rna_design
-from gflow.envs.rna_scores import Measure, folds_into, vienna
-from gflow.envs.sequences import AnyOrder, Autoregressive
-from gflow.policy import Backward, MLPPolicy, Policy
-from gflow.reward import FunctionReward
+from gflow.environment.discrete import Environment
+from gflow.envs.sequences.env import AnyOrder, Autoregressive
+from gflow.envs.sequences.rna import PAIRS, SINGLES, DesignReward, rna_design
+from gflow.envs.sequences.rna_scores import Measure, folds_into, vienna
+from gflow.policies.base import Backward, MLPPolicy, Policy
+from gflow.rewards.base import FunctionReward
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 CANDIDATES = 2000
 """Designs of highest reward that are folded once more at the end of a run."""

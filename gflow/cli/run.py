@@ -13,16 +13,23 @@ from typing import Any
 import torch
 import yaml
 
-from gflow.best import BestObjects
-from gflow.checkpoint import load_checkpoint, save_checkpoint
 from gflow.cli.figures import evaluate_run
 from gflow.cli.options import RunConfig
 from gflow.cli.pictures import curves
 from gflow.cli.world import Context, enumerate_if_small, policy_and_learners
 from gflow.errors import ConfigError, MissingExtraError
-from gflow.pareto import ParetoArchive
-from gflow.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_tracker, read_jsonl
-from gflow.training import Trainer
+from gflow.memory.best import BestObjects
+from gflow.memory.pareto import ParetoArchive
+from gflow.training.checkpoint import load_checkpoint, save_checkpoint
+from gflow.training.tracking import (
+    ConsoleTracker,
+    JsonlTracker,
+    Tracker,
+    Trackers,
+    open_tracker,
+    read_jsonl,
+)
+from gflow.training.trainer import Trainer
 
 CHECKPOINT = Path("checkpoints") / "last.pt"
 

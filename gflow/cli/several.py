@@ -9,13 +9,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gflow.behaviour import Behaviour
+from gflow.behaviours.base import Behaviour
+from gflow.behaviours.front import FrontReplay
+from gflow.behaviours.hindsight import Hindsight
 from gflow.cli.world import Context, World
-from gflow.conditions import ConditionSampler
-from gflow.env import Environment
+from gflow.conditions.draws import ConditionSampler
+from gflow.conditions.preferences import (
+    DirichletPreferences,
+    GammaBeta,
+    PreferenceEncoder,
+    UniformDirections,
+)
+from gflow.environment.discrete import Environment
 from gflow.errors import ConfigError, MissingExtraError
-from gflow.exact import enumerate_states
-from gflow.front_replay import FrontReplay
+from gflow.exact.graph import enumerate_states
+from gflow.memory.pareto import ParetoArchive, exact_front, non_dominated
 from gflow.metrics import (
     averaged_hausdorff,
     focus_accuracy,
@@ -26,15 +34,7 @@ from gflow.metrics import (
     r2_indicator,
     unit_faces,
 )
-from gflow.pareto import ParetoArchive, exact_front, non_dominated
-from gflow.preferences import (
-    DirichletPreferences,
-    GammaBeta,
-    PreferenceEncoder,
-    UniformDirections,
-)
-from gflow.relabel import Hindsight
-from gflow.scalarizations import Goals, LogProduct, LogSum, Preferences, Scalarization
+from gflow.rewards.scalarizations import Goals, LogProduct, LogSum, Preferences, Scalarization
 
 FRONT = 1000
 """Most objects that a batch may come back to."""

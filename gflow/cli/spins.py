@@ -4,14 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.env import Environment
-from gflow.envs.spin_rewards import WIDEST_STRIP, IsingReward
-from gflow.envs.spins import EnergyModel
-from gflow.policy import MLPPolicy, Policy
+from gflow.environment.discrete import Environment
+from gflow.envs.spins.env import EnergyModel
+from gflow.envs.spins.rewards import WIDEST_STRIP, IsingReward
+from gflow.policies.base import MLPPolicy, Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

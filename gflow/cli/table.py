@@ -1,6 +1,6 @@
 """Which objective can train on which environment from which behaviour, and why not."""
 
-from gflow.behaviour import Behaviour
+from gflow.behaviours.base import Behaviour
 from gflow.cli.behaviours import BEHAVIOURS, BehaviourOptions
 from gflow.cli.options import WORLDS, ObjectiveOptions
 from gflow.cli.world import World

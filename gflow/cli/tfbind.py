@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from gflow.backward_choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.cli.world import Context, RunOptions, World
-from gflow.env import Environment
-from gflow.envs.sequence_rewards import TableReward
-from gflow.envs.tfbind import load_e_scores, synthetic_e_scores, tf_binding
-from gflow.policy import MLPPolicy, Policy
+from gflow.environment.discrete import Environment
+from gflow.envs.sequences.rewards import TableReward
+from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_binding
+from gflow.policies.base import MLPPolicy, Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 MODES = 0.005
 """The best of all sequences that count as modes, a fraction."""

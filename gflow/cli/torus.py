@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from gflow.backward_choice import own_backward
-from gflow.backward_replay import BackwardReplay
-from gflow.behaviour import Behaviour, OnPolicy
+from gflow.backward.choice import own_backward
+from gflow.behaviours.base import Behaviour, OnPolicy
+from gflow.behaviours.data import BackwardReplay
 from gflow.cli.world import Context, RunOptions, World
-from gflow.envs.alanine import Scan, Solvent
-from gflow.envs.alanine_target import alanine
-from gflow.envs.torus import Torus
-from gflow.envs.torus_metrics import (
+from gflow.envs.torus.alanine import Scan, Solvent
+from gflow.envs.torus.alanine_target import alanine
+from gflow.envs.torus.env import Torus
+from gflow.envs.torus.metrics import (
     basin_weights,
     cell_jsd,
     cell_jsd_floor,
@@ -23,12 +23,12 @@ from gflow.envs.torus_metrics import (
     smoothed_exactly,
     smoothed_jsd,
 )
-from gflow.envs.torus_policy import TorusPolicy
-from gflow.envs.torus_targets import Sines, TorusTarget, ramachandran, resampled
+from gflow.envs.torus.policy import TorusPolicy
+from gflow.envs.torus.targets import Sines, TorusTarget, ramachandran, resampled
 from gflow.errors import ConfigError
-from gflow.policy import Policy
+from gflow.policies.base import Policy
 from gflow.terms import Needs
-from gflow.training import TrainConfig
+from gflow.training.trainer import TrainConfig
 
 PICTURED = 50_000
 """Samples behind the picture."""

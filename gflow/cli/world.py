@@ -8,18 +8,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gflow.backward_choice import SECOND_NETWORK, BackwardOptions, with_backward
-from gflow.behaviour import Behaviour
-from gflow.best import BestObjects
-from gflow.conditions import ConditionSampler
-from gflow.encoder import StateEncoder
+from gflow.backward.choice import SECOND_NETWORK, BackwardOptions, with_backward
+from gflow.behaviours.base import Behaviour
+from gflow.conditions.draws import ConditionSampler
 from gflow.errors import ConfigError
-from gflow.exact import StateGraph, enumerate_states
+from gflow.exact.graph import StateGraph, enumerate_states
 from gflow.learner import Learner
-from gflow.pareto import ParetoArchive
-from gflow.policy import Policy
+from gflow.memory.best import BestObjects
+from gflow.memory.pareto import ParetoArchive
+from gflow.policies.base import Policy
+from gflow.policies.encoder import StateEncoder
 from gflow.terms import Needs
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 @dataclass(frozen=True)

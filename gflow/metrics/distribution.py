@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gflow.checks import check_shapes
 from gflow.errors import ConfigError
-from gflow.exact import StateGraph
+from gflow.exact.graph import StateGraph
 from gflow.state import take
 
 S = TypeVar("S")

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_shapes
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.errors import ConfigError
-from gflow.evaluation import evaluate
-from gflow.policy import Policy
-from gflow.rollout import Sampler
+from gflow.evaluation.evaluate import evaluate
+from gflow.policies.base import Policy
+from gflow.sampling.sampler import Sampler
 from gflow.state import batch_size, device_of, take
 
 S = TypeVar("S")

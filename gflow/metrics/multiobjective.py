@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_shapes
+from gflow.conditions.preferences import simplex_grid
 from gflow.errors import ConfigError, MissingExtraError
-from gflow.pareto import non_dominated
-from gflow.preferences import simplex_grid
-from gflow.scalarizations import cosine_similarity
+from gflow.memory.pareto import non_dominated
+from gflow.rewards.scalarizations import cosine_similarity
 
 CHUNK = 2**22
 """Distances computed at a time."""

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.env import Environment
-from gflow.exact import enumerate_states
+from gflow.environment.discrete import Environment
+from gflow.exact.graph import enumerate_states
+from gflow.exact.tabular import TabularPolicy
 from gflow.objective import Objective
-from gflow.tabular import TabularPolicy
 from gflow.terms import FlowTerms
 from gflow.testing.enumeration import all_trajectories
 from gflow.testing.findings import AbandonedError, Findings

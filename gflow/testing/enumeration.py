@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.errors import IncompatibleError
 from gflow.masking import representatives
-from gflow.rollout import Sampler
+from gflow.sampling.sampler import Sampler
 from gflow.state import take
 from gflow.trajectories import Trajectories
 

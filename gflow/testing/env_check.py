@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.errors import ConfigError
 from gflow.state import batch_size
 from gflow.testing.batch_rules import check_batches, check_illegal_actions

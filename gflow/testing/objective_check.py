@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objective import Objective
 from gflow.testing.case import Case

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from gflow.errors import ConfigError, GFlowError
+from gflow.exact.tabular import TabularPolicy
 from gflow.state import take
-from gflow.tabular import TabularPolicy
 from gflow.terms import FlowTerms
 from gflow.testing.case import Case, mapped, pad, rows_of, spoil
 from gflow.testing.findings import AbandonedError

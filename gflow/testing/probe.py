@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.state import batch_size, clone, equal_rows, take, tensors
 from gflow.testing.findings import AbandonedError, Findings
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.errors import MissingExtraError
-from gflow.rollout import Sampler
+from gflow.sampling.sampler import Sampler
 from gflow.testing.enumeration import padded
 from gflow.testing.table import TableEnvironment
 from gflow.trajectories import Trajectories
@@ -85,8 +85,8 @@ def random_dags(
 @st.composite
 def hypergrids(draw: st.DrawFn, max_dim: int = 3, max_side: int = 5) -> Environment[Any]:
     """Hypergrids of every reward and both endings."""
-    from gflow.envs import hypergrid_rewards as rewards  # the engine itself knows no environment
-    from gflow.envs.hypergrid import HyperGrid
+    from gflow.envs.grids import rewards  # the engine itself knows no environment
+    from gflow.envs.grids.hypergrid import HyperGrid
 
     dim = draw(st.integers(1, max_dim))
     side = draw(st.integers(2, max_side))

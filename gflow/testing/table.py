@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.errors import ConfigError
-from gflow.reward import LogReward
+from gflow.rewards.base import LogReward
 
 
 class TableReward(LogReward[Tensor]):

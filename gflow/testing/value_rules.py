@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.env import Environment
+from gflow.environment.discrete import Environment
 from gflow.masking import masked_log_softmax
 from gflow.state import batch_size, equal_rows, take
 from gflow.testing.explore import Explored, moves

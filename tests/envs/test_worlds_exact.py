@@ -14,14 +14,14 @@ from gflow import (
     enumerate_states,
     evaluate,
 )
-from gflow.envs.alignments import Alignment
-from gflow.envs.bags import Bags, Substructures
-from gflow.envs.composition import Product, Stack
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.phylogeny import Parsimony, Phylogeny
-from gflow.envs.sets import AdditiveEnergy, FixedSizeSets, PairwiseEnergy
-from gflow.envs.spin_rewards import IsingReward, PairwiseModel, lattice_edges
-from gflow.envs.spins import EnergyModel
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.pairs.composition import Product, Stack
+from gflow.envs.phylogeny.alignments import Alignment
+from gflow.envs.phylogeny.env import Parsimony, Phylogeny
+from gflow.envs.sets.bags import Bags, Substructures
+from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets, PairwiseEnergy
+from gflow.envs.spins.env import EnergyModel
+from gflow.envs.spins.rewards import IsingReward, PairwiseModel, lattice_edges
 from gflow.metrics import total_variation
 from gflow.objectives import (
     DetailedBalance,
@@ -31,7 +31,7 @@ from gflow.objectives import (
     SubTrajectoryBalance,
     TrajectoryBalance,
 )
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 def noise(*shape: int) -> torch.Tensor:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from gflow import MLPPolicy, Sampler
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError
 from gflow.learner import BatchMemory
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import Sampler, TabularPolicy, Trajectories, enumerate_states, evaluate
-from gflow.envs.hypergrid import HyperGrid
+from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.testing.strategies import random_dags
 
 ENV = HyperGrid(2, 4)

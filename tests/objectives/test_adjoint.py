@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gflow import FlowTerms, Policy, PolicyOutput, evaluate
-from gflow.envs.diffusion import Diffusion
-from gflow.envs.diffusion_policy import DiffusionPolicy
-from gflow.envs.diffusion_process import Brownian, OrnsteinUhlenbeck
-from gflow.envs.hypergrid import HyperGrid
+from gflow.environment.kernel import gaussian_log_prob
+from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion.policy import DiffusionPolicy
+from gflow.envs.diffusion.process import Brownian, OrnsteinUhlenbeck
+from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.targets.base import Target
 from gflow.envs.targets.gaussian import Gaussian
 from gflow.envs.targets.mixture import GaussianMixture
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.kernel import gaussian_log_prob
-from gflow.kernel_rollout import sampler_of
 from gflow.objectives import AdjointSampling
 from gflow.objectives.adjoint import AdjointTerms
 from gflow.objectives.regression import Huber
-from gflow.training import TrainConfig, Trainer
+from gflow.sampling.kernel_sampler import sampler_of
+from gflow.training.trainer import TrainConfig, Trainer
 
 SIGMA2 = 2.3
 MIXTURE = GaussianMixture(torch.tensor([[-1.5], [0.5], [2.0]]), torch.tensor([0.3, 0.2, 0.5]))

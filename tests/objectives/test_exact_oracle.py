@@ -20,9 +20,9 @@ from gflow import (
     enumerate_states,
     evaluate,
 )
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners, CosineProduct
-from gflow.exact import ExactFlows
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.rewards import Corners, CosineProduct
+from gflow.exact.graph import ExactFlows
 from gflow.objectives import (
     OBJECTIVES,
     PROPORTIONAL,

@@ -20,8 +20,8 @@ from gflow import (
     enumerate_states,
     evaluate,
 )
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.sets import AdditiveEnergy, FixedSizeSets
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
 from gflow.metrics import total_variation
 from gflow.objectives import (
     DetailedBalance,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import Environment, FlowTerms, Objective, TabularPolicy, enumerate_states, evaluate
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.rewards import Corners
 from gflow.objectives import (
     PROPORTIONAL,
     DetailedBalance,

@@ -18,10 +18,9 @@ from gflow import (
     Trajectories,
     enumerate_states,
 )
-from gflow.encoder import FeatureEncoder
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
-from gflow.envs.sets import FixedSizeSets, PairwiseEnergy, SetReward
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.rewards import Corners
+from gflow.envs.sets.sets import FixedSizeSets, PairwiseEnergy, SetReward
 from gflow.metrics import total_variation
 from gflow.objectives import (
     DetailedBalance,
@@ -32,8 +31,9 @@ from gflow.objectives import (
     TrajectoryBalance,
 )
 from gflow.objectives.potential import PairPotential, Potential, PotentialFit, potential_loss
+from gflow.policies.encoder import FeatureEncoder
 from gflow.testing import all_trajectories, minimise
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 
 class TablePotential(Potential):

@@ -20,7 +20,7 @@ from gflow import (
     enumerate_states,
     evaluate,
 )
-from gflow.envs.hypergrid import HyperGrid
+from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import ConfigError, IncompatibleError, RewardError
 from gflow.objectives import (
     OBJECTIVES,

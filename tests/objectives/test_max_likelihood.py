@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from gflow import BackwardReplay, Environment, TabularPolicy, enumerate_states, evaluate
-from gflow.envs.diffusion import Diffusion
-from gflow.envs.diffusion_policy import DiffusionPolicy
-from gflow.envs.diffusion_process import Brownian
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.behaviours.exact_samples import ExactSamples, draws_of
+from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion.policy import DiffusionPolicy
+from gflow.envs.diffusion.process import Brownian
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.rewards import Corners
 from gflow.envs.targets.gaussian import Gaussian
 from gflow.envs.targets.mixture import gmm9
 from gflow.errors import IncompatibleError
-from gflow.exact_samples import ExactSamples, draws_of
-from gflow.kernel_rollout import sampler_of
 from gflow.objectives import MaximumLikelihood
+from gflow.sampling.kernel_sampler import sampler_of
 from gflow.testing import all_trajectories
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 SMALL = TrainConfig(steps=3, batch_size=8)
 

@@ -19,20 +19,20 @@ from gflow import (
     Trajectories,
     enumerate_states,
 )
-from gflow.anchored import plain_log_reward
-from gflow.conditions import UniformCondition
-from gflow.encoder import FeatureEncoder
-from gflow.envs.hypergrid import HyperGrid
-from gflow.envs.sets import FixedSizeSets
+from gflow.behaviours.front import FrontReplay
+from gflow.conditions.draws import UniformCondition
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.sets.sets import FixedSizeSets
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.front_replay import FrontReplay
+from gflow.evaluation.anchored import plain_log_reward
+from gflow.memory.pareto import ParetoArchive
 from gflow.objectives import OBJECTIVES, OrderPreserving
 from gflow.objectives.order import all_pairs, listwise
-from gflow.pareto import ParetoArchive
-from gflow.state_value import StateValue
+from gflow.policies.encoder import FeatureEncoder
+from gflow.policies.state_value import StateValue
+from gflow.rewards.vector import LogSum, VectorReward
 from gflow.testing import TableEnvironment, all_trajectories
-from gflow.training import TrainConfig, Trainer
-from gflow.vector_reward import LogSum, VectorReward
+from gflow.training.trainer import TrainConfig, Trainer
 
 NAMES = sorted(name for name, kind in OBJECTIVES.items() if not kind.proportional)
 STOP = HyperGrid(2, 4)

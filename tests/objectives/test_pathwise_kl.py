@@ -17,25 +17,25 @@ from gflow import (
     Trajectories,
     evaluate,
 )
-from gflow.envs.diffusion import Diffusion
-from gflow.envs.diffusion_policy import DiffusionPolicy
-from gflow.envs.diffusion_process import Brownian, OrnsteinUhlenbeck, Process, random_grids
-from gflow.envs.hypergrid import HyperGrid
+from gflow.behaviours.exact_samples import ExactSamples
+from gflow.environment.kernel import gaussian_log_prob
+from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion.policy import DiffusionPolicy
+from gflow.envs.diffusion.process import Brownian, OrnsteinUhlenbeck, Process, random_grids
+from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.targets.base import Target
 from gflow.envs.targets.gaussian import Gaussian
 from gflow.envs.targets.mixture import GaussianMixture
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.exact_samples import ExactSamples
-from gflow.kernel import gaussian_log_prob
-from gflow.kernel_rollout import sampler_of
+from gflow.evaluation.retrace import retraced_terms
 from gflow.objectives import (
     HalfSquared,
     LogPartitionVariance,
     PathwiseDivergence,
     TrajectoryBalance,
 )
-from gflow.retrace import retraced_terms
-from gflow.training import TrainConfig, Trainer
+from gflow.sampling.kernel_sampler import sampler_of
+from gflow.training.trainer import TrainConfig, Trainer
 
 MIXTURE = GaussianMixture(torch.tensor([[-1.0, 0.5], [2.0, 0.0], [0.0, -1.5]]), 0.4)
 PROCESSES = (

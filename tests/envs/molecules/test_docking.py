@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow.envs.atoms import Atoms
+from gflow.envs.atoms.env import Atoms
 from gflow.envs.molecules import Docking, Goal, MoleculeError, Molecules, Vocabulary, docking
 from gflow.errors import ConfigError, MissingExtraError
 

@@ -8,19 +8,19 @@ from rdkit import Chem
 from rdkit.Chem import QED, Descriptors
 
 from gflow import Sampler, enumerate_states
-from gflow.envs.atom_policy import AtomPolicy
-from gflow.envs.atoms import Atoms
+from gflow.behaviours.hindsight import Hindsight
+from gflow.conditions.preferences import DirichletPreferences, GammaBeta, UniformDirections
+from gflow.envs.atoms.env import Atoms
+from gflow.envs.atoms.policy import AtomPolicy
 from gflow.envs.molecules import MoleculePolicy, Molecules, MoleculeScores, Vocabulary
 from gflow.envs.molecules.properties import read_property
 from gflow.errors import ConfigError, UnknownNameError
+from gflow.memory.pareto import ParetoArchive, exact_front
 from gflow.objectives import TrajectoryBalance
-from gflow.pareto import ParetoArchive, exact_front
-from gflow.preferences import DirichletPreferences, GammaBeta, UniformDirections
-from gflow.relabel import Hindsight
-from gflow.scalarizations import Goals, LogSum, Preferences
+from gflow.rewards.scalarizations import Goals, LogSum, Preferences
 from gflow.state import take
 from gflow.testing import check_env
-from gflow.training import TrainConfig, Trainer
+from gflow.training.trainer import TrainConfig, Trainer
 
 WANTED = ("qed", "light", "similarity:CCO")
 

@@ -9,9 +9,9 @@ import torch
 
 from gflow.envs.molecules import MoleculeError, MoleculePolicy, Molecules, MoleculeState, Vocabulary
 from gflow.errors import ConfigError, IllegalActionError
-from gflow.evaluation import evaluate
-from gflow.exact import enumerate_states
-from gflow.rollout import Sampler
+from gflow.evaluation.evaluate import evaluate
+from gflow.exact.graph import enumerate_states
+from gflow.sampling.sampler import Sampler
 from gflow.state import cat, equal_rows, take
 from gflow.testing import check_env
 

@@ -13,8 +13,8 @@ from gflow.envs.molecules import Goal, MoleculeError, Molecules, Similarity, Voc
 from gflow.envs.molecules.extras import rdkit
 from gflow.envs.molecules.properties import read_property
 from gflow.errors import ConfigError, MissingExtraError, RewardError, UnknownNameError
-from gflow.pool import WorkerError
-from gflow.reward import FunctionReward
+from gflow.rewards.base import FunctionReward
+from gflow.rewards.pool import WorkerError
 
 Chem = pytest.importorskip("rdkit.Chem")
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"

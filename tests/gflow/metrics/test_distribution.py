@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gflow import TabularPolicy, enumerate_states
 from gflow.envs import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
 from gflow.metrics import (
     draw_objects,

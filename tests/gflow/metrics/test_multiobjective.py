@@ -13,8 +13,9 @@ from torch import Tensor
 
 import gflow.metrics.multiobjective
 from gflow import enumerate_states
-from gflow.envs.landscapes import landscape_grid
+from gflow.envs.grids.landscapes import landscape_grid
 from gflow.errors import ConfigError, MissingExtraError, ShapeError
+from gflow.memory.pareto import exact_front
 from gflow.metrics import (
     averaged_hausdorff,
     focus_accuracy,
@@ -27,7 +28,6 @@ from gflow.metrics import (
     top_k,
     unit_faces,
 )
-from gflow.pareto import exact_front
 
 
 def sets(num: int, top: int = 9) -> st.SearchStrategy[Tensor]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gflow import enumerate_states
 from gflow.envs import HyperGrid
-from gflow.envs.hypergrid_rewards import Corners
+from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError, ShapeError
 from gflow.metrics import (
     ModeCounter,

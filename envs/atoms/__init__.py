@@ -1,0 +1,1 @@
+"""Molecules atom by atom."""

@@ -1,0 +1,1 @@
+"""Points of the square and the cube that move up."""

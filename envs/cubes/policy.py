@@ -1,0 +1,157 @@
+"""Networks of boxes and cubes."""
+
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gflow.environment.base import Space
+from gflow.envs.cubes.base import UnitCube
+from gflow.errors import ConfigError
+from gflow.policies.base import Policy, PolicyOutput, linear
+from gflow.policies.encoder import StateEncoder
+
+
+class BoxPolicy(Policy):
+    """Perceptrons of the coordinates, one for each head, and free parameters at the source.
+
+    All laws start nearly even, as mixtures of different parts (`UnitCube.even_outputs`).
+
+    The source is one point, where the kernel has parameters of its own kind and log F is a mass and
+    no density, so that what is said there is not read off a network.
+
+    Args:
+        env: Gives the sizes.
+        width: Units per layer.
+        depth: Hidden layers, at least 1.
+        frequencies: Networks read sines and cosines of so many multiples of pi times each
+            coordinate too, which sharp edges are easier to make of; 0 for coordinates alone.
+        backward: "learned" or "uniform".
+        log_flow: Have a head for log F.
+        generator: For the initial weights.
+
+    Reference:
+        Lahlou et al., A theory of continuous generative flow networks, 2023,
+        https://arxiv.org/abs/2301.12594
+    """
+
+    def __init__(
+        self,
+        env: UnitCube,
+        width: int = 128,
+        depth: int = 3,
+        frequencies: int = 0,
+        backward: Literal["learned", "uniform"] = "learned",
+        log_flow: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if width < 1 or depth < 1:
+            raise ConfigError(f"BoxPolicy: width and depth must be positive, got {width}, {depth}.")
+        if frequencies < 0:
+            raise ConfigError(f"BoxPolicy: frequencies must not be negative, got {frequencies}.")
+        if backward not in ("learned", "uniform"):
+            raise ConfigError(f"BoxPolicy: backward must be learned or uniform, got {backward!r}.")
+        self.backward = backward
+        self.has_log_flow = log_flow
+        sizes = (env.dim, width, depth, frequencies)
+        source, elsewhere, down = env.even_outputs()
+        self.ahead = Perceptron(*sizes, env.num_outputs, generator)
+        self.ahead.start_at(elsewhere)
+        self.source = nn.Parameter(source)
+        self.back = None
+        if backward == "learned":
+            self.back = Perceptron(*sizes, env.num_backward_outputs, generator)
+            self.back.start_at(down)
+        self.flow = Perceptron(*sizes, 1, generator) if log_flow else None
+        self.source_flow = nn.Parameter(torch.zeros(())) if log_flow else None
+
+    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+        """All heads; see `Policy.forward`."""
+        flow = None
+        if self.flow is not None:
+            flow = self.flow(inputs).squeeze(-1)
+            assert self.source_flow is not None
+            flow = torch.where((inputs == 0).all(-1), self.source_flow, flow)
+        back = self.backward_logits(inputs, condition)
+        return PolicyOutput(self.forward_logits(inputs, condition), back, flow)
+
+    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, A) parameters of the forward kernel."""
+        return torch.where((inputs == 0).all(-1, keepdim=True), self.source, self.ahead(inputs))
+
+    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+        """(N, P) parameters of the backward kernel, or None."""
+        if self.back is None:
+            return None
+        found: Tensor = self.back(inputs)
+        return found
+
+    def zero_backward_head(self) -> None:
+        """Let the backward kernel start nearly even, and the same everywhere."""
+        if self.back is None:
+            super().zero_backward_head()
+        else:
+            nn.init.zeros_(self.back.last.weight)
+
+
+class Perceptron(nn.Module):
+    """ELU layers over coordinates moved from [0, 1] to [-1, 1], and over waves of them."""
+
+    multiples: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        depth: int,
+        frequencies: int,
+        outputs: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        multiples = torch.pi * torch.arange(1, frequencies + 1, dtype=torch.get_default_dtype())
+        self.register_buffer("multiples", multiples, persistent=False)
+        sizes = [dim * (1 + 2 * frequencies), *[width] * depth]
+        self.hidden: Any = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(sizes))
+        self.last = linear(width, outputs, generator)
+
+    def start_at(self, outputs: Tensor) -> None:
+        """Let the first outputs be near the given ones (outputs,) everywhere."""
+        with torch.no_grad():
+            self.last.weight.mul_(0.1)
+            self.last.bias.copy_(outputs)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """(N, outputs)."""
+        x = 2 * points - 1
+        if len(self.multiples):
+            waves = (points[..., None] * self.multiples).flatten(1)
+            x = torch.cat([x, waves.sin(), waves.cos()], -1)
+        for layer in self.hidden:
+            x = F.elu(layer(x))
+        out: Tensor = self.last(x)
+        return out
+
+
+class PointEncoder(StateEncoder):
+    """Coordinates through ELU layers, for networks beside the policy.
+
+    Args:
+        dim: Number of coordinates.
+        width: Units of each layer.
+        depth: Hidden layers, at least 1.
+        frequencies: As of `BoxPolicy`.
+    """
+
+    def __init__(self, dim: int, width: int = 128, depth: int = 2, frequencies: int = 0) -> None:
+        super().__init__()
+        self.network = Perceptron(dim, width, depth, frequencies, width)
+        self.out_features = width
+
+    def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, width) activations."""
+        out: Tensor = self.network(env.encode(states))
+        return out

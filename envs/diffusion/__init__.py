@@ -1,0 +1,1 @@
+"""Points of R^d in Gaussian steps."""

@@ -1,0 +1,1 @@
+"""Subsets of nodes, and small graphs."""

@@ -1,0 +1,1 @@
+"""Backward policies by name, and what fits them."""

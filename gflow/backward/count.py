@@ -1,0 +1,162 @@
+"""The maximum-entropy backward policy where nothing counts trajectories: their number, learned."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gflow.distinct import Distinct
+from gflow.environment.base import Space
+from gflow.environment.discrete import Environment
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.learner import Learner
+from gflow.masking import representatives
+from gflow.policies.base import Backward, Policy
+from gflow.state import batch_size, take
+from gflow.trajectories import Trajectories
+
+
+@dataclass(frozen=True)
+class ParentInputs:
+    """The distinct parents of N states.
+
+    Attributes:
+        env: The environment.
+        parents: U parents; equal ones of different states once, where they can be told.
+        place: (E,) int64 row in `parents` of each pair of a state and one of its parents.
+        owner: (E,) int64 state of each pair.
+        action: (E,) int64 backward action of each pair.
+        shape: N and P.
+        of: (U,) int64 a state whose condition each parent has.
+    """
+
+    env: Environment[Any]
+    parents: Any
+    place: Tensor
+    owner: Tensor
+    action: Tensor
+    shape: tuple[int, int]
+    of: Tensor
+
+
+class TrajectoryCount(nn.Module):
+    r"""log n(s), n counting the trajectories from s0 to s, as a network; its P_B goes by n.
+
+    n(s0) = 1 is pinned and :math:`n(s') = \sum_s n(s)` over the parents s of s'. The
+    maximum-entropy backward policy is P_B(s | s') = n(s) / n(s'), here normalised over the parents
+    of s', so that it is a distribution whatever the network says. Parents are counted as states:
+    equivalent backward actions share one.
+
+    Args:
+        network: A policy for one environment, whose log-flow head is read as log n.
+
+    Raises:
+        IncompatibleError: If it has no such head.
+    """
+
+    backward: Backward = "learned"
+
+    def __init__(self, network: Policy) -> None:
+        super().__init__()
+        if not network.has_log_flow:
+            raise IncompatibleError(
+                f"TrajectoryCount reads log n(s) from a log-flow head, and this "
+                f"{type(network).__name__} has none. Build it with log_flow=True."
+            )
+        self.network = network
+        self._distinct: Distinct | None = None
+
+    def log_count(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
+        """(N,) log n of states; 0 at s0."""
+        value = self.network(self.network.encode(env, states), condition).log_flow
+        found: Tensor = value.where(~env.is_initial(states), 0.0)
+        return found
+
+    def encode(self, env: Space[Any], states: Any) -> ParentInputs:
+        """The parents of N states."""
+        assert isinstance(env, Environment)
+        mask, classes = env.backward_mask(states), env.backward_classes(states)
+        if classes is not None:
+            mask = representatives(mask, classes)
+        owner, action = mask.nonzero(as_tuple=True)
+        parents = env._backstep(take(states, owner), action)
+        place = torch.arange(len(owner), device=mask.device)
+        of = owner
+        if env.has_keys and not env.condition_dim and len(owner):
+            if self._distinct is None:
+                self._distinct = Distinct(env.num_keys)
+            first, place = self._distinct(env.key(parents))
+            parents, of = take(parents, first), owner[first]
+        count, actions = mask.shape
+        return ParentInputs(env, parents, place, owner, action, (count, actions), of)
+
+    def backward_logits(self, inputs: ParentInputs, condition: Tensor | None = None) -> Tensor:
+        """(N, P) log n of each parent, at the first of the actions that lead to it; -inf elsewhere.
+
+        Rows without parents are zero.
+        """
+        given = None if condition is None else condition[inputs.of]
+        if batch_size(inputs.parents):
+            value = self.log_count(inputs.env, inputs.parents, given)
+        else:
+            value = torch.zeros(0, device=inputs.place.device)
+        logits = value.new_full(inputs.shape, -torch.inf)
+        logits = logits.index_put((inputs.owner, inputs.action), value[inputs.place])
+        has_parents = torch.zeros(inputs.shape[0], dtype=torch.bool, device=logits.device)
+        has_parents[inputs.owner] = True
+        return logits.masked_fill(~has_parents[:, None], 0.0)
+
+
+class CountRegression(Learner):
+    r"""Fits log n by :math:`(\log n(s') - \mathrm{logsumexp}_s \log n(s))^2` on visited states.
+
+    Args:
+        count: What to fit; this learner's alone.
+        lr: Learning rate of its Adam.
+        decay: The rate is multiplied by it after every batch.
+        steps: Gradient steps per batch.
+
+    Reference:
+        Mohammadpour et al., Maximum entropy GFlowNets with soft Q-learning, 2024,
+        https://arxiv.org/abs/2312.14331
+    """
+
+    def __init__(
+        self, count: TrajectoryCount, lr: float = 1e-3, decay: float = 1.0, steps: int = 1
+    ) -> None:
+        if steps < 1:
+            raise ConfigError(f"CountRegression: steps must be at least 1, got {steps}.")
+        self.module = self.count = count
+        self.optimizer = torch.optim.Adam(count.parameters(), lr=lr)
+        self.decay, self.steps = decay, steps
+
+    def residual(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
+        """(N,) log n(s') - logsumexp over the parents; 0 at s0."""
+        value = self.count.log_count(env, states, condition)
+        parents = self.count.backward_logits(self.count.encode(env, states), condition)
+        return (value - parents.logsumexp(-1)).where(~env.is_initial(states), 0.0)
+
+    def learn(
+        self,
+        env: Space[Any],
+        policy: Policy,
+        batch: Trajectories[Any],
+        generator: torch.Generator,
+    ) -> dict[str, float]:
+        """Gradient steps on the states of a batch; returns the last mean squared residual."""
+        assert isinstance(env, Environment)
+        condition = batch.condition_of_states
+        loss = torch.zeros(())
+        for _ in range(self.steps):
+            loss = self.residual(env, batch.states, condition).square().mean()
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        for group in self.optimizer.param_groups:
+            group["lr"] *= self.decay
+        return {"backward_loss": float(loss.detach())}

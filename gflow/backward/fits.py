@@ -1,0 +1,148 @@
+"""Backward policies fitted by maximum likelihood to the trajectories that were sampled."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gflow.environment.base import Space
+from gflow.errors import ConfigError
+from gflow.evaluation.evaluate import log_pb
+from gflow.learner import BatchMemory, Learner, average_into
+from gflow.policies.base import BackwardNetwork, Policy
+from gflow.trajectories import Trajectories
+
+
+def negative_log_likelihood(
+    env: Space[Any], network: BackwardNetwork, batch: Trajectories[Any]
+) -> Tensor:
+    """() minus the mean log P_B(trajectory | object) of whole trajectories."""
+    return -log_pb(env, network, batch).sum(-1).mean()
+
+
+class _Likelihood(Learner):
+    """What fits by likelihood share: an Adam of their own whose rate decays with every batch."""
+
+    def __init__(self, network: BackwardNetwork, lr: float, decay: float) -> None:
+        if not lr > 0:
+            raise ConfigError(f"{type(self).__name__}: lr must be positive, got {lr}.")
+        if not 0 < decay <= 1:
+            raise ConfigError(f"{type(self).__name__}: decay must lie in (0, 1], got {decay}.")
+        assert isinstance(network, nn.Module)
+        self.network: Any = network
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+        self.decay = decay
+
+    def _ascend(self, env: Space[Any], batch: Trajectories[Any]) -> Tensor:
+        loss = negative_log_likelihood(env, self.network, batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def _decay(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] *= self.decay
+
+
+class PessimisticBackward(_Likelihood):
+    """P_B by maximum likelihood on the latest batches, so that it prefers the ways seen.
+
+    Objects hardly visited then get little flow from ways that were never taken. The policy must
+    use `network` with gradients stopped (``SplitPolicy(..., detached=True)``).
+
+    Args:
+        env: The environment.
+        network: The backward network, part of the policy.
+        lr: Learning rate of its Adam.
+        decay: The rate is multiplied by it after every batch.
+        batches: Number of batches remembered.
+        steps: Gradient steps per batch, each on one of those remembered.
+
+    Reference:
+        Jang et al., Pessimistic Backward Policy for GFlowNets, 2024,
+        https://arxiv.org/abs/2405.16012
+    """
+
+    def __init__(
+        self,
+        env: Space[Any],
+        network: BackwardNetwork,
+        lr: float = 1e-3,
+        decay: float = 1.0,
+        batches: int = 20,
+        steps: int = 8,
+    ) -> None:
+        super().__init__(network, lr, decay)
+        if steps < 1:
+            raise ConfigError(f"PessimisticBackward: steps must be at least 1, got {steps}.")
+        self.module, self.steps = self.network, steps
+        self.memory = BatchMemory(env, batches)
+
+    def learn(
+        self,
+        env: Space[Any],
+        policy: Policy,
+        batch: Trajectories[Any],
+        generator: torch.Generator,
+    ) -> dict[str, float]:
+        """Remember the batch, then take `steps` steps; returns the last loss."""
+        self.memory.add(batch.whole)
+        loss = torch.zeros(())
+        for _ in range(self.steps):
+            loss = self._ascend(env, self.memory.draw(generator, batch.length.device))
+        self._decay()
+        return {"backward_loss": float(loss)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Network, optimiser and the batches remembered."""
+        return {**super().state_dict(), "memory": self.memory.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        super().load_state_dict(state)
+        self.memory.load_state_dict(state["memory"])
+
+
+class LikelihoodBackward(_Likelihood):
+    """Trajectory likelihood maximisation: one step per batch, and a slow copy that the policy uses.
+
+    The copy is ``target``; the policy reads it with gradients stopped
+    (``SplitPolicy(..., learner.target, detached=True)``).
+
+    Args:
+        network: The backward network as it starts. It becomes the target; what is fitted is a copy.
+        lr: Learning rate of Adam.
+        decay: The rate is multiplied by it after every batch.
+        tau: After each step the target moves this share of the way to what was fitted.
+
+    Reference:
+        Gritsaev et al., Optimizing Backward Policies in GFlowNets via Trajectory Likelihood
+        Maximization, 2024, https://arxiv.org/abs/2410.15474
+    """
+
+    def __init__(
+        self, network: BackwardNetwork, lr: float = 1e-3, decay: float = 1.0, tau: float = 0.25
+    ) -> None:
+        if not 0 <= tau <= 1:
+            raise ConfigError(f"LikelihoodBackward: tau must lie in [0, 1], got {tau}.")
+        super().__init__(copy.deepcopy(network), lr, decay)
+        assert isinstance(network, nn.Module)
+        self.target: Any = network
+        self.target.requires_grad_(False)
+        self.module = nn.ModuleDict({"fitted": self.network, "target": self.target})
+        self.tau = tau
+
+    def learn(
+        self,
+        env: Space[Any],
+        policy: Policy,
+        batch: Trajectories[Any],
+        generator: torch.Generator,
+    ) -> dict[str, float]:
+        """One step on the batch, then one of the target; returns the loss before the step."""
+        loss = self._ascend(env, batch.whole)
+        self._decay()
+        average_into(self.target, self.network, self.tau)
+        return {"backward_loss": float(loss)}

@@ -1,0 +1,1 @@
+"""Behaviours: where the trajectories of a training batch come from."""

@@ -1,0 +1,189 @@
+"""Behaviours: where the trajectories of a training batch come from.
+
+A behaviour decides which trajectories are trained on and nothing else: what objectives read is
+evaluated afterwards under the policy as it is. So every behaviour works with every objective that
+may be trained off-policy.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gflow.conditions.draws import ConditionSampler
+from gflow.environment.base import Space
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.objective import Objective
+from gflow.policies.base import Policy
+from gflow.sampling.exploration import ON_POLICY, Exploration
+from gflow.sampling.sampler import Sampler
+from gflow.trajectories import Trajectories
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What a behaviour samples with.
+
+    Attributes:
+        policy: The policy that is trained.
+        sampler: Draws trajectories of the environment.
+        exploration: How to explore at the present step.
+        condition: Draws conditions, or None.
+        generator: Source of all randomness.
+        device: Where to sample.
+    """
+
+    policy: Policy
+    sampler: Sampler
+    exploration: Exploration = ON_POLICY
+    condition: ConditionSampler | None = None
+    generator: torch.Generator | None = None
+    device: torch.device | str = "cpu"
+
+    @property
+    def env(self) -> Space[Any]:
+        """The environment."""
+        return self.sampler.env
+
+    def fresh(self, count: int, limit: int | None = None) -> Trajectories[Any]:
+        """`count` new trajectories of the policy as explored."""
+        return self.sampler.forward(
+            self.policy,
+            count,
+            exploration=self.exploration,
+            condition=self.conditions(count),
+            limit=limit,
+            generator=self.generator,
+            device=self.device,
+        )
+
+    def conditions(self, count: int) -> Tensor | None:
+        """(count, C) new conditions, or None."""
+        return None if self.condition is None else self.condition(count, self.generator)
+
+
+class Behaviour(ABC):
+    """Collects the trajectories of a training batch.
+
+    Attributes:
+        name: Short name, as on the command line.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """`count` trajectories to train on."""
+
+    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+        """Why this behaviour cannot serve `objective` on `env` and what would, or None."""
+        if objective.samples == "needed" and not self.gives_samples:
+            return (
+                "the objective learns from trajectories that end in exact samples of the target, "
+                "or in data. Use the behaviour exact, or backward_replay with share=1."
+            )
+        taken = self.gives_samples and objective.samples != "refused"
+        if not objective.off_policy and self.off_policy and not taken:
+            return "the objective learns from its own policy's trajectories only. Use on_policy."
+        return None
+
+    @property
+    def gives_samples(self) -> bool:
+        """Whether all trajectories are drawn backward from exact samples of the target, or data."""
+        return False
+
+    @property
+    def off_policy(self) -> bool:
+        """Whether trajectories follow another law than the policy's even without exploration."""
+        return True
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Figures of the batch collected last, for the training record; none by default."""
+        return {}
+
+    def check(self, env: Space[Any], objective: Objective) -> None:
+        """Refuse an environment or an objective that the behaviour cannot serve.
+
+        Raises:
+            IncompatibleError: With the reason and what would work.
+        """
+        reason = self.refusal(env, objective)
+        if reason is not None:
+            raise IncompatibleError(
+                f"{type(self).__name__} cannot serve {type(objective).__name__} on {env.name}: "
+                f"{reason}"
+            )
+
+    def check_count(self, count: int) -> None:  # noqa: B027
+        """Refuse batches of `count` trajectories if they are too few; none are by default.
+
+        Raises:
+            ConfigError: With the smallest number that will do.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next batch depends on; nothing by default."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Take back what `state_dict` gave."""
+
+
+class OnPolicy(Behaviour):
+    """Fresh trajectories of the policy, explored as the trainer says."""
+
+    name = "on_policy"
+
+    @property
+    def off_policy(self) -> bool:
+        """They follow the policy."""
+        return False
+
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """`count` fresh trajectories."""
+        return rollout.fresh(count)
+
+
+class Incomplete(Behaviour):
+    """Fresh trajectories, a share of which stop after a random number of steps, unfinished.
+
+    Unfinished trajectories cost no reward. Objectives with one residual per transition or
+    sub-trajectory learn from them; the finished rest anchors the flows.
+
+    Args:
+        share: Share of the batch that is cut, below 1.
+
+    Reference:
+        Pan et al., Better Training of GFlowNets with Local Credit and Incomplete Trajectories,
+        2023, https://arxiv.org/abs/2302.01687
+    """
+
+    name = "incomplete"
+
+    def __init__(self, share: float = 0.5) -> None:
+        if not 0 <= share < 1:
+            raise ConfigError(f"Incomplete: share must lie in [0, 1), got {share}.")
+        self.share = share
+
+    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+        """Only objectives that balance less than whole trajectories."""
+        if objective.needs.whole:
+            return (
+                "it needs whole trajectories. Use detailed or sub-trajectory balance, or the "
+                "on_policy behaviour."
+            )
+        return super().refusal(env, objective)
+
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """Some whole trajectories, at least one, and some cut after an equal number of steps."""
+        cut = min(round(self.share * count), count - 1)
+        parts = [rollout.fresh(count - cut)]
+        if cut:
+            g = rollout.generator
+            on = g.device if g is not None else torch.device("cpu")
+            limit = 1 + int(torch.randint(rollout.env.horizon, (), generator=g, device=on))
+            parts.append(rollout.fresh(cut, limit))
+        return Trajectories.join(parts)

@@ -1,0 +1,78 @@
+"""Branches: several ends of one beginning, so that they differ by what came after it alone."""
+
+from typing import Any
+
+import torch
+
+from gflow.behaviours.base import Behaviour, Rollout
+from gflow.errors import ConfigError
+from gflow.trajectories import Trajectories
+
+
+class Branching(Behaviour):
+    """Groups of trajectories that share their first transitions.
+
+    One trajectory per group is sampled and cut at a random place; the policy goes on from there
+    several times. An objective that compares the log-weights within a group, log-partition
+    variance with a condition per group, then compares ends: what the beginning contributed
+    cancels, in value and in gradient, and with it the noise of its luck. Policies that look at
+    states with equal futures once (`GraphPolicy`) do not pay for the beginnings again.
+
+    With conditions, a group is what has the same condition, so draw each several times
+    (``GraphDraw(env.turn, repeat=8)``); without, groups are of `repeat`.
+
+    Args:
+        repeat: Trajectories per group where there are no conditions, at least 2.
+        whole: Share of the groups that are not cut, so that they share the source alone.
+    """
+
+    name = "branching"
+
+    def __init__(self, repeat: int = 8, whole: float = 0.25) -> None:
+        if repeat < 2:
+            raise ConfigError(f"Branching: repeat must be at least 2, got {repeat}.")
+        if not 0 < whole <= 1:
+            raise ConfigError(
+                f"Branching: whole must lie in (0, 1], got {whole}; without whole groups the first "
+                f"transitions are hardly trained."
+            )
+        self.repeat, self.whole = repeat, whole
+
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """`count` trajectories; without conditions, what is left over joins the last group.
+
+        Raises:
+            ConfigError: If the batch is smaller than a group.
+        """
+        condition = rollout.conditions(count)
+        if condition is None:
+            groups = count // self.repeat
+            if not groups:
+                raise ConfigError(
+                    f"Branching: a batch of {count} holds no group of {self.repeat}. Raise the "
+                    f"batch size or lower `repeat`."
+                )
+            group = (torch.arange(count) // self.repeat).clamp(max=groups - 1).to(rollout.device)
+        else:
+            condition, found = torch.unique(condition, dim=0, return_inverse=True)
+            groups, group = len(condition), found
+        trunk = rollout.sampler.forward(
+            rollout.policy,
+            groups,
+            exploration=rollout.exploration,
+            condition=condition,
+            generator=rollout.generator,
+            device=rollout.device,
+        )
+        device, generator = trunk.length.device, rollout.generator
+        last = trunk.length - trunk.stopped.long()
+        place = torch.rand(2, groups, device=device, generator=generator)
+        keep = (place[0] * last).long().clamp(max=(last - 1).clamp(min=0))
+        keep = keep.masked_fill(place[1] < self.whole, 0)
+        return rollout.sampler.resume(
+            rollout.policy,
+            trunk.select(group),
+            keep[group],
+            exploration=rollout.exploration,
+            generator=generator,
+        )

@@ -1,0 +1,72 @@
+"""Backward replay: trajectories drawn backward from a data set of objects."""
+
+from typing import Any
+
+from torch import Tensor
+
+from gflow.behaviours.base import Behaviour, Rollout
+from gflow.environment.base import Space
+from gflow.errors import ConfigError
+from gflow.memory.replay import ReplayBuffer
+from gflow.state import batch_size
+from gflow.trajectories import Trajectories
+
+
+class BackwardReplay(Behaviour):
+    """Fresh trajectories, and a share drawn with P_B from objects that the user has.
+
+    Off-policy and consistent for every objective that balances trajectories of any sampler with
+    full support: what is drawn is evaluated under the policy as it is.
+
+    Args:
+        env: The environment.
+        objects: N finished objects.
+        share: Share of the batch that ends in them.
+        log_reward: (N,) target log-rewards if they are known already; computed once otherwise.
+        condition: (N, C) conditions of the objects, for rewards that read one.
+
+    Raises:
+        ConfigError: If there are no objects, or the share is none.
+    """
+
+    name = "backward_replay"
+
+    def __init__(
+        self,
+        env: Space[Any],
+        objects: Any,
+        share: float = 0.5,
+        log_reward: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> None:
+        count = batch_size(objects)
+        if not count:
+            raise ConfigError("BackwardReplay: the data set has no objects.")
+        if not 0 < share <= 1:
+            raise ConfigError(f"BackwardReplay: share must lie in (0, 1], got {share}.")
+        unfinished = (~env.can_end(objects)).nonzero()
+        if len(unfinished):
+            row = int(unfinished[0])
+            raise ConfigError(
+                f"BackwardReplay: row {row} of the data set, "
+                f"{env.show(objects)[row]}, is no finished object of {env.name}."
+            )
+        self.data = ReplayBuffer(env, count, rebuild="backward")
+        self.data.add_objects(objects, log_reward, condition=condition)
+        self.share = share
+
+    @property
+    def gives_samples(self) -> bool:
+        """The data, if they are all there is, stand for what is to be learned."""
+        return self.share == 1
+
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """Some fresh trajectories, and some that end in objects of the data set."""
+        old = max(1, round(self.share * count))
+        parts = [rollout.fresh(count - old)] if count > old else []
+        parts.append(
+            self.data.sample(
+                rollout.sampler, old, rollout.generator, rollout.device, rollout.policy
+            )
+        )
+        return Trajectories.join(parts)

@@ -1,0 +1,86 @@
+"""Learning again from the front: trajectories drawn backward from the best trade-offs seen."""
+
+from typing import Any
+
+from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
+from gflow.environment.base import Space
+from gflow.errors import ConfigError
+from gflow.memory.pareto import ParetoArchive
+from gflow.objective import Objective
+from gflow.state import to_device
+from gflow.trajectories import Trajectories
+
+
+class FrontReplay(Behaviour):
+    """Another behaviour's trajectories, and some that end in objects of a Pareto archive.
+
+    Those are drawn with the backward policy as it is, so that one object comes with many ways to
+    it; their rewards follow from the archive's scores. What is seen enters the archive.
+
+    Args:
+        archive: Where the objects come from.
+        share: Share of the batch.
+        inner: Where the rest comes from; the policy itself by default.
+
+    Reference:
+        Chen and Mauch, Order-preserving GFlowNets, 2023, https://arxiv.org/abs/2310.00386
+    """
+
+    name = "front_replay"
+
+    def __init__(
+        self, archive: ParetoArchive, share: float = 0.1, inner: Behaviour | None = None
+    ) -> None:
+        if not 0 <= share < 1:
+            raise ConfigError(f"FrontReplay: share must lie in [0, 1), got {share}.")
+        self.archive, self.share = archive, share
+        self.inner = OnPolicy() if inner is None else inner
+
+    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+        """What the inner behaviour refuses, and objectives that learn on-policy only."""
+        return self.inner.refusal(env, objective) or super().refusal(env, objective)
+
+    def check_count(self, count: int) -> None:
+        """What the inner behaviour refuses once the archive takes its share."""
+        self.inner.check_count(count - self._old(count))
+
+    def _old(self, count: int) -> int:
+        """How many of `count` trajectories end in objects of the archive."""
+        return min(round(self.share * count), count - 1)
+
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """`count` trajectories."""
+        old = self._old(count) if len(self.archive) else 0
+        fresh = self.inner.collect(rollout, count - old)
+        whole = fresh.whole
+        if len(whole):
+            assert whole.scores is not None
+            self.archive.add(whole.final_states, whole.scores)
+        if not old:
+            return fresh
+        objects, scores = self.archive.draw(old, rollout.generator)
+        objects, scores = to_device(objects, rollout.device), scores.to(rollout.device)
+        condition = rollout.conditions(old)
+        again = rollout.sampler.backward(
+            rollout.policy,
+            objects,
+            log_reward=rollout.env.target_from_scores(objects, scores, condition),
+            scores=scores,
+            condition=condition,
+            generator=rollout.generator,
+        )
+        return Trajectories.join([fresh, again])
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those of the inner behaviour."""
+        return self.inner.figures
+
+    def state_dict(self) -> dict[str, Any]:
+        """The archive, and what the inner behaviour's next batch depends on."""
+        return {"archive": self.archive.state_dict(), "inner": self.inner.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.archive.load_state_dict(state["archive"])
+        self.inner.load_state_dict(state["inner"])

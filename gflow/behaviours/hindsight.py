@@ -1,0 +1,129 @@
+"""Hindsight: a trajectory is as good for another condition as for the one it was sampled for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
+from gflow.environment.base import Space
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.objective import Objective
+from gflow.trajectories import Trajectories
+
+Relabelling = Callable[[Tensor, Tensor], Tensor]
+"""(N, K) scores of objects and the (N, C) conditions asked for to other conditions (N, C)."""
+
+
+def own_direction(scores: Tensor, condition: Tensor) -> Tensor:
+    """(N, C) the direction in which the scores lie; what else a condition holds stays.
+
+    Objects without any score keep their condition.
+    """
+    length = scores.norm(dim=-1, keepdim=True)
+    direction = (scores / length.where(length > 0, 1.0)).to(condition.dtype)
+    num = scores.shape[1]
+    return torch.cat([direction.where(length > 0, condition[:, :num]), condition[:, num:]], -1)
+
+
+def relabelled(env: Space[Any], batch: Trajectories[Any], condition: Tensor) -> Trajectories[Any]:
+    """The same whole trajectories as if they had been sampled for `condition` (B, C).
+
+    Their log-rewards follow from the scores that they carry: no object is scored again.
+
+    Raises:
+        IncompatibleError: If trajectories carry no scores or no conditions, or are not whole.
+    """
+    if batch.scores is None or batch.condition is None:
+        missing = "scores" if batch.scores is None else "conditions"
+        raise IncompatibleError(
+            f"relabelled: these trajectories of {env.name} carry no {missing}. Relabelling needs a "
+            f"VectorReward whose scalarization reads a condition."
+        )
+    if batch.complete is not None and not bool(batch.complete.all()):
+        raise IncompatibleError(
+            "relabelled: unfinished trajectories have no scores; leave them out."
+        )
+    log_reward = env.target_from_scores(batch.final_states, batch.scores, condition)
+    return replace(batch, condition=condition, log_reward=log_reward)
+
+
+class Hindsight(Behaviour):
+    """Another behaviour's trajectories, a share of them relabelled with what they achieved.
+
+    Goal-conditioned samplers rarely see a reward at first: few objects lie in the cone asked
+    for. Each object lies in the middle of some cone, and teaches how to reach that.
+
+    Args:
+        share: Share of the batch that is relabelled.
+        inner: Where trajectories come from; the policy itself by default.
+        relabel: Gives the other condition.
+
+    Reference:
+        Andrychowicz et al., Hindsight experience replay, 2017, https://arxiv.org/abs/1707.01495;
+        Roy et al., Goal-conditioned GFlowNets, 2023, https://arxiv.org/abs/2306.04620
+    """
+
+    name = "hindsight"
+
+    def __init__(
+        self,
+        share: float = 0.3,
+        inner: Behaviour | None = None,
+        relabel: Relabelling = own_direction,
+    ) -> None:
+        if not 0 <= share <= 1:
+            raise ConfigError(f"Hindsight: share must lie in [0, 1], got {share}.")
+        self.share, self.relabel = share, relabel
+        self.inner = OnPolicy() if inner is None else inner
+
+    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+        """Only conditional environments with several scores and one source for all conditions."""
+        if not env.num_scores or not env.condition_dim:
+            return (
+                "it needs a VectorReward whose scalarization reads a condition, such as "
+                "gflow.rewards.scalarizations.Goals, and env.condition_dim set to its width."
+            )
+        if env.source_reads_condition:
+            return "trajectories start where their condition says, so no other condition fits them."
+        return self.inner.refusal(env, objective) or super().refusal(env, objective)
+
+    def check_count(self, count: int) -> None:
+        """What the inner behaviour refuses."""
+        self.inner.check_count(count)
+
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """`count` trajectories of the inner behaviour, some relabelled."""
+        batch = self.inner.collect(rollout, count)
+        g = rollout.generator
+        on = g.device if g is not None else torch.device("cpu")
+        chosen = torch.randperm(len(batch), generator=g, device=on)
+        chosen = chosen[: round(self.share * len(batch))].to(batch.length.device)
+        if batch.complete is not None:
+            chosen = chosen[batch.complete[chosen]]
+        if not len(chosen):
+            return batch
+        assert batch.scores is not None
+        assert batch.condition is not None
+        condition = self.relabel(batch.scores[chosen], batch.condition[chosen])
+        other = relabelled(rollout.env, replace(batch.select(chosen), complete=None), condition)
+        return replace(
+            batch,
+            condition=batch.condition.index_put((chosen,), condition),
+            log_reward=batch.log_reward.index_put((chosen,), other.log_reward),
+        )
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those of the inner behaviour."""
+        return self.inner.figures
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the inner behaviour's next batch depends on."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.inner.load_state_dict(state)

@@ -1,0 +1,196 @@
+"""Local search: undo the end of a trajectory, build another, keep the better; train on all."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from gflow.behaviours.acceptance import FILTERS, Filter, LogRatio
+from gflow.behaviours.backtracking import Backtracking, backtracking
+from gflow.behaviours.base import Behaviour, Rollout
+from gflow.errors import ConfigError, UnknownNameError
+from gflow.evaluation.anchored import plain_log_reward
+from gflow.evaluation.evaluate import evaluate
+from gflow.trajectories import Trajectories
+
+Prefix = Literal["kept", "resampled"]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One round of a local search over M chains.
+
+    Attributes:
+        current: M trajectories that the chains were in (with a resampled way to their objects, if
+            the search does that).
+        keep: (M,) int64 number of transitions kept of each.
+        candidate: M trajectories, whole: what was kept and what was built after it.
+        accepted: (M,) bool.
+        following: M trajectories that the chains are in now.
+    """
+
+    current: Trajectories[Any]
+    keep: Tensor
+    candidate: Trajectories[Any]
+    accepted: Tensor
+    following: Trajectories[Any]
+
+
+class LocalSearch(Behaviour):
+    r"""Fresh trajectories, and revisions of them by undoing their ends and building others.
+
+    Of B trajectories, M = B / (1 + I) are fresh, drawn as the trainer explores (what is left over
+    by a division with a remainder is fresh too, and not revised). Then follow I rounds: of each
+    chain K transitions are undone, the bare policy builds on from there, and a filter decides
+    whether the chain goes over to the candidate. All candidates are trained on, accepted or not, as
+    whole trajectories.
+
+    The state of a chain is a whole trajectory t, of law R(x) P_B(t | x) / Z under the filters
+    "metropolis" and "barker", for any policy, any way to end, any lengths: see `LogRatio`. With
+    prefix="resampled", another way to the object is drawn from P_B first. That keeps the law as
+    well, and is the search of the paper, which goes back by P_B.
+
+    Args:
+        iterations: I.
+        steps: K: a whole number, a fraction of the trajectory, "random" for K uniform in 1 ... |t|,
+            or a `Backtracking`. The stop counts as one.
+        accept: "greedy" (better ones only), "metropolis", "barker", "none" (every candidate), or a
+            `Filter`.
+        prefix: "kept" undoes the trajectory's own transitions, "resampled" those of another way to
+            its object.
+
+    Reference:
+        Kim et al., Local Search GFlowNets, 2024, https://arxiv.org/abs/2310.02710
+    """
+
+    name = "local_search"
+
+    def __init__(
+        self,
+        iterations: int = 7,
+        steps: int | float | str | Backtracking = "random",
+        accept: str | Filter = "greedy",
+        prefix: Prefix = "kept",
+    ) -> None:
+        if iterations < 0:
+            raise ConfigError(f"LocalSearch: iterations must not be negative, got {iterations}.")
+        if prefix not in ("kept", "resampled"):
+            raise ConfigError(f"LocalSearch: prefix must be kept or resampled, got {prefix!r}.")
+        if isinstance(accept, str) and accept not in FILTERS:
+            raise UnknownNameError("filter", accept, FILTERS)
+        self.iterations, self.prefix = iterations, prefix
+        self.backtracking = backtracking(steps)
+        self.filter = FILTERS[accept]() if isinstance(accept, str) else accept
+        self._figures: dict[str, float] = {}
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Share of candidates accepted, their mean gain in log R, objects scored."""
+        return self._figures
+
+    def check_count(self, count: int) -> None:
+        """At least one chain.
+
+        Raises:
+            ConfigError: If there is none for so many iterations.
+        """
+        if count < 1 + self.iterations:
+            raise ConfigError(
+                f"LocalSearch: {self.iterations} iterations need batches of at least "
+                f"{1 + self.iterations} trajectories, got {count}. Raise batch_size (less what "
+                f"replay takes of it) or lower iterations."
+            )
+
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """M fresh trajectories, and I M candidates round by round.
+
+        Raises:
+            ConfigError: If there is no chain for so many iterations.
+        """
+        self.check_count(count)
+        chains = count // (1 + self.iterations)
+        fresh = rollout.fresh(count - chains * self.iterations)
+        parts, accepted = [fresh], []
+        current = fresh
+        if self.iterations and len(fresh) > chains:
+            current = fresh.select(torch.arange(chains, device=fresh.length.device))
+        first = current
+        for _ in range(self.iterations):
+            revision = self.revise(rollout, current)
+            parts.append(revision.candidate)
+            accepted.append(revision.accepted)
+            current = revision.following
+        self._figures = {"reward_calls": float(count)}
+        if accepted:
+            gain = self._gain(rollout, first, current)
+            self._figures["acceptance"] = float(torch.stack(accepted).double().mean())
+            self._figures["search_gain"] = float(gain.mean())
+        return Trajectories.join(parts)
+
+    @torch.no_grad()
+    def revise(self, rollout: Rollout, current: Trajectories[Any]) -> Revision:
+        """One round over M chains, by the bare policy.
+
+        Args:
+            rollout: What to sample with; its exploration is not used.
+            current: M whole trajectories.
+        """
+        sampler, policy, generator = rollout.sampler, rollout.policy, rollout.generator
+        if self.prefix == "resampled":
+            current = sampler.backward(
+                policy,
+                current.final_states,
+                log_reward=current.log_reward,
+                scores=current.scores,
+                condition=current.condition,
+                generator=generator,
+            )
+        keep = self.backtracking.keep(current.length, generator)
+        candidate = sampler.resume(policy, current, keep, generator=generator)
+
+        accepted = self.filter.accept(
+            lambda: self._gain(rollout, current, candidate),
+            lambda: self.log_ratio(rollout, current, candidate, keep),
+            generator,
+        )
+        row = torch.arange(len(current), device=keep.device)
+        following = Trajectories.join([current, candidate]).select(row + len(row) * accepted)
+        return Revision(current, keep, candidate, accepted, following)
+
+    @torch.no_grad()
+    def log_ratio(
+        self,
+        rollout: Rollout,
+        current: Trajectories[Any],
+        candidate: Trajectories[Any],
+        keep: Tensor,
+    ) -> LogRatio:
+        """The parts of log r for M pairs of trajectories, under the policy as it is now.
+
+        Args:
+            rollout: Gives environment and policy.
+            current: M whole trajectories.
+            candidate: M that share their first `keep` transitions with them.
+            keep: (M,) int64.
+        """
+        both = Trajectories.join([current, candidate])
+        terms = evaluate(rollout.env, rollout.policy, both)
+        time = torch.arange(terms.log_pf.shape[1], device=keep.device)
+        later = terms.mask & (time >= torch.cat([keep, keep])[:, None])
+        old_pf, new_pf = terms.log_pf.double().where(later, 0.0).sum(-1).chunk(2)
+        old_pb, new_pb = terms.log_pb.double().where(later, 0.0).sum(-1).chunk(2)
+        old, new = both.log_reward.double().chunk(2)
+        law = self.backtracking.log_prob
+        return LogRatio(
+            reward=new - old,
+            backward=new_pb - old_pb,
+            forward=old_pf - new_pf,
+            keep=law(keep, candidate.length) - law(keep, current.length),
+        )
+
+    @staticmethod
+    def _gain(rollout: Rollout, old: Trajectories[Any], new: Trajectories[Any]) -> Tensor:
+        """(M,) log R(x') - log R(x), without what corrects for symmetry."""
+        value = plain_log_reward(rollout.env, new) - plain_log_reward(rollout.env, old)
+        return value.double()

@@ -1,0 +1,1 @@
+"""Conditions: what a conditional sampler is asked for."""

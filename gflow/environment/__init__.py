@@ -1,0 +1,1 @@
+"""What an environment is: states, moves and a reward."""

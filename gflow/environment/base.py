@@ -1,0 +1,269 @@
+"""Objects, states and rewards: what is true of every world, discrete or continuous."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+
+import torch
+from torch import Tensor
+
+from gflow.errors import IncompatibleError, RewardError
+from gflow.rewards.base import LogReward
+from gflow.rewards.vector import VectorReward
+from gflow.state import batch_size, device_of, take
+
+S = TypeVar("S")
+
+
+class Space(ABC, Generic[S]):
+    """States between a source and finished objects, and the reward of these, in batches.
+
+    How one gets from state to state is said by the two kinds: an `Environment` has actions that are
+    numbered, a `KernelEnvironment` has densities. States are a tensor or a frozen dataclass of
+    tensors with the batch first (see `gflow.state`).
+
+    Attributes:
+        reward: `LogReward` of finished objects.
+        horizon: Largest number of transitions of a trajectory, a stop included.
+        stop_action: Number of the stop action, or None if objects end by force alone.
+        feature_sizes: K numbers; column k of `encode` lies in ``range(feature_sizes[k])``.
+        has_forced_terminals: False promises that objects end by `stop_action` alone.
+        every_state_stops: True promises that the stop action is legal in every state.
+        num_keys: `key` lies in ``range(num_keys)``, or None if that range is not small.
+        condition_dim: Width of the condition that reward and policy read, 0 for none.
+        source_reads_condition: Each trajectory starts where its condition says (see `start`).
+    """
+
+    reward: LogReward[S]
+    horizon: int
+    stop_action: int | None = None
+    feature_sizes: tuple[int, ...] = ()
+    has_forced_terminals: bool = True
+    every_state_stops: bool = False
+    num_keys: int | None = None
+    condition_dim: int = 0
+    source_reads_condition: bool = False
+    has_keys: ClassVar[bool]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.has_keys = cls.key is not Space.key
+
+    # ------------------------------------------------------------------ what a subclass defines
+
+    @abstractmethod
+    def initial(self, batch_size: int, device: torch.device | str = "cpu") -> S:
+        """B copies of the source s0."""
+
+    @abstractmethod
+    def is_terminal(self, states: S) -> Tensor:
+        """(B,) bool: the object is finished by force."""
+
+    @abstractmethod
+    def is_initial(self, states: S) -> Tensor:
+        """(B,) bool: the state is the source s0."""
+
+    @abstractmethod
+    def can_end(self, states: S) -> Tensor:
+        """(B,) bool: the state is a finished object, or may be declared one by stopping."""
+
+    # ------------------------------------------------------------------ what a subclass may define
+
+    def start(
+        self, batch_size: int, device: torch.device | str = "cpu", condition: Tensor | None = None
+    ) -> S:
+        """B sources for the conditions (B, C) of a batch: `initial`, unless they differ by it."""
+        return self.initial(batch_size, device)
+
+    def encode(self, states: S) -> Any:
+        """What the policy reads; by default the states, (B, K) int64 within `feature_sizes`."""
+        return states
+
+    def key(self, states: S) -> Tensor:
+        """(B,) int64: equal exactly for equal states."""
+        raise IncompatibleError(
+            f"{self.name} defines no `key`, so states cannot be compared by number. "
+            f"Define `key(states)` as a (B,) int64 that differs for different states."
+        )
+
+    def log_symmetry(self, states: S) -> Tensor | None:
+        """(B,) or None: log of how often counting actions counts this object too much.
+
+        For environments whose states are classes of labelled representations (molecules, graphs)
+        it is cheaper to distinguish all actions and to correct the reward of the finished object
+        once than to merge equivalent actions at every step. The engine trains on
+        ``log_reward - log_symmetry``; the objects are then sampled in proportion to the reward.
+        """
+        return None
+
+    def log_multiplicity(self, states: S) -> Tensor | None:
+        """(B,) or None: log m, where m finished states stand for the same object as each of B does.
+
+        `log_reward` shares the reward of an object equally among them, whatever the temperature.
+        """
+        return None
+
+    def complete(self, states: S) -> S:
+        """B finished objects whose log R stands in for the energies of unfinished states.
+
+        The cheapest partial energy: a string filled up with its first symbol, say. Finished objects
+        come back unchanged. Not needed where the reward has its own `partial`.
+        """
+        raise IncompatibleError(f"{self.name} defines no `complete`.")
+
+    def show(self, states: S) -> list[str]:
+        """B short lines for people: used in errors, logs and notebooks."""
+        return (
+            [str(row) for row in states.tolist()]
+            if isinstance(states, Tensor)
+            else [str(take(states, torch.tensor([i]))) for i in range(batch_size(states))]
+        )
+
+    def log_partition(self) -> float | None:
+        """Log Z in closed form, if the environment knows it."""
+        return None
+
+    @property
+    def has_exact_objects(self) -> bool:
+        """Whether `exact_objects` can draw from the target."""
+        return False
+
+    def exact_objects(
+        self,
+        count: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> S:
+        """`count` independent finished objects with exactly the law R / Z, where there is a way.
+
+        Raises:
+            IncompatibleError: If there is none.
+        """
+        raise IncompatibleError(
+            f"{self.name} has no way to draw objects exactly in proportion to their reward."
+        )
+
+    # ------------------------------------------------------------------ what the engine adds
+
+    @property
+    def name(self) -> str:
+        """Name of the environment for messages."""
+        return type(self).__name__
+
+    def log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R(x) of finished objects, refused if it is NaN, +inf or misshapen.
+
+        Where several finished states stand for one object, each has its share of the reward.
+
+        Raises:
+            RewardError: With the environment, the object and its value.
+        """
+        with torch.no_grad():
+            value = self.reward(states) if condition is None else self.reward(states, condition)
+        return _less(self._checked(value, states), self.log_multiplicity(states))
+
+    def _checked(self, value: Tensor, states: S) -> Tensor:
+        count = batch_size(states)
+        if tuple(value.shape) != (count,):
+            raise RewardError(
+                f"{self.name}: the reward {self.reward!r} must return one log-reward per object, "
+                f"shape ({count},), got {tuple(value.shape)}. Sum or squeeze the last axis."
+            )
+        # One reduction: the sum of finite numbers is finite unless they are absurdly large.
+        if not bool(value.isfinite().all()):
+            self._refuse_reward(states, value)
+        return value
+
+    def target_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) what objectives train on: `log_reward` less `log_symmetry`."""
+        return _less(self.log_reward(states, condition), self.log_symmetry(states))
+
+    @property
+    def has_partial(self) -> bool:
+        """Whether `partial_log_reward` is defined: forward-looking objectives need it."""
+        return (
+            self.reward.has_partial
+            or self.every_state_stops
+            or type(self).complete is not Space.complete
+            or type(self).partial_log_reward is not Space.partial_log_reward
+        )
+
+    def partial_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus the energy of B states, finished or not; log R at finished objects.
+
+        Raises:
+            IncompatibleError: If the reward is defined on finished objects only.
+            RewardError: If a value is not finite.
+        """
+        with torch.no_grad():
+            if self.reward.has_partial:
+                return self._checked(self.reward.partial(states, condition), states)
+            if self.every_state_stops:
+                return self.log_reward(states, condition)
+            if self.has_partial:
+                return self.log_reward(self.complete(states), condition)
+            return self.reward.partial(states, condition)  # refuses, and says what to do
+
+    @property
+    def num_scores(self) -> int:
+        """K, the number of objectives of a multi-objective reward, 0 for others."""
+        return self.reward.num_scores
+
+    def scores(self, states: S) -> Tensor:
+        """(B, K) raw objectives of finished objects, all to be made large; not finite is refused.
+
+        Raises:
+            IncompatibleError: If the reward is a single number.
+            RewardError: With the object.
+        """
+        with torch.no_grad():
+            value = self.reward.scores(states)
+        expected = (batch_size(states), self.num_scores)
+        if tuple(value.shape) != expected:
+            raise RewardError(
+                f"{self.name}: `scores` of {self.reward!r} must have shape {expected}, got "
+                f"{tuple(value.shape)}."
+            )
+        self._checked(value.sum(-1), states)
+        return value
+
+    def outcome(self, states: S, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """(B,) target log-rewards and (B, K) scores or None, each object being scored once."""
+        if not isinstance(self.reward, VectorReward):
+            return self.target_log_reward(states, condition), None
+        scores = self.scores(states)
+        return self.target_from_scores(states, scores, condition), scores
+
+    def target_from_scores(
+        self, states: S, scores: Tensor, condition: Tensor | None = None
+    ) -> Tensor:
+        """(B,) target log-rewards of finished objects whose (B, K) scores are known already.
+
+        Raises:
+            IncompatibleError: If the reward is a single number.
+            RewardError: With the object.
+        """
+        if not isinstance(self.reward, VectorReward):
+            raise IncompatibleError(
+                f"{self.name}: log R can be computed from scores for a `VectorReward` alone, and "
+                f"the reward is {self.reward!r}."
+            )
+        with torch.no_grad():
+            value = self._checked(self.reward.from_scores(scores, condition), states)
+        value = _less(value, self.log_multiplicity(states))
+        return _less(value, self.log_symmetry(states))
+
+    # ------------------------------------------------------------------ complaints
+
+    def _refuse_reward(self, states: S, value: Tensor) -> NoReturn:
+        row = int((~value.isfinite()).nonzero()[0])
+        which = self.show(take(states, torch.tensor([row], device=device_of(states))))[0]
+        raise RewardError(
+            f"{self.name}: the reward {self.reward!r} returned log R = {float(value[row])} for the "
+            f"object {which} (row {row} of {len(value)}). A log-reward must be finite: "
+            f"NaN comes from log of a negative number or 0/0, -inf from a reward of zero. Give "
+            f"such objects a small positive reward, e.g. Clipped(reward, low=-20)."
+        )
+
+
+def _less(value: Tensor, correction: Tensor | None) -> Tensor:
+    return value if correction is None else value - correction.to(value.dtype)

@@ -1,0 +1,82 @@
+"""What flow terms hold beside the policy's log-probabilities, the same for every kind of world."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gflow.environment.base import Space
+from gflow.errors import IncompatibleError
+from gflow.policies.base import Policy, PolicyOutput
+from gflow.trajectories import Trajectories
+
+
+def times(index: Tensor) -> Tensor:
+    """(T + 1,) int64 times of a (B, T + 1) table."""
+    return torch.arange(index.shape[1], device=index.device)
+
+
+def anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
+    """(B, T + 1) `values`, with log R in their place at the end of whole trajectories."""
+    end = times(trajectories.state_index) == trajectories.length[:, None]
+    if trajectories.complete is not None:
+        end = end & trajectories.complete[:, None]
+    return torch.where(end, trajectories.log_reward[:, None].to(values.dtype), values)
+
+
+def energies(env: Space[Any], trajectories: Trajectories[Any]) -> Tensor:
+    """(B, T + 1) E(s_t); minus the target log-reward at the end of whole trajectories, 0 after."""
+    index = trajectories.state_index
+    value = env.partial_log_reward(trajectories.states, trajectories.condition_of_states)
+    energy = anchor(value[index], trajectories).neg()
+    return energy.where(times(index) <= trajectories.length[:, None], 0.0)
+
+
+def log_flows(
+    policy: Policy, output: PolicyOutput, trajectories: Trajectories[Any], energy: Tensor | None
+) -> Tensor:
+    """(B, T + 1) log F(s_t): the head, less the energies if it looks forward; log R at the end.
+
+    Raises:
+        IncompatibleError: If the policy has no such head.
+    """
+    if output.log_flow is None:
+        raise IncompatibleError(
+            f"The objective needs log F(s), and {type(policy).__name__} was built without that "
+            f"head. Build the policy with log_flow=True."
+        )
+    index = trajectories.state_index
+    learned = output.log_flow[index]
+    if energy is not None:  # the head is log F + E
+        learned = learned - energy.to(learned.dtype)
+    log_flow = anchor(learned, trajectories)
+    return log_flow.where(times(index) <= trajectories.length[:, None], 0.0)
+
+
+def scores_of(env: Space[Any], trajectories: Trajectories[Any]) -> tuple[Tensor, Tensor | None]:
+    """(B, K) raw objectives, the plain log-reward where there is one, and its correction."""
+    scores, log_symmetry = trajectories.scores, _correction(env, trajectories)
+    if scores is None:
+        plain = trajectories.log_reward
+        plain = plain if log_symmetry is None else plain + log_symmetry
+        scores = plain[:, None]
+    return scores, log_symmetry
+
+
+def plain_log_reward(env: Space[Any], trajectories: Trajectories[Any]) -> Tensor:
+    """(B,) log R of the objects, without what corrects for how often they are counted."""
+    correction = _correction(env, trajectories)
+    value = trajectories.log_reward
+    return value if correction is None else value + correction
+
+
+def _correction(env: Space[Any], trajectories: Trajectories[Any]) -> Tensor | None:
+    """(B,) by how much the target log-reward is below log R of the objects; None for nothing."""
+    kind = type(env)
+    found = []
+    if kind.log_symmetry is not Space.log_symmetry:
+        found.append(env.log_symmetry(trajectories.final_states))
+    if kind.log_multiplicity is not Space.log_multiplicity:
+        found.append(env.log_multiplicity(trajectories.final_states))
+    parts = [part.to(trajectories.log_reward.dtype) for part in found if part is not None]
+    return torch.stack(parts).sum(0) if parts else None

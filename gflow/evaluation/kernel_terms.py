@@ -1,0 +1,140 @@
+"""From trajectories to flow terms in worlds whose moves have densities."""
+
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from gflow.environment.continuous import KernelEnvironment
+from gflow.errors import IncompatibleError
+from gflow.evaluation.anchored import energies, log_flows, scores_of
+from gflow.policies.base import BackwardNetwork, Policy
+from gflow.state import take, tree_map
+from gflow.terms import FlowTerms, Needs
+from gflow.trajectories import Trajectories
+
+S = TypeVar("S")
+
+
+def kernel_terms(
+    env: KernelEnvironment[Any],
+    policy: Policy,
+    trajectories: Trajectories[Any],
+    needs: Needs = Needs(),
+) -> FlowTerms:
+    """The flow terms of trajectories under the policy as it is now; see `gflow.evaluate`.
+
+    Raises:
+        IncompatibleError: If the objective reads what sums over all children or all parents.
+    """
+    for name, read in (
+        ("edge flows", needs.edge_flow),
+        ("the stop at every state", needs.stop),
+        ("the divergence of P_B from uniform", needs.backward_divergence),
+    ):
+        if read:
+            raise IncompatibleError(
+                f"{env.name}: its moves have densities, and the objective reads {name}, which is "
+                f"known only where actions can be counted. Use tb, vargrad, db or subtb."
+            )
+    output = policy.of_trajectories(env, trajectories, trajectories.condition_of_states)
+    pairs = Pairs(trajectories)
+    before, after = pairs.before(trajectories.states), pairs.after(trajectories.states)
+    ahead = env.forward_kernel(before, pairs.before(output.forward_logits))
+    log_pf = pairs.table(ahead.log_prob(after))
+    if env.stop_action is not None:
+        log_pf = _with_stops(env, trajectories, output.forward_logits, log_pf)
+    learned = output.backward_logits if policy.backward == "learned" else None
+    back = None if learned is None else pairs.after(learned)
+    behind = env.backward_kernel(after, back)
+    log_pb = pairs.table(behind.log_prob(before))
+    energy = energies(env, trajectories) if needs.energy else None
+    log_flow = log_flows(policy, output, trajectories, energy) if needs.log_flow else None
+    scores, log_symmetry = scores_of(env, trajectories) if needs.scores else (None, None)
+    return FlowTerms(
+        log_pf=log_pf,
+        log_pb=log_pb.to(log_pf.dtype),
+        log_reward=trajectories.log_reward,
+        length=trajectories.length,
+        stopped=trajectories.stopped,
+        log_flow=log_flow,
+        energy=energy,
+        scores=scores,
+        log_symmetry=log_symmetry,
+        condition=trajectories.condition,
+        complete=trajectories.complete,
+    )
+
+
+def kernel_log_pb(
+    env: KernelEnvironment[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]
+) -> Tensor:
+    """(B, T) log P_B of trajectories alone, with gradients; see `evaluate.log_pb`."""
+    states, learned = trajectories.states, None
+    pairs = Pairs(trajectories)
+    if policy.backward == "learned":
+        inputs = policy.encode(env, states)
+        learned = policy.backward_logits(inputs, trajectories.condition_of_states)
+        learned = None if learned is None else pairs.after(learned)
+    kernel = env.backward_kernel(pairs.after(states), learned)
+    return pairs.table(kernel.log_prob(pairs.before(states)))
+
+
+class Pairs:
+    """The M moves of trajectories as pairs of rows of their store.
+
+    Where all B trajectories have T moves and the store holds one time after the other, as samplers
+    leave it, both ends are views of the store and nothing is gathered.
+
+    Args:
+        trajectories: B trajectories.
+    """
+
+    def __init__(self, trajectories: Trajectories[Any]) -> None:
+        index, moves = trajectories.state_index, trajectories.moves
+        self.moves = moves
+        count, steps = moves.shape
+        stored = trajectories.num_states
+        regular = torch.arange(stored, device=index.device)
+        self.in_order = (
+            stored == index.numel()
+            and bool((index.T.reshape(-1) == regular).all())
+            and bool(moves.all())
+        )
+        if self.in_order:
+            self._before: Any = slice(0, count * steps)
+            self._after: Any = slice(count, count * (steps + 1))
+        else:
+            self._before, self._after = index[:, :-1][moves], index[:, 1:][moves]
+
+    def before(self, stored: S) -> S:
+        """(M, ...) what is `stored` for the state that each move leaves."""
+        return self._take(stored, self._before)
+
+    def after(self, stored: S) -> S:
+        """(M, ...) what is `stored` for the state that each move enters."""
+        return self._take(stored, self._after)
+
+    def _take(self, stored: S, rows: Any) -> S:
+        if self.in_order:
+            return tree_map(lambda t: t[rows], stored)
+        return take(stored, rows)
+
+    def table(self, values: Tensor) -> Tensor:
+        """(B, T) from (M,) values of moves; 0 where there is no move."""
+        if self.in_order:
+            return values.view(self.moves.shape[1], -1).T
+        return values.new_zeros(self.moves.shape).masked_scatter(self.moves, values)
+
+
+def _with_stops(
+    env: KernelEnvironment[Any], trajectories: Trajectories[Any], outputs: Tensor, log_pf: Tensor
+) -> Tensor:
+    """`log_pf` with the log-probabilities of the stops put in."""
+    last = trajectories.state_index.gather(1, trajectories.length[:, None]).squeeze(1)
+    kernel = env.forward_kernel(take(trajectories.states, last), outputs[last])
+    log_stop = kernel.log_stop
+    assert log_stop is not None  # promised by `stop_action`
+    steps = torch.arange(log_pf.shape[1], device=log_pf.device)
+    ends = trajectories.stopped[:, None] & (steps == trajectories.length[:, None] - 1)
+    return torch.where(ends, log_stop[:, None], log_pf)

@@ -1,0 +1,1 @@
+"""Exact answers on environments that can be listed."""

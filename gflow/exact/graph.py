@@ -1,0 +1,333 @@
+"""Exact answers on enumerable environments, level by level in tensors.
+
+`enumerate_states` lists all states and transitions. From the list follow the exact flows under any
+backward policy, the exact law of the objects under any policy, and numbers of trajectories. They
+are the oracle of the tests and the metrics of the users.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from gflow.distinct import Distinct
+from gflow.environment.discrete import Environment
+from gflow.errors import IncompatibleError
+from gflow.masking import (
+    masked_log_softmax,
+    merge_classes,
+    representatives,
+    uniform_log_prob,
+)
+from gflow.policies.base import Policy, backward_scores
+from gflow.state import batch_size, cat, take, to_device
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class ExactFlows:
+    """The unique solution for one backward policy.
+
+    Attributes:
+        log_flow: (N,) log F(s).
+        log_pf: (E,) log P_F of each transition of the graph.
+        log_pb: (E,) log P_B of each transition.
+        log_stop: (N,) log P_F(stop | s); -inf where stopping is not allowed.
+        log_z: log F(s0).
+    """
+
+    log_flow: Tensor
+    log_pf: Tensor
+    log_pb: Tensor
+    log_stop: Tensor
+    log_z: float
+
+
+@dataclass(frozen=True)
+class StateGraph(Generic[S]):
+    """All N states and E transitions of an environment, stops excluded.
+
+    Attributes:
+        env: The environment.
+        states: N states, the source first.
+        parent: (E,) int64 row of the state that a transition leaves.
+        child: (E,) int64 row of the state that it reaches.
+        action: (E,) int64 forward action at the parent.
+        backward_action: (E,) int64 action at the child that leads back.
+        depth: (N,) int64 length of the longest way from the source.
+    """
+
+    env: Environment[S]
+    states: S
+    parent: Tensor
+    child: Tensor
+    action: Tensor
+    backward_action: Tensor
+    depth: Tensor
+
+    def __len__(self) -> int:
+        return self.depth.shape[0]
+
+    @cached_property
+    def can_end(self) -> Tensor:
+        """(N,) bool: states that are objects."""
+        return self.env.can_end(self.states)
+
+    @cached_property
+    def objects(self) -> Tensor:
+        """(X,) int64 rows of the objects."""
+        return self.can_end.nonzero().squeeze(1)
+
+    @cached_property
+    def keys(self) -> tuple[Tensor, Tensor]:
+        """(N,) sorted keys and the rows they belong to."""
+        found = torch.sort(self.env.key(self.states))
+        return found.values, found.indices
+
+    def rows(self, states: S) -> Tensor:
+        """(B,) rows of given states.
+
+        Raises:
+            IncompatibleError: If a state is not in the graph.
+        """
+        values, order = self.keys
+        keys = self.env.key(states)
+        place = torch.searchsorted(values, keys).clamp(max=len(self) - 1)
+        if bool((values[place] != keys).any()):
+            row = int((values[place] != keys).nonzero()[0])
+            raise IncompatibleError(
+                f"{self.env.name}: the state {self.env.show(states)[row]} is not among the "
+                f"{len(self)} enumerated ones."
+            )
+        return order[place]
+
+    @cached_property
+    def levels(self) -> list[Tensor]:
+        """Transitions grouped by the depth of their parent, in order."""
+        at = self.depth[self.parent]
+        order = torch.argsort(at, stable=True)
+        return list(order.split(torch.bincount(at).tolist())) if len(order) else []
+
+    @cached_property
+    def levels_by_child(self) -> list[Tensor]:
+        """Transitions grouped by the depth of their child, in order."""
+        at = self.depth[self.child]
+        order = torch.argsort(at, stable=True)
+        return list(order.split(torch.bincount(at).tolist())) if len(order) else []
+
+    # ------------------------------------------------------------------ numbers
+
+    def log_reward(self, condition: Tensor | None = None) -> Tensor:
+        """(N,) float64 target log-reward of the objects, -inf for the other states."""
+        rows = self.objects
+        given = None if condition is None else condition.expand(len(rows), -1)
+        value = self.env.target_log_reward(take(self.states, rows), given).double()
+        return value.new_full((len(self),), -torch.inf).index_put((rows,), value)
+
+    def log_target(self, condition: Tensor | None = None) -> Tensor:
+        """(X,) float64 exact log-probability of each object in the target law."""
+        value = self.log_reward(condition)[self.objects]
+        symmetry = self.env.log_symmetry(take(self.states, self.objects))
+        if symmetry is not None:
+            value = value + symmetry.double()
+        return value.log_softmax(0)
+
+    def log_num_trajectories(self) -> Tensor:
+        """(N,) float64 log of the number of ways from the source to each state."""
+        total = torch.full((len(self),), -torch.inf, dtype=torch.float64)
+        total[0] = 0
+        return self._push(total, torch.zeros(len(self.parent), dtype=torch.float64))
+
+    def uniform_log_pb(self) -> Tensor:
+        """(E,) float64 log P_B of the uniform backward policy over distinct parents."""
+        mask = self.env.backward_mask(self.states)
+        value = uniform_log_prob(mask, self.env.backward_classes(self.states)).double()
+        return value[self.child]
+
+    def max_entropy_log_pb(self) -> Tensor:
+        """(E,) float64 log P_B = log n(parent) - log n(child): all ways equally likely."""
+        count = self.log_num_trajectories()
+        return count[self.parent] - count[self.child]
+
+    # ------------------------------------------------------------------ policies on the graph
+
+    @torch.no_grad()
+    def log_pf(self, policy: Policy, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(E,) log P_F of every transition and (N,) log P_F(stop), float64, of a policy.
+
+        Args:
+            policy: Any policy for the environment.
+            condition: (1, C) or None: one condition for all.
+        """
+        parts = []
+        for part, given in self._parts(policy, condition):
+            logits = policy.forward_logits(policy.encode(self.env, part), given)
+            parts.append(masked_log_softmax(logits, self.env.forward_mask(part)).double().cpu())
+        log_prob = torch.cat(parts)
+        classes = self.env.forward_classes(self.states)
+        if classes is not None:
+            log_prob = merge_classes(log_prob, classes)
+        stop = self.env.stop_action
+        log_stop = log_prob.new_full((len(self),), -torch.inf)
+        if stop is not None:
+            allowed = self.env.forward_mask(self.states)[:, stop]
+            log_stop = log_prob[:, stop].masked_fill(~allowed, -torch.inf)
+        if self.env.has_forced_terminals:
+            log_stop = log_stop.masked_fill(self.env.is_terminal(self.states), 0.0)
+        return log_prob[self.parent, self.action], log_stop
+
+    @torch.no_grad()
+    def log_pb(self, policy: Policy, condition: Tensor | None = None) -> Tensor:
+        """(E,) float64 log P_B of every transition under a policy."""
+        parts = []
+        for part, given in self._parts(policy, condition):
+            learned = None
+            if policy.backward == "learned":
+                learned = policy.backward_logits(policy.encode(self.env, part), given)
+            logits, mask, classes = backward_scores(self.env, policy, part, learned)
+            value = masked_log_softmax(logits, mask).double()
+            if classes is not None:
+                value = merge_classes(value.masked_fill(~mask, -torch.inf), classes)
+                value = value.gather(1, classes)
+            parts.append(value.cpu())
+        return torch.cat(parts)[self.child, self.backward_action]
+
+    def exact_flows(
+        self, log_pb: Tensor | None = None, condition: Tensor | None = None
+    ) -> ExactFlows:
+        """The flows that every objective must find, for a backward policy.
+
+        Args:
+            log_pb: (E,) log P_B of every transition; uniform over parents by default.
+            condition: (1, C) or None.
+        """
+        log_pb = self.uniform_log_pb() if log_pb is None else log_pb.double()
+        log_reward = self.log_reward(condition)
+        flow = log_reward.clone()
+        for edges in reversed(self.levels):
+            parents, inverse = torch.unique(self.parent[edges], return_inverse=True)
+            value = flow[self.child[edges]] + log_pb[edges]
+            out = _group_logsumexp(value, inverse, len(parents))
+            flow[parents] = torch.logaddexp(flow[parents], out)
+        log_pf = flow[self.child] + log_pb - flow[self.parent]
+        return ExactFlows(flow, log_pf, log_pb, log_reward - flow, float(flow[0]))
+
+    def terminal_log_prob(self, log_pf: Tensor, log_stop: Tensor) -> Tensor:
+        """(X,) float64 exact log-probability with which a policy builds each object.
+
+        Args:
+            log_pf: (E,) log P_F of every transition.
+            log_stop: (N,) log-probability of ending in each state once there.
+        """
+        reach = torch.full((len(self),), -torch.inf, dtype=torch.float64)
+        reach[0] = 0
+        return (self._push(reach, log_pf.double()) + log_stop)[self.objects]
+
+    def terminal_law(self, policy: Policy, condition: Tensor | None = None) -> Tensor:
+        """(X,) float64 exact log-probability with which `policy` builds each object."""
+        return self.terminal_log_prob(*self.log_pf(policy, condition))
+
+    # ------------------------------------------------------------------ helpers
+
+    def _push(self, start: Tensor, weight: Tensor) -> Tensor:
+        """Sum weights over all ways from the source, in log space, level by level."""
+        total = start.clone()
+        for edges in self.levels_by_child:
+            if not len(edges):
+                continue
+            children, inverse = torch.unique(self.child[edges], return_inverse=True)
+            value = total[self.parent[edges]] + weight[edges]
+            total[children] = _group_logsumexp(value, inverse, len(children))
+        return total
+
+    def _parts(
+        self, policy: Policy, condition: Tensor | None, size: int = 65536
+    ) -> Iterator[tuple[S, Tensor | None]]:
+        """The states and their (., C) conditions in parts, where the policy is."""
+        device = next((p.device for p in policy.parameters()), self.depth.device)
+        for rows in torch.arange(len(self)).split(size):
+            given = None if condition is None else condition.expand(len(rows), -1).to(device)
+            yield to_device(take(self.states, rows), device), given
+
+
+def enumerate_states(env: Environment[S], limit: int = 2_000_000) -> StateGraph[S]:
+    """List all states and transitions of an environment, breadth first.
+
+    Args:
+        env: An environment with keys.
+        limit: Give up beyond this many states.
+
+    Raises:
+        IncompatibleError: If the environment has no keys, more states than `limit`, or a cycle.
+    """
+    if not env.has_keys:
+        raise IncompatibleError(
+            f"{env.name} cannot be enumerated: it defines no `key` (or its keys exceed 64 bits)."
+        )
+    distinct = Distinct(None)
+    frontier = env.initial(1)
+    store, known, size = [frontier], {int(env.key(frontier)[0]): 0}, 1
+    edges: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    start = 0
+    while batch_size(frontier):
+        mask = env.forward_mask(frontier)
+        classes = env.forward_classes(frontier)
+        if classes is not None:
+            mask = representatives(mask, classes)
+        if env.stop_action is not None:
+            mask = mask.clone()
+            mask[:, env.stop_action] = False
+        rows, actions = mask.nonzero(as_tuple=True)
+        if not len(rows):
+            break
+        parents = take(frontier, rows)
+        children = env._step(parents, actions)
+        keys = env.key(children)
+        undo = env.backward_action(parents, actions)
+        first, group = distinct(keys)
+        place = torch.empty(len(first), dtype=torch.int64)
+        fresh: list[int] = []
+        for i, k in enumerate(keys[first].tolist()):
+            if k not in known:
+                known[k] = size + len(fresh)
+                fresh.append(i)
+            place[i] = known[k]
+        edges.append((rows + start, place[group], actions, undo))
+        start, size = size, size + len(fresh)
+        if size > limit:
+            raise IncompatibleError(
+                f"{env.name} has more than {limit} states; exact answers are for small ones. "
+                f"Raise `limit` if there is memory for more."
+            )
+        frontier = take(children, first[torch.tensor(fresh, dtype=torch.int64)])
+        store.append(frontier)
+    empty = torch.zeros(0, dtype=torch.int64)
+    parent, child, action, undo = (
+        (torch.cat(part) for part in zip(*edges, strict=True)) if edges else (empty,) * 4
+    )
+    depth = _longest_way(env, parent, child, size)
+    return StateGraph(env, cat(store), parent, child, action, undo, depth)
+
+
+def _longest_way(env: Environment[Any], parent: Tensor, child: Tensor, size: int) -> Tensor:
+    """(N,) length of the longest way from the source; refuses cycles."""
+    depth = torch.zeros(size, dtype=torch.int64)
+    for _ in range(size + 1):
+        longer = depth.scatter_reduce(0, child, depth[parent] + 1, "amax")
+        if torch.equal(longer, depth):
+            return depth
+        depth = longer
+    raise IncompatibleError(f"{env.name} has a cycle: a state can be reached from itself.")
+
+
+def _group_logsumexp(value: Tensor, group: Tensor, count: int) -> Tensor:
+    """(count,) logsumexp of the values in each group."""
+    top = value.new_full((count,), -torch.inf).scatter_reduce_(0, group, value, "amax")
+    top = top.masked_fill(top == -torch.inf, 0.0)
+    return (value - top[group]).exp().new_zeros(count).index_add(
+        0, group, (value - top[group]).exp()
+    ).log() + top

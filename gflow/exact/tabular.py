@@ -1,0 +1,101 @@
+"""Tabular policies: one free number per state and head, for exactness."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gflow.environment.base import Space
+from gflow.exact.graph import ExactFlows, StateGraph
+from gflow.masking import representatives
+from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
+from gflow.state import take
+
+
+class TabularPolicy(Policy):
+    """Tables of logits and log-flows over all states of an enumerable environment.
+
+    Args:
+        graph: All states, from `enumerate_states`.
+        backward: "learned", "uniform" or "maxent".
+
+    Attributes:
+        forward_table: (N, A) forward logits.
+        backward_table: (N, P) backward logits.
+        flow_table: (N,) log F.
+    """
+
+    has_log_flow = True
+
+    def __init__(self, graph: StateGraph[Any], backward: Backward = "learned") -> None:
+        super().__init__()
+        check_backward(graph.env, backward)
+        self.graph, self.backward = graph, backward
+        size, env = len(graph), graph.env
+        self.forward_table = nn.Parameter(torch.zeros(size, env.num_actions))
+        self.flow_table = nn.Parameter(torch.zeros(size))
+        if backward == "learned":
+            self.backward_table = nn.Parameter(torch.zeros(size, env.num_backward_actions))
+
+    def encode(self, env: Space[Any], states: Any) -> Tensor:
+        """(B,) rows of the states."""
+        return self.graph.rows(states)
+
+    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+        """Rows of the tables."""
+        back = self.backward_table[inputs] if self.backward == "learned" else None
+        return PolicyOutput(self.forward_table[inputs], back, self.flow_table[inputs])
+
+    @classmethod
+    def solved(
+        cls,
+        graph: StateGraph[Any],
+        flows: ExactFlows,
+        edge_flows: bool = False,
+        forward_looking: bool = False,
+    ) -> "TabularPolicy":
+        """The exact solution written into tables, so that every residual vanishes.
+
+        Args:
+            graph: All states.
+            flows: The solution, from `StateGraph.exact_flows`.
+            edge_flows: Write log edge flows as forward logits (flow matching) instead of log P_F.
+            forward_looking: Write log F + E as log-flows (`Needs.energy`) instead of log F.
+        """
+        policy = cls(graph)
+        forward = torch.full_like(policy.forward_table, -1e4)
+        backward = torch.full_like(policy.backward_table, -1e4)
+        with torch.no_grad():
+            forward[graph.parent, graph.action] = flows.log_pf.to(forward.dtype)
+            children, undo, log_pb = _every_way_back(graph, flows.log_pb)
+            backward[children, undo] = log_pb.to(forward.dtype)
+            if graph.env.stop_action is not None:
+                stops = graph.env.forward_mask(graph.states)[:, graph.env.stop_action]
+                forward[stops, graph.env.stop_action] = flows.log_stop[stops].to(forward.dtype)
+            if edge_flows:
+                forward += flows.log_flow[:, None].to(forward.dtype)
+            policy.forward_table.copy_(forward)
+            policy.backward_table.copy_(backward)
+            log_flow = flows.log_flow
+            if forward_looking:
+                log_flow = log_flow - graph.env.partial_log_reward(graph.states).double()
+            policy.flow_table.copy_(log_flow.to(forward.dtype))
+        return policy
+
+
+def _every_way_back(graph: StateGraph[Any], log_pb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, backward actions and log P_B of all legal backward actions (one per declared class).
+
+    The transitions of the graph need not name all of them: where states are classes of labelled
+    representations, several backward actions may lead to one parent, and each has the
+    probability of the transitions between the two.
+    """
+    env, size = graph.env, len(graph)
+    mask, classes = env.backward_mask(graph.states), env.backward_classes(graph.states)
+    if classes is not None:
+        mask = representatives(mask, classes)
+    rows, undo = mask.nonzero(as_tuple=True)
+    parents = graph.rows(env._backstep(take(graph.states, rows), undo))
+    pairs, order = torch.sort(graph.parent * size + graph.child)
+    place = torch.searchsorted(pairs, parents * size + rows)
+    return rows, undo, log_pb[order[place]]

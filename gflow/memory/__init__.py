@@ -1,0 +1,1 @@
+"""What a run remembers: replay, the best, the Pareto front."""

@@ -1,0 +1,163 @@
+"""The Pareto order on vectors of scores, all to be made large, and what to do with its maxima."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gflow.checks import check_shapes
+from gflow.environment.discrete import Environment
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.exact.graph import StateGraph
+from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
+from gflow.trajectories import Trajectories
+
+BLOCK = 512
+"""Vectors compared with as many others at a time."""
+
+
+def dominates(first: Tensor, second: Tensor) -> Tensor:
+    """(...) bool: `first` (..., K) is nowhere smaller than `second` and somewhere larger."""
+    return (first >= second).all(-1) & (first > second).any(-1)
+
+
+def non_dominated(scores: Tensor, deduplicate: bool = False) -> Tensor:
+    """(B,) bool: no other vector dominates this one.
+
+    Args:
+        scores: (B, K).
+        deduplicate: Of equal vectors keep the first only. Otherwise all or none of them are kept,
+            because none dominates the others.
+
+    Example:
+        >>> points = torch.tensor([[0.0, 3.0], [1.0, 1.0], [2.0, 2.0], [2.0, 2.0]])
+        >>> non_dominated(points).tolist(), non_dominated(points, deduplicate=True).tolist()
+        ([True, False, True, True], [True, False, True, False])
+    """
+    check_shapes("non_dominated", scores=(scores, "B K"))
+    if not len(scores):
+        return torch.zeros(0, dtype=torch.bool, device=scores.device)
+    distinct, group = torch.unique(scores, dim=0, return_inverse=True)  # in lexicographic order
+    rows = torch.arange(len(distinct), device=scores.device)
+    front = rows[:0]
+    for block in rows.flip(0).split(BLOCK):  # nothing is dominated by what comes later
+        best = block
+        for rivals in (*front.split(BLOCK), block):
+            beaten = dominates(distinct[rivals], distinct[best][:, None]).any(1)
+            best = best[~beaten]
+        front = torch.cat([front, best])
+    kept = torch.zeros_like(rows, dtype=torch.bool).index_fill(0, front, True)[group]
+    if not deduplicate:
+        return kept
+    order = torch.arange(len(scores), device=scores.device)
+    first = torch.full_like(order, len(scores)).scatter_reduce_(0, group, order, "amin")
+    return kept & (first[group] == order)
+
+
+def exact_front(graph: StateGraph[Any]) -> tuple[Any, Tensor]:
+    """The objects of an enumerable environment that no other dominates, and their (N, K) scores."""
+    objects = take(graph.states, graph.objects)
+    scores = graph.env.scores(objects)
+    rows = non_dominated(scores).nonzero().squeeze(1)
+    return take(objects, rows), scores[rows]
+
+
+class ParetoArchive:
+    """The objects that no other object seen so far dominates, with their scores.
+
+    A trainer callback. Objects and scores are held here, not as places in another memory, so the
+    archive stays right whatever a replay buffer forgets. A front that was ever added is never
+    lost unless something better was added later, or there is no room.
+
+    Args:
+        env: An environment with several scores.
+        capacity: Most objects kept, or None for all. Without room, one of the two nearest to each
+            other goes first, so that what is left covers the front.
+        deduplicate: Keep one object of each vector of scores, the oldest.
+
+    Raises:
+        IncompatibleError: If the environment has a single score, or states cannot be told apart.
+    """
+
+    def __init__(
+        self, env: Environment[Any], capacity: int | None = None, deduplicate: bool = False
+    ) -> None:
+        if not env.num_scores or not env.has_keys:
+            raise IncompatibleError(
+                f"ParetoArchive: {env.name} has "
+                f"{'no `key` to tell objects apart' if env.num_scores else 'a single reward'}. "
+                f"It needs a VectorReward and states with keys."
+            )
+        if capacity is not None and capacity < 1:
+            raise ConfigError(f"ParetoArchive: capacity must be positive or None, got {capacity}.")
+        self.env, self.capacity, self.deduplicate = env, capacity, deduplicate
+        self.states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
+        self.scores = torch.zeros(0, env.num_scores)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
+        """See the objects of a training batch."""
+        if batch.scores is None:
+            raise IncompatibleError(
+                f"ParetoArchive: trajectories of {self.env.name} carry no scores."
+            )
+        self.add(batch.final_states, batch.scores)
+
+    def add(self, objects: Any, scores: Tensor) -> int:
+        """See finished objects with their (B, K) scores.
+
+        Returns:
+            How many of them are in the archive now.
+        """
+        check_shapes(
+            "ParetoArchive", scores=(scores, f"{batch_size(objects)} {self.env.num_scores}")
+        )
+        rows = non_dominated(scores).nonzero().squeeze(1)
+        objects, scores = to_device(take(objects, rows), "cpu"), scores[rows].cpu()
+        old = len(self)
+        states = cat([self.states, objects]) if old else objects
+        scores = torch.cat([self.scores.to(scores.dtype), scores])
+        keys = self.env.key(states)
+        _, group = torch.unique(keys, return_inverse=True)
+        order = torch.arange(len(keys))
+        first = torch.full_like(order, len(keys)).scatter_reduce_(0, group, order, "amin")
+        kept = (first[group] == order).nonzero().squeeze(1)
+        kept = kept[non_dominated(scores[kept], self.deduplicate)]
+        while self.capacity is not None and len(kept) > self.capacity:
+            kept = kept[torch.arange(len(kept)) != _most_crowded(scores[kept])]
+        self.states, self.scores = take(states, kept), scores[kept]
+        return int((kept >= old).sum())
+
+    def draw(self, count: int, generator: torch.Generator | None = None) -> tuple[Any, Tensor]:
+        """`count` objects and their (count, K) scores, with replacement, all equally likely.
+
+        Raises:
+            ConfigError: If the archive is empty.
+        """
+        if not len(self):
+            raise ConfigError("ParetoArchive: nothing was added yet, so nothing can be drawn.")
+        on = generator.device if generator is not None else torch.device("cpu")
+        rows = torch.randint(len(self), (count,), generator=generator, device=on).cpu()
+        return take(self.states, rows), self.scores[rows]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, for a checkpoint."""
+        return {"states": tensors(self.states), "scores": self.scores}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        parts = iter(state["states"])
+        self.states = tree_map(lambda _: next(parts), self.env.initial(1))
+        self.scores = state["scores"]
+
+
+def _most_crowded(scores: Tensor) -> int:
+    """Of the two vectors nearest to each other, the one whose next neighbour is nearer."""
+    if len(scores) < 3:
+        return len(scores) - 1
+    distance = torch.cdist(scores, scores).fill_diagonal_(torch.inf)
+    pair = divmod(int(distance.argmin()), len(scores))
+    second = [distance[row].topk(2, largest=False).values[1] for row in pair]
+    return pair[int(second[1] < second[0])]

@@ -1,0 +1,1 @@
+"""Policies: what a network says about states, before any mask."""

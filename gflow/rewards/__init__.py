@@ -1,0 +1,1 @@
+"""Log-rewards: functions, wrappers, several scores, workers."""

@@ -1,0 +1,1 @@
+"""Sampling trajectories, forward and backward."""

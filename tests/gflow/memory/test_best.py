@@ -1,0 +1,73 @@
+"""The best objects seen, against a dictionary of everything seen."""
+
+from types import SimpleNamespace
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from gflow import FunctionReward, MLPPolicy, Sampler, TabularPolicy, enumerate_states
+from gflow.conditions.preferences import DirichletPreferences
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.landscapes import landscape_grid
+from gflow.memory.best import BestObjects
+from gflow.rewards.scalarizations import Preferences
+
+SIDE = 4
+VALUE = torch.randint(0, 6, (SIDE**2,), generator=torch.Generator().manual_seed(0)).double()
+ENV = HyperGrid(2, SIDE, FunctionReward(lambda s: VALUE[ENV.key(s)]))
+
+
+@settings(max_examples=40)
+@given(
+    batches=st.lists(st.lists(st.integers(0, SIDE**2 - 1), min_size=1, max_size=7), max_size=8),
+    capacity=st.integers(1, 6),
+)
+def test_it_holds_the_best_distinct_ones_of_all_it_saw(
+    batches: list[list[int]], capacity: int
+) -> None:
+    best = BestObjects(ENV, capacity)
+    seen: dict[int, float] = {}
+    for batch in batches:
+        keys = torch.tensor(batch)
+        best.add(ENV.cells(keys), VALUE[keys])
+        seen.update({k: float(VALUE[k]) for k in batch})
+        wanted = sorted(seen.values(), reverse=True)[:capacity]
+        assert best.log_reward.tolist() == wanted
+        assert len(set(best.keys.tolist())) == len(best) == len(wanted)
+        assert best.log_reward.tolist() == VALUE[best.keys].tolist()
+        assert torch.equal(ENV.key(best.states), best.keys)
+    other = BestObjects(ENV, capacity)
+    other.load_state_dict(best.state_dict())
+    assert torch.equal(other.keys, best.keys)
+    assert torch.equal(other.states, best.states)
+
+
+class Labelled(HyperGrid):
+    def log_symmetry(self, states: Tensor) -> Tensor:
+        return states.sum(-1).double()
+
+
+def test_rewards_are_those_of_the_environment_not_of_the_training() -> None:
+    env = Labelled(2, 3)
+    batch = Sampler(env).forward(
+        TabularPolicy(enumerate_states(env)), 20, generator=torch.Generator().manual_seed(0)
+    )
+    best = BestObjects(env, 5)
+    best(SimpleNamespace(), batch, {})
+    torch.testing.assert_close(best.log_reward, env.log_reward(best.states))
+    assert (batch.log_reward - env.log_reward(batch.final_states)).abs().max() > 0.5
+
+
+def test_conditional_rewards_are_compared_by_their_mean_score() -> None:
+    env = landscape_grid(side=5, scalarization=Preferences(9.0))
+    policy = MLPPolicy(env, 8, 1, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    condition = DirichletPreferences(2)(30, generator)
+    batch = Sampler(env).forward(policy, 30, condition=condition, generator=generator)
+    best = BestObjects(env, 3)
+    best(SimpleNamespace(), batch, {})
+    mean = env.scores(batch.final_states.unique(dim=0)).mean(1)
+    torch.testing.assert_close(best.log_reward.exp(), mean.sort(descending=True).values[:3])
+    torch.testing.assert_close(env.scores(best.states).mean(1), best.log_reward.exp())
