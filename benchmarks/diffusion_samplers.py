@@ -21,9 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.cli.behaviours import BehaviourOptions
-from gflow.cli.diffusion import DiffusionWorld
-from gflow.cli.options import ObjectiveOptions
+from gflow.envs.diffusion.task import DiffusionTask
 from gflow.envs.targets import Gaussian, ManyWell, Target
 from gflow.evaluation.evaluate import evaluate
 from gflow.mcmc import systematic_resample, tempered_smc
@@ -38,6 +36,8 @@ from gflow.metrics import (
     w2_floor,
 )
 from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.tasks.behaviours import BehaviourOptions
+from gflow.tasks.options import ObjectiveOptions
 from gflow.training.trainer import TrainConfig, Trainer
 
 SAMPLES = 2000
@@ -137,7 +137,7 @@ class Counter:
 def trained(method: Method, target: str, seed: int, seconds: float) -> tuple[Trainer, Any, Counter]:
     """A trainer after so many seconds of CPU time."""
     torch.manual_seed(seed)
-    world = DiffusionWorld(target=target, **method.options(target))
+    world = DiffusionTask(target=target, **method.options(target))
     env = world.environment()
     counter = Counter(env.target)
     objective = ObjectiveOptions(method.objective).build(world, env)
@@ -226,7 +226,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     for target in args.targets:
-        density = DiffusionWorld(target=target).density()
+        density = DiffusionTask(target=target).density()
         floor = w2_floor(density, SAMPLES, 3, torch.Generator().manual_seed(0))
         print(
             f"\n{target}: {args.seconds:g} CPU seconds a run; W2 of exact samples {floor.mean:.3f} "

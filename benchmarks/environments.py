@@ -21,7 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow import Environment, FunctionReward, MLPPolicy, Objective, Policy, enumerate_states
+from gflow import (
+    DiscreteEnvironment,
+    FunctionReward,
+    MLPPolicy,
+    Objective,
+    Policy,
+    enumerate_states,
+)
 from gflow.envs.architectures.data import synthetic_architectures
 from gflow.envs.architectures.env import ArchitectureReward, Architectures
 from gflow.envs.dags.data import erdos_renyi_network
@@ -75,7 +82,7 @@ class Entry:
 
     name: str
     instance: str
-    make: Callable[[], Environment[Any]]
+    make: Callable[[], DiscreteEnvironment[Any]]
     second: type[Objective] = DetailedBalance
     steps: int = 500
 
@@ -102,7 +109,7 @@ def house() -> GraphBatch:
     return GraphBatch.from_edges([6], [edges])
 
 
-def molecules() -> Environment[Any]:
+def molecules() -> DiscreteEnvironment[Any]:
     """Ports that are alike and ports that are not, so that symmetry corrections matter."""
     from gflow.envs.molecules import Molecules, Vocabulary
 
@@ -110,14 +117,14 @@ def molecules() -> Environment[Any]:
     return Molecules(Vocabulary.from_fragments(pieces), "qed", beta=4.0, max_fragments=5)
 
 
-def atoms() -> Environment[Any]:
+def atoms() -> DiscreteEnvironment[Any]:
     """Rings, multiple bonds and symmetric molecules."""
     from gflow.envs.atoms.env import Atoms
 
     return Atoms("qed", beta=4.0, max_atoms=4, kinds=("C", "O"))
 
 
-def synthetic_tf_binding() -> Environment[Any]:
+def synthetic_tf_binding() -> DiscreteEnvironment[Any]:
     """A made-up landscape, through a file in the format of the public tables."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "synthetic.txt"
@@ -125,31 +132,31 @@ def synthetic_tf_binding() -> Environment[Any]:
         return tf_binding(load_e_scores(path), "left_to_right")
 
 
-def architectures() -> Environment[Any]:
+def architectures() -> DiscreteEnvironment[Any]:
     """Cells by a made-up accuracy."""
     return Architectures(ArchitectureReward(synthetic_architectures(), "short", beta=8.0))
 
 
-def pairwise_sets() -> Environment[Any]:
+def pairwise_sets() -> DiscreteEnvironment[Any]:
     """Items that attract or repel."""
     matrix = noise(8, 8)
     return FixedSizeSets(8, 4, PairwiseEnergy(noise(8), (matrix + matrix.T) / 2))
 
 
-def potts() -> Environment[Any]:
+def potts() -> DiscreteEnvironment[Any]:
     """A lattice of three colours with random couplings."""
     edges = lattice_edges(2, 2, periodic=False)
     return EnergyModel(PairwiseModel(noise(4, 3), edges, noise(len(edges), 3, 3) / 2))
 
 
-def bayesian_dags() -> Environment[Any]:
+def bayesian_dags() -> DiscreteEnvironment[Any]:
     """The posterior over causal structures given 20 rows of data."""
     source = torch.Generator().manual_seed(0)
     network = erdos_renyi_network(4, 4.0, generator=source)
     return Dags(4, BGe(network.sample(20, source)))
 
 
-def bits() -> Environment[Any]:
+def bits() -> DiscreteEnvironment[Any]:
     """Two bits a word, four modes."""
     modes = plant_modes(8, count=4)
     return bit_sequences(NearModes(modes, word=2, beta=1.0, form="distance"))
@@ -263,7 +270,7 @@ class Row:
     passed: bool
 
 
-def check(env: Environment[Any]) -> Row:
+def check(env: DiscreteEnvironment[Any]) -> Row:
     """Enumerate an instance and test the contract on all of its states and transitions."""
     graph = enumerate_states(env, LIMIT)
     states, transitions = len(graph), len(graph.parent)
@@ -288,7 +295,7 @@ class Effort:
     epsilon: float = 0.1
 
 
-def policy_for(env: Environment[Any], log_flow: bool, width: int = 64) -> Policy:
+def policy_for(env: DiscreteEnvironment[Any], log_flow: bool, width: int = 64) -> Policy:
     """A perceptron, or for molecules of fragments, which are no list of categories, their own."""
     if env.feature_sizes:
         return MLPPolicy(env, width=width, log_flow=log_flow, backward="uniform")
@@ -321,7 +328,7 @@ def train(
     return before, float(total_variation(law, target)), correlation
 
 
-def trained(env: Environment[Any], entry: Entry, effort: Effort) -> list[str]:
+def trained(env: DiscreteEnvironment[Any], entry: Entry, effort: Effort) -> list[str]:
     """One cell for each of two objectives: its name and the numbers of `train`."""
     graph = enumerate_states(env, LIMIT)
     cells = []

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from curves import Curve, Panel, draw, spread, table
 
-from gflow import Environment, MLPPolicy, Sampler, enumerate_states
+from gflow import DiscreteEnvironment, MLPPolicy, Sampler, enumerate_states
 from gflow.envs.graphs.draw import GraphDraw
 from gflow.envs.graphs.independent_set import IndependentSet
 from gflow.envs.graphs.instances import rb_graphs
@@ -42,7 +42,9 @@ METHODS = ("plain", "forward-looking", "led")
 STEPS = {"sets": 600, "bags": 1000, "graphs": 150}
 
 
-def objective_of(method: str, env: Environment[Any], lam: float, **settings: Any) -> Objective:
+def objective_of(
+    method: str, env: DiscreteEnvironment[Any], lam: float, **settings: Any
+) -> Objective:
     """The balance of a method."""
     match method:
         case "plain":

@@ -33,13 +33,13 @@ from torch import Tensor
 from gflow import MLPPolicy, Sampler, StateGraph, Trajectories, enumerate_states
 from gflow.behaviours.base import Behaviour, OnPolicy
 from gflow.behaviours.local_search import LocalSearch
-from gflow.cli.pictures import pyplot
 from gflow.envs.sequences.env import SequenceEnvironment
 from gflow.envs.sequences.rewards import TableReward
 from gflow.envs.sequences.rna import rna_binding
 from gflow.envs.sequences.tfbind import load_e_scores, tf_binding
 from gflow.metrics import mean_reward_accuracy, total_variation
 from gflow.objectives import TrajectoryBalance
+from gflow.tasks.pictures import pyplot
 from gflow.training.trainer import Record, TrainConfig, Trainer
 
 SHARE = 0.005

@@ -27,14 +27,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow import Environment, MLPPolicy, Objective, Policy
-from gflow.cli.pictures import pyplot
+from gflow import DiscreteEnvironment, MLPPolicy, Objective, Policy
 from gflow.envs.sequences.bits import ModesFound, NearModes, bit_sequences, plant_modes
 from gflow.envs.sequences.rewards import TableReward
 from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_binding
 from gflow.metrics import ModeCounter
 from gflow.objectives import DetailedBalance, SubTrajectoryBalance, TrajectoryBalance
 from gflow.policies.transformer import CausalTransformer
+from gflow.tasks.pictures import pyplot
 from gflow.training.trainer import TrainConfig, Trainer
 from gflow.trajectories import Trajectories
 
@@ -63,7 +63,7 @@ class Bits:
 
     def __init__(self, beta: float) -> None:
         self.reward = NearModes(plant_modes(120, 60), word=8, beta=beta, form="distance")
-        self.env: Environment[Tensor] = bit_sequences(self.reward)
+        self.env: DiscreteEnvironment[Tensor] = bit_sequences(self.reward)
         self.modes = len(self.reward.modes)
 
     def look(self) -> Look:
@@ -91,7 +91,7 @@ class TFBind:
                 synthetic_e_scores(path)
             values = load_e_scores(path)
         self.title = "8-mers, " + ("made-up scores" if scores is None else scores.stem)
-        self.env: Environment[Tensor] = tf_binding(values)
+        self.env: DiscreteEnvironment[Tensor] = tf_binding(values)
         table = self.env.reward
         assert isinstance(table, TableReward)
         self.table = table

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow import Environment, MLPPolicy, Objective, Sampler, enumerate_states
+from gflow import DiscreteEnvironment, MLPPolicy, Objective, Sampler, enumerate_states
 from gflow.conditions.preferences import DirichletPreferences, GammaBeta, PreferenceEncoder
 from gflow.envs.architectures.data import (
     ArchitectureTable,
@@ -79,7 +79,7 @@ Run = dict[str, Any]
 class Contestant:
     """A method set up for one grid."""
 
-    env: Environment[Tensor]
+    env: DiscreteEnvironment[Tensor]
     objective: Objective
     condition: Any = None
     encoder: Any = None
@@ -237,7 +237,7 @@ def run_search(
 
 
 def learn_from(
-    env: Environment[Tensor],
+    env: DiscreteEnvironment[Tensor],
     policy: MLPPolicy,
     cells: Tensor,
     seen: Tensor,

@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-from gflow import Environment, FunctionReward, TabularPolicy, enumerate_states
+from gflow import DiscreteEnvironment, FunctionReward, TabularPolicy, enumerate_states
 from gflow.envs.sets.sets import FixedSizeSets
 from gflow.objectives import OrderPreservingTrajectoryBalance
 from gflow.objectives.order import pairwise
@@ -95,7 +95,7 @@ def equivalent_gamma(best: float) -> float:
     return math.exp(low)
 
 
-def ranked_sets(seed: int) -> Environment[Tensor]:
+def ranked_sets(seed: int) -> DiscreteEnvironment[Tensor]:
     """Sets of three out of five, each with a reward of its own."""
     table = torch.randn(32, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     places = 2 ** torch.arange(5)

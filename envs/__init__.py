@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from gflow.environment.discrete import Environment
+    from gflow.environment.discrete import DiscreteEnvironment
     from gflow.envs.architectures.env import Architectures
     from gflow.envs.atoms.env import Atoms
     from gflow.envs.cubes.box import Box
@@ -43,7 +43,7 @@ _HOME = {
     "Diffusion": "gflow.envs.diffusion.env",
     "DominatingSet": "gflow.envs.graphs.dominating_set",
     "EnergyModel": "gflow.envs.spins.env",
-    "Environment": "gflow.environment.discrete",
+    "DiscreteEnvironment": "gflow.environment.discrete",
     "FixedSizeSets": "gflow.envs.sets.sets",
     "HyperGrid": "gflow.envs.grids.hypergrid",
     "IndependentSet": "gflow.envs.graphs.independent_set",
@@ -70,9 +70,9 @@ __all__ = [
     "Cube",
     "Dags",
     "Diffusion",
+    "DiscreteEnvironment",
     "DominatingSet",
     "EnergyModel",
-    "Environment",
     "FixedSizeSets",
     "HyperGrid",
     "IndependentSet",

@@ -70,7 +70,7 @@ def main() -> None:
         branin, currin = sample(asked).mean(0).tolist()
         print(f"branin weighs {weight:.1f}: mean branin {branin:.3f}, mean currin {currin:.3f}")
     if args.picture:
-        from gflow.cli.pictures import fronts
+        from gflow.tasks.pictures import fronts
 
         sets = {"generated": scores, "true front": front, "best of the run": archive.scores}
         fronts(sets, ("branin", "currin"), Path(args.picture))

@@ -7,9 +7,9 @@ from gflow.lazy import lazy_names
 if TYPE_CHECKING:
     from gflow.backward.choice import with_backward
     from gflow.behaviours.data import BackwardReplay
-    from gflow.environment.base import Space
-    from gflow.environment.continuous import KernelEnvironment
-    from gflow.environment.discrete import Environment
+    from gflow.environment.base import Environment
+    from gflow.environment.continuous import ContinuousEnvironment
+    from gflow.environment.discrete import DiscreteEnvironment
     from gflow.environment.kernel import Kernel
     from gflow.evaluation.evaluate import evaluate
     from gflow.exact.graph import StateGraph, enumerate_states
@@ -40,13 +40,13 @@ _HOME = {
     "BackwardReplay": "gflow.behaviours.data",
     "CachedReward": "gflow.rewards.base",
     "Clipped": "gflow.rewards.base",
-    "Environment": "gflow.environment.discrete",
+    "DiscreteEnvironment": "gflow.environment.discrete",
     "Exploration": "gflow.sampling.exploration",
     "FlowTerms": "gflow.terms",
     "FunctionReward": "gflow.rewards.base",
     "HostReward": "gflow.rewards.base",
     "Kernel": "gflow.environment.kernel",
-    "KernelEnvironment": "gflow.environment.continuous",
+    "ContinuousEnvironment": "gflow.environment.continuous",
     "KernelSampler": "gflow.sampling.kernel_sampler",
     "LogReward": "gflow.rewards.base",
     "LogZ": "gflow.objective",
@@ -58,7 +58,7 @@ _HOME = {
     "ReplayBuffer": "gflow.memory.replay",
     "Reversed": "gflow.sampling.reversed",
     "Sampler": "gflow.sampling.sampler",
-    "Space": "gflow.environment.base",
+    "Environment": "gflow.environment.base",
     "SplitPolicy": "gflow.policies.split",
     "StateGraph": "gflow.exact.graph",
     "TabularPolicy": "gflow.exact.tabular",
@@ -75,13 +75,14 @@ __all__ = [
     "BackwardReplay",
     "CachedReward",
     "Clipped",
+    "ContinuousEnvironment",
+    "DiscreteEnvironment",
     "Environment",
     "Exploration",
     "FlowTerms",
     "FunctionReward",
     "HostReward",
     "Kernel",
-    "KernelEnvironment",
     "KernelSampler",
     "LogReward",
     "LogZ",
@@ -93,7 +94,6 @@ __all__ = [
     "ReplayBuffer",
     "Reversed",
     "Sampler",
-    "Space",
     "SplitPolicy",
     "StateGraph",
     "TabularPolicy",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy
 from gflow.state import tensors, tree_map
@@ -32,7 +32,7 @@ class Learner(ABC):
     @abstractmethod
     def learn(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
@@ -57,7 +57,7 @@ class BatchMemory:
         capacity: Number of batches kept.
     """
 
-    def __init__(self, env: Space[Any], capacity: int) -> None:
+    def __init__(self, env: Environment[Any], capacity: int) -> None:
         if capacity < 1:
             raise ConfigError(f"BatchMemory: capacity must be positive, got {capacity}.")
         self.env = env

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from gflow.environment.base import Space
-from gflow.environment.continuous import KernelEnvironment
+from gflow.environment.base import Environment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.learner import Learner
@@ -62,7 +62,7 @@ class Objective(nn.Module, ABC):
         self.regression = regression
 
     @classmethod
-    def build(cls, env: Space[Any], **settings: Any) -> "Objective":
+    def build(cls, env: Environment[Any], **settings: Any) -> "Objective":
         """The objective for an environment; overridden by those that hold networks of states."""
         return cls(**settings)
 
@@ -79,9 +79,9 @@ class Objective(nn.Module, ABC):
         """(B,) what the objective believes log Z to be, for the condition of each trajectory."""
 
     @classmethod
-    def refusal(cls, env: Space[Any]) -> str | None:
+    def refusal(cls, env: Environment[Any]) -> str | None:
         """Why this objective cannot work on `env` and what would, or None if it can."""
-        if cls.needs.edge_flow and isinstance(env, KernelEnvironment):
+        if cls.needs.edge_flow and isinstance(env, ContinuousEnvironment):
             return (
                 "it sums over all parents and children of a state, and here they form a continuum. "
                 "Use an objective that balances transitions or trajectories (tb, vargrad, db, "
@@ -97,7 +97,7 @@ class Objective(nn.Module, ABC):
         return None
 
     def evaluate(
-        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         """The flow terms that this objective reads, with gradients."""
         return evaluate(env, policy, trajectories, self.needs)
@@ -106,7 +106,7 @@ class Objective(nn.Module, ABC):
         """What else there is to log about a batch."""
         return {}
 
-    def learners(self, env: Space[Any]) -> list[Learner]:
+    def learners(self, env: Environment[Any]) -> list[Learner]:
         """What the objective learns beside the policy with optimisers of its own; made once."""
         return []
 
@@ -145,7 +145,7 @@ class Objective(nn.Module, ABC):
         return self.per_trajectory(terms).sum()
 
     def check(
-        self, env: Space[Any], policy: Policy | None = None, conditional: bool = False
+        self, env: Environment[Any], policy: Policy | None = None, conditional: bool = False
     ) -> None:
         """Refuse an environment or a policy that the objective cannot work with.
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gflow.environment.base import Space
-from gflow.environment.continuous import KernelEnvironment
+from gflow.environment.base import Environment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective, Regression, squared
@@ -93,9 +93,9 @@ class AdjointSampling(Objective):
         self.generator = torch.Generator().manual_seed(0) if generator is None else generator
 
     @classmethod
-    def refusal(cls, env: Space[Any]) -> str | None:
+    def refusal(cls, env: Environment[Any]) -> str | None:
         """Where the drift of a known bridge is what the policy gives."""
-        if not isinstance(env, KernelEnvironment):
+        if not isinstance(env, ContinuousEnvironment):
             return (
                 "it fits the drift of a diffusion, and here actions are numbered. Use tb, vargrad, "
                 "db or subtb."
@@ -107,10 +107,10 @@ class AdjointSampling(Objective):
         return None
 
     def evaluate(
-        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> AdjointTerms:
         """The gaps at fresh times, and the log-weights of some trajectories."""
-        assert isinstance(env, KernelEnvironment)  # refused otherwise
+        assert isinstance(env, ContinuousEnvironment)  # refused otherwise
         bridge = env.bridge()
         objects, condition = trajectories.final_states, trajectories.condition
         wanted = bridge.pull(objects, condition, self.clip)
@@ -139,7 +139,7 @@ class AdjointSampling(Objective):
 
     @torch.no_grad()
     def _log_probs(
-        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any], number: int
+        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any], number: int
     ) -> tuple[Tensor, Tensor]:
         """(B, T) log P_F and log P_B of the first `number` trajectories, 0 for the others."""
         first = trajectories

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.learner import Learner
 from gflow.objective import Objective, Regression, squared
@@ -93,7 +93,7 @@ class LearnedEnergyDecomposition(Objective):
     @classmethod
     def build(
         cls,
-        env: Space[Any],
+        env: Environment[Any],
         encoder: StateEncoder | None = None,
         width: int = 128,
         regression: Regression = squared,
@@ -125,7 +125,7 @@ class LearnedEnergyDecomposition(Objective):
         return cls(PairPotential(encoder, width), balance, **settings)
 
     def evaluate(
-        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         """The terms of the base, and the potentials of all transitions."""
         terms = super().evaluate(env, policy, trajectories)
@@ -133,7 +133,7 @@ class LearnedEnergyDecomposition(Objective):
             potential = self.potential(env, trajectories)
         return replace(terms, potential=potential.to(terms.log_pf.dtype))
 
-    def learners(self, env: Space[Any]) -> list[Learner]:
+    def learners(self, env: Environment[Any]) -> list[Learner]:
         """The fit of the potentials."""
         return [PotentialFit(env, self.potential, **self.fit_settings)]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.objective import Objective
 from gflow.terms import FlowTerms, Needs
 
@@ -26,7 +26,7 @@ class ModifiedDetailedBalance(Objective):
     needs = Needs(stop=True, whole=False)
 
     @classmethod
-    def refusal(cls, env: Space[Any]) -> str | None:
+    def refusal(cls, env: Environment[Any]) -> str | None:
         """Only environments that may stop everywhere have P_F(stop | s) at every state."""
         if env.every_state_stops and env.stop_action is not None:
             return None

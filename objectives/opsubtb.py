@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, corrected
 from gflow.policies.base import Policy
@@ -142,7 +142,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
     @classmethod
     def build(
         cls,
-        env: Space[Any],
+        env: Environment[Any],
         network: StateValue | None = None,
         encoder: StateEncoder | None = None,
         **settings: Any,
@@ -166,7 +166,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
         return cls(network, **settings)
 
     @classmethod
-    def refusal(cls, env: Space[Any]) -> str | None:
+    def refusal(cls, env: Environment[Any]) -> str | None:
         """Only rewards of unfinished objects can be looked forward to."""
         if env.has_partial:
             return super().refusal(env)
@@ -182,7 +182,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
         return [self.network]
 
     def evaluate(
-        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         """Terms with the learned and the true log-reward of every state; log F includes the former.
 

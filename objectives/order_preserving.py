@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective, Regression, squared
@@ -109,14 +109,14 @@ class OrderPreserving(Objective):
         """What is to be ordered."""
 
     def evaluate(
-        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         """The terms, with the divergence of the backward policy where it is punished."""
         needs = replace(self.needs, backward_divergence=self.lambda_kl > 0)
         return evaluate(env, policy, trajectories, needs)
 
     def check(
-        self, env: Space[Any], policy: Policy | None = None, conditional: bool = False
+        self, env: Environment[Any], policy: Policy | None = None, conditional: bool = False
     ) -> None:
         """See `Objective.check`; a regulariser of P_B needs one that losses can reach.
 

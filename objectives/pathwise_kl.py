@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gflow.environment.base import Space
-from gflow.environment.continuous import KernelEnvironment
+from gflow.environment.base import Environment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import ConfigError
 from gflow.evaluation.retrace import retraced_terms
 from gflow.objective import Objective, Regression, squared
@@ -22,7 +22,7 @@ class PathwiseDivergence(Objective):
 
     There are no residuals. c L is the divergence less log Z, and minus the evidence lower bound.
     Each step is a differentiable function of the policy and a noise, so the gradient goes through
-    the whole walk and through log R. The world decides which sampler of the literature this is:
+    the whole walk and through log R. The environment decides which sampler of the literature it is:
     PIS for a diffusion over Brownian motion; DDS and DIS over the two schemes of an
     Ornstein-Uhlenbeck process.
 
@@ -56,11 +56,11 @@ class PathwiseDivergence(Objective):
         self.divisor = divisor
 
     @classmethod
-    def refusal(cls, env: Space[Any]) -> str | None:
+    def refusal(cls, env: Environment[Any]) -> str | None:
         """It goes through the samples, so they must be differentiable."""
-        if isinstance(env, KernelEnvironment) and env.reparametrised and env.fixed_length:
+        if isinstance(env, ContinuousEnvironment) and env.reparametrised and env.fixed_length:
             return None
-        what = "its moves are not" if isinstance(env, KernelEnvironment) else "actions are no"
+        what = "its moves are not" if isinstance(env, ContinuousEnvironment) else "actions are no"
         return (
             f"its gradient goes through the samples, and {what} differentiable functions of the "
             f"policy and a noise. Use tb or vargrad, whose gradient on the policy's own "
@@ -68,10 +68,10 @@ class PathwiseDivergence(Objective):
         )
 
     def evaluate(
-        self, env: Space[Any], policy: Policy, trajectories: Trajectories[Any]
+        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         """The flow terms as functions of the policy, the states and rewards included."""
-        assert isinstance(env, KernelEnvironment)  # refused otherwise
+        assert isinstance(env, ContinuousEnvironment)  # refused otherwise
         return retraced_terms(env, policy, trajectories)
 
     def residual(self, terms: FlowTerms) -> Tensor:

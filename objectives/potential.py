@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.learner import BatchMemory, Learner
 from gflow.policies.base import Policy
@@ -19,7 +19,7 @@ class Potential(nn.Module, ABC):
     """phi(s -> s'), an energy difference for each transition of trajectories."""
 
     @abstractmethod
-    def forward(self, env: Space[Any], trajectories: Trajectories[Any]) -> Tensor:
+    def forward(self, env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
         """(B, T) potentials; zero for stops and after the end."""
 
 
@@ -40,7 +40,7 @@ class PairPotential(Potential):
         self.after = nn.Linear(encoder.out_features, width, bias=False)
         self.head = nn.Linear(width, 1)
 
-    def forward(self, env: Space[Any], trajectories: Trajectories[Any]) -> Tensor:
+    def forward(self, env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
         """(B, T) potentials of the pairs on each trajectory."""
         given = trajectories.condition_of_states
         x = F.relu(self.encoder(env, trajectories.states, given))
@@ -109,7 +109,7 @@ class PotentialFit(Learner):
 
     def __init__(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         potential: Potential,
         lr: float = 1e-3,
         steps: int = 8,
@@ -128,7 +128,7 @@ class PotentialFit(Learner):
 
     def learn(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,

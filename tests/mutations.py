@@ -530,10 +530,10 @@ MUTANTS = (
         "tests/envs/molecules/test_docking.py::test_bad_receptors",
     ),
     Mutant(
-        "bags-mean", "gflow/cli/bags.py",
+        "bags-mean", "envs/sets/bags_task.py",
         "double().exp().mean()) / exact",
         "double().mean().exp()) / exact",
-        "tests/gflow/cli/test_objects_worlds.py::test_bags_know_their_exact_mean",
+        "tests/gflow/tasks/test_objects_tasks.py::test_bags_know_their_exact_mean",
     ),
     Mutant(
         "molecules-detach", "envs/molecules/env.py",

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import gflow.envs
-from gflow import Environment, Sampler, enumerate_states, evaluate
+from gflow import DiscreteEnvironment, Sampler, enumerate_states, evaluate
 from gflow.behaviours.base import Rollout
 from gflow.behaviours.local_search import LocalSearch
 from gflow.errors import MissingExtraError
@@ -47,7 +47,7 @@ def concrete(base: type) -> set[type]:
     return found
 
 
-def made(entry: Any) -> Environment[Any]:
+def made(entry: Any) -> DiscreteEnvironment[Any]:
     try:
         return entry.make()
     except MissingExtraError as missing:
@@ -64,7 +64,7 @@ def test_every_environment_is_in_the_table() -> None:
         except MissingExtraError:
             continue  # the RNA environments are made of classes that are shown without it
         shown.add(type(env))
-    known = concrete(Environment)
+    known = concrete(DiscreteEnvironment)
     assert len(known) > 15
     missing = sorted(cls.__qualname__ for cls in known - shown)
     assert not missing, f"add {missing} to ENTRIES in benchmarks/environments.py"

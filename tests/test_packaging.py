@@ -119,6 +119,7 @@ def test_layers_import_downwards_only() -> None:
                 "envs",
                 "objectives",
                 "cli",
+                "tasks",
                 "testing",
                 "__main__.py",
             ):

@@ -17,7 +17,7 @@ from sequence_case import (
     serve,
 )
 
-from gflow import Environment, MLPPolicy
+from gflow import DiscreteEnvironment, MLPPolicy
 from gflow.envs.sequences.bits import ModesFound, NearModes, bit_sequences
 from gflow.envs.sequences.tfbind import tf_binding
 from gflow.objectives import TrajectoryBalance
@@ -31,7 +31,7 @@ class GFlow:
     def __init__(self, case: SequenceCase) -> None:
         torch.manual_seed(0)
         self.found: ModesFound | None = None
-        env: Environment[Any]
+        env: DiscreteEnvironment[Any]
         if case.task == "tfbind":
             env = tf_binding(torch.tensor(case.values), "left_to_right", EXPONENT, PEAK)
         else:

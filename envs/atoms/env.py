@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.atoms.canonical import arranged, canonical_order, resistance
 from gflow.envs.atoms.chemistry import (
     KINDS,
@@ -40,7 +40,7 @@ class AtomState:
     bond: Tensor
 
 
-class Atoms(Environment[AtomState]):
+class Atoms(DiscreteEnvironment[AtomState]):
     r"""Molecules as graphs of heavy atoms; hydrogens fill the valences that bonds leave free.
 
     Every molecule may be declared finished, so every state but s0 is a valid molecule.
@@ -150,7 +150,7 @@ class Atoms(Environment[AtomState]):
         return self.constants(states.kind.device)[2][states.kind] - states.bond.sum(2)
 
     def forward_mask(self, states: AtomState) -> Tensor:
-        """(B, A) bool; see `Environment.forward_mask`."""
+        """(B, A) bool; see `DiscreteEnvironment.forward_mask`."""
         (i, j), _, valence = self.constants(states.kind.device)
         order = torch.arange(1, 4, device=valence.device)
         possible = order <= self.max_order

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.base import Space
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.atoms.canonical import resistance
 from gflow.envs.atoms.env import Atoms
 from gflow.errors import ConfigError, IncompatibleError
@@ -53,7 +53,7 @@ class AtomPolicy(Policy):
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: DiscreteEnvironment[Any],
         width: int = 64,
         depth: int = 4,
         backward: Backward = "uniform",
@@ -92,7 +92,7 @@ class AtomPolicy(Policy):
     i: Tensor
     j: Tensor
 
-    def encode(self, env: Space[Any], states: Any) -> AtomInputs:
+    def encode(self, env: Environment[Any], states: Any) -> AtomInputs:
         """Atoms, bonds by order, and resistances."""
         assert isinstance(env, Atoms)
         dtype = torch.get_default_dtype()

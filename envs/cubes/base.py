@@ -1,4 +1,4 @@
-"""What worlds on the unit cube share."""
+"""What environments on the unit cube share."""
 
 import math
 from abc import abstractmethod
@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.continuous import KernelEnvironment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.envs.cubes.rewards import CubeReward
 from gflow.errors import ConfigError, ShapeError
 from gflow.rewards.base import LogReward
 
 
-class UnitCube(KernelEnvironment[Tensor]):
+class UnitCube(ContinuousEnvironment[Tensor]):
     """Points of the unit cube that move up from the corner 0 and may stop anywhere but there.
 
     States are (N, d) points. The source is the point 0, which no later move enters. Points with no
@@ -120,7 +120,7 @@ class UnitCube(KernelEnvironment[Tensor]):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """`count` exact draws of the reward; see `Space.exact_objects`."""
+        """`count` exact draws of the reward; see `Environment.exact_objects`."""
         if not isinstance(self.reward, CubeReward):
             return super().exact_objects(count, generator, device)
         return self.objects(self.reward.sample(count, generator, device))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.envs.cubes.base import UnitCube
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy, PolicyOutput, linear
@@ -151,7 +151,9 @@ class PointEncoder(StateEncoder):
         self.network = Perceptron(dim, width, depth, frequencies, width)
         self.out_features = width
 
-    def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, width) activations."""
         out: Tensor = self.network(env.encode(states))
         return out

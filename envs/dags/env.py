@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_shapes
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError
 from gflow.rewards.base import FunctionReward, LogReward
 
@@ -35,7 +35,7 @@ class DagState:
     paths: Tensor
 
 
-class Dags(Environment[DagState]):
+class Dags(DiscreteEnvironment[DagState]):
     r"""All directed acyclic graphs over `variables` labelled variables.
 
     **What is built.** A graph, from the empty one. **State.** `DagState`.

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.envs.dags.env import Dags, DagState
 from gflow.errors import ConfigError
 from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward, zero_rows
@@ -55,7 +55,7 @@ class DagPolicy(Policy):
         self.hidden: Any = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
         self.head = nn.Linear(width, self.num_actions + self.num_backward + log_flow)
 
-    def encode(self, env: Space[Any], states: DagState) -> tuple[Tensor, Tensor | None]:
+    def encode(self, env: Environment[Any], states: DagState) -> tuple[Tensor, Tensor | None]:
         """(B, d^2) bits and the guide's (B, d^2 + 1) logits, or None."""
         bits = states.adjacency.flatten(1).to(self.head.weight.dtype)
         if self.guide is None:

@@ -84,7 +84,7 @@ class Diffusion(GaussianSteps):
         return torch.stack(process.forward(t, u), -1), torch.stack(process.backward(t, u), -1)
 
     def bridge(self) -> BrownianBridge:
-        """The Brownian bridge; see `KernelEnvironment.bridge`."""
+        """The Brownian bridge; see `ContinuousEnvironment.bridge`."""
         return BrownianBridge(self)
 
     # ------------------------------------------------------------------ kernels

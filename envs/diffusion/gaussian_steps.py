@@ -1,4 +1,4 @@
-"""Points of R^d on their way to a target in Gaussian steps: what all such worlds share."""
+"""Points of R^d on their way to a target in Gaussian steps: what all such environments share."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
@@ -203,7 +203,7 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> DiffusionState:
-        """`count` exact draws of the target; see `Space.exact_objects`."""
+        """`count` exact draws of the target; see `Environment.exact_objects`."""
         return self.objects(self.target.sample(count, generator, device=device))
 
     def log_partition(self) -> float | None:
@@ -243,7 +243,7 @@ class StepAhead(Kernel[DiffusionState]):
     """P_F of N states; a subclass says means and variances.
 
     Args:
-        env: The world.
+        env: The environment.
         states: N states.
         outputs: (N, A) raw outputs of a policy.
     """
@@ -288,7 +288,7 @@ class StepBack(Kernel[DiffusionState]):
     """P_B of N states; a subclass says means and variances.
 
     Args:
-        env: The world.
+        env: The environment.
         states: N states.
         outputs: (N, P) raw outputs of a policy, or None.
     """

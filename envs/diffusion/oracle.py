@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.environment.kernel import gaussian_log_prob
 from gflow.envs.diffusion.env import Diffusion, DiffusionState
 from gflow.envs.diffusion.process import Brownian
@@ -41,7 +41,7 @@ class OraclePolicy(Policy):
         self.has_log_flow = isinstance(env.target, Gaussian)
         self.register_parameter("unused", torch.nn.Parameter(torch.zeros(())))
 
-    def encode(self, env: Space[Any], states: Any) -> Any:
+    def encode(self, env: Environment[Any], states: Any) -> Any:
         """The states themselves."""
         return states
 

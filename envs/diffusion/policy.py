@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.envs.diffusion.gaussian_steps import DiffusionInputs, GaussianSteps
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy, PolicyOutput, Session, linear
@@ -215,7 +215,9 @@ class DiffusionPolicy(Policy):
         found: Tensor = self.back(read).flatten(0, 1)
         return found
 
-    def begin(self, env: Space[Any], count: int, condition: Tensor | None = None) -> Session | None:
+    def begin(
+        self, env: Environment[Any], count: int, condition: Tensor | None = None
+    ) -> Session | None:
         """Times embedded once for a whole rollout, where all rows have the same time grid."""
         assert isinstance(env, GaussianSteps)
         if len(env.times) > 1:
@@ -270,7 +272,9 @@ class DiffusionEncoder(StateEncoder):
         self.given = linear(env.condition_dim, width, generator) if env.condition_dim else None
         self.trunk = Trunk(width, depth, width, generator)
 
-    def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, width) activations."""
         inputs = env.encode(states)
         read = self.point(inputs.x) + self.time(inputs.time)

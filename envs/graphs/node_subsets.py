@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.graphs.instances import GraphBatch
 from gflow.errors import ConfigError, ShapeError
 from gflow.rewards.base import LogReward
@@ -58,7 +58,7 @@ class NodeCount(LogReward[Any]):
         return f"NodeCount(beta={self.beta:g})"
 
 
-class NodeSubsets(Environment[S], Generic[S]):
+class NodeSubsets(DiscreteEnvironment[S], Generic[S]):
     """Subsets of the nodes of graphs, built by deciding about one undecided node at a time.
 
     A collection of G graphs is G problems side by side: each has its own source and its own log Z,

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.distinct import Distinct
-from gflow.environment.base import Space
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.graphs.node_subsets import OPEN, PADDING, NodeState, NodeSubsets
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward, zero_rows
@@ -242,7 +242,9 @@ class GraphEncoder(StateEncoder):
         self.trunk = Trunk(width, depth)
         self.out_features = 2 * width
 
-    def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(S, D) vectors of S labellings."""
         assert isinstance(env, NodeSubsets)
         inputs = gather_inputs(env, states, every_node=True)
@@ -278,7 +280,7 @@ class GraphPolicy(Policy):
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: DiscreteEnvironment[Any],
         width: int = 64,
         depth: int = 3,
         backward: Backward = "uniform",
@@ -307,7 +309,7 @@ class GraphPolicy(Policy):
         for parameter in (self.head.weight, self.head.bias, self.direct.weight):
             nn.init.zeros_(parameter)
 
-    def encode(self, env: Space[Any], states: Any) -> GraphInputs:
+    def encode(self, env: Environment[Any], states: Any) -> GraphInputs:
         """Nodes and edges that matter, of states with equal futures once."""
         assert isinstance(env, NodeSubsets)
         if self.every_node:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.graphs.classes import GraphClasses
 from gflow.errors import ConfigError
 from gflow.rewards.base import FunctionReward, LogReward
@@ -46,7 +46,7 @@ class OfGraphs(LogReward[Tensor]):
         return f"OfGraphs({self.reward!r})"
 
 
-class SmallGraphs(Environment[Tensor]):
+class SmallGraphs(DiscreteEnvironment[Tensor]):
     r"""Graphs of up to `nodes` nodes, built by adding nodes and edges.
 
     **What is built.** A simple graph up to isomorphism, with labels on nodes and edges.

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grids.rewards import Corners, GridReward
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
@@ -13,7 +13,7 @@ from gflow.rewards.base import LogReward
 LARGEST_KEY = 2**62
 
 
-class HyperGrid(Environment[Tensor]):
+class HyperGrid(DiscreteEnvironment[Tensor]):
     r"""Cells of a grid with `dim` coordinates in 0 ... side - 1, reached from the origin.
 
     **What is built.** A cell. **State.** (B, dim) int64 coordinates.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.assembly import Assembly
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.host import Host
@@ -37,7 +37,7 @@ class MoleculeState:
     link: Tensor
 
 
-class Molecules(Environment[MoleculeState]):
+class Molecules(DiscreteEnvironment[MoleculeState]):
     r"""Molecules as trees of fragments; the object is finished when no port is open.
 
     An action bonds a port of a new fragment to an open port. Masks keep every state finishable:
@@ -162,7 +162,7 @@ class Molecules(Environment[MoleculeState]):
         return torch.where(is_open, index, slots).sort(1).values[:, : self.max_fragments - 1]
 
     def forward_mask(self, states: MoleculeState) -> Tensor:
-        """(B, A) bool; see `Environment.forward_mask`."""
+        """(B, A) bool; see `DiscreteEnvironment.forward_mask`."""
         tables = self.tables_on(states.link.device)
         slots = self.open_slots(states)
         none = torch.full_like(slots[:, :1], tables.num_ports)

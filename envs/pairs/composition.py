@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.pairs.pair import PairState, Side, SumOfRewards
 from gflow.rewards.base import LogReward
 from gflow.state import take, where
@@ -16,7 +16,7 @@ __all__ = ["PairState", "Product", "Stack", "SumOfRewards"]
 LARGEST_KEY = 2**62
 
 
-class _Pair(Environment[PairState]):
+class _Pair(DiscreteEnvironment[PairState]):
     """What `Product` and `Stack` share; they differ in whose turn it is.
 
     Actions of the second environment are numbered after all actions of the first, forward and
@@ -25,8 +25,8 @@ class _Pair(Environment[PairState]):
 
     def __init__(
         self,
-        first: Environment[Any],
-        second: Environment[Any],
+        first: DiscreteEnvironment[Any],
+        second: DiscreteEnvironment[Any],
         reward: LogReward[PairState] | None = None,
     ) -> None:
         self.first, self.second = first, second

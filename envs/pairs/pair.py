@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.rewards.base import LogReward
 from gflow.state import where
 
@@ -32,7 +32,7 @@ class SumOfRewards(LogReward[PairState]):
     The condition, if any, is that of the first followed by that of the second.
     """
 
-    def __init__(self, first: Environment[Any], second: Environment[Any]) -> None:
+    def __init__(self, first: DiscreteEnvironment[Any], second: DiscreteEnvironment[Any]) -> None:
         self.rewards = (first.reward, second.reward)
         self.dims = (first.condition_dim, second.condition_dim)
         self.parts = (first, second)
@@ -67,7 +67,7 @@ class Side:
     a backward move of its own, the last of this side.
     """
 
-    def __init__(self, env: Environment[Any]) -> None:
+    def __init__(self, env: DiscreteEnvironment[Any]) -> None:
         self.env = env
         self.num_backward = env.num_backward_actions + (env.stop_action is not None)
 

@@ -6,7 +6,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.phylogeny.alignments import Alignment
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
@@ -103,7 +103,7 @@ class Parsimony(LogReward[Forest]):
         )
 
 
-class Phylogeny(Environment[Forest]):
+class Phylogeny(DiscreteEnvironment[Forest]):
     r"""Rooted binary trees over named leaves.
 
     **What is built.** A rooted tree. **State.** `Forest`; at first every leaf is a tree.

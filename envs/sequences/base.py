@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.alphabet import Alphabet
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
@@ -14,7 +14,7 @@ from gflow.rewards.base import LogReward
 LARGEST_KEY = 2**62
 
 
-class SequenceEnvironment(Environment[Tensor]):
+class SequenceEnvironment(DiscreteEnvironment[Tensor]):
     """What all sequence environments share: tokens, keys, and names for people.
 
     Args:

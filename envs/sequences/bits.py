@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
@@ -129,7 +129,7 @@ class NearModes(LogReward[Tensor]):
 
 def bit_sequences(
     reward: NearModes, order: Literal["left_to_right", "any"] = "left_to_right"
-) -> Environment[Tensor]:
+) -> DiscreteEnvironment[Tensor]:
     """Strings of n bits, built from words of k bits.
 
     Args:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.alphabet import Alphabet
 from gflow.envs.sequences.base import SequenceEnvironment
 from gflow.errors import ConfigError
@@ -177,7 +177,7 @@ class PrependAppend(Autoregressive):
 
     append_only = False
     # Parents differ in the number of ways to them, so there is no closed form as in the base.
-    max_entropy_logits = Environment.max_entropy_logits  # type: ignore[assignment]
+    max_entropy_logits = DiscreteEnvironment.max_entropy_logits  # type: ignore[assignment]
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
 
@@ -172,7 +172,7 @@ class Substructures(BagReward):
         return f"Substructures({self.repeats} of {self.size}, seed={self.seed})"
 
 
-class Bags(Environment[Tensor]):
+class Bags(DiscreteEnvironment[Tensor]):
     r"""Multisets of `size` letters.
 
     **What is built.** A bag of `size` letters, in no order. **State.** (B, L) int64 counts.

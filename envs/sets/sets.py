@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_shapes
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.rewards.base import LogReward
 
@@ -120,7 +120,7 @@ class PairwiseEnergy(SetReward):
         return self.matrix.to(device, dtype)
 
 
-class FixedSizeSets(Environment[Tensor]):
+class FixedSizeSets(DiscreteEnvironment[Tensor]):
     r"""Subsets of `size` out of `num_items` items.
 
     **What is built.** A set of `size` different items. **State.** (B, n) bool membership.

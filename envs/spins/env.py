@@ -5,7 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.spins.rewards import SiteReward
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
@@ -13,7 +13,7 @@ from gflow.rewards.base import LogReward
 LARGEST_KEY = 2**62
 
 
-class EnergyModel(Environment[Tensor]):
+class EnergyModel(DiscreteEnvironment[Tensor]):
     r"""Assignments of one of K values to each of N sites.
 
     **What is built.** A value for each site. **State.** (B, N) int64: 1 ... K, or 0 for none yet.

@@ -76,7 +76,8 @@ def alanine(
 
     E is a scan by OpenMM (see `gflow.envs.torus.alanine` for what it is and is not), cut off 60
     kJ/mol above its minimum, on a grid between whose points -E / kT is interpolated. A relaxed scan
-    takes minutes and is kept in the user's cache folder; the interpolated density is what is sampled.
+    takes minutes and is kept in the user's cache folder; the interpolated density is what is
+    sampled.
 
     Basins by the usual regions: alpha_l has phi > 0, alpha_r psi between -120 and 50 degrees, and
     beta the rest, C7eq and C5 together.

@@ -1,4 +1,4 @@
-"""Angles that are turned a fixed number of times: a continuous world without a border."""
+"""Angles that are turned a fixed number of times: a continuous environment without a border."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gflow.environment.continuous import KernelEnvironment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.environment.kernel import Kernel
 from gflow.envs.targets.base import Target
 from gflow.envs.torus.von_mises import UniformAngles, VonMisesMixture, wrap
@@ -51,7 +51,7 @@ class TorusReward(LogReward[TorusState]):
         return f"TorusReward({self.target!r})"
 
 
-class Torus(KernelEnvironment[TorusState]):
+class Torus(ContinuousEnvironment[TorusState]):
     r"""D angles, all turned at once, L times; then the object is finished.
 
     **What is built.** A point of the torus :math:`[0, 2 \pi)^D`.

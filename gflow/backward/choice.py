@@ -7,7 +7,7 @@ import torch
 
 from gflow.backward.count import CountRegression, TrajectoryCount
 from gflow.backward.fits import LikelihoodBackward, PessimisticBackward
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.learner import Learner
 from gflow.policies.base import Backward, MLPPolicy, Policy
@@ -64,7 +64,7 @@ class BackwardOptions:
 
 def with_backward(
     kind: str,
-    env: Environment[Any],
+    env: DiscreteEnvironment[Any],
     policy: Policy,
     network: Policy | None = None,
     options: BackwardOptions = BackwardOptions(),
@@ -142,7 +142,7 @@ def _start(network: Policy, kind: str, options: BackwardOptions) -> None:
 
 
 def _default_network(
-    kind: str, env: Environment[Any], policy: Policy, generator: torch.Generator | None
+    kind: str, env: DiscreteEnvironment[Any], policy: Policy, generator: torch.Generator | None
 ) -> Policy:
     width, depth = 256, 2
     if isinstance(policy, MLPPolicy):

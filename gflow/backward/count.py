@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from gflow.distinct import Distinct
-from gflow.environment.base import Space
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.learner import Learner
 from gflow.masking import representatives
@@ -31,7 +31,7 @@ class ParentInputs:
         of: (U,) int64 a state whose condition each parent has.
     """
 
-    env: Environment[Any]
+    env: DiscreteEnvironment[Any]
     parents: Any
     place: Tensor
     owner: Tensor
@@ -68,16 +68,16 @@ class TrajectoryCount(nn.Module):
         self._distinct: Distinct | None = None
 
     def log_count(
-        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+        self, env: DiscreteEnvironment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N,) log n of states; 0 at s0."""
         value = self.network(self.network.encode(env, states), condition).log_flow
         found: Tensor = value.where(~env.is_initial(states), 0.0)
         return found
 
-    def encode(self, env: Space[Any], states: Any) -> ParentInputs:
+    def encode(self, env: Environment[Any], states: Any) -> ParentInputs:
         """The parents of N states."""
-        assert isinstance(env, Environment)
+        assert isinstance(env, DiscreteEnvironment)
         mask, classes = env.backward_mask(states), env.backward_classes(states)
         if classes is not None:
             mask = representatives(mask, classes)
@@ -134,7 +134,7 @@ class CountRegression(Learner):
         self.decay, self.steps = decay, steps
 
     def residual(
-        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+        self, env: DiscreteEnvironment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N,) log n(s') - logsumexp over the parents; 0 at s0."""
         value = self.count.log_count(env, states, condition)
@@ -143,13 +143,13 @@ class CountRegression(Learner):
 
     def learn(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
     ) -> dict[str, float]:
         """Gradient steps on the states of a batch; returns the last mean squared residual."""
-        assert isinstance(env, Environment)
+        assert isinstance(env, DiscreteEnvironment)
         condition = batch.condition_of_states
         loss = torch.zeros(())
         for _ in range(self.steps):

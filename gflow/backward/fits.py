@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.evaluation.evaluate import log_pb
 from gflow.learner import BatchMemory, Learner, average_into
@@ -15,7 +15,7 @@ from gflow.trajectories import Trajectories
 
 
 def negative_log_likelihood(
-    env: Space[Any], network: BackwardNetwork, batch: Trajectories[Any]
+    env: Environment[Any], network: BackwardNetwork, batch: Trajectories[Any]
 ) -> Tensor:
     """() minus the mean log P_B(trajectory | object) of whole trajectories."""
     return -log_pb(env, network, batch).sum(-1).mean()
@@ -34,7 +34,7 @@ class _Likelihood(Learner):
         self.optimizer = torch.optim.Adam(network.parameters(), lr=lr)
         self.decay = decay
 
-    def _ascend(self, env: Space[Any], batch: Trajectories[Any]) -> Tensor:
+    def _ascend(self, env: Environment[Any], batch: Trajectories[Any]) -> Tensor:
         loss = negative_log_likelihood(env, self.network, batch)
         self.optimizer.zero_grad()
         loss.backward()
@@ -67,7 +67,7 @@ class PessimisticBackward(_Likelihood):
 
     def __init__(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         network: BackwardNetwork,
         lr: float = 1e-3,
         decay: float = 1.0,
@@ -82,7 +82,7 @@ class PessimisticBackward(_Likelihood):
 
     def learn(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
@@ -136,7 +136,7 @@ class LikelihoodBackward(_Likelihood):
 
     def learn(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gflow.conditions.draws import ConditionSampler
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objective import Objective
 from gflow.policies.base import Policy
@@ -43,7 +43,7 @@ class Rollout:
     device: torch.device | str = "cpu"
 
     @property
-    def env(self) -> Space[Any]:
+    def env(self) -> Environment[Any]:
         """The environment."""
         return self.sampler.env
 
@@ -77,7 +77,7 @@ class Behaviour(ABC):
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """`count` trajectories to train on."""
 
-    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Why this behaviour cannot serve `objective` on `env` and what would, or None."""
         if objective.samples == "needed" and not self.gives_samples:
             return (
@@ -104,7 +104,7 @@ class Behaviour(ABC):
         """Figures of the batch collected last, for the training record; none by default."""
         return {}
 
-    def check(self, env: Space[Any], objective: Objective) -> None:
+    def check(self, env: Environment[Any], objective: Objective) -> None:
         """Refuse an environment or an objective that the behaviour cannot serve.
 
         Raises:
@@ -168,7 +168,7 @@ class Incomplete(Behaviour):
             raise ConfigError(f"Incomplete: share must lie in [0, 1), got {share}.")
         self.share = share
 
-    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Only objectives that balance less than whole trajectories."""
         if objective.needs.whole:
             return (

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from gflow.behaviours.base import Behaviour, Rollout
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
 from gflow.state import batch_size
@@ -33,7 +33,7 @@ class BackwardReplay(Behaviour):
 
     def __init__(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         objects: Any,
         share: float = 0.5,
         log_reward: Tensor | None = None,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from gflow.behaviours.base import Behaviour, Rollout
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.exact.graph import StateGraph
 from gflow.objective import Objective
@@ -25,7 +25,7 @@ class ExactSamples(Behaviour):
     through `BackwardReplay`.
 
     Args:
-        objects: Draws from the target; by default `Space.exact_objects` of the environment.
+        objects: Draws from the target; by default `Environment.exact_objects` of the environment.
         share: Share of the batch that ends in exact samples.
 
     Raises:
@@ -44,7 +44,7 @@ class ExactSamples(Behaviour):
         """If nothing else is in the batch."""
         return self.share == 1
 
-    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Only where the target can be sampled."""
         if env.condition_dim:
             return (

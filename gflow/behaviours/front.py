@@ -3,7 +3,7 @@
 from typing import Any
 
 from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.memory.pareto import ParetoArchive
 from gflow.objective import Objective
@@ -36,7 +36,7 @@ class FrontReplay(Behaviour):
         self.archive, self.share = archive, share
         self.inner = OnPolicy() if inner is None else inner
 
-    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """What the inner behaviour refuses, and objectives that learn on-policy only."""
         return self.inner.refusal(env, objective) or super().refusal(env, objective)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objective import Objective
 from gflow.trajectories import Trajectories
@@ -28,7 +28,9 @@ def own_direction(scores: Tensor, condition: Tensor) -> Tensor:
     return torch.cat([direction.where(length > 0, condition[:, :num]), condition[:, num:]], -1)
 
 
-def relabelled(env: Space[Any], batch: Trajectories[Any], condition: Tensor) -> Trajectories[Any]:
+def relabelled(
+    env: Environment[Any], batch: Trajectories[Any], condition: Tensor
+) -> Trajectories[Any]:
     """The same whole trajectories as if they had been sampled for `condition` (B, C).
 
     Their log-rewards follow from the scores that they carry: no object is scored again.
@@ -79,7 +81,7 @@ class Hindsight(Behaviour):
         self.share, self.relabel = share, relabel
         self.inner = OnPolicy() if inner is None else inner
 
-    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Only conditional environments with several scores and one source for all conditions."""
         if not env.num_scores or not env.condition_dim:
             return (

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gflow.behaviours.base import Behaviour, Rollout
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.environment.continuous import PointEnvironment
 from gflow.errors import ConfigError
 from gflow.mcmc.langevin import mala
@@ -66,7 +66,7 @@ class LangevinSearch(Behaviour):
         self.found: ReplayBuffer | None = None
         self._figures: dict[str, float] = {}
 
-    def refusal(self, env: Space[Any], objective: Objective) -> str | None:
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Only targets with a score have gradients to follow."""
         if not isinstance(env, PointEnvironment):
             return (
@@ -136,7 +136,7 @@ class LangevinSearch(Behaviour):
 
     # ------------------------------------------------------------------ checkpoints
 
-    def check(self, env: Space[Any], objective: Objective) -> None:
+    def check(self, env: Environment[Any], objective: Objective) -> None:
         """Refuse what does not fit, and make room for what will be remembered."""
         super().check(env, objective)
         assert isinstance(env, PointEnvironment)

@@ -10,11 +10,11 @@ import torch
 import tyro
 
 from gflow.backward.choice import BackwardOptions
-from gflow.cli.behaviours import BehaviourOptions
-from gflow.cli.options import WORLDS, ObjectiveOptions, RunConfig, world_class
-from gflow.cli.run import Run, default_folder
-from gflow.cli.world import RunOptions
 from gflow.errors import GFlowError
+from gflow.tasks.behaviours import BehaviourOptions
+from gflow.tasks.options import TASKS, ObjectiveOptions, RunConfig, task_class
+from gflow.tasks.run import Run, default_folder
+from gflow.tasks.task import RunOptions
 
 USAGE = """usage: gflow COMMAND ...
 
@@ -57,10 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
 def train(words: list[str]) -> int:
     """Gflow train ENV [options]."""
     if not words or words[0].startswith("-"):
-        names = "\n".join(f"  {name:<12} {cls.summary}" for name, cls in WORLDS.items())
+        names = "\n".join(f"  {name:<12} {cls.summary}" for name, cls in TASKS.items())
         print(f"usage: gflow train ENV [options]\n\nenvironments:\n{names}")
         return 0 if words else 2
-    cls = world_class(words[0])
+    cls = task_class(words[0])
     config = parse(cls, words[1:])
     folder = default_folder(config)
     run = Run.create(config, folder)
@@ -70,7 +70,7 @@ def train(words: list[str]) -> int:
 def parse(cls: type[Any], words: list[str]) -> RunConfig:
     """The settings of a run from command-line flags."""
     fields = [
-        ("world", cls, dataclasses.field(default_factory=cls)),
+        ("task", cls, dataclasses.field(default_factory=cls)),
         ("objective", ObjectiveOptions, dataclasses.field(default_factory=ObjectiveOptions)),
         ("behaviour", BehaviourOptions, dataclasses.field(default_factory=BehaviourOptions)),
         ("train", type(cls.train), dataclasses.field(default=cls.train)),
@@ -86,7 +86,7 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
     )
     return RunConfig(
-        found.world,
+        found.task,
         found.objective,
         found.train,
         found.run,
@@ -107,7 +107,7 @@ def _train(run: Run, resumed: bool) -> int:
         if not summary:
             return 130
         metrics = summary["metrics"]
-        report = run.config.world.report(run.context)
+        report = run.config.task.report(run.context)
         if report:
             print(report)
         before = summary["untrained"]["mean_reward"]
@@ -125,7 +125,7 @@ def evaluate(words: list[str]) -> int:
     samples = _option(words[1:], {"--samples": "500"})["--samples"]
     run = Run.open(folder)
     try:
-        from gflow.cli.figures import evaluate_run
+        from gflow.tasks.measure import evaluate_run
 
         numbers = evaluate_run(run.context, int(samples))
         print(json.dumps({"step": run.context.trainer.step, "metrics": numbers}, indent=2))
@@ -152,8 +152,8 @@ def sample(words: list[str]) -> int:
             device=trainer.device,
         )
         objects = batch.final_states
-        rewards = context.world.rewards(context.env, objects).tolist()
-        for text, reward in zip(context.world.describe(context.env, objects), rewards, strict=True):
+        rewards = context.task.rewards(context.env, objects).tolist()
+        for text, reward in zip(context.task.describe(context.env, objects), rewards, strict=True):
             print(json.dumps({"object": text, "reward": reward}))
     finally:
         run.close()

@@ -5,8 +5,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from gflow.cli.pictures import pyplot
 from gflow.cli.sweep_table import Comparison, Setting, is_number
+from gflow.tasks.pictures import pyplot
 
 HUES = 8
 """Most values of a parameter that is told by colour."""

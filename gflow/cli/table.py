@@ -1,11 +1,11 @@
 """Which objective can train on which environment from which behaviour, and why not."""
 
 from gflow.behaviours.base import Behaviour
-from gflow.cli.behaviours import BEHAVIOURS, BehaviourOptions
-from gflow.cli.options import WORLDS, ObjectiveOptions
-from gflow.cli.world import World
 from gflow.errors import IncompatibleError
 from gflow.objectives import OBJECTIVES
+from gflow.tasks.behaviours import BEHAVIOURS, BehaviourOptions
+from gflow.tasks.options import TASKS, ObjectiveOptions
+from gflow.tasks.task import Task
 
 Refusals = dict[tuple[str, str], str | None]
 """(objective, behaviour) to the reason against it, or None."""
@@ -21,14 +21,14 @@ MARKS = {
 """What stands for a behaviour in the table."""
 
 
-def refusals(cls: type[World]) -> Refusals:
-    """For each objective and behaviour why they cannot train on a world, or None if they can."""
-    world, env = cls(), cls.cheap()
-    conditional = world.condition(env) is not None
+def refusals(cls: type[Task]) -> Refusals:
+    """For each objective and behaviour why they cannot train on a task, or None if they can."""
+    task, env = cls(), cls.cheap()
+    conditional = task.condition(env) is not None
     found: Refusals = {}
     for name in OBJECTIVES:
         try:
-            objective = ObjectiveOptions(name, log_z=0.0).build(world, env)
+            objective = ObjectiveOptions(name, log_z=0.0).build(task, env)
             objective.check(env, conditional=conditional)
         except IncompatibleError as error:
             text = str(error)
@@ -37,7 +37,7 @@ def refusals(cls: type[World]) -> Refusals:
             continue
         for behaviour in BEHAVIOURS:
             found[name, behaviour] = behaviour_of(behaviour).refusal(env, objective)
-    world.close(env)
+    task.close(env)
     return found
 
 
@@ -49,7 +49,7 @@ def behaviour_of(name: str) -> Behaviour:
 def show() -> str:
     """The whole table, and the reasons against what it rules out."""
     lines = ["environments"]
-    lines += [f"  {name:<12} {cls.summary}" for name, cls in WORLDS.items()]
+    lines += [f"  {name:<12} {cls.summary}" for name, cls in TASKS.items()]
     for title, known in (("objectives", OBJECTIVES), ("behaviours", BEHAVIOURS)):
         lines.append(title)
         for name, kind in known.items():
@@ -58,7 +58,7 @@ def show() -> str:
     lines.append(f"which go together ({legend})")
     lines.append(" " * 15 + "".join(f"{name:>11}" for name in OBJECTIVES))
     reasons: dict[tuple[str, str, str], list[str]] = {}
-    for world, cls in WORLDS.items():
+    for task, cls in TASKS.items():
         found = refusals(cls)
         cells = []
         for objective in OBJECTIVES:
@@ -67,12 +67,12 @@ def show() -> str:
             for behaviour, reason in against.items():
                 if reason is not None:
                     what = "" if len(set(against.values())) == 1 else f" with {behaviour}"
-                    reasons.setdefault((objective, what, reason), []).append(world)
-        lines.append(f"  {world:<13}" + "".join(f"{cell:>11}" for cell in cells))
+                    reasons.setdefault((objective, what, reason), []).append(task)
+        lines.append(f"  {task:<13}" + "".join(f"{cell:>11}" for cell in cells))
     lines.append("why not")
     alike: dict[tuple[str, str], list[str]] = {}
     for (objective, what, reason), names in reasons.items():
-        everywhere = len(set(names)) == len(WORLDS)
+        everywhere = len(set(names)) == len(TASKS)
         where = "" if everywhere else f" on {', '.join(dict.fromkeys(names))}"
         alike.setdefault((what + where, reason), []).append(objective)
     for (case, reason), objectives in alike.items():

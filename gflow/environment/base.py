@@ -1,4 +1,4 @@
-"""Objects, states and rewards: what is true of every world, discrete or continuous."""
+"""Objects, states and rewards: what is true of every environment, discrete or continuous."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
@@ -14,12 +14,12 @@ from gflow.state import batch_size, device_of, take
 S = TypeVar("S")
 
 
-class Space(ABC, Generic[S]):
+class Environment(ABC, Generic[S]):
     """States between a source and finished objects, and the reward of these, in batches.
 
-    How one gets from state to state is said by the two kinds: an `Environment` has actions that are
-    numbered, a `KernelEnvironment` has densities. States are a tensor or a frozen dataclass of
-    tensors with the batch first (see `gflow.state`).
+    How one gets from state to state is said by the two kinds: a `DiscreteEnvironment` has
+    actions that are numbered, a `ContinuousEnvironment` has densities. States are a tensor or a
+    frozen dataclass of tensors with the batch first (see `gflow.state`).
 
     Attributes:
         reward: `LogReward` of finished objects.
@@ -44,9 +44,16 @@ class Space(ABC, Generic[S]):
     source_reads_condition: bool = False
     has_keys: ClassVar[bool]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, kind: bool = False, **kwargs: Any) -> None:
+        """Give what is derived from this class itself the discrete kind; `kind` marks the kinds."""
         super().__init_subclass__(**kwargs)
-        cls.has_keys = cls.key is not Space.key
+        if not kind and Environment in cls.__bases__:
+            from gflow.environment.discrete import DiscreteEnvironment
+
+            cls.__bases__ = tuple(
+                DiscreteEnvironment if base is Environment else base for base in cls.__bases__
+            )
+        cls.has_keys = cls.key is not Environment.key
 
     # ------------------------------------------------------------------ what a subclass defines
 
@@ -183,8 +190,8 @@ class Space(ABC, Generic[S]):
         return (
             self.reward.has_partial
             or self.every_state_stops
-            or type(self).complete is not Space.complete
-            or type(self).partial_log_reward is not Space.partial_log_reward
+            or type(self).complete is not Environment.complete
+            or type(self).partial_log_reward is not Environment.partial_log_reward
         )
 
     def partial_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:

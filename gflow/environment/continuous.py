@@ -1,4 +1,4 @@
-"""Worlds whose moves have densities: boxes, tori, diffusions."""
+"""Environments whose moves have densities: boxes, tori, diffusions."""
 
 from abc import abstractmethod
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.environment.bridge import Bridge
 from gflow.environment.kernel import Kernel
 from gflow.errors import IncompatibleError
@@ -14,13 +14,13 @@ from gflow.errors import IncompatibleError
 S = TypeVar("S")
 
 
-class KernelEnvironment(Space[S]):
+class ContinuousEnvironment(Environment[S], kind=True):
     r"""A pointed measurable space of states, handled in batches.
 
-    Where an `Environment` turns logits into a masked categorical law over numbered actions, this
-    turns the raw outputs of a policy into a `Kernel` over next states, one for each direction. A
-    transition *is* the pair of its states; `Trajectories.actions` holds 0 for a move and 1 for a
-    stop, which changes no state.
+    Where a `DiscreteEnvironment` turns logits into a masked categorical law over numbered actions,
+    this turns the raw outputs of a policy into a `Kernel` over next states, one for each
+    direction. A transition *is* the pair of its states; `Trajectories.actions` holds 0 for a move
+    and 1 for a stop, which changes no state.
 
     Shapes: N states, A = `num_outputs` forward outputs, P = `num_backward_outputs`.
 
@@ -37,7 +37,7 @@ class KernelEnvironment(Space[S]):
         takes_noise: `Kernel.sample` can add noise.
         reparametrised: Forward kernels have `Kernel.retrace`.
 
-    The other attributes are those of `Space`.
+    The other attributes are those of `Environment`.
 
     Reference:
         Lahlou et al., A theory of continuous generative flow networks, 2023,
@@ -94,8 +94,8 @@ class KernelEnvironment(Space[S]):
         return self.can_stop(states) | self.is_terminal(states)
 
 
-class PointEnvironment(KernelEnvironment[S]):
-    """A world whose finished objects are points of R^d with a differentiable density.
+class PointEnvironment(ContinuousEnvironment[S]):
+    """An environment whose finished objects are points of R^d with a differentiable density.
 
     So gradients can be followed: by Langevin chains, say.
 

@@ -6,14 +6,14 @@ from typing import NoReturn, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import IllegalActionError, ShapeError
 from gflow.state import take
 
 S = TypeVar("S")
 
 
-class Environment(Space[S]):
+class DiscreteEnvironment(Environment[S], kind=True):
     r"""A pointed directed acyclic graph of states, handled in batches.
 
     An environment is immutable and holds no episode: states go in, states come out. States are
@@ -38,7 +38,7 @@ class Environment(Space[S]):
         num_actions: A, the stop action included.
         num_backward_actions: P; undoing a stop is not among them.
 
-    The other attributes are those of `Space`.
+    The other attributes are those of `Environment`.
     """
 
     num_actions: int

@@ -1,11 +1,11 @@
-"""What flow terms hold beside the policy's log-probabilities, the same for every kind of world."""
+"""What flow terms hold beside the policy's log-probabilities, for environments of every kind."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.trajectories import Trajectories
@@ -24,7 +24,7 @@ def anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
     return torch.where(end, trajectories.log_reward[:, None].to(values.dtype), values)
 
 
-def energies(env: Space[Any], trajectories: Trajectories[Any]) -> Tensor:
+def energies(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
     """(B, T + 1) E(s_t); minus the target log-reward at the end of whole trajectories, 0 after."""
     index = trajectories.state_index
     value = env.partial_log_reward(trajectories.states, trajectories.condition_of_states)
@@ -53,7 +53,9 @@ def log_flows(
     return log_flow.where(times(index) <= trajectories.length[:, None], 0.0)
 
 
-def scores_of(env: Space[Any], trajectories: Trajectories[Any]) -> tuple[Tensor, Tensor | None]:
+def scores_of(
+    env: Environment[Any], trajectories: Trajectories[Any]
+) -> tuple[Tensor, Tensor | None]:
     """(B, K) raw objectives, the plain log-reward where there is one, and its correction."""
     scores, log_symmetry = trajectories.scores, _correction(env, trajectories)
     if scores is None:
@@ -63,20 +65,20 @@ def scores_of(env: Space[Any], trajectories: Trajectories[Any]) -> tuple[Tensor,
     return scores, log_symmetry
 
 
-def plain_log_reward(env: Space[Any], trajectories: Trajectories[Any]) -> Tensor:
+def plain_log_reward(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
     """(B,) log R of the objects, without what corrects for how often they are counted."""
     correction = _correction(env, trajectories)
     value = trajectories.log_reward
     return value if correction is None else value + correction
 
 
-def _correction(env: Space[Any], trajectories: Trajectories[Any]) -> Tensor | None:
+def _correction(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor | None:
     """(B,) by how much the target log-reward is below log R of the objects; None for nothing."""
     kind = type(env)
     found = []
-    if kind.log_symmetry is not Space.log_symmetry:
+    if kind.log_symmetry is not Environment.log_symmetry:
         found.append(env.log_symmetry(trajectories.final_states))
-    if kind.log_multiplicity is not Space.log_multiplicity:
+    if kind.log_multiplicity is not Environment.log_multiplicity:
         found.append(env.log_multiplicity(trajectories.final_states))
     parts = [part.to(trajectories.log_reward.dtype) for part in found if part is not None]
     return torch.stack(parts).sum(0) if parts else None

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from gflow.distinct import Distinct
-from gflow.environment.base import Space
-from gflow.environment.continuous import KernelEnvironment
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.continuous import ContinuousEnvironment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.evaluation.anchored import anchor, energies, log_flows, scores_of, times
 from gflow.evaluation.kernel_terms import kernel_log_pb, kernel_terms
 from gflow.masking import (
@@ -25,7 +25,7 @@ from gflow.trajectories import Trajectories
 
 
 def evaluate(
-    env: Space[Any],
+    env: Environment[Any],
     policy: Policy,
     trajectories: Trajectories[Any],
     needs: Needs = Needs(),
@@ -44,9 +44,9 @@ def evaluate(
     Raises:
         IncompatibleError: If the policy lacks a head that is needed.
     """
-    if isinstance(env, KernelEnvironment):
+    if isinstance(env, ContinuousEnvironment):
         return kernel_terms(env, policy, trajectories, needs)
-    assert isinstance(env, Environment)
+    assert isinstance(env, DiscreteEnvironment)
     states, index = trajectories.states, trajectories.state_index
     given = trajectories.condition_of_states
     log_inflow = log_outflow = None
@@ -104,11 +104,13 @@ def evaluate(
     )
 
 
-def log_pb(env: Space[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]) -> Tensor:
+def log_pb(
+    env: Environment[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]
+) -> Tensor:
     """(B, T) log P_B of trajectories alone, with gradients; zero for stops and after the end."""
-    if isinstance(env, KernelEnvironment):
+    if isinstance(env, ContinuousEnvironment):
         return kernel_log_pb(env, policy, trajectories)
-    assert isinstance(env, Environment)
+    assert isinstance(env, DiscreteEnvironment)
     learned = None
     if policy.backward == "learned":
         inputs = policy.encode(env, trajectories.states)
@@ -131,7 +133,7 @@ def _of_actions(
 
 
 def _log_pb(
-    env: Environment[Any],
+    env: DiscreteEnvironment[Any],
     policy: BackwardNetwork,
     learned: Tensor | None,
     dtype: torch.dtype,
@@ -148,7 +150,7 @@ def _log_pb(
 
 
 def _backward_divergence(
-    env: Environment[Any], policy: Policy, output: PolicyOutput, states: Any
+    env: DiscreteEnvironment[Any], policy: Policy, output: PolicyOutput, states: Any
 ) -> Tensor:
     """(N,) KL(uniform over distinct parents || P_B); meaningless at the source."""
     logits, mask, classes = backward_scores(env, policy, states, output.backward_logits)
@@ -161,7 +163,7 @@ def _backward_divergence(
 
 
 def _edge_flows(
-    env: Environment[Any], policy: Policy, states: Any, given: Tensor | None
+    env: DiscreteEnvironment[Any], policy: Policy, states: Any, given: Tensor | None
 ) -> tuple[PolicyOutput, Tensor, Tensor]:
     """Outputs for N states and the (N,) log-flows into and out of each.
 

@@ -1,11 +1,11 @@
-"""From trajectories to flow terms in worlds whose moves have densities."""
+"""From trajectories to flow terms in environments whose moves have densities."""
 
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from gflow.environment.continuous import KernelEnvironment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
 from gflow.evaluation.anchored import energies, log_flows, scores_of
 from gflow.policies.base import BackwardNetwork, Policy
@@ -17,7 +17,7 @@ S = TypeVar("S")
 
 
 def kernel_terms(
-    env: KernelEnvironment[Any],
+    env: ContinuousEnvironment[Any],
     policy: Policy,
     trajectories: Trajectories[Any],
     needs: Needs = Needs(),
@@ -67,7 +67,7 @@ def kernel_terms(
 
 
 def kernel_log_pb(
-    env: KernelEnvironment[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]
+    env: ContinuousEnvironment[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]
 ) -> Tensor:
     """(B, T) log P_B of trajectories alone, with gradients; see `evaluate.log_pb`."""
     states, learned = trajectories.states, None
@@ -128,7 +128,10 @@ class Pairs:
 
 
 def _with_stops(
-    env: KernelEnvironment[Any], trajectories: Trajectories[Any], outputs: Tensor, log_pf: Tensor
+    env: ContinuousEnvironment[Any],
+    trajectories: Trajectories[Any],
+    outputs: Tensor,
+    log_pf: Tensor,
 ) -> Tensor:
     """`log_pf` with the log-probabilities of the stops put in."""
     last = trajectories.state_index.gather(1, trajectories.length[:, None]).squeeze(1)

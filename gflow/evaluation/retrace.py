@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.continuous import KernelEnvironment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
 from gflow.policies.base import Policy
 from gflow.state import cat, tensors
@@ -14,7 +14,7 @@ from gflow.trajectories import Trajectories
 
 
 def retraced_terms(
-    env: KernelEnvironment[Any], policy: Policy, trajectories: Trajectories[Any]
+    env: ContinuousEnvironment[Any], policy: Policy, trajectories: Trajectories[Any]
 ) -> FlowTerms:
     """The flow terms of trajectories of the policy itself, differentiable along their paths.
 
@@ -24,7 +24,7 @@ def retraced_terms(
     the trajectories were sampled by this very policy, without exploration.
 
     Args:
-        env: A world with `reparametrised` kernels and trajectories of one length.
+        env: An environment with `reparametrised` kernels and trajectories of one length.
         policy: The policy that sampled the trajectories.
         trajectories: B whole trajectories.
 
@@ -64,7 +64,7 @@ def retraced_terms(
 
 
 def _with_gradient(
-    env: KernelEnvironment[Any], objects: Any, trajectories: Trajectories[Any]
+    env: ContinuousEnvironment[Any], objects: Any, trajectories: Trajectories[Any]
 ) -> Tensor:
     """(B,) the target log-rewards as they are known, with the gradient of the reward."""
     given = trajectories.condition

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gflow.distinct import Distinct
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
 from gflow.masking import (
     masked_log_softmax,
@@ -61,7 +61,7 @@ class StateGraph(Generic[S]):
         depth: (N,) int64 length of the longest way from the source.
     """
 
-    env: Environment[S]
+    env: DiscreteEnvironment[S]
     states: S
     parent: Tensor
     child: Tensor
@@ -254,7 +254,7 @@ class StateGraph(Generic[S]):
             yield to_device(take(self.states, rows), device), given
 
 
-def enumerate_states(env: Environment[S], limit: int = 2_000_000) -> StateGraph[S]:
+def enumerate_states(env: DiscreteEnvironment[S], limit: int = 2_000_000) -> StateGraph[S]:
     """List all states and transitions of an environment, breadth first.
 
     Args:
@@ -313,7 +313,7 @@ def enumerate_states(env: Environment[S], limit: int = 2_000_000) -> StateGraph[
     return StateGraph(env, cat(store), parent, child, action, undo, depth)
 
 
-def _longest_way(env: Environment[Any], parent: Tensor, child: Tensor, size: int) -> Tensor:
+def _longest_way(env: DiscreteEnvironment[Any], parent: Tensor, child: Tensor, size: int) -> Tensor:
     """(N,) length of the longest way from the source; refuses cycles."""
     depth = torch.zeros(size, dtype=torch.int64)
     for _ in range(size + 1):

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.exact.graph import ExactFlows, StateGraph
 from gflow.masking import representatives
 from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
@@ -37,7 +37,7 @@ class TabularPolicy(Policy):
         if backward == "learned":
             self.backward_table = nn.Parameter(torch.zeros(size, env.num_backward_actions))
 
-    def encode(self, env: Space[Any], states: Any) -> Tensor:
+    def encode(self, env: Environment[Any], states: Any) -> Tensor:
         """(B,) rows of the states."""
         return self.graph.rows(states)
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
 from gflow.memory.sorted_index import SortedIndex
 from gflow.state import batch_size, take, tensors
@@ -33,7 +33,7 @@ def weakest(order: SortedIndex, log_reward: Tensor, excess: int) -> tuple[Tensor
     return order.slots[: len(stored)][out[: len(stored)]], out[len(stored) :]
 
 
-def hamming(env: Space[Any]) -> Distance:
+def hamming(env: Environment[Any]) -> Distance:
     """Number of features in which two objects differ.
 
     Raises:
@@ -82,7 +82,7 @@ def far_apart(
     return rows[torch.tensor(chosen, dtype=torch.int64)]
 
 
-def names(env: Space[Any], objects: Any, condition: Tensor | None) -> list[Hashable]:
+def names(env: Environment[Any], objects: Any, condition: Tensor | None) -> list[Hashable]:
     """What tells objects apart: key or content, and the condition that their reward depends on."""
     found: list[Hashable]
     if env.has_keys:

@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
-from gflow.environment.continuous import KernelEnvironment
+from gflow.environment.base import Environment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.columns import Columns
 from gflow.memory.draw import (
@@ -60,7 +60,7 @@ class ReplayBuffer:
 
     def __init__(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         capacity: int,
         keep: Keep = "recent",
         draw: Draw | None = None,
@@ -74,7 +74,7 @@ class ReplayBuffer:
         for name, number in (("capacity", capacity), ("top", top)):
             if number < 1:
                 raise ConfigError(f"ReplayBuffer: {name} must be positive, got {number}.")
-        if rebuild == "actions" and isinstance(env, KernelEnvironment):
+        if rebuild == "actions" and isinstance(env, ContinuousEnvironment):
             raise IncompatibleError(
                 f"{env.name}: its moves have densities, so actions alone repeat no trajectory. "
                 f"Draw new ways from the objects: rebuild='backward' (replay_rebuild='backward')."

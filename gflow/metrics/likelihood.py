@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_shapes
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError
 from gflow.evaluation.evaluate import evaluate
 from gflow.policies.base import Policy
@@ -54,7 +54,7 @@ class Likelihood:
 
 @torch.no_grad()
 def log_likelihood(
-    env: Environment[S],
+    env: DiscreteEnvironment[S],
     policy: Policy,
     objects: S,
     num_trajectories: int = 10,

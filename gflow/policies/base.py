@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.base import Space
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.masking import representatives
 from gflow.trajectories import Trajectories
@@ -48,7 +48,7 @@ class Policy(nn.Module, ABC):
     backward: Backward = "learned"
     has_log_flow: bool = False
 
-    def encode(self, env: Space[Any], states: Any) -> Any:
+    def encode(self, env: Environment[Any], states: Any) -> Any:
         """What `forward` reads: by default what the environment encodes."""
         return env.encode(states)
 
@@ -82,7 +82,9 @@ class Policy(nn.Module, ABC):
             f"backward head, or defines no `zero_backward_head`."
         )
 
-    def begin(self, env: Space[Any], count: int, condition: Tensor | None = None) -> Session | None:
+    def begin(
+        self, env: Environment[Any], count: int, condition: Tensor | None = None
+    ) -> Session | None:
         """What samples one forward rollout of `count` rows with a memory, or None for none.
 
         Rows that end are dropped, and never come back. Equal states are not shared then, because
@@ -92,7 +94,7 @@ class Policy(nn.Module, ABC):
 
     def of_trajectories(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         trajectories: Trajectories[Any],
         condition: Tensor | None = None,
     ) -> PolicyOutput:
@@ -118,7 +120,7 @@ class BackwardNetwork(Protocol):
 
     backward: Backward
 
-    def encode(self, env: Space[Any], states: Any) -> Any:
+    def encode(self, env: Environment[Any], states: Any) -> Any:
         """What `backward_logits` reads."""
 
     def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
@@ -126,7 +128,7 @@ class BackwardNetwork(Protocol):
 
 
 def backward_scores(
-    env: Environment[Any], policy: BackwardNetwork, states: Any, learned: Tensor | None
+    env: DiscreteEnvironment[Any], policy: BackwardNetwork, states: Any, learned: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The backward policy at N states: (N, P) logits, (N, P) mask, and classes or None.
 
@@ -155,7 +157,7 @@ def backward_scores(
     return logits, mask, classes
 
 
-def check_backward(env: Environment[Any], backward: str) -> None:
+def check_backward(env: DiscreteEnvironment[Any], backward: str) -> None:
     """Refuse a backward policy that the environment cannot give.
 
     Raises:
@@ -164,7 +166,10 @@ def check_backward(env: Environment[Any], backward: str) -> None:
     """
     if backward not in ("learned", "uniform", "maxent"):
         raise ConfigError(f"backward must be learned, uniform or maxent, got {backward!r}.")
-    if backward == "maxent" and type(env).max_entropy_logits is Environment.max_entropy_logits:
+    if (
+        backward == "maxent"
+        and type(env).max_entropy_logits is DiscreteEnvironment.max_entropy_logits
+    ):
         raise IncompatibleError(
             f"{env.name} cannot count its trajectories (it defines no `max_entropy_logits`), so "
             f"the maximum-entropy backward policy is not available. Use backward='uniform' or "
@@ -196,7 +201,7 @@ class MLPPolicy(Policy):
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: DiscreteEnvironment[Any],
         width: int = 256,
         depth: int = 2,
         backward: Backward = "learned",

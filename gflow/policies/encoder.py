@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 
 
@@ -21,7 +21,9 @@ class StateEncoder(nn.Module, ABC):
     out_features: int
 
     @abstractmethod
-    def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, D) vectors of N states.
 
         Args:
@@ -45,7 +47,7 @@ class FeatureEncoder(StateEncoder):
 
     offset: Tensor
 
-    def __init__(self, env: Space[Any], width: int = 128, depth: int = 1) -> None:
+    def __init__(self, env: Environment[Any], width: int = 128, depth: int = 1) -> None:
         super().__init__()
         if not env.feature_sizes:
             raise IncompatibleError(
@@ -61,7 +63,9 @@ class FeatureEncoder(StateEncoder):
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.out_features = width
 
-    def forward(self, env: Space[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, D) activations of the last layer.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
 from gflow.policies.base import Backward, BackwardNetwork, Policy, PolicyOutput, Session
 from gflow.trajectories import Trajectories
@@ -21,7 +21,7 @@ class SplitInputs:
         states: N states.
     """
 
-    env: Space[Any]
+    env: Environment[Any]
     states: Any
 
 
@@ -55,7 +55,7 @@ class SplitPolicy(Policy):
         self.detached = detached
         self.has_log_flow = ahead.has_log_flow
 
-    def encode(self, env: Space[Any], states: Any) -> SplitInputs:
+    def encode(self, env: Environment[Any], states: Any) -> SplitInputs:
         """The states as they are."""
         return SplitInputs(env, states)
 
@@ -77,13 +77,15 @@ class SplitPolicy(Policy):
             logits: Tensor | None = self.back.backward_logits(encoded, condition)
         return logits
 
-    def begin(self, env: Space[Any], count: int, condition: Tensor | None = None) -> Session | None:
+    def begin(
+        self, env: Environment[Any], count: int, condition: Tensor | None = None
+    ) -> Session | None:
         """The rollout memory of the forward policy, if it has one."""
         return self.ahead.begin(env, count, condition)
 
     def of_trajectories(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         trajectories: Trajectories[Any],
         condition: Tensor | None = None,
     ) -> PolicyOutput:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.base import Space
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import Policy, PolicyOutput, Session
 from gflow.trajectories import Trajectories
@@ -45,7 +45,7 @@ class CausalTransformer(Policy):
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: DiscreteEnvironment[Any],
         width: int = 64,
         depth: int = 3,
         heads: int = 8,
@@ -91,7 +91,7 @@ class CausalTransformer(Policy):
 
     def of_trajectories(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         trajectories: Trajectories[Any],
         condition: Tensor | None = None,
     ) -> PolicyOutput:
@@ -111,7 +111,7 @@ class CausalTransformer(Policy):
         return self._output(read.flatten(0, 1)[first])
 
     def begin(
-        self, env: Space[Any], count: int, condition: Tensor | None = None
+        self, env: Environment[Any], count: int, condition: Tensor | None = None
     ) -> "Session | None":
         """A rollout that remembers keys and values."""
         return _Rollout(self, count, condition)

@@ -25,7 +25,7 @@ class Exploration:
         stop_bias: Subtracted from the logit of the stop action.
         other: Another policy for the same environment to mix in, or None.
         other_weight: Probability, per step, of following `other`.
-        noise: Standard deviation added to that of every Gaussian step (worlds with densities).
+        noise: Standard deviation added to that of every Gaussian step, where moves have densities.
     """
 
     epsilon: float = 0.0

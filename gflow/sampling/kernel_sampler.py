@@ -1,4 +1,4 @@
-"""Sampling trajectories in worlds whose moves have densities."""
+"""Sampling trajectories in environments whose moves have densities."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
-from gflow.environment.continuous import KernelEnvironment
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.continuous import ContinuousEnvironment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.environment.kernel import Kernel
 from gflow.errors import IllegalActionError, IncompatibleError
 from gflow.policies.base import Policy, Session
@@ -22,29 +22,29 @@ from gflow.trajectories import Trajectories
 S = TypeVar("S")
 
 
-def sampler_of(env: Space[Any], plan: Plan = "auto") -> Sampler:
-    """The sampler for either kind of world."""
-    if isinstance(env, KernelEnvironment):
+def sampler_of(env: Environment[Any], plan: Plan = "auto") -> Sampler:
+    """The sampler for either kind of environment."""
+    if isinstance(env, ContinuousEnvironment):
         return KernelSampler(env, plan)
-    assert isinstance(env, Environment)
+    assert isinstance(env, DiscreteEnvironment)
     return Sampler(env, plan)
 
 
 class KernelSampler(Sampler):
-    """Draws trajectories of a world whose moves have densities; used like `Sampler`.
+    """Draws trajectories of an environment whose moves have densities; used like `Sampler`.
 
     Actions are 0 for moves and 1 for stops, so given actions say nothing (`along` refuses). Rows
-    leave the batch as they finish unless all have the same length; on a GPU too, where worlds of
-    one length (diffusions, tori) read nothing on the host.
+    leave the batch as they finish unless all have the same length; on a GPU too, where environments
+    of one length (diffusions, tori) read nothing on the host.
 
     Args:
-        env: The world.
+        env: The environment.
         plan: As of `Sampler`; there is only one way to walk here, and it is ignored.
     """
 
     env: Any
 
-    def __init__(self, env: KernelEnvironment[Any], plan: Plan = "auto") -> None:
+    def __init__(self, env: ContinuousEnvironment[Any], plan: Plan = "auto") -> None:
         self.env, self.plan, self.share = env, plan, None
 
     def along(self, actions: Tensor, length: Tensor, **known: Any) -> Trajectories[Any]:
@@ -124,13 +124,13 @@ class KernelSampler(Sampler):
         return self._finish(turned(env, walk, objects), condition, log_reward, scores)
 
 
-def check_exploration(env: Space[Any], exploration: Exploration) -> None:
-    """Refuse ways to explore that a world does not know.
+def check_exploration(env: Environment[Any], exploration: Exploration) -> None:
+    """Refuse ways to explore that an environment does not know.
 
     Raises:
         IncompatibleError: With what it knows.
     """
-    if not isinstance(env, KernelEnvironment):
+    if not isinstance(env, ContinuousEnvironment):
         if exploration.noise:
             raise IncompatibleError(
                 f"{env.name} cannot explore by noise: its actions are numbered. Use epsilon."
@@ -155,7 +155,7 @@ def check_exploration(env: Space[Any], exploration: Exploration) -> None:
 
 
 def walk_kernels(
-    env: KernelEnvironment[S],
+    env: ContinuousEnvironment[S],
     start: S,
     move: Callable[[S, Tensor], tuple[S, Tensor | None]],
     backward: bool = False,
@@ -166,7 +166,7 @@ def walk_kernels(
     Nothing is read by the host per step where all rows are as far from their end.
 
     Args:
-        env: The world.
+        env: The environment.
         start: B states.
         move: ``(L states, (L,) rows) -> next states, (L,) stops or None``.
         backward: Walk from objects to the source.

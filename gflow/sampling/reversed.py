@@ -5,21 +5,21 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Space
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.sampling.walk import Walk
 
 S = TypeVar("S")
 
 
-class Reversed(Environment[S]):
+class Reversed(DiscreteEnvironment[S]):
     """Walks from objects to the source: forward actions are the backward actions of `env`.
 
     It ends by force at s0 and has no stop action, because undoing a stop changes no state. So one
     rollout serves both directions.
     """
 
-    def __init__(self, env: Environment[S]) -> None:
+    def __init__(self, env: DiscreteEnvironment[S]) -> None:
         self.env = env
         self.num_actions = env.num_backward_actions
         self.num_backward_actions = env.num_actions
@@ -80,7 +80,7 @@ class Reversed(Environment[S]):
         return f"Reversed({self.env.name})"
 
 
-def turned(env: Space[S], walk: Walk[S], objects: S) -> Walk[S]:
+def turned(env: Environment[S], walk: Walk[S], objects: S) -> Walk[S]:
     """A walk from objects to the source, read in forward time, with its stop if it needs one."""
     steps = walk.length
     stopped = torch.zeros_like(walk.stopped)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gflow.distinct import Distinct
-from gflow.environment.continuous import KernelEnvironment
-from gflow.environment.discrete import Environment
+from gflow.environment.continuous import ContinuousEnvironment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IllegalActionError, IncompatibleError, ShapeError
 from gflow.masking import sample_masked
 from gflow.policies.base import Policy, Session, backward_scores
@@ -36,9 +36,9 @@ class Sampler:
     """
 
     def __init__(
-        self, env: Environment[Any], plan: Plan = "auto", share: bool | None = None
+        self, env: DiscreteEnvironment[Any], plan: Plan = "auto", share: bool | None = None
     ) -> None:
-        if isinstance(env, KernelEnvironment):
+        if isinstance(env, ContinuousEnvironment):
             raise IncompatibleError(
                 f"{env.name}: its moves have densities, and Sampler walks by numbered actions. Use "
                 f"KernelSampler(env), or sampler_of(env) for either."
@@ -322,7 +322,7 @@ class Sampler:
 
     def _walk(
         self,
-        env: Environment[S],
+        env: DiscreteEnvironment[S],
         start: S,
         score: Score,
         draw: Draw,
@@ -382,7 +382,7 @@ class Sampler:
         )
 
 
-def _refuse_stuck(env: Environment[Any], states: Any, mask: Tensor) -> None:
+def _refuse_stuck(env: DiscreteEnvironment[Any], states: Any, mask: Tensor) -> None:
     """Complain if a state without legal action is not a finished object."""
     stuck = ~mask.any(-1) & ~env.is_terminal(states)
     if bool(stuck.any()):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from gflow.distinct import Distinct
-from gflow.environment.base import Space
-from gflow.environment.discrete import Environment
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IllegalActionError
 from gflow.state import batch_size, cat, clone, device_of, take, where
 
@@ -52,7 +52,7 @@ class Walk(Generic[S]):
 
 
 def walk_ragged(
-    env: Environment[S],
+    env: DiscreteEnvironment[S],
     start: S,
     score: Score,
     draw: Draw,
@@ -62,7 +62,7 @@ def walk_ragged(
     """Walk until every row has ended, dropping rows as they end.
 
     Args:
-        env: Environment, or its `Reversed` view.
+        env: DiscreteEnvironment, or its `Reversed` view.
         start: B states to start from.
         score: Asked once per distinct live state.
         draw: Draws an action for each live row.
@@ -146,7 +146,7 @@ def _places(sizes: list[int], groups: list[Tensor | None], device: torch.device)
 
 
 def walk_listed(
-    env: Environment[S],
+    env: DiscreteEnvironment[S],
     start: S,
     listed: S,
     score: Score,
@@ -158,7 +158,7 @@ def walk_listed(
     Same law as `walk_ragged`; the store is the list itself.
 
     Args:
-        env: Environment, or its `Reversed` view.
+        env: DiscreteEnvironment, or its `Reversed` view.
         start: B states to start from.
         listed: All states in the order of their keys.
         score: Asked once, about all states.
@@ -205,7 +205,7 @@ def gather(scores: Scores, index: Tensor) -> Scores:
 
 
 def assemble(
-    env: Space[S],
+    env: Environment[S],
     count: int,
     states: S,
     visits: list[Tensor],
@@ -248,7 +248,7 @@ def assemble(
 
 
 def _assemble_full(
-    env: Space[S],
+    env: Environment[S],
     states: S,
     index: Tensor,
     moves: list[tuple[Tensor, Tensor]],
@@ -272,16 +272,16 @@ def _cells(rows: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _inverse(
-    env: Space[S], states: S, index: Tensor, actions: Tensor, moves: Tensor | None
+    env: Environment[S], states: S, index: Tensor, actions: Tensor, moves: Tensor | None
 ) -> Tensor:
     """(B, T) the actions of the other direction that undo the first `moves` (B,) ones, or all."""
     going = None
     if moves is not None:
         going = torch.arange(actions.shape[1], device=actions.device) < moves[:, None]
         actions = actions.where(going, 0)
-    if not isinstance(env, Environment):  # a move is undone by a move
+    if not isinstance(env, DiscreteEnvironment):  # a move is undone by a move
         return actions
-    if type(env).backward_action is Environment.backward_action:
+    if type(env).backward_action is DiscreteEnvironment.backward_action:
         return actions
     inverse = env.backward_action(take(states, index[:, :-1].flatten()), actions.flatten())
     inverse = inverse.view(actions.shape)
@@ -295,7 +295,7 @@ def _fill_after_end(index: Tensor, last: Tensor) -> Tensor:
 
 
 def walk_static(
-    env: Environment[S], start: S, score: Score, draw: Draw, limit: int | None = None
+    env: DiscreteEnvironment[S], start: S, score: Score, draw: Draw, limit: int | None = None
 ) -> Walk[S]:
     """Walk `env.horizon` steps (at most `limit`) with all rows, noting which were still alive.
 
@@ -329,7 +329,7 @@ def walk_static(
     return Walk(states, index, taken, inverse, length, stopped, owner)
 
 
-def _refuse_endless(env: Environment[S], states: S) -> None:
+def _refuse_endless(env: DiscreteEnvironment[S], states: S) -> None:
     which = env.show(take(states, torch.zeros(1, dtype=torch.int64, device=device_of(states))))[0]
     raise IllegalActionError(
         f"{env.name}: a trajectory is still going after horizon = {env.horizon} transitions, in "

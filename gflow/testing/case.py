@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.exact.graph import enumerate_states
 from gflow.exact.tabular import TabularPolicy
 from gflow.objective import Objective
@@ -33,7 +33,7 @@ class Case:
 
     def __init__(
         self,
-        env: Environment[Any],
+        env: DiscreteEnvironment[Any],
         objective: Objective,
         factory: Callable[[], Objective],
         findings: Findings,

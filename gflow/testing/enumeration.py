@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
 from gflow.masking import representatives
 from gflow.sampling.sampler import Sampler
@@ -15,7 +15,7 @@ from gflow.trajectories import Trajectories
 S = TypeVar("S")
 
 
-def all_trajectories(env: Environment[S], limit: int = 2000) -> Trajectories[S]:
+def all_trajectories(env: DiscreteEnvironment[S], limit: int = 2000) -> Trajectories[S]:
     """Every way from the source to every object, actions with one child counted once.
 
     The sum of their probabilities under any policy is 1, so expectations under trajectories

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError
 from gflow.state import batch_size
 from gflow.testing.batch_rules import check_batches, check_illegal_actions
@@ -48,7 +48,7 @@ class CheckedEnvironment:
 
 
 def check_env(
-    env: Environment[Any],
+    env: DiscreteEnvironment[Any],
     *,
     examples: int = 64,
     limit: int = 2000,
@@ -130,7 +130,7 @@ def check_env(
 
 
 def _check(
-    env: Environment[Any],
+    env: DiscreteEnvironment[Any],
     findings: Findings,
     examples: int,
     limit: int,
@@ -167,7 +167,7 @@ def _attempt(rule: Any, *args: Any) -> None:
         return
 
 
-def _name(env: Environment[Any]) -> str:
+def _name(env: DiscreteEnvironment[Any]) -> str:
     try:
         return env.name
     except Exception:

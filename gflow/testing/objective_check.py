@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objective import Objective
 from gflow.testing.case import Case
@@ -75,7 +75,7 @@ def sample_environments() -> list[TableEnvironment]:
 
 def check_objective(
     factory: Callable[[], Objective],
-    env: Environment[Any] | Sequence[Environment[Any]] | None = None,
+    env: DiscreteEnvironment[Any] | Sequence[DiscreteEnvironment[Any]] | None = None,
     *,
     solve: bool = True,
     garbage: bool = False,
@@ -147,7 +147,7 @@ def check_objective(
         CheckedObjective(environments=5, refused=0, num_trajectories=41)
     """
     if env is None:
-        envs: list[Environment[Any]] = list(sample_environments())
+        envs: list[DiscreteEnvironment[Any]] = list(sample_environments())
     else:
         envs = list(env) if isinstance(env, Sequence) else [env]
     findings = Findings()
@@ -203,7 +203,9 @@ def _check(case: Case, solve: bool, garbage: bool) -> None:
             continue
 
 
-def _builder(factory: Callable[[], Objective], env: Environment[Any]) -> Callable[[], Objective]:
+def _builder(
+    factory: Callable[[], Objective], env: DiscreteEnvironment[Any]
+) -> Callable[[], Objective]:
     cls: Any = factory
     if isinstance(cls, type) and issubclass(cls, Objective):
         return lambda: cls.build(env)

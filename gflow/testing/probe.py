@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.state import batch_size, clone, equal_rows, take, tensors
 from gflow.testing.findings import AbandonedError, Findings
 
@@ -32,7 +32,7 @@ class Probe:
         findings: Where to note what is wrong.
     """
 
-    def __init__(self, env: Environment[Any], findings: Findings) -> None:
+    def __init__(self, env: DiscreteEnvironment[Any], findings: Findings) -> None:
         self.env, self.findings = env, findings
         self.form: list[tuple[tuple[int, ...], torch.dtype]] = []
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import MissingExtraError
 from gflow.sampling.sampler import Sampler
 from gflow.testing.enumeration import padded
@@ -83,7 +83,7 @@ def random_dags(
 
 
 @st.composite
-def hypergrids(draw: st.DrawFn, max_dim: int = 3, max_side: int = 5) -> Environment[Any]:
+def hypergrids(draw: st.DrawFn, max_dim: int = 3, max_side: int = 5) -> DiscreteEnvironment[Any]:
     """Hypergrids of every reward and both endings."""
     from gflow.envs.grids import rewards  # the engine itself knows no environment
     from gflow.envs.grids.hypergrid import HyperGrid
@@ -114,7 +114,7 @@ def hypergrids(draw: st.DrawFn, max_dim: int = 3, max_side: int = 5) -> Environm
 
 
 @st.composite
-def action_lists(draw: st.DrawFn, env: Environment[Any]) -> list[int]:
+def action_lists(draw: st.DrawFn, env: DiscreteEnvironment[Any]) -> list[int]:
     """Actions of one walk from the source to an object, a stop included."""
     states, taken = env.initial(1), []
     while not bool(env.is_terminal(states)[0]):
@@ -127,14 +127,14 @@ def action_lists(draw: st.DrawFn, env: Environment[Any]) -> list[int]:
     return taken
 
 
-def walks(env: Environment[S]) -> st.SearchStrategy[Trajectories[S]]:
+def walks(env: DiscreteEnvironment[S]) -> st.SearchStrategy[Trajectories[S]]:
     """One whole trajectory, as a batch of one."""
     return trajectories(env, min_size=1, max_size=1)
 
 
 @st.composite
 def trajectories(
-    draw: st.DrawFn, env: Environment[S], min_size: int = 1, max_size: int = 8
+    draw: st.DrawFn, env: DiscreteEnvironment[S], min_size: int = 1, max_size: int = 8
 ) -> Trajectories[S]:
     """Batches of whole trajectories, in general of different lengths."""
     chosen = draw(st.lists(action_lists(env), min_size=min_size, max_size=max_size))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
 
@@ -26,7 +26,7 @@ class TableReward(LogReward[Tensor]):
         return self(states)
 
 
-class TableEnvironment(Environment[Tensor]):
+class TableEnvironment(DiscreteEnvironment[Tensor]):
     """Any pointed acyclic graph of N states, given by the children of each.
 
     **What is built.** A state without children that may not stop (forced), or one in which the

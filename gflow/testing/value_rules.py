@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.masking import masked_log_softmax
 from gflow.state import batch_size, equal_rows, take
 from gflow.testing.explore import Explored, moves
@@ -20,7 +20,7 @@ CLOSE = 1e-4
 """Closed forms may differ from sums by this much, relatively: rewards may be float32."""
 
 
-def check_attributes(env: Environment[Any], findings: Findings) -> None:
+def check_attributes(env: DiscreteEnvironment[Any], findings: Findings) -> None:
     """Sizes are positive and the stop action is the last one."""
     for name in ("num_actions", "num_backward_actions", "horizon"):
         value = getattr(env, name, None)

@@ -14,7 +14,7 @@ from torch import Tensor
 from gflow.behaviours.augmentation import BackwardAugmentation
 from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
 from gflow.conditions.draws import ConditionSampler
-from gflow.environment.base import Space
+from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError, NonFiniteLossError
 from gflow.learner import Learner, average_into, parameters_of
 from gflow.memory.replay import ReplayBuffer
@@ -58,7 +58,7 @@ class Trainer:
 
     def __init__(
         self,
-        env: Space[Any],
+        env: Environment[Any],
         policy: Policy,
         objective: Objective,
         config: TrainConfig = TrainConfig(),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     FlowTerms,
     Needs,
     Objective,
@@ -86,7 +86,7 @@ class Solutions:
         return self.made[needs.edge_flow, needs.energy]
 
 
-def variants(env: Environment[Any], log_z: float) -> dict[str, Objective]:
+def variants(env: DiscreteEnvironment[Any], log_z: float) -> dict[str, Objective]:
     """Every proportional objective that `env` allows, sub-trajectory balance in every weighting."""
     found: dict[str, Objective] = {}
     for name, kind in PROPORTIONAL.items():
@@ -99,7 +99,7 @@ def variants(env: Environment[Any], log_z: float) -> dict[str, Objective]:
 
 
 def batches(
-    env: Environment[Any], policy: TabularPolicy, seed: int
+    env: DiscreteEnvironment[Any], policy: TabularPolicy, seed: int
 ) -> dict[str, Trajectories[Any]]:
     """Trajectories from everywhere that trajectories come from."""
     generator = torch.Generator().manual_seed(seed)
@@ -122,7 +122,7 @@ def batches(
 
 
 def terms_for(
-    env: Environment[Any],
+    env: DiscreteEnvironment[Any],
     objective: Objective,
     policies: Solutions,
     batch: Trajectories[Any],
@@ -136,7 +136,7 @@ def terms_for(
 @settings(max_examples=20)
 @given(env=environments, kind=st.sampled_from(BACKWARD), seed=st.integers(0, 1000))
 def test_every_residual_is_zero_at_the_exact_flow(
-    env: Environment[Any], kind: str, seed: int
+    env: DiscreteEnvironment[Any], kind: str, seed: int
 ) -> None:
     graph = enumerate_states(env)
     flows = graph.exact_flows(backward_policy(graph, kind, seed))
@@ -183,7 +183,7 @@ def test_every_loss_is_zero_at_the_exact_flow_and_positive_off_it(
 
 @settings(max_examples=15)
 @given(env=environments, kind=st.sampled_from(BACKWARD), cut=st.integers(0, 4))
-def test_cut_trajectories_balance_too(env: Environment[Any], kind: str, cut: int) -> None:
+def test_cut_trajectories_balance_too(env: DiscreteEnvironment[Any], kind: str, cut: int) -> None:
     """What does not need the end vanishes on trajectories that were cut before it."""
     graph = enumerate_states(env)
     flows = graph.exact_flows(backward_policy(graph, kind, 1))
@@ -245,7 +245,7 @@ def test_counting_parallel_actions_apart_is_not_the_solution() -> None:
 # ---------------------------------------------------------------------- known size off it
 
 
-def choices(env: Environment[Any], graph: StateGraph[Any]) -> list[tuple[int, int]]:
+def choices(env: DiscreteEnvironment[Any], graph: StateGraph[Any]) -> list[tuple[int, int]]:
     """(row, action) of all transitions and stops that leave a state with another choice."""
     found = list(zip(graph.parent.tolist(), graph.action.tolist(), strict=True))
     if env.stop_action is not None:
@@ -263,7 +263,7 @@ def choices(env: Environment[Any], graph: StateGraph[Any]) -> list[tuple[int, in
     data=st.data(),
 )
 def test_one_wrong_logit_shows_with_its_exact_size(
-    env: Environment[Any], kind: str, delta: float, data: st.DataObject
+    env: DiscreteEnvironment[Any], kind: str, delta: float, data: st.DataObject
 ) -> None:
     """Add delta to the logit of one transition of probability p.
 
@@ -339,7 +339,7 @@ def test_one_wrong_logit_shows_with_its_exact_size(
 @given(env=environments, shift=st.floats(-5, 5).filter(lambda x: abs(x) > 1e-3))
 @settings(max_examples=10)
 def test_a_wrong_log_z_is_the_residual_of_every_trajectory(
-    env: Environment[Any], shift: float
+    env: DiscreteEnvironment[Any], shift: float
 ) -> None:
     graph = enumerate_states(env)
     flows = graph.exact_flows()
@@ -355,7 +355,7 @@ def test_a_wrong_log_z_is_the_residual_of_every_trajectory(
 @given(env=environments, data=st.data(), shift=st.sampled_from([-2.0, 0.5]))
 @settings(max_examples=10)
 def test_a_wrong_flow_shows_on_both_sides_of_the_state_and_never_at_the_end(
-    env: Environment[Any], data: st.DataObject, shift: float
+    env: DiscreteEnvironment[Any], data: st.DataObject, shift: float
 ) -> None:
     graph = enumerate_states(env)
     flows = graph.exact_flows()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     FlowTerms,
     FunctionReward,
     Sampler,
@@ -87,7 +87,7 @@ def test_fl1_any_energies_lead_to_the_policy_of_detailed_balance(kind: Any, env:
 @settings(max_examples=15)
 @given(env=random_dags(max_states=9), seed=st.integers(0, 100))
 def test_fl2_it_is_the_base_with_the_energy_taken_from_the_flow(
-    looking: Any, base: Any, env: Environment[Any], seed: int
+    looking: Any, base: Any, env: DiscreteEnvironment[Any], seed: int
 ) -> None:
     """Guards against a wrong sign or place of the energy."""
     graph = enumerate_states(env)
@@ -118,7 +118,7 @@ class Unanchored(ForwardLookingDetailedBalance):
     """The mistake of the released set code: log F~ of finished objects is left to the network."""
 
     def evaluate(
-        self, env: Environment[Any], policy: Any, trajectories: Trajectories[Any]
+        self, env: DiscreteEnvironment[Any], policy: Any, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         terms = super().evaluate(env, policy, trajectories)
         free = policy(policy.encode(env, trajectories.final_states)).log_flow
@@ -146,7 +146,7 @@ class Cancelled(ForwardLookingDetailedBalance):
     """The mistake of the released molecule code: the last flow stands on both ends of the stop."""
 
     def evaluate(
-        self, env: Environment[Any], policy: Any, trajectories: Trajectories[Any]
+        self, env: DiscreteEnvironment[Any], policy: Any, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         terms = super().evaluate(env, policy, trajectories)
         last = terms.length[:, None]

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import Environment, FlowTerms, Objective, TabularPolicy, enumerate_states, evaluate
+from gflow import (
+    DiscreteEnvironment,
+    FlowTerms,
+    Objective,
+    TabularPolicy,
+    enumerate_states,
+    evaluate,
+)
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.objectives import (
@@ -37,7 +44,7 @@ EVERYWHERE = TableEnvironment(
 )
 
 
-def scattered(env: Environment[Any], seed: int, scale: float = 1.0) -> TabularPolicy:
+def scattered(env: DiscreteEnvironment[Any], seed: int, scale: float = 1.0) -> TabularPolicy:
     """A policy with random tables: far from the solution, in all its heads."""
     policy = TabularPolicy(enumerate_states(env))
     generator = torch.Generator().manual_seed(seed)
@@ -89,7 +96,9 @@ def test_the_divergence_has_a_gradient_to_compare_with() -> None:
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("env", [DIAMOND, HyperGrid(1, 3)], ids=["diamond", "line"])
-def test_expected_gradient_of_vargrad_over_all_batches(env: Environment[Any], size: int) -> None:
+def test_expected_gradient_of_vargrad_over_all_batches(
+    env: DiscreteEnvironment[Any], size: int
+) -> None:
     """2 (B - 1) / B times the gradient of the divergence."""
     policy = scattered(env, 1)
     terms = evaluate(env, policy, all_trajectories(env))
@@ -198,7 +207,7 @@ def test_modified_balance_has_the_size_written_in_its_docstring() -> None:
 # ---------------------------------------------------------------------- where training ends
 
 
-def settle(env: Environment[Any], policy: TabularPolicy, objective: Objective) -> float:
+def settle(env: DiscreteEnvironment[Any], policy: TabularPolicy, objective: Objective) -> float:
     """Minimise over all trajectories by L-BFGS; the loss reached."""
     batch = all_trajectories(env)
     parameters = [*policy.parameters(), *objective.parameters()]
@@ -241,7 +250,7 @@ def total_variation(policy: TabularPolicy) -> float:
     ids=[*sorted(PROPORTIONAL), "subtb-geometric", "subtb-equal", "fm-epsilon"],
 )
 def test_the_minimum_samples_in_proportion_to_the_reward(
-    objective: Objective, env: Environment[Any], backward: str
+    objective: Objective, env: DiscreteEnvironment[Any], backward: str
 ) -> None:
     policy = scattered(env, 7, scale=0.5)
     if backward != "learned":

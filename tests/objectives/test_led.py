@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     MLPPolicy,
     Sampler,
     StateGraph,
@@ -45,7 +45,7 @@ class TablePotential(Potential):
         table[graph.parent, graph.child] = values.double()
         self.graph, self.table = graph, nn.Parameter(table)
 
-    def forward(self, env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
+    def forward(self, env: DiscreteEnvironment[Any], trajectories: Trajectories[Any]) -> Tensor:
         rows = self.graph.rows(trajectories.states)[trajectories.state_index]
         return self.table[rows[:, :-1], rows[:, 1:]].where(trajectories.moves, 0.0)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     Exploration,
     FlowTerms,
     Objective,
@@ -38,7 +38,7 @@ CUTTABLE = [name for name, kind in sorted(OBJECTIVES.items()) if not kind.needs.
 HERE = [name for name, kind in sorted(OBJECTIVES.items()) if kind.refusal(GRID) is None]
 
 
-def scattered(env: Environment[Any], seed: int = 0) -> TabularPolicy:
+def scattered(env: DiscreteEnvironment[Any], seed: int = 0) -> TabularPolicy:
     policy = TabularPolicy(enumerate_states(env))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -47,11 +47,11 @@ def scattered(env: Environment[Any], seed: int = 0) -> TabularPolicy:
     return policy
 
 
-def allowed(env: Environment[Any]) -> list[Objective]:
+def allowed(env: DiscreteEnvironment[Any]) -> list[Objective]:
     return [kind.build(env) for kind in OBJECTIVES.values() if kind.refusal(env) is None]
 
 
-def sample(env: Environment[Any], count: int, seed: int = 0) -> Trajectories[Any]:
+def sample(env: DiscreteEnvironment[Any], count: int, seed: int = 0) -> Trajectories[Any]:
     flat = TabularPolicy(enumerate_states(env), "uniform")
     return Sampler(env).forward(flat, count, generator=torch.Generator().manual_seed(seed))
 
@@ -62,7 +62,9 @@ def rows(terms: FlowTerms, index: Tensor) -> FlowTerms:
 
 @settings(max_examples=10)
 @given(env=random_dags(max_states=8), data=st.data())
-def test_a_batch_is_the_sum_of_its_trajectories(env: Environment[Any], data: st.DataObject) -> None:
+def test_a_batch_is_the_sum_of_its_trajectories(
+    env: DiscreteEnvironment[Any], data: st.DataObject
+) -> None:
     """Alone, a trajectory has no padding: its residuals are the ones it has in any company."""
     batch = data.draw(trajectories(env, min_size=2, max_size=5))
     policy = scattered(env)

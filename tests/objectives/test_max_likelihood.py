@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import BackwardReplay, Environment, TabularPolicy, enumerate_states, evaluate
+from gflow import BackwardReplay, DiscreteEnvironment, TabularPolicy, enumerate_states, evaluate
 from gflow.behaviours.exact_samples import ExactSamples, draws_of
 from gflow.envs.diffusion.env import Diffusion
 from gflow.envs.diffusion.policy import DiffusionPolicy
@@ -91,7 +91,7 @@ def test_the_exact_solution_has_the_greatest_likelihood() -> None:
 
 
 @pytest.mark.parametrize("env", [GRID, HyperGrid(2, 4, Corners(4, 0.05), ending="forced")])
-def test_likelihood_training_finds_the_target(env: Environment[Any]) -> None:
+def test_likelihood_training_finds_the_target(env: DiscreteEnvironment[Any]) -> None:
     graph = enumerate_states(env)
     policy = TabularPolicy(graph, backward="uniform")
     config = TrainConfig(steps=300, batch_size=128, lr=0.1, lr_half_life=60)

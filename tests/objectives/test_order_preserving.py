@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     FlowTerms,
     FunctionReward,
     MLPPolicy,
@@ -61,7 +61,9 @@ class Ridge(VectorReward[Tensor]):
         return x - 5 * (x.sum(-1, keepdim=True) - 4).abs()
 
 
-def scattered(env: Environment[Any], seed: int = 0, backward: Any = "learned") -> TabularPolicy:
+def scattered(
+    env: DiscreteEnvironment[Any], seed: int = 0, backward: Any = "learned"
+) -> TabularPolicy:
     policy = TabularPolicy(enumerate_states(env), backward)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -70,13 +72,13 @@ def scattered(env: Environment[Any], seed: int = 0, backward: Any = "learned") -
     return policy
 
 
-def made(name: str, env: Environment[Any], **settings: Any) -> OrderPreserving:
+def made(name: str, env: DiscreteEnvironment[Any], **settings: Any) -> OrderPreserving:
     objective = OBJECTIVES[name].build(env, **settings)
     assert isinstance(objective, OrderPreserving)
     return objective
 
 
-def prepared(name: str, env: Environment[Any], **settings: Any) -> tuple[Any, ...]:
+def prepared(name: str, env: DiscreteEnvironment[Any], **settings: Any) -> tuple[Any, ...]:
     objective, policy = made(name, env, **settings), scattered(env)
     walks = all_trajectories(env)
     batch = walks.select(torch.arange(0, len(walks), len(walks) // 12)[:12])
@@ -100,7 +102,7 @@ def flow_at(name: str, objective: Any, policy: TabularPolicy, env: Any, state: T
 
 @pytest.mark.parametrize("env", [STOP, LADDER], ids=["stop", "forced"])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_implied_rewards_by_hand(name: str, env: Environment[Any]) -> None:
+def test_the_implied_rewards_by_hand(name: str, env: DiscreteEnvironment[Any]) -> None:
     """Trajectory by trajectory, in plain loops. Defects: a suffix one too long or short, log P_B
     added, log R read in place of the last flow, a forced end taken for a stop."""
     objective, policy, batch, terms = prepared(name, env)
@@ -137,7 +139,7 @@ def test_the_implied_rewards_by_hand(name: str, env: Environment[Any]) -> None:
 
 @pytest.mark.parametrize("env", [STOP, LADDER], ids=["stop", "forced"])
 @pytest.mark.parametrize("name", ["opdb", "opsubtb", "opflsubtb"])
-def test_the_inner_balance_by_hand(name: str, env: Environment[Any]) -> None:
+def test_the_inner_balance_by_hand(name: str, env: DiscreteEnvironment[Any]) -> None:
     """Defects: the last transition balanced too, so that log R enters; lengths weighed wrongly."""
     objective, policy, batch, terms = prepared(name, env, lambda_op=0.0, lambda_flow=3.0)
     longest = int(batch.length.max())
@@ -188,7 +190,7 @@ def test_the_order_has_its_weight(name: str) -> None:
 
 
 @pytest.mark.parametrize("env", [STOP, LADDER], ids=["stop", "forced"])
-def test_differences_of_the_partial_reward_by_hand(env: Environment[Any]) -> None:
+def test_differences_of_the_partial_reward_by_hand(env: DiscreteEnvironment[Any]) -> None:
     """Defects: E(s_j) - E(s_i) taken for the gain, a stop taken for a move, the sign of eta."""
     objective, _, batch, terms = prepared("opflsubtb", env)
     differences = objective.rankings(terms)[1]
@@ -246,7 +248,9 @@ def test_the_partial_reward_learns_the_order_of_the_true_one() -> None:
 
 
 @pytest.mark.parametrize("env", [STOP, LADDER, FORK], ids=["stop", "forced", "classes"])
-def test_the_backward_regulariser_is_zero_for_uniform_policies_only(env: Environment[Any]) -> None:
+def test_the_backward_regulariser_is_zero_for_uniform_policies_only(
+    env: DiscreteEnvironment[Any],
+) -> None:
     """OP-10. Defects: illegal parents counted, a sum over actions in place of parents, the
     divergence turned round, stops counted as visits."""
     batch = all_trajectories(env)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import Environment, MLPPolicy, enumerate_states
-from gflow.environment.discrete import Environment as Base
+from gflow import DiscreteEnvironment, MLPPolicy, enumerate_states
+from gflow.environment.discrete import DiscreteEnvironment as Base
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.pairs.composition import PairState, Product, Stack
 from gflow.envs.pairs.pair import SumOfRewards
@@ -21,7 +21,7 @@ from gflow.state import take
 from gflow.testing import TableEnvironment, all_trajectories, check_env
 from gflow.testing.strategies import random_dags
 
-PARTS: list[Environment[Any]] = [
+PARTS: list[DiscreteEnvironment[Any]] = [
     HyperGrid(2, 2),
     HyperGrid(2, 3, ending="forced"),
     FixedSizeSets(3, 2, AdditiveEnergy(torch.tensor([0.3, -0.2, 0.9]))),
@@ -36,7 +36,7 @@ PARTS: list[Environment[Any]] = [
 parts = st.one_of(st.sampled_from(PARTS), random_dags(max_states=6))
 
 
-def finished_apart(env: Environment[Any]) -> tuple[int, int]:
+def finished_apart(env: DiscreteEnvironment[Any]) -> tuple[int, int]:
     """Numbers of states and objects, where being stopped in a state is a state of its own."""
     graph = enumerate_states(env)
     if env.stop_action is None:
@@ -45,7 +45,7 @@ def finished_apart(env: Environment[Any]) -> tuple[int, int]:
     return len(graph) + int(stops.sum()), len(graph.objects)
 
 
-def lengths(env: Environment[Any]) -> list[int]:
+def lengths(env: DiscreteEnvironment[Any]) -> list[int]:
     """Lengths of all trajectories, stops included."""
     length: list[int] = all_trajectories(env).length.tolist()
     return length
@@ -53,7 +53,7 @@ def lengths(env: Environment[Any]) -> list[int]:
 
 @pytest.mark.slow
 @given(first=parts, second=parts)
-def test_product(first: Environment[Any], second: Environment[Any]) -> None:
+def test_product(first: DiscreteEnvironment[Any], second: DiscreteEnvironment[Any]) -> None:
     env = Product(first, second)
     checked = check_env(env, limit=5000)
     assert checked.exhaustive
@@ -64,7 +64,7 @@ def test_product(first: Environment[Any], second: Environment[Any]) -> None:
 
 @pytest.mark.slow
 @given(first=parts, second=parts)
-def test_stack(first: Environment[Any], second: Environment[Any]) -> None:
+def test_stack(first: DiscreteEnvironment[Any], second: DiscreteEnvironment[Any]) -> None:
     env = Stack(first, second)
     checked = check_env(env, limit=5000)
     assert checked.exhaustive
@@ -75,7 +75,9 @@ def test_stack(first: Environment[Any], second: Environment[Any]) -> None:
 
 @settings(max_examples=15)
 @given(first=random_dags(max_states=5), second=random_dags(max_states=4))
-def test_number_of_trajectories(first: Environment[Any], second: Environment[Any]) -> None:
+def test_number_of_trajectories(
+    first: DiscreteEnvironment[Any], second: DiscreteEnvironment[Any]
+) -> None:
     """Two ways of k and l steps are interleaved in C(k + l, k) ways, or stacked in one."""
     ways = [(k, m) for k in lengths(first) for m in lengths(second)]
     interleaved = sum(math.comb(k + m, k) for k, m in ways)
@@ -85,7 +87,9 @@ def test_number_of_trajectories(first: Environment[Any], second: Environment[Any
 
 @pytest.mark.parametrize("kind", [Product, Stack])
 @pytest.mark.parametrize("first", PARTS, ids=lambda env: env.name)
-def test_default_reward_makes_independent_objects(kind: Any, first: Environment[Any]) -> None:
+def test_default_reward_makes_independent_objects(
+    kind: Any, first: DiscreteEnvironment[Any]
+) -> None:
     """The joint law is the product of the two laws, and Z the product of both."""
     second = PARTS[4]
     env = kind(first, second)
@@ -133,7 +137,9 @@ def test_compositions_compose() -> None:
 
 @pytest.mark.parametrize("kind", [Product, Stack])
 @pytest.mark.parametrize("first", PARTS[:3], ids=lambda env: env.name)
-def test_all_states_are_in_the_order_of_their_keys(kind: Any, first: Environment[Any]) -> None:
+def test_all_states_are_in_the_order_of_their_keys(
+    kind: Any, first: DiscreteEnvironment[Any]
+) -> None:
     env = kind(first, PARTS[4])
     listed = env.all_states()
     assert env.num_keys == first.num_keys * 9 * (2 if first.stop_action is not None else 1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     MLPPolicy,
     Policy,
     Sampler,
@@ -47,7 +47,7 @@ STOPS = [False, True, False, True, False, False]
 MERGED = TableEnvironment(ROWS, REWARD, stops=STOPS)
 FORK = TableEnvironment(ROWS, REWARD, stops=STOPS, merge_parents=False)
 GRID = HyperGrid(2, 3, Corners(3, 0.05))
-WORLDS = {"merged": MERGED, "fork": FORK, "grid": GRID}
+TASKS = {"merged": MERGED, "fork": FORK, "grid": GRID}
 KINDS = get_args(BackwardChoice)
 DRAWN = (*(kind for kind in KINDS if kind not in ("uniform", "maxent")),)
 
@@ -82,9 +82,9 @@ def total_over_parents(graph: StateGraph[Any], log_prob: Tensor) -> Tensor:
     return torch.zeros(len(graph), dtype=torch.float64).index_add(0, child, once)[1:]
 
 
-@pytest.mark.parametrize("env", WORLDS.values(), ids=WORLDS)
+@pytest.mark.parametrize("env", TASKS.values(), ids=TASKS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_sums_to_one_over_the_distinct_parents(env: Environment[Any], kind: str) -> None:
+def test_it_sums_to_one_over_the_distinct_parents(env: DiscreteEnvironment[Any], kind: str) -> None:
     """A peer's pessimistic grid normalises over illegal parents too."""
     graph = enumerate_states(env)
     policy, _ = tabular(graph, kind)
@@ -93,10 +93,10 @@ def test_it_sums_to_one_over_the_distinct_parents(env: Environment[Any], kind: s
 
 
 @pytest.mark.parametrize("plan", ["ragged", "static"])
-@pytest.mark.parametrize("env", WORLDS.values(), ids=WORLDS)
+@pytest.mark.parametrize("env", TASKS.values(), ids=TASKS)
 @pytest.mark.parametrize("kind", DRAWN)
 def test_what_is_drawn_backward_has_the_probability_that_is_evaluated(
-    env: Environment[Any], kind: str, plan: Any
+    env: DiscreteEnvironment[Any], kind: str, plan: Any
 ) -> None:
     """Frequencies of parents against log P_B, every state visited, 5 standard errors."""
     graph = enumerate_states(env)
@@ -154,8 +154,10 @@ def entropy(graph: StateGraph[Any], log_prob: Tensor) -> float:
     return float(edges.sum() - ends.sum())
 
 
-@pytest.mark.parametrize("env", WORLDS.values(), ids=WORLDS)
-def test_counts_that_are_exact_give_the_maximum_entropy_policy(env: Environment[Any]) -> None:
+@pytest.mark.parametrize("env", TASKS.values(), ids=TASKS)
+def test_counts_that_are_exact_give_the_maximum_entropy_policy(
+    env: DiscreteEnvironment[Any],
+) -> None:
     """B-7: residual zero, n(s) / n(s'), and no backward policy with more entropy."""
     graph = enumerate_states(env)
     table = network(graph, "learned_maxent")
@@ -185,7 +187,7 @@ def test_counts_that_are_exact_give_the_maximum_entropy_policy(env: Environment[
 @pytest.mark.parametrize(
     "env", [MERGED, pytest.param(GRID, marks=pytest.mark.slow)], ids=["merged", "grid"]
 )
-def test_counts_are_learned_from_what_is_visited(env: Environment[Any]) -> None:
+def test_counts_are_learned_from_what_is_visited(env: DiscreteEnvironment[Any]) -> None:
     graph = enumerate_states(env)
     count = TrajectoryCount(network(graph, "learned_maxent"))
     fit = CountRegression(count, lr=0.05, decay=0.985, steps=5)
@@ -223,9 +225,11 @@ def frequencies(graph: StateGraph[Any], batch: Any) -> Tensor:
         pytest.param(FORK, marks=pytest.mark.slow),
         pytest.param(GRID, marks=pytest.mark.slow),
     ],
-    ids=WORLDS,
+    ids=TASKS,
 )
-def test_likelihood_converges_to_the_frequencies_seen(env: Environment[Any], kind: str) -> None:
+def test_likelihood_converges_to_the_frequencies_seen(
+    env: DiscreteEnvironment[Any], kind: str
+) -> None:
     """B-10: a table's optimum in closed form; the target of tlm follows."""
     graph = enumerate_states(env)
     policy = scatter(TabularPolicy(graph, "uniform"), 5)
@@ -302,7 +306,9 @@ def test_objectives_send_gradients_where_they_may(kind: str, name: str) -> None:
         assert not any(p.requires_grad for p in split.back.parameters())
 
 
-def settle(env: Environment[Any], parameters: list[Any], policy: Policy, objective: Any) -> float:
+def settle(
+    env: DiscreteEnvironment[Any], parameters: list[Any], policy: Policy, objective: Any
+) -> float:
     """Minimise over all trajectories by L-BFGS; the loss reached."""
     batch = all_trajectories(env)
     optimizer = torch.optim.LBFGS(
@@ -327,7 +333,7 @@ def settle(env: Environment[Any], parameters: list[Any], policy: Policy, objecti
 VALID = [
     pytest.param(name, env, id=f"{name}-{world}")
     for name in ("db", "mdb", "subtb", "tb", "vargrad")
-    for world, env in WORLDS.items()
+    for world, env in TASKS.items()
     if OBJECTIVES[name].refusal(env) is None
 ]
 
@@ -335,7 +341,7 @@ VALID = [
 @pytest.mark.parametrize(("name", "env"), VALID)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_optimum_samples_in_proportion_to_the_reward(
-    name: str, kind: str, env: Environment[Any]
+    name: str, kind: str, env: DiscreteEnvironment[Any]
 ) -> None:
     """And is the exact flow of the backward policy at hand."""
     graph = enumerate_states(env)

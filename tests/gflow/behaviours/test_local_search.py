@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     Exploration,
     MLPPolicy,
     Sampler,
@@ -56,7 +56,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 @cache
-def scattered(env: Environment[Any], seed: int = 0) -> TabularPolicy:
+def scattered(env: DiscreteEnvironment[Any], seed: int = 0) -> TabularPolicy:
     """Random P_F and P_B."""
     policy = TabularPolicy(enumerate_states(env))
     generator = seeded(seed)
@@ -67,7 +67,7 @@ def scattered(env: Environment[Any], seed: int = 0) -> TabularPolicy:
 
 
 @cache
-def perfect(env: Environment[Any]) -> TabularPolicy:
+def perfect(env: DiscreteEnvironment[Any]) -> TabularPolicy:
     """P_F that solves the environment for a random P_B."""
     graph = enumerate_states(env)
     return TabularPolicy.solved(graph, graph.exact_flows(graph.log_pb(scattered(env))))
@@ -92,7 +92,9 @@ class Kernel:
         proposal: (W,) probability of each way: a trajectory, a number kept, a candidate.
     """
 
-    def __init__(self, env: Environment[Any], policy: TabularPolicy, search: LocalSearch) -> None:
+    def __init__(
+        self, env: DiscreteEnvironment[Any], policy: TabularPolicy, search: LocalSearch
+    ) -> None:
         self.search = search
         self.rollout = Rollout(policy, Sampler(env))
         self.all = all_trajectories(env)
@@ -210,7 +212,7 @@ def test_ls3_a_perfect_policy_is_always_accepted(steps: Any) -> None:
 
 
 @pytest.mark.parametrize("env", [INTEGERS, GRID, TWINS], ids=["integers", "grid", "twins"])
-def test_ls3_where_lengths_differ_only_the_lengths_are_left(env: Environment[Any]) -> None:
+def test_ls3_where_lengths_differ_only_the_lengths_are_left(env: DiscreteEnvironment[Any]) -> None:
     kernel = Kernel(env, perfect(env), LocalSearch(accept="metropolis"))
     ratio = kernel.ratio()
     rest = ratio.reward + ratio.forward + ratio.backward
@@ -231,7 +233,7 @@ def test_ls4_the_integers_are_the_instance_of_the_catalogue() -> None:
 @pytest.mark.parametrize("env", [INTEGERS, GRID, TWINS], ids=["integers", "grid", "twins"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 9, 0.4, "random"])
 def test_ls4_reversible_for_every_law_of_steps(
-    steps: Any, env: Environment[Any], accept: str
+    steps: Any, env: DiscreteEnvironment[Any], accept: str
 ) -> None:
     """(a) fixed K, rejected unless the new end has K transitions; (c) random K over trajectories.
 
@@ -315,7 +317,7 @@ def assert_law(counts: Tensor, law: Tensor) -> None:
     assert statistic < chi_square_limit(max(len(seen) - 1, 1))
 
 
-def codes(env: Environment[Any], batch: Trajectories[Any], width: int) -> Tensor:
+def codes(env: DiscreteEnvironment[Any], batch: Trajectories[Any], width: int) -> Tensor:
     """(B,) a number for each trajectory, from the states it passes."""
     keys = env.key(batch.states)[batch.state_index] + 1
     time = torch.arange(keys.shape[1])
@@ -341,7 +343,7 @@ def codes(env: Environment[Any], batch: Trajectories[Any], width: int) -> Tensor
     ids=lambda v: v if isinstance(v, str) else getattr(v, "name", str(v)),
 )
 def test_a_sampled_round_has_the_law_of_the_kernel(
-    env: Environment[Any], steps: Any, accept: str, prefix: Any, plan: Any
+    env: DiscreteEnvironment[Any], steps: Any, accept: str, prefix: Any, plan: Any
 ) -> None:
     """Where 20 000 chains that start in one trajectory are after a round, by chi-square.
 
@@ -389,13 +391,13 @@ def test_chains_stay_in_the_target_law() -> None:
 # ---------------------------------------------------------------------- LS-5 and LS-6: batches
 
 
-def conditional() -> tuple[Environment[Any], MLPPolicy]:
+def conditional() -> tuple[DiscreteEnvironment[Any], MLPPolicy]:
     env = HyperGrid(2, 3)
     env.reward, env.condition_dim = TemperatureConditional(env.reward), 1
     return env, MLPPolicy(env, width=8, depth=1, generator=seeded())
 
 
-def assert_whole(env: Environment[Any], batch: Trajectories[Any]) -> None:
+def assert_whole(env: DiscreteEnvironment[Any], batch: Trajectories[Any]) -> None:
     """Replayed action by action it is the same: states, ends, rewards, log-weights."""
     again = Sampler(env).along(batch.actions, batch.length, condition=batch.condition)
     assert torch.equal(again.stopped, batch.stopped)
@@ -410,7 +412,9 @@ def assert_whole(env: Environment[Any], batch: Trajectories[Any]) -> None:
 @pytest.mark.parametrize("plan", ["ragged", "static", "auto"])
 @pytest.mark.parametrize("prefix", ["kept", "resampled"])
 @pytest.mark.parametrize("env", [SETS, INTEGERS, GRID, TWINS], ids=lambda e: e.name)
-def test_ls5_stored_trajectories_are_whole(env: Environment[Any], prefix: Any, plan: Any) -> None:
+def test_ls5_stored_trajectories_are_whole(
+    env: DiscreteEnvironment[Any], prefix: Any, plan: Any
+) -> None:
     """They start at s0, are legal, end at x; the residual of the stored is that of the replayed.
 
     Guards against training on the rebuilt end alone. Fails if `splice` drops what was kept.
@@ -576,7 +580,7 @@ def test_ls8_every_number_of_steps_is_drawn_alike() -> None:
 
 
 @pytest.mark.parametrize("env", [SETS, INTEGERS, TWINS], ids=["sets", "integers", "twins"])
-def test_ls8_beyond_the_depth_it_is_an_independent_resample(env: Environment[Any]) -> None:
+def test_ls8_beyond_the_depth_it_is_an_independent_resample(env: DiscreteEnvironment[Any]) -> None:
     """Every row of the unfiltered kernel is the law of fresh trajectories, and so are samples.
 
     Fails if `FixedSteps` does not stop at the source.

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from gflow.cli.main import main
-from gflow.cli.options import WORLDS, RunConfig
+from gflow.tasks.options import TASKS, RunConfig
 from gflow.training.tracking import read_jsonl
 
 SMALL = ["--side=4", "--width=16", "--steps=40", "--eval-every=20", "--eval-samples=50"]
@@ -174,7 +174,7 @@ def test_eval_and_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    for name in [*WORLDS, "fm", "db", "mdb", "tb", "vargrad", "subtb"]:
+    for name in [*TASKS, "fm", "db", "mdb", "tb", "vargrad", "subtb"]:
         assert name in out
     assert "  mdb on molecules, " in out
     assert "it needs an environment in which every state may stop" in out
@@ -252,9 +252,9 @@ def test_checkpoint_of_other_settings(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "holds no run" in complaint(capsys, ["resume", str(tmp_path)])
 
 
-@pytest.mark.parametrize("name", sorted(WORLDS))
+@pytest.mark.parametrize("name", sorted(TASKS))
 def test_configuration_round_trip(name: str) -> None:
-    cls = WORLDS[name]
+    cls = TASKS[name]
     from gflow.cli.main import parse
 
     config = parse(cls, ["--seed=3", "--track", "wandb"])

@@ -9,9 +9,9 @@ import torch
 
 from gflow.backward.choice import SECOND_NETWORK, BackwardChoice
 from gflow.cli.main import main
-from gflow.cli.options import WORLDS, RunConfig
-from gflow.cli.run import Run
 from gflow.policies.split import SplitPolicy
+from gflow.tasks.options import TASKS, RunConfig
+from gflow.tasks.run import Run
 from gflow.training.tracking import read_jsonl
 
 BITS = ["--bits=16", "--word=4", "--modes=4"]
@@ -27,8 +27,8 @@ def _single_precision() -> Any:
     torch.set_default_dtype(before)
 
 
-def train(folder: Path, world: str, *flags: str) -> dict[str, Any]:
-    assert main(["train", world, *QUICK, f"--out={folder}", *flags]) == 0
+def train(folder: Path, task: str, *flags: str) -> dict[str, Any]:
+    assert main(["train", task, *QUICK, f"--out={folder}", *flags]) == 0
     found: dict[str, Any] = json.loads((folder / "summary.json").read_text())["metrics"]
     return found
 
@@ -72,7 +72,7 @@ def test_a_run_that_stopped_goes_on_with_its_fit(tmp_path: Path, kind: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("world", "flags", "kind"),
+    ("task", "flags", "kind"),
     [
         ("sets", ["--items=6", "--size=3"], "tlm"),
         pytest.param("bits", [*BITS, "--order=any"], "learned_maxent", marks=pytest.mark.slow),
@@ -81,14 +81,14 @@ def test_a_run_that_stopped_goes_on_with_its_fit(tmp_path: Path, kind: str) -> N
     ],
     ids=["sets", "bits", "transformer", "dags"],
 )
-def test_other_worlds(tmp_path: Path, world: str, flags: list[str], kind: str) -> None:
-    found = train(tmp_path / "run", world, *flags, "--steps=3", f"--backward={kind}")
+def test_other_tasks(tmp_path: Path, task: str, flags: list[str], kind: str) -> None:
+    found = train(tmp_path / "run", task, *flags, "--steps=3", f"--backward={kind}")
     assert found["backward_loss"] >= 0
 
 
-def test_every_world_with_a_perceptron_offers_them() -> None:
+def test_every_task_with_a_perceptron_offers_them() -> None:
     for name in ("hypergrid", "sets", "spins", "tfbind", "bits", "rna"):
-        hints = str(WORLDS[name].__dataclass_fields__["backward"].type)
+        hints = str(TASKS[name].__dataclass_fields__["backward"].type)
         assert "BackwardChoice" in hints or "pessimistic" in hints
 
 

@@ -16,13 +16,13 @@ import pytest
 import yaml
 
 from gflow.cli.main import main, parse
-from gflow.cli.options import world_class
-from gflow.cli.pictures import pyplot
 from gflow.cli.sweep import PLAN, _figure, _label, _plan
 from gflow.cli.sweep_picture import _panels, _rows
 from gflow.cli.sweep_points import Point, sweep_points
 from gflow.cli.sweep_table import Comparison
 from gflow.errors import ConfigError, GFlowError
+from gflow.tasks.options import task_class
+from gflow.tasks.pictures import pyplot
 from gflow.training.tracking import read_jsonl
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "sweeps").glob("*.yaml"))
@@ -271,12 +271,12 @@ def test_examples_are_sweeps_of_known_options(file: Path) -> None:
     spec = yaml.safe_load(file.read_text())
     points = sweep_points(spec)
     assert len(points) >= 6
-    cls = world_class(spec["command"][2])
+    cls = task_class(spec["command"][2])
     fixed = [word for word in spec["command"][3:] if not word.startswith("$")]
     for point in points:
         config = parse(cls, [*fixed, *(f"--{key}={value}" for key, value in point.items())])
-        env = config.world.environment()
-        assert config.objective.build(config.world, env).name in point["objective"]
+        env = config.task.environment()
+        assert config.objective.build(config.task, env).name in point["objective"]
 
 
 def test_sweep_points() -> None:

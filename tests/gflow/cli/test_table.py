@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from gflow.cli.behaviours import BEHAVIOURS
 from gflow.cli.main import main
-from gflow.cli.options import WORLDS, ObjectiveOptions
 from gflow.cli.table import MARKS, behaviour_of, refusals
-from gflow.cli.world import World
 from gflow.errors import IncompatibleError
 from gflow.objectives import OBJECTIVES
+from gflow.tasks.behaviours import BEHAVIOURS
+from gflow.tasks.options import TASKS, ObjectiveOptions
+from gflow.tasks.task import Task
 from gflow.training.trainer import TrainConfig, Trainer
 
 STEPS = 8
@@ -25,15 +25,15 @@ def _single_precision() -> Any:
     torch.set_default_dtype(before)
 
 
-def trainer_of(cls: type[World], objective: str, behaviour: str) -> Trainer:
+def trainer_of(cls: type[Task], objective: str, behaviour: str) -> Trainer:
     torch.manual_seed(0)
-    world, env = cls(), cls.cheap()
-    loss = ObjectiveOptions(objective, log_z=0.0).build(world, env)
-    policy = world.policy(env, loss.needs)
+    task, env = cls(), cls.cheap()
+    loss = ObjectiveOptions(objective, log_z=0.0).build(task, env)
+    policy = task.policy(env, loss.needs)
     explores = {"noise": 0.2} if getattr(env, "takes_noise", False) else {"epsilon": 0.2}
     explores = {} if loss.strict else explores
     config = TrainConfig(batch_size=16, lr=3e-4, log_z_lr=1e-2, **explores)
-    condition = world.condition(env)
+    condition = task.condition(env)
     return Trainer(
         env, policy, loss, config, condition=condition, behaviour=behaviour_of(behaviour)
     )
@@ -41,10 +41,10 @@ def trainer_of(cls: type[World], objective: str, behaviour: str) -> Trainer:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", TASKS)
 def test_every_triple_trains_or_is_refused(name: str, objective: str) -> None:
     """Valid: the loss of one fixed batch falls. Invalid: refused with the reason of the table."""
-    cls = WORLDS[name]
+    cls = TASKS[name]
     for behaviour in BEHAVIOURS:
         reason = refusals_of(name)[objective, behaviour]
         if reason is not None:
@@ -72,20 +72,20 @@ _KNOWN: dict[str, dict[tuple[str, str], str | None]] = {}
 
 def refusals_of(name: str) -> dict[tuple[str, str], str | None]:
     if name not in _KNOWN:
-        _KNOWN[name] = refusals(WORLDS[name])
+        _KNOWN[name] = refusals(TASKS[name])
     return _KNOWN[name]
 
 
 def test_the_command_prints_every_name_and_every_reason(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     said = capsys.readouterr().out
-    for name in (*WORLDS, *OBJECTIVES, *BEHAVIOURS):
+    for name in (*TASKS, *OBJECTIVES, *BEHAVIOURS):
         assert f"  {name} " in said
     lines = said.partition("which go together")[2].partition("why not")[0].splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines[2:] if line}
-    assert set(rows) == set(WORLDS)
+    assert set(rows) == set(TASKS)
     for name in ("hypergrid", "sets", "mis", "diffusion"):
-        found = refusals(WORLDS[name])
+        found = refusals(TASKS[name])
         for objective, cell in zip(OBJECTIVES, rows[name], strict=True):
             wanted = "".join(MARKS[b] if found[objective, b] is None else "-" for b in BEHAVIOURS)
             assert cell == wanted, (name, objective)

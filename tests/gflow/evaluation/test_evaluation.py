@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     MLPPolicy,
     Needs,
     Policy,
@@ -29,7 +29,7 @@ GRID = HyperGrid(2, 4)
 ALL = Needs(log_flow=True, edge_flow=True, stop=True)
 
 
-def scattered(env: Environment[Any], seed: int = 0) -> TabularPolicy:
+def scattered(env: DiscreteEnvironment[Any], seed: int = 0) -> TabularPolicy:
     policy = TabularPolicy(enumerate_states(env))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -38,7 +38,9 @@ def scattered(env: Environment[Any], seed: int = 0) -> TabularPolicy:
     return policy
 
 
-def sample(env: Environment[Any], count: int, seed: int = 0, **options: Any) -> Trajectories[Any]:
+def sample(
+    env: DiscreteEnvironment[Any], count: int, seed: int = 0, **options: Any
+) -> Trajectories[Any]:
     flat = TabularPolicy(enumerate_states(env), "uniform")
     generator = torch.Generator().manual_seed(seed)
     return Sampler(env, **options).forward(flat, count, generator=generator)
@@ -158,11 +160,11 @@ class Garbage(Policy):
 
     has_log_flow = True
 
-    def __init__(self, inner: Policy, env: Environment[Any], fill: float) -> None:
+    def __init__(self, inner: Policy, env: DiscreteEnvironment[Any], fill: float) -> None:
         super().__init__()
         self.inner, self.env, self.fill = inner, env, fill
 
-    def encode(self, env: Environment[Any], states: Any) -> Any:
+    def encode(self, env: DiscreteEnvironment[Any], states: Any) -> Any:
         return states
 
     def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import Environment, FunctionReward, TabularPolicy, enumerate_states, evaluate
+from gflow import DiscreteEnvironment, FunctionReward, TabularPolicy, enumerate_states, evaluate
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import LANDSCAPES, Corners, CosineProduct, Landscape
 from gflow.errors import IncompatibleError
@@ -40,7 +40,9 @@ def scattered(graph: StateGraph[Any], seed: int) -> TabularPolicy:
 
 @settings(max_examples=20)
 @given(env=environments, seed=st.integers(0, 99))
-def test_flows_and_laws_are_sums_over_trajectories(env: Environment[Any], seed: int) -> None:
+def test_flows_and_laws_are_sums_over_trajectories(
+    env: DiscreteEnvironment[Any], seed: int
+) -> None:
     graph = enumerate_states(env)
     policy = scattered(graph, seed)
     batch = all_trajectories(env)
@@ -75,7 +77,9 @@ def test_flows_and_laws_are_sums_over_trajectories(env: Environment[Any], seed: 
 
 @settings(max_examples=20)
 @given(env=environments)
-def test_backward_policies_are_normalised_over_distinct_parents(env: Environment[Any]) -> None:
+def test_backward_policies_are_normalised_over_distinct_parents(
+    env: DiscreteEnvironment[Any],
+) -> None:
     graph = enumerate_states(env)
     policies = {
         "uniform": graph.uniform_log_pb(),
@@ -98,7 +102,7 @@ def test_backward_policies_are_normalised_over_distinct_parents(env: Environment
 @settings(max_examples=15)
 @given(env=environments, seed=st.integers(0, 99))
 def test_maximum_entropy_makes_all_ways_to_an_object_equally_likely(
-    env: Environment[Any], seed: int
+    env: DiscreteEnvironment[Any], seed: int
 ) -> None:
     """B-7, with the entropy of trajectories compared with other backward policies."""
     graph = enumerate_states(env)
@@ -137,7 +141,7 @@ def test_uniform_is_not_maximum_entropy_on_a_graph_with_uneven_ways() -> None:
 
 @settings(max_examples=20)
 @given(env=environments)
-def test_states_and_transitions_are_all_there_once(env: Environment[Any]) -> None:
+def test_states_and_transitions_are_all_there_once(env: DiscreteEnvironment[Any]) -> None:
     graph = enumerate_states(env)
     keys = env.key(graph.states).tolist()
     assert len(set(keys)) == len(keys)

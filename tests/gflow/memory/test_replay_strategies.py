@@ -21,7 +21,7 @@ from gflow import (
 from gflow.behaviours.augmentation import BackwardAugmentation
 from gflow.behaviours.data import BackwardReplay
 from gflow.conditions.draws import UniformCondition
-from gflow.environment.discrete import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError, IncompatibleError
@@ -375,7 +375,7 @@ def test_states_that_were_saved_do_not_change_afterwards() -> None:
 
 
 def test_augmentation_takes_its_steps_back_from_good_and_other_objects() -> None:
-    env: Environment[Any] = HyperGrid(2, 5, Corners(5, 0.01))
+    env: DiscreteEnvironment[Any] = HyperGrid(2, 5, Corners(5, 0.01))
     policy = MLPPolicy(env, 8, generator=g())
     config = TrainConfig(
         batch_size=4, replay=200, replay_rebuild="backward", augment=7, augment_objects=6

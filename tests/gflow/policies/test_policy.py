@@ -121,10 +121,10 @@ def test_what_cannot_be_built_is_refused() -> None:
 
 
 def test_counting_trajectories_needs_an_environment_that_can() -> None:
-    from gflow import Environment
+    from gflow import DiscreteEnvironment
 
     class Plain(TableEnvironment):
-        max_entropy_logits = Environment.max_entropy_logits
+        max_entropy_logits = DiscreteEnvironment.max_entropy_logits
 
     env = Plain([[1], []], [0.0, 0.0])
     with pytest.raises(IncompatibleError, match=r"Plain cannot count its trajectories.*'uniform'"):

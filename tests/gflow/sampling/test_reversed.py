@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gflow import Environment, Reversed, enumerate_states
+from gflow import DiscreteEnvironment, Reversed, enumerate_states
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.testing.strategies import random_dags
 
@@ -19,7 +19,7 @@ environments = st.one_of(
 
 @settings(max_examples=20)
 @given(env=environments)
-def test_steps_of_one_are_backsteps_of_the_other(env: Environment[Any]) -> None:
+def test_steps_of_one_are_backsteps_of_the_other(env: DiscreteEnvironment[Any]) -> None:
     view = Reversed(env)
     graph = enumerate_states(env)
     parents, children = graph.states[graph.parent], graph.states[graph.child]
@@ -33,7 +33,7 @@ def test_steps_of_one_are_backsteps_of_the_other(env: Environment[Any]) -> None:
 
 @settings(max_examples=10)
 @given(env=environments)
-def test_it_ends_at_the_source_and_has_no_stop(env: Environment[Any]) -> None:
+def test_it_ends_at_the_source_and_has_no_stop(env: DiscreteEnvironment[Any]) -> None:
     view, graph = Reversed(env), enumerate_states(env)
     assert view.is_terminal(graph.states).nonzero().flatten().tolist() == [0]
     assert view.stop_action is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     Exploration,
     MLPPolicy,
     Policy,
@@ -42,7 +42,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def scattered(env: Environment[Any], seed: int = 0) -> TabularPolicy:
+def scattered(env: DiscreteEnvironment[Any], seed: int = 0) -> TabularPolicy:
     policy = TabularPolicy(enumerate_states(env))
     generator = seeded(seed)
     with torch.no_grad():
@@ -65,7 +65,7 @@ def assert_same(a: Trajectories[Any], b: Trajectories[Any]) -> None:
             assert torch.equal(one, two)
 
 
-def assert_legal(env: Environment[Any], batch: Trajectories[Any]) -> None:
+def assert_legal(env: DiscreteEnvironment[Any], batch: Trajectories[Any]) -> None:
     """Step by step, by the public methods that check every action."""
     for k, n in enumerate(batch.length.tolist()):
         states = env.initial(1)
@@ -98,7 +98,7 @@ def assert_legal(env: Environment[Any], batch: Trajectories[Any]) -> None:
     env=st.one_of(random_dags(), st.sampled_from([GRID, HyperGrid(2, 4, ending="forced")])),
     seed=st.integers(0, 99),
 )
-def test_sharing_equal_states_changes_nothing(env: Environment[Any], seed: int) -> None:
+def test_sharing_equal_states_changes_nothing(env: DiscreteEnvironment[Any], seed: int) -> None:
     """Shared, apart, or all states listed in advance: the same seed gives the same trajectories."""
     policy = scattered(env, seed)
     how = Exploration(0.2, 0.1, other=scattered(env, seed + 1), other_weight=0.3)
@@ -126,7 +126,9 @@ def test_sharing_equal_states_changes_nothing(env: Environment[Any], seed: int) 
     seed=st.integers(0, 99),
     plan=st.sampled_from(["ragged", "static"]),
 )
-def test_every_sampled_trajectory_is_legal(env: Environment[Any], seed: int, plan: Any) -> None:
+def test_every_sampled_trajectory_is_legal(
+    env: DiscreteEnvironment[Any], seed: int, plan: Any
+) -> None:
     policy = scattered(env, seed)
     sampler = Sampler(env, plan)
     forward = sampler.forward(policy, 12, generator=seeded(seed))
@@ -141,7 +143,7 @@ def test_every_sampled_trajectory_is_legal(env: Environment[Any], seed: int, pla
     plan=st.sampled_from(["ragged", "static"]),
 )
 def test_trajectories_can_be_walked_again_in_either_direction(
-    env: Environment[Any], seed: int, plan: Any
+    env: DiscreteEnvironment[Any], seed: int, plan: Any
 ) -> None:
     """Along the actions that were drawn, forward or backward, come the same states and numbers."""
     policy, sampler = scattered(env, seed), Sampler(env, plan)
@@ -246,7 +248,7 @@ def paths(graph: StateGraph[Any], batch: Trajectories[Any]) -> list[tuple[int, .
 @pytest.mark.parametrize("backward", ["learned", "uniform", "maxent"])
 @pytest.mark.parametrize("env", [GRID, FORK, HyperGrid(3, 2)], ids=["grid", "fork", "cube"])
 def test_backward_trajectories_have_the_law_that_is_evaluated(
-    env: Environment[Any], backward: Any, plan: Any
+    env: DiscreteEnvironment[Any], backward: Any, plan: Any
 ) -> None:
     """Chi-square over all ways to an object, 1 in 10 000, against the evaluated log P_B."""
     graph = enumerate_states(env)

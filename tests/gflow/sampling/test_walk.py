@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import Environment, FunctionReward, Reversed
+from gflow import DiscreteEnvironment, FunctionReward, Reversed
 from gflow.distinct import Distinct
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
@@ -20,7 +20,7 @@ GRIDS = [HyperGrid(2, 4), HyperGrid(2, 4, ending="forced"), HyperGrid(3, 2), Hyp
 ROWS = 40  # enough for equal states to be looked for
 
 
-def rule(env: Environment[Any], seed: int) -> tuple[Any, Any]:
+def rule(env: DiscreteEnvironment[Any], seed: int) -> tuple[Any, Any]:
     """A choice that depends on the row, the time and what is legal, and on nothing else."""
     priority = torch.rand(64, 64, 16, generator=torch.Generator().manual_seed(seed))
 
@@ -52,7 +52,7 @@ def same(a: Walk[Any], b: Walk[Any]) -> None:
 
 @settings(max_examples=20)
 @given(env=st.one_of(random_dags(), st.sampled_from(GRIDS)), seed=st.integers(0, 99))
-def test_all_plans_agree_in_both_directions(env: Environment[Any], seed: int) -> None:
+def test_all_plans_agree_in_both_directions(env: DiscreteEnvironment[Any], seed: int) -> None:
     start = env.initial(ROWS)
     for view in (env, Reversed(env)):
         apart = walk_ragged(view, start, *rule(view, seed))
@@ -86,7 +86,7 @@ EQUALLY_LONG = [Autoregressive("AB", 3, ZERO), AnyOrder("AB", 3, ZERO)]
     count=st.integers(1, 8),
 )
 def test_small_batches_compare_their_states_at_the_end(
-    env: Environment[Any], seed: int, count: int
+    env: DiscreteEnvironment[Any], seed: int, count: int
 ) -> None:
     start = env.initial(count)
     for view in (env, Reversed(env)):
@@ -117,7 +117,9 @@ def test_rows_that_all_stop_at_one_time_have_full_tables() -> None:
 
 @settings(max_examples=15)
 @given(env=st.one_of(random_dags(), st.sampled_from(GRIDS)), seed=st.integers(0, 99))
-def test_a_walk_is_made_of_legal_steps_that_can_be_undone(env: Environment[Any], seed: int) -> None:
+def test_a_walk_is_made_of_legal_steps_that_can_be_undone(
+    env: DiscreteEnvironment[Any], seed: int
+) -> None:
     walk = walk_ragged(env, env.initial(8), *rule(env, seed))
     for k, n in enumerate(walk.length.tolist()):
         states = env.initial(1)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import Environment, FunctionReward
+from gflow import DiscreteEnvironment, FunctionReward
 from gflow.envs import HyperGrid
 from gflow.testing import BrokenEnvironmentError, TableEnvironment, check_env
 
@@ -434,7 +434,7 @@ class Words:
     length: Tensor
 
 
-class Prefixes(Environment[Words]):
+class Prefixes(DiscreteEnvironment[Words]):
     """Words of three letters of two, with a dataclass as state and no keys."""
 
     def __init__(self):
@@ -475,7 +475,7 @@ class LeavesLettersBehind(Prefixes):
         return Words(states.letters, states.length - 1)
 
 
-CASES: list[tuple[type[Environment[Any]], set[str]]] = [
+CASES: list[tuple[type[DiscreteEnvironment[Any]], set[str]]] = [
     (OverTheEdge, {"forward-mask-too-wide"}),
     (StaysAtTheEdge, {"forward-mask-too-wide"}),
     (ForgetsAWayForward, {"forward-mask-too-narrow"}),
@@ -524,7 +524,7 @@ CASES: list[tuple[type[Environment[Any]], set[str]]] = [
 
 
 @pytest.mark.parametrize(("broken", "rules"), CASES, ids=[case[0].__name__ for case in CASES])
-def test_the_broken_rule_is_named(broken: type[Environment[Any]], rules: set[str]) -> None:
+def test_the_broken_rule_is_named(broken: type[DiscreteEnvironment[Any]], rules: set[str]) -> None:
     with pytest.raises(BrokenEnvironmentError) as caught:
         check_env(broken())
     first = caught.value.rules[0]
@@ -533,7 +533,7 @@ def test_the_broken_rule_is_named(broken: type[Environment[Any]], rules: set[str
 
 
 @pytest.mark.parametrize("env", [Grid(), Prefixes()], ids=["Grid", "Prefixes"])
-def test_what_they_are_made_from_is_right(env: Environment[Any]) -> None:
+def test_what_they_are_made_from_is_right(env: DiscreteEnvironment[Any]) -> None:
     check_env(env)
 
 
@@ -554,7 +554,7 @@ def test_the_state_is_shown() -> None:
         check_env(ForgetsAWayForward())
 
 
-def show(broken: Iterable[type[Environment[Any]]]) -> None:
+def show(broken: Iterable[type[DiscreteEnvironment[Any]]]) -> None:
     for cls in broken:
         try:
             check_env(cls())

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gflow import Environment, enumerate_states
+from gflow import DiscreteEnvironment, enumerate_states
 from gflow.envs import HyperGrid
 from gflow.errors import ConfigError
 from gflow.testing import TableEnvironment, all_trajectories, check_env
@@ -15,7 +15,7 @@ from gflow.testing.strategies import hypergrids, random_dags, trajectories, walk
 
 
 @given(env=hypergrids())
-def test_hypergrids_pass(env: Environment) -> None:
+def test_hypergrids_pass(env: DiscreteEnvironment) -> None:
     checked = check_env(env)
     assert checked.exhaustive
     assert checked.longest == env.horizon

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     MLPPolicy,
     Sampler,
     TabularPolicy,
@@ -48,7 +48,7 @@ def dags() -> Dags:
     return Dags(3, BGe(erdos_renyi_network(3, 3.0, generator=source).sample(20, source)))
 
 
-ENVIRONMENTS: dict[str, Environment[Any]] = {
+ENVIRONMENTS: dict[str, DiscreteEnvironment[Any]] = {
     "grid": HyperGrid(2, 4, Corners(4, 0.05)),
     "forced grid": HyperGrid(2, 4, Corners(4, 0.05), ending="forced"),
     "sets": FixedSizeSets(6, 3, AdditiveEnergy(ENERGIES)),
@@ -66,7 +66,7 @@ ENVIRONMENTS: dict[str, Environment[Any]] = {
 }
 
 
-def randomised(env: Environment[Any]) -> TabularPolicy:
+def randomised(env: DiscreteEnvironment[Any]) -> TabularPolicy:
     policy = TabularPolicy(enumerate_states(env))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -135,7 +135,7 @@ class MirrorOnDevice(MLPPolicy):
         keys, order = table.graph.keys
         self.keys, self.logits = keys.to(device), table.forward_table.detach()[order].to(device)
 
-    def encode(self, env: Environment[Any], states: Any) -> Any:
+    def encode(self, env: DiscreteEnvironment[Any], states: Any) -> Any:
         return torch.searchsorted(self.keys, env.key(states))
 
     def forward_logits(self, inputs: Any, condition: Any = None) -> torch.Tensor:

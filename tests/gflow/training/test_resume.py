@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     Exploration,
     FunctionReward,
     MLPPolicy,
@@ -38,7 +38,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def scattered(env: Environment[Any], seed: int = 0) -> TabularPolicy:
+def scattered(env: DiscreteEnvironment[Any], seed: int = 0) -> TabularPolicy:
     policy = TabularPolicy(enumerate_states(env))
     with torch.no_grad():
         for parameter in policy.parameters():
@@ -56,7 +56,7 @@ def somewhere(batch: Trajectories[Any], seed: int) -> Tensor:
     return (torch.rand(len(batch), generator=seeded(seed)) * (moves(batch) + 1)).long()
 
 
-def replayed(env: Environment[Any], batch: Trajectories[Any]) -> None:
+def replayed(env: DiscreteEnvironment[Any], batch: Trajectories[Any]) -> None:
     """Legal from the source to the end, with the rewards of the objects."""
     again = Sampler(env).along(batch.actions, batch.length, condition=batch.condition)
     width = again.actions.shape[1]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gflow import (
-    Environment,
+    DiscreteEnvironment,
     Exploration,
     FunctionReward,
     MLPPolicy,
@@ -42,7 +42,7 @@ SMALL = TrainConfig(steps=5, batch_size=8, lr=1e-2)
 def build(
     config: TrainConfig = SMALL,
     objective: Objective | None = None,
-    env: Environment[Any] = ENV,
+    env: DiscreteEnvironment[Any] = ENV,
     seed: int = 0,
     **options: Any,
 ) -> Trainer:
@@ -198,7 +198,7 @@ def test_steps_are_counted_and_reported() -> None:
     ids=["free", "forced", "smallest"],
 )
 def test_every_objective_trains_on_every_kind_of_environment(
-    name: str, env: Environment[Any]
+    name: str, env: DiscreteEnvironment[Any]
 ) -> None:
     """X-1: five steps, finite, and the heads that are read get gradients."""
     if OBJECTIVES[name].refusal(env) is not None:
@@ -258,13 +258,13 @@ class Sour(Policy):
 
     has_log_flow = True
 
-    def __init__(self, env: Environment[Any], cell: list[int]) -> None:
+    def __init__(self, env: DiscreteEnvironment[Any], cell: list[int]) -> None:
         super().__init__()
         self.inner = TabularPolicy(enumerate_states(env), "learned")
         self.cell = torch.tensor(cell)
         self.sick = False
 
-    def encode(self, env: Environment[Any], states: Any) -> Any:
+    def encode(self, env: DiscreteEnvironment[Any], states: Any) -> Any:
         return states
 
     def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:

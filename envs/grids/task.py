@@ -1,0 +1,132 @@
+"""`gflow train hypergrid`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.environment.discrete import DiscreteEnvironment
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.grids.rewards import (
+    Corners,
+    Cosine,
+    CosineProduct,
+    Deceptive,
+    GridReward,
+    Landscape,
+    MultiScale,
+    Sparse,
+)
+from gflow.errors import ConfigError
+from gflow.policies.base import MLPPolicy, Policy
+from gflow.rewards.base import Tempered
+from gflow.tasks.task import Context, RunOptions, Task
+from gflow.terms import Needs
+from gflow.training.trainer import TrainConfig
+
+
+@dataclass(frozen=True)
+class HypergridTask(Task):
+    """Cells of a grid, built by walking from the corner.
+
+    Attributes:
+        dim: Number of coordinates.
+        side: Values per coordinate.
+        reward: Reward family.
+        r0: Base reward of corners, cosine and deceptive; 0 keeps the family's own.
+        landscape: Function of the landscape reward: branin, currin, shubert, beale or sphere.
+        levels: Digits of the multiscale reward; side must be 4^levels.
+        beta: Inverse temperature of the reward.
+        ending: "free": stop anywhere. "forced": the edge ends the walk.
+        width: Units per hidden layer of the policy.
+        depth: Hidden layers of the policy.
+        backward: Backward policy.
+    """
+
+    name: ClassVar[str] = "hypergrid"
+    summary: ClassVar[str] = "walks on a grid; exact law known"
+    train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=16, lr_half_life=500)
+    run: ClassVar[RunOptions] = RunOptions(threads=1)
+
+    dim: int = 2
+    side: int = 8
+    reward: Literal[
+        "corners", "cosine", "cosine_product", "deceptive", "sparse", "multiscale", "landscape"
+    ] = "corners"
+    r0: float = 0.0
+    landscape: str = "branin"
+    levels: int = 3
+    beta: float = 1.0
+    ending: Literal["free", "forced"] = "free"
+    width: int = 256
+    depth: int = 2
+    backward: BackwardChoice = "learned"
+
+    def grid_reward(self) -> GridReward:
+        """The reward before the temperature."""
+        base: dict[str, Any] = {"r0": self.r0} if self.r0 else {}
+        match self.reward:
+            case "corners":
+                return Corners(self.side, **base)
+            case "cosine":
+                return Cosine(self.side, **base)
+            case "cosine_product":
+                return CosineProduct(self.side)
+            case "deceptive":
+                return Deceptive(self.side, **base)
+            case "sparse":
+                return Sparse(self.side)
+            case "multiscale":
+                return MultiScale(self.levels)
+            case "landscape":
+                return Landscape(self.side, {self.landscape: 1.0})
+        raise ConfigError(f"There is no hypergrid reward {self.reward!r}.")
+
+    def environment(self) -> HyperGrid:
+        """The grid."""
+        reward = self.grid_reward()
+        return HyperGrid(
+            self.dim,
+            self.side,
+            reward if self.beta == 1 else Tempered(reward, self.beta),
+            self.ending,
+        )
+
+    def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:
+        """A multi-layer perceptron."""
+        return MLPPolicy(
+            env, self.width, self.depth, own_backward(self.backward), log_flow=needs.log_flow
+        )
+
+    def metrics(self, context: Context, objects: Any) -> dict[str, float]:
+        """How many of the 2^dim regions of modes the best objects so far lie in."""
+        reward = self.grid_reward()
+        if not isinstance(reward, Corners) or context.best is None:
+            return {}
+        cells = context.best.states
+        modes = cells[reward.is_mode(cells)]
+        upper = (modes > (self.side - 1) / 2).long() @ (2 ** torch.arange(self.dim))
+        return {"mode_regions": float(len(upper.unique()))}
+
+    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+        """The learned and the exact law side by side, for two coordinates."""
+        if self.dim != 2 or context.graph is None:
+            return {}
+        from gflow.tasks.pictures import heatmaps
+
+        graph = context.graph
+        cells = graph.states[graph.objects]
+        laws = {
+            "exact": graph.log_target().exp(),
+            "learned": graph.terminal_law(context.trainer.evaluated_policy).exp(),
+        }
+        grids = {}
+        for name, law in laws.items():
+            grid = torch.full((self.side, self.side), torch.nan, dtype=law.dtype)
+            grid[cells[:, 0], cells[:, 1]] = law
+            grids[name] = grid
+        path = folder / "distribution.png"
+        heatmaps(grids, path, ("coordinate 0", "coordinate 1"))
+        return {"distribution": path}

@@ -1,0 +1,155 @@
+"""`gflow train molecules`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.environment.discrete import DiscreteEnvironment
+from gflow.envs.molecules.report import figures_of, report_best, write_best
+from gflow.errors import ConfigError
+from gflow.policies.base import Policy
+from gflow.tasks.several import SeveralScores
+from gflow.tasks.task import Context, RunOptions
+from gflow.terms import Needs
+from gflow.training.trainer import TrainConfig
+
+
+@dataclass(frozen=True)
+class MoleculesTask(SeveralScores):
+    """Drug-like molecules, built fragment by fragment with RDKit.
+
+    Attributes:
+        properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
+            seh:FILE, dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
+        weights: Weight of each property; all 1 if not given.
+        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties, or by
+            preferences or goals that the sampler is told.
+        beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
+        vector: Keep the properties apart as scores, for objectives that compare them and for the
+            Pareto front; preferences and goals always do.
+        max_fragments: Largest number of fragments of a molecule.
+        min_fragments: Smallest number of fragments of a molecule.
+        smiles: A file of your own molecules to cut the fragments from; RDKit's own if empty.
+        skip_invalid: Pass over lines of that file that are no SMILES.
+        vocabulary_size: Fragments in the vocabulary: the most frequent ones.
+        fragment_count: How often a fragment must have been seen.
+        workers: Processes that score molecules; 0 scores in the main process.
+        width: Features per fragment in the graph network.
+        depth: Rounds of message passing.
+        backward: Backward policy, learned or uniform.
+    """
+
+    name: ClassVar[str] = "molecules"
+    summary: ClassVar[str] = "drug-like molecules from BRICS fragments; QED, SA, logP, docking"
+    train: ClassVar[TrainConfig] = TrainConfig(
+        steps=800,
+        batch_size=64,
+        lr=2e-3,
+        lr_half_life=300,
+        log_z_lr=0.1,
+        epsilon=0.05,
+        grad_clip=10.0,
+    )
+    run: ClassVar[RunOptions] = RunOptions(eval_every=100, checkpoint_every=100, threads=1)
+
+    headline: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "mean_reward",
+        "top_reward",
+        "unique",
+        "top10_mean_reward",
+        "log_z",
+        "elbo",
+    )
+
+    properties: tuple[str, ...] = ("qed", "sa")
+    combine: Literal["sum", "product", "preferences", "goals"] = "product"
+    beta: float = 64.0
+    vector: bool = False
+    max_fragments: int = 5
+    min_fragments: int = 2
+    smiles: str = ""
+    skip_invalid: bool = False
+    vocabulary_size: int = 128
+    fragment_count: int = 3
+    workers: int = 2
+    width: int = 64
+    depth: int = 3
+    backward: BackwardChoice = "uniform"
+
+    def environment(self) -> DiscreteEnvironment[Any]:
+        """The environment with its vocabulary and reward."""
+        from gflow.envs.molecules import CutOptions, Goal, Molecules, Vocabulary
+
+        options = CutOptions(size=self.vocabulary_size, min_count=self.fragment_count)
+        if self.smiles:
+            vocabulary = Vocabulary.from_files(
+                [Path(self.smiles)], options, skip_invalid=self.skip_invalid
+            )
+        else:
+            vocabulary = Vocabulary.default(options)
+        several = self.vector or self.conditional
+        # Of several scores the mean is what tables and lists show.
+        rule: Literal["product", "sum"] = "product" if self.combine == "product" else "sum"
+        goal = Goal(self.properties, self.weights, rule)
+        return Molecules(
+            vocabulary.extensible() if self.min_fragments > 2 else vocabulary,
+            goal,
+            beta=1.0 if several else self.beta,
+            max_fragments=self.max_fragments,
+            min_fragments=self.min_fragments,
+            workers=self.workers,
+            scalarization=self.scalarization() if several else None,
+        )
+
+    def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:
+        """A graph network over fragments."""
+        from gflow.envs.molecules import MoleculePolicy, Molecules
+
+        assert isinstance(env, Molecules)
+        return MoleculePolicy(
+            env, self.width, self.depth, own_backward(self.backward), needs.log_flow
+        )
+
+    def rewards(self, env: DiscreteEnvironment[Any], objects: Any) -> Tensor:
+        """(B,) rewards in [0, 1] before the temperature."""
+        values: Tensor = _molecules(env).reward_values(objects)
+        return values
+
+    def describe(self, env: DiscreteEnvironment[Any], objects: Any) -> list[str]:
+        """Canonical SMILES."""
+        smiles: list[str] = _molecules(env).smiles(objects)
+        return smiles
+
+    def metrics(self, context: Context, objects: Any) -> dict[str, float]:
+        """Distinctness of the sample, its properties, and the best seen in the whole run."""
+        numbers = super().metrics(context, objects)
+        return numbers | figures_of(context, objects, _molecules(context.env).host.goal.names)
+
+    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+        """The best molecules as a table and as a picture."""
+        names = _molecules(context.env).host.goal.names
+        return write_best(context, folder, names) | super().finish(context, folder)
+
+    def known_front(self, env: DiscreteEnvironment[Any]) -> Tensor | None:
+        """Nobody knows it."""
+        return None
+
+    def report(self, context: Context) -> str:
+        """The ten best molecules."""
+        return report_best(context, _molecules(context.env).host.goal.names)
+
+    def close(self, env: DiscreteEnvironment[Any]) -> None:
+        """End the workers."""
+        _molecules(env).close()
+
+
+def _molecules(env: DiscreteEnvironment[Any]) -> Any:
+    from gflow.envs.molecules import Molecules
+
+    if not isinstance(env, Molecules):
+        raise ConfigError(f"{env.name} is not the environment of molecules.")
+    return env

@@ -1,0 +1,77 @@
+"""`gflow train spins`."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.environment.discrete import DiscreteEnvironment
+from gflow.envs.spins.env import EnergyModel
+from gflow.envs.spins.rewards import WIDEST_STRIP, IsingReward
+from gflow.policies.base import MLPPolicy, Policy
+from gflow.tasks.task import Context, RunOptions, Task
+from gflow.terms import Needs
+from gflow.training.trainer import TrainConfig
+
+
+@dataclass(frozen=True)
+class SpinsTask(Task):
+    """Ising spins on a lattice, set one by one in any order.
+
+    Attributes:
+        height: Rows.
+        width: Columns.
+        coupling: sigma; each edge contributes 2 sigma s_i s_j to the log-reward.
+        field: b; each spin contributes b s_i.
+        periodic: Torus instead of grid.
+        hidden: Units per hidden layer of the policy.
+        depth: Hidden layers of the policy.
+        backward: Backward policy; all orders are equally likely under the uniform one.
+    """
+
+    name: ClassVar[str] = "spins"
+    summary: ClassVar[str] = "Ising spins on a torus or grid; log Z by transfer matrix"
+    train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=64)
+    run: ClassVar[RunOptions] = RunOptions(threads=1)
+
+    height: int = 3
+    width: int = 3
+    coupling: float = 0.1
+    field: float = 0.2
+    periodic: bool = True
+    hidden: int = 256
+    depth: int = 2
+    backward: BackwardChoice = "uniform"
+
+    def environment(self) -> EnergyModel:
+        """The lattice."""
+        reward = IsingReward(self.height, self.width, self.coupling, self.field, self.periodic)
+        return EnergyModel(reward)
+
+    def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:
+        """A multi-layer perceptron."""
+        return MLPPolicy(
+            env, self.hidden, self.depth, own_backward(self.backward), log_flow=needs.log_flow
+        )
+
+    def log_z(self, env: DiscreteEnvironment[Any]) -> float:
+        """Log of the number of configurations: Z without couplings and fields."""
+        return self.height * self.width * math.log(2)
+
+    def metrics(self, context: Context, objects: Any) -> dict[str, float]:
+        """Means over the sample, and how far they are from the exact ones."""
+        reward = context.env.reward
+        assert isinstance(reward, IsingReward)
+        numbers = {
+            "magnetisation": float(reward.magnetisation(objects).mean()),
+            "neighbour_correlation": float(reward.neighbour_correlation(objects).mean()),
+        }
+        if min(self.height, self.width) <= WIDEST_STRIP:
+            law = reward.exact
+            numbers |= {
+                "magnetisation_error": abs(numbers["magnetisation"] - law.magnetisation),
+                "neighbour_correlation_error": abs(
+                    numbers["neighbour_correlation"] - law.neighbour_correlation
+                ),
+            }
+        return numbers
