@@ -1,4 +1,4 @@
-"""The tests are tested: every mutant in `mutations.py` makes the test named there fail."""
+"""The tests are tested: every mutant in `tests/mutants` makes the test named there fail."""
 
 import importlib.util
 import os

@@ -1,0 +1,165 @@
+"""Mutants of `envs/diffusion`."""
+
+ANNEALED = "tests/envs/diffusion/test_annealed.py"
+PATHWISE = "tests/objectives/test_pathwise_kl.py"
+ADJOINT = "tests/objectives/test_adjoint.py"
+DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
+
+MUTANTS = (
+    (
+        "bridge-variance", "envs/diffusion/process.py",
+        "self.sigma2 * t * (u - t) / u",
+        "self.sigma2 * t * (u - t)",
+        f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",
+    ),
+    (
+        "noising-turned", "envs/diffusion/process.py",
+        "return t * self.beta_0 + (1 - t) * self.beta_1",
+        "return t * self.beta_1 + (1 - t) * self.beta_0",
+        f"{DIFFUSION}::test_the_rate_is_that_of_noising_time",
+    ),
+    (
+        "noising-variance", "envs/diffusion/process.py",
+        "return (-total).exp(), -(self.nu**2) * torch.expm1(-2 * total)",
+        "return (-total).exp(), -(self.nu**2) * torch.expm1(-total)",
+        f"{DIFFUSION}::test_noising_steps_compose",
+    ),
+    (
+        "diffusion-noise", "envs/diffusion/gaussian_steps.py",
+        "return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None",
+        "return DiffusionState(mean + variance * z, step + 1, grid), None",
+        f"{DIFFUSION}::test_noise_changes_what_is_drawn_and_not_what_it_weighs",
+    ),
+    (
+        "diffusion-forced", "envs/diffusion/gaussian_steps.py",
+        "return gaussian_log_prob(x, mean, variance).masked_fill(forced, 0.0)",
+        "return gaussian_log_prob(x, mean, variance)",
+        f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
+    ),
+    (
+        "diffusion-grid", "envs/diffusion/gaussian_steps.py",
+        "return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]",
+        "return self._table(like)[1][(step - 1).clamp(min=0)]",
+        f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
+    ),
+    (
+        "diffusion-forward-looking", "envs/diffusion/env.py",
+        "value = (1 - time) * base + time * self.reward(states, condition)",
+        "value = time * base + (1 - time) * self.reward(states, condition)",
+        f"{DIFFUSION}::test_flows_look_forward_from_the_process_to_the_target",
+    ),
+    (
+        "diffusion-session", "envs/diffusion/policy.py",
+        "read = self._read(inputs, condition, times[k : k + 1])",
+        "read = self._read(inputs, condition, times[:1])",
+        f"{DIFFUSION}::test_rollouts_with_a_memory_follow_the_same_law",
+    ),
+    (
+        "annealed-drift-both-ways", "envs/diffusion/annealed.py",
+        "return c * s.x + pull * score - push * drift, v",
+        "return c * s.x + pull * score + push * drift, v",
+        f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
+    ),
+    (
+        "annealed-drift-both-ways-carries", "envs/diffusion/annealed.py",
+        "return c * s.x + pull * score - push * drift, v",
+        "return c * s.x + pull * score + push * drift, v",
+        f"{ANNEALED}::test_the_right_constant_drift_carries_the_path_along",
+    ),
+    (
+        "annealed-backward-climbs-down", "envs/diffusion/annealed.py",
+        "return c * s.x + pull * score - push * drift, v",
+        "return c * s.x - pull * score - push * drift, v",
+        f"{ANNEALED}::test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step",
+    ),
+    (
+        "annealed-scale-of-the-parent", "envs/diffusion/annealed.py",
+        "h * self.rate_at(u).sqrt(), 2 * pull], -1)",
+        "h * self.rate_at(t).sqrt(), 2 * pull], -1)",
+        f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
+    ),
+    (
+        "annealed-half-the-noise", "envs/diffusion/annealed.py",
+        "ahead = torch.stack([pull, h * rate.sqrt(), 2 * pull], -1)",
+        "ahead = torch.stack([pull, h * rate.sqrt(), pull], -1)",
+        f"{ANNEALED}::test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step",
+    ),
+    (
+        "annealed-unforced", "envs/diffusion/annealed.py",
+        "return c * s.x + pull * score - push * drift, v",
+        "return s.x + pull * score - push * drift, v",
+        f"{ANNEALED}::test_backward_walks_reach_the_source_by_force",
+    ),
+    (
+        "annealed-backwards", "envs/diffusion/annealing_path.py",
+        "return beta * target_score - (1 - beta) / self.variance * x",
+        "return (1 - beta) * target_score - beta / self.variance * x",
+        f"{ANNEALED}::test_the_path_leads_from_the_gaussian_to_the_target",
+    ),
+    (
+        "annealed-no-condition", "envs/diffusion/policy.py",
+        "score = inputs.score(condition)",
+        "score = inputs.score(None if condition is None else condition.roll(1, 0))",
+        f"{ANNEALED}::test_targets_may_read_a_condition",
+    ),
+    (
+        "kl-noise-free", "envs/diffusion/gaussian_steps.py",
+        "noise = ((states.x - mean) / std).detach()",
+        "noise = ((states.x - mean) / std)",
+        f"{PATHWISE}::test_gradients_go_through_the_samples",
+    ),
+    (
+        "kl-score-attached", "envs/diffusion/gaussian_steps.py",
+        "x = self.x.detach()  # also",
+        "x = self.x  # also",
+        f"{PATHWISE}::test_no_gradient_goes_through_the_score",
+    ),
+    (
+        "brownian-wide", "envs/diffusion/process.py",
+        "return torch.ones_like(t), u - t, self.sigma2 * (u - t)",
+        "return torch.ones_like(t), u - t, self.sigma2 * (u - t) * 1.001",
+        f"{PATHWISE}::test_the_optimal_constant_drift_leaves_no_variance",
+    ),
+    (
+        "brownian-bridge-wide", "envs/diffusion/process.py",
+        "return t / u, self.sigma2 * t * (u - t) / u",
+        "return t / u, self.sigma2 * t * (u - t)",
+        f"{PATHWISE}::test_girsanov_holds_in_discrete_time",
+    ),
+    (
+        "dds-half-drift", "envs/diffusion/process.py",
+        "-2 * self.nu**2 * torch.expm1(-total),",
+        "-1 * self.nu**2 * torch.expm1(-total),",
+        f"{PATHWISE}::test_girsanov_holds_for_the_exponential_scheme",
+    ),
+    (
+        "diffusion-deaf-to-noise", "envs/diffusion/gaussian_steps.py",
+        "variance = torch.where(variance > 0, variance + noise**2, variance)",
+        "variance = variance + 0 * noise",
+        f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
+    ),
+    (
+        "adjoint-sigma", "envs/diffusion/bridge.py",
+        "return self.sigma2 * score + objects.x",
+        "return self.sigma * score + objects.x",
+        f"{ADJOINT}::test_to_one_gaussian_every_end_asks_for_the_same_drift",
+    ),
+    (
+        "adjoint-no-reference", "envs/diffusion/bridge.py",
+        "return self.sigma2 * score + objects.x",
+        "return self.sigma2 * score",
+        f"{ADJOINT}::test_the_mean_pull_given_a_point_on_the_way_is_the_optimal_drift",
+    ),
+    (
+        "adjoint-bridge-open", "envs/diffusion/bridge.py",
+        "(self.sigma2 * t * (1 - t)).sqrt()",
+        "(self.sigma2 * t).sqrt()",
+        f"{ADJOINT}::test_bridges_have_the_law_of_the_process_given_its_end",
+    ),
+    (
+        "adjoint-clips-each", "envs/diffusion/bridge.py",
+        "score = score * (clip / norm.clamp(min=clip))",
+        "score = score.clamp(-clip, clip)",
+        f"{ADJOINT}::test_the_clip_is_of_the_norm_of_the_gradient",
+    ),
+)  # fmt: skip

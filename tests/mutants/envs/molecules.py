@@ -1,0 +1,24 @@
+"""Mutants of `envs/molecules`."""
+
+MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
+
+MUTANTS = (
+    (
+        "molecules-symmetry", "envs/molecules/env.py",
+        "return self.canonical(states).log_overcount()",
+        "return -self.canonical(states).log_overcount()",
+        f"{MOLECULES}::test_sampled_molecules_have_the_exact_law",
+    ),
+    (
+        "docking-box", "envs/molecules/docking.py",
+        "max(abs(x - c) - s / 2, 0.0)",
+        "max(abs(x - c) - s, 0.0)",
+        "tests/envs/molecules/test_docking.py::test_bad_receptors",
+    ),
+    (
+        "molecules-detach", "envs/molecules/env.py",
+        "kept = (index + (index >= gone)).clamp(max=n - 1)",
+        "kept = (index + (index > gone)).clamp(max=n - 1)",
+        f"{MOLECULES}::test_objectives_vanish_on_the_exact_flows",
+    ),
+)  # fmt: skip

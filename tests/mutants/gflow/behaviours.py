@@ -1,0 +1,115 @@
+"""Mutants of `gflow/behaviours`."""
+
+SEARCH = "tests/gflow/behaviours/test_local_search.py"
+REPLAY = "tests/gflow/memory/test_replay_strategies.py"
+LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
+LANGEVIN = "tests/gflow/behaviours/test_langevin_search.py"
+
+MUTANTS = (
+    (
+        "langevin-turn", "gflow/behaviours/langevin.py",
+        "if self.batches % 2 or not seen.ready(count):",
+        "if True or not seen.ready(count):",
+        f"{LANGEVIN}::test_batches_take_turns_and_the_chains_find_what_the_policy_does_not",
+    ),
+    (
+        "langevin-condition", "gflow/behaviours/langevin.py",
+        "condition=None if condition is None else condition[chains.accepted_chain],",
+        "condition=None if condition is None else condition[:1].expand(len(chains.accepted), -1),",
+        f"{LANGEVIN}::test_conditions_stay_with_their_objects",
+    ),
+    (
+        "mle-of-anything", "gflow/behaviours/base.py",
+        'if objective.samples == "needed" and not self.gives_samples:',
+        'if objective.samples == "never" and not self.gives_samples:',
+        f"{LIKELIHOOD}::test_data_will_do_for_the_likelihood_and_nothing_less",
+    ),
+    (
+        "exact-tempered", "gflow/behaviours/exact_samples.py",
+        "law = graph.log_target().exp()",
+        "law = graph.log_target().mul(0.9).exp()",
+        "tests/gflow/behaviours/test_exact_samples.py"
+        "::test_listed_objects_are_drawn_in_proportion_to_their_reward",
+    ),
+    (
+        "mo-relabel-reward", "gflow/behaviours/hindsight.py",
+        "return replace(batch, condition=condition, log_reward=log_reward)",
+        "return replace(batch, condition=condition)",
+        "tests/gflow/behaviours/test_relabel.py::test_relabelled_rewards_are_those_of_the_other_condition",
+    ),
+    (
+        "branch-at-source", "gflow/behaviours/branching.py",
+        "keep = keep.masked_fill(place[1] < self.whole, 0)",
+        "keep = keep * 0",
+        "tests/gflow/behaviours/test_branching.py::test_groups_share_a_beginning_and_a_graph",
+    ),
+    (
+        "search-inverted", "gflow/behaviours/acceptance.py",
+        "return self.reward + self.backward + self.forward + self.keep",
+        "return self.reward - self.backward - self.forward + self.keep",
+        f"{SEARCH}::test_ls1_exact_filters_are_reversible_on_sets",
+    ),
+    (
+        "search-prefix", "gflow/behaviours/local_search.py",
+        "later = terms.mask & (time >= torch.cat([keep, keep])[:, None])",
+        "later = terms.mask & (time > torch.cat([keep, keep])[:, None])",
+        f"{SEARCH}::test_ls3_a_perfect_policy_is_always_accepted",
+    ),
+    (
+        "search-lengths", "gflow/behaviours/local_search.py",
+        "keep=law(keep, candidate.length) - law(keep, current.length),",
+        "keep=law(keep, current.length) - law(keep, current.length),",
+        f"{SEARCH}::test_ls4_reversible_for_every_law_of_steps",
+    ),
+    (
+        "search-follows", "gflow/behaviours/local_search.py",
+        ".select(row + len(row) * accepted)",
+        ".select(row + len(row))",
+        f"{SEARCH}::test_ls6_counts",
+    ),
+    (
+        "search-explores", "gflow/behaviours/local_search.py",
+        "sampler.resume(policy, current, keep, generator=generator)",
+        "sampler.resume(\n"
+        "            policy, current, keep, exploration=rollout.exploration, generator=generator\n"
+        "        )",
+        f"{SEARCH}::test_ls6_only_fresh_trajectories_explore",
+    ),
+    (
+        "search-greedy", "gflow/behaviours/acceptance.py",
+        "return (gain() > 0).double()",
+        "return (gain() >= 0).double()",
+        f"{SEARCH}::test_ls7_greedy_never_falls",
+    ),
+    (
+        "search-steps", "gflow/behaviours/backtracking.py",
+        "(u * length).long()",
+        "(u * (length - 1)).long()",
+        f"{SEARCH}::test_ls8_every_number_of_steps_is_drawn_alike",
+    ),
+    (
+        "search-depth", "gflow/behaviours/backtracking.py",
+        "return (length - self.steps).clamp(min=0)",
+        "return (length - self.steps).clamp(min=1)",
+        f"{SEARCH}::test_ls8_beyond_the_depth_it_is_an_independent_resample",
+    ),
+    (
+        "search-accepts", "gflow/behaviours/acceptance.py",
+        "return u < chance",
+        "return u < chance.sqrt()",
+        f"{SEARCH}::test_a_sampled_round_has_the_law_of_the_kernel",
+    ),
+    (
+        "search-symmetry", "gflow/behaviours/local_search.py",
+        "old, new = both.log_reward.double().chunk(2)",
+        "old, new = plain_log_reward(rollout.env, both).double().chunk(2)",
+        "tests/test_environment_table.py::"
+        "test_local_search_keeps_the_law_of_symmetric_objects[atoms]",
+    ),
+    (
+        "augmentation-once", "gflow/behaviours/augmentation.py",
+        'trainer.generator, "tenth")',
+        "trainer.generator)",
+        f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
+    ),
+)  # fmt: skip

@@ -1,0 +1,40 @@
+"""Mutants of modules at the top of the engine."""
+
+MUTANTS = (
+    (
+        "masking-uniform", "gflow/masking.py",
+        "return -mask.sum(-1).clamp(min=1).log().to(torch.get_default_dtype())",
+        "return -(mask.sum(-1) + 1).log().to(torch.get_default_dtype())",
+        "tests/gflow/test_masking.py::test_equivalent_actions_count_once",
+    ),
+    (
+        "masking-finite", "gflow/masking.py",
+        "return logits.masked_fill(~(mask | dead), -torch.inf).log_softmax(-1)",
+        "return logits.masked_fill(~(mask | dead), -10.0).log_softmax(-1)",
+        "tests/gflow/test_masking.py::test_probabilities_are_those_of_the_legal_logits_alone",
+    ),
+    (
+        "masking-noise", "gflow/masking.py",
+        "return torch.sub(logits, noise, out=noise)",
+        "return torch.add(logits, noise, out=noise)",
+        "tests/gflow/test_masking.py::test_frequencies_are_the_softmax",
+    ),
+    (
+        "trajectories-join", "gflow/trajectories.py",
+        "first_state += part.num_states",
+        "first_state += part.num_states - 1",
+        "tests/gflow/test_trajectories.py::test_joined_ones_are_the_same",
+    ),
+    (
+        "trajectories-cut", "gflow/trajectories.py",
+        "whole = kept == self.length",
+        "whole = kept <= self.length",
+        "tests/gflow/test_trajectories.py::test_cut_ones_are_prefixes",
+    ),
+    (
+        "splice-meeting", "gflow/trajectories.py",
+        "later = time - keep[:, None]",
+        "later = time - keep[:, None] + 1",
+        "tests/gflow/training/test_resume.py::test_what_is_kept_is_kept",
+    ),
+)  # fmt: skip

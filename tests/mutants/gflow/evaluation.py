@@ -1,0 +1,72 @@
+"""Mutants of `gflow/evaluation`."""
+
+ORACLE = "tests/objectives/test_exact_oracle.py"
+ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
+LOOKING = "tests/objectives/test_forward_looking.py"
+PRESERVING = "tests/objectives/test_order_preserving.py"
+ANNEALED = "tests/envs/diffusion/test_annealed.py"
+PATHWISE = "tests/objectives/test_pathwise_kl.py"
+DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
+
+MUTANTS = (
+    (
+        "pairs-after", "gflow/evaluation/kernel_terms.py",
+        "self._before, self._after = index[:, :-1][moves], index[:, 1:][moves]",
+        "self._before, self._after = index[:, :-1][moves], index[:, :-1][moves]",
+        f"{DIFFUSION}::test_resumed_and_cut_trajectories_weigh_as_whole_ones",
+    ),
+    (
+        "annealed-score-of-the-parent", "gflow/evaluation/kernel_terms.py",
+        "back = None if learned is None else pairs.after(learned)",
+        "back = None if learned is None else pairs.before(learned)",
+        f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
+    ),
+    (
+        "kl-reward-detached", "gflow/evaluation/retrace.py",
+        "return trajectories.log_reward + (value - value.detach())",
+        "return trajectories.log_reward + 0 * value",
+        f"{PATHWISE}::test_on_its_own_trajectories_balance_descends_the_divergence",
+    ),
+    (
+        "kl-times-mixed", "gflow/evaluation/retrace.py",
+        "log_pb=log_pb.view(env.horizon, count).T",
+        "log_pb=log_pb.view(count, env.horizon)",
+        f"{PATHWISE}::test_a_retraced_walk_is_the_walk",
+    ),
+    (
+        "kl-no-gradient", "gflow/evaluation/retrace.py",
+        "if moves and not value.requires_grad:",
+        "if False and not value.requires_grad:",
+        f"{PATHWISE}::test_a_reward_without_gradient_is_refused_with_a_way_out",
+    ),
+    (
+        "op-divergence-mask", "gflow/evaluation/evaluate.py",
+        "return -log_prob.masked_fill(~mask, 0.0).sum(-1) / count - count.log()",
+        "return -log_prob.masked_fill(~mask, -1e3).sum(-1) / count - count.log()",
+        f"{PRESERVING}::test_the_backward_regulariser_is_zero_for_uniform_policies_only[stop]",
+    ),
+    (
+        "evaluation-anchor", "gflow/evaluation/anchored.py",
+        "end = times(trajectories.state_index) == trajectories.length[:, None]",
+        "end = times(trajectories.state_index) == trajectories.length[:, None] - 1",
+        "tests/gflow/evaluation/test_evaluation.py::test_the_end_is_anchored_at_the_reward_and_only_there",
+    ),
+    (
+        "evaluation-parent", "gflow/evaluation/evaluate.py",
+        "states, index = trajectories.states, trajectories.state_index[:, 1:]",
+        "states, index = trajectories.states, trajectories.state_index[:, :-1]",
+        ZERO,
+    ),
+    (
+        "fl-energy-sign", "gflow/evaluation/anchored.py",
+        "learned = learned - energy.to(learned.dtype)",
+        "learned = learned + energy.to(learned.dtype)",
+        f"{LOOKING}::test_fl2_it_is_the_base_with_the_energy_taken_from_the_flow",
+    ),
+    (
+        "fl-no-anchor", "gflow/evaluation/anchored.py",
+        "log_flow = anchor(learned, trajectories)",
+        "log_flow = learned",
+        f"{LOOKING}::test_fl3_the_flow_head_is_not_read_at_the_end",
+    ),
+)  # fmt: skip

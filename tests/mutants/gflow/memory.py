@@ -1,0 +1,78 @@
+"""Mutants of `gflow/memory`."""
+
+REPLAY = "tests/gflow/memory/test_replay_strategies.py"
+
+MUTANTS = (
+    (
+        "replay-order", "gflow/memory/replay.py",
+        "rows = rows[-self.capacity :]",
+        "rows = rows[: self.capacity]",
+        "tests/gflow/memory/test_replay.py::TestReplay",
+    ),
+    (
+        "mo-domination", "gflow/memory/pareto.py",
+        "return (first >= second).all(-1) & (first > second).any(-1)",
+        "return (first >= second).all(-1)",
+        "tests/gflow/memory/test_pareto.py::test_the_order_is_irreflexive_asymmetric_and_transitive",
+    ),
+    (
+        "mo-front-block", "gflow/memory/pareto.py",
+        "for rivals in (*front.split(BLOCK), block):",
+        "for rivals in (block,):",
+        "tests/gflow/memory/test_pareto.py::test_many_points_are_compared_in_parts",
+    ),
+    (
+        "mo-archive-forgets", "gflow/memory/pareto.py",
+        "kept = kept[non_dominated(scores[kept], self.deduplicate)]",
+        "kept = kept[kept >= old]",
+        "tests/gflow/memory/test_pareto.py::test_the_front_survives_the_overwriting_of_a_ring",
+    ),
+    (
+        "mo-replay-scores", "gflow/memory/replay.py",
+        "                \"scores\": batch.scores,",
+        "                \"scores\": batch.scores.flip(0),",
+        "tests/gflow/behaviours/test_relabel.py::test_a_memory_forgets_scores_with_their_trajectories",
+    ),
+    (
+        "replay-stale-order", "gflow/memory/replay.py",
+        "self.order.remove(gone)",
+        "self.order.remove(gone[:0])",
+        f"{REPLAY}::test_old_entries_are_never_drawn_under_the_rank_of_the_new",
+    ),
+    (
+        "prt-percentile", "gflow/memory/draw.py",
+        "divmod(9 * (size - 1), 10)",
+        "divmod(9 * size, 10)",
+        f"{REPLAY}::test_half_of_prt_comes_from_each_side_of_the_percentile",
+    ),
+    (
+        "rank-from-the-worst", "gflow/memory/draw.py",
+        "return order.slots[size - 1 - rank.clamp(max=size - 1)]",
+        "return order.slots[rank.clamp(max=size - 1)]",
+        f"{REPLAY}::test_ranks_have_their_law",
+    ),
+    (
+        "sorted-ties", "gflow/memory/sorted_index.py",
+        "torch.searchsorted(old, values, right=True)",
+        "torch.searchsorted(old, values)",
+        f"{REPLAY}::test_the_index_is_a_sorted_list",
+    ),
+    (
+        "weakest-of-all", "gflow/memory/keep.py",
+        "order.slots[: len(stored)][out[: len(stored)]], out[len(stored) :]",
+        "order.slots[: len(stored)], out[len(stored) :]",
+        "tests/gflow/memory/test_replay.py::TestReplay",
+    ),
+    (
+        "diverse-near", "gflow/memory/keep.py",
+        "take(objects, rows), take(stored, part)) < cutoff",
+        "take(objects, rows), take(stored, part)) <= cutoff",
+        f"{REPLAY}::test_diverse_objects_are_apart_and_the_better_of_two_stays",
+    ),
+    (
+        "replay-order-forgotten", "gflow/memory/replay.py",
+        'self.order.add(self.log_reward[state["order"]], state["order"])',
+        'self.order.add(-self.log_reward[state["order"]], state["order"])',
+        f"{REPLAY}::test_a_killed_run_resumes_to_the_same_bits",
+    ),
+)  # fmt: skip

@@ -1,0 +1,64 @@
+"""Mutants of objectives of the balance family."""
+
+ORACLE = "tests/objectives/test_exact_oracle.py"
+IDENTITIES = "tests/objectives/test_gradient_identities.py"
+ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
+SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
+BOX = "tests/envs/cubes/test_box.py"
+
+MUTANTS = (
+    (
+        "tb-sign", "objectives/tb.py",
+        "return log_z - terms.log_weight",
+        "return log_z + terms.log_weight",
+        ZERO,
+    ),
+    (
+        "vargrad-sign", "objectives/vargrad.py",
+        "return self.log_z_estimate(terms) - terms.log_weight",
+        "return self.log_z_estimate(terms) + terms.log_weight",
+        ZERO,
+    ),
+    (
+        "db-sign", "objectives/db.py",
+        "delta = flow[:, :-1] + terms.log_pf - flow[:, 1:] - terms.log_pb",
+        "delta = flow[:, :-1] + terms.log_pf - flow[:, 1:] + terms.log_pb",
+        ZERO,
+    ),
+    (
+        "mdb-stop-sign", "objectives/mdb.py",
+        "implied = terms.state_log_reward - terms.log_stop  # (B, T + 1) log F(s)",
+        "implied = terms.state_log_reward + terms.log_stop  # (B, T + 1) log F(s)",
+        f"{IDENTITIES}::test_modified_balance_has_the_size_written_in_its_docstring",
+    ),
+    (
+        "fm-ignores-outflow", "objectives/fm.py",
+        "return (into - out).where(terms.mask, 0.0)",
+        "return (into - into.detach()).where(terms.mask, 0.0)",
+        SIZE,
+    ),
+    (
+        "subtb-sign", "objectives/subtb.py",
+        "gain = (terms.log_pf - terms.log_pb).cumsum(-1)",
+        "gain = (terms.log_pf + terms.log_pb).cumsum(-1)",
+        "tests/objectives/test_subtb.py::test_residuals_are_those_of_the_definition",
+    ),
+    (
+        "subtb-exponent", "objectives/subtb.py",
+        "decay = ((lengths - 1) * math.log(self.lam)).expand_as(pairs)",
+        "decay = ((1 - lengths) * math.log(self.lam)).expand_as(pairs)",
+        "tests/objectives/test_subtb.py::test_weights_are_those_of_the_table_and_sum_to_one",
+    ),
+    (
+        "cosh-half", "objectives/regression.py",
+        "return 4 * (residual / 2).sinh().square()",
+        "return 4 * residual.sinh().square()",
+        "tests/objectives/test_regression.py::test_formula_zero_and_sign",
+    ),
+    (
+        "box-modified-stop-turned", "objectives/mdb.py",
+        "implied = terms.state_log_reward - terms.log_stop",
+        "implied = terms.state_log_reward + terms.log_stop",
+        f"{BOX}::test_modified_detailed_balance_is_detailed_balance_with_the_flow_put_in",
+    ),
+)  # fmt: skip
