@@ -1,8 +1,11 @@
-"""Shape checks for public boundaries."""
+"""Checks for public boundaries: shapes, and numbers."""
+
+from typing import Annotated
 
 from torch import Tensor
 
-from gflow.errors import ShapeError
+from gflow.bounds import ANY, Bounds, complaint
+from gflow.errors import ConfigError, ShapeError
 
 
 def check_shapes(where: str, **named: tuple[Tensor, str]) -> dict[str, int]:
@@ -33,3 +36,30 @@ def check_shapes(where: str, **named: tuple[Tensor, str]) -> dict[str, int]:
                     f"{where}: `{name}` must have shape ({wanted}) with {known}, got {got}."
                 )
     return sizes
+
+
+def check_finite(where: str, **named: float) -> None:
+    """Refuse numbers that are NaN, infinite or larger than any sensible one.
+
+    Example:
+        >>> check_finite("TrajectoryBalance", log_z=0.5)
+
+    Raises:
+        ConfigError: Naming the caller, the argument and what came.
+    """
+    check_range(where, ANY, **named)
+
+
+def check_range(where: str, bounds: Bounds, **named: float) -> None:
+    """Refuse numbers outside of bounds.
+
+    Example:
+        >>> check_range("Corners", Bounds(0), r0=0.1, r1=0.5)
+
+    Raises:
+        ConfigError: Naming the caller, the argument, the bounds and what came.
+    """
+    for name, value in named.items():
+        reason = complaint(value, Annotated[float, bounds])
+        if reason is not None:
+            raise ConfigError(f"{where}: {name} {reason}.")
