@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -24,6 +25,22 @@ def squared(residual: Tensor) -> Tensor:
     return residual.square()
 
 
+class Solution(Enum):
+    """What an objective has as its solution, by which `check_objective` judges it.
+
+    Attributes:
+        PROPORTIONAL: Objects are sampled in proportion to the reward.
+        EXPECTED: Flows balance on average over moves that the policy does not choose; where it
+            chooses all of them, objects are sampled in proportion to the reward.
+        ORDERED: Objects are the likelier the better, and the best take over. The objective learns
+            a reward of its own (`implied_log_reward`), of which the order alone is given.
+    """
+
+    PROPORTIONAL = "proportional"
+    EXPECTED = "expected"
+    ORDERED = "ordered"
+
+
 class Objective(nn.Module, ABC):
     """A short formula over flow terms.
 
@@ -41,8 +58,7 @@ class Objective(nn.Module, ABC):
         off_policy: Whether trajectories may come from any sampler with full support.
         self_contained: Whether residuals vanish at exact flows whatever the `learners` of the
             objective have learned; False if only as far as that fits.
-        proportional: Whether the solution samples in proportion to the reward. Objectives that
-            learn a reward of their own (`implied_log_reward`) do not.
+        solution: What the policy samples where the loss is smallest.
         strict: Trajectories must be draws of exactly the law that it learns from: nothing explored,
             nothing remembered.
         samples: Whether trajectories drawn backward from exact samples of the target are "taken",
@@ -53,7 +69,7 @@ class Objective(nn.Module, ABC):
     needs: ClassVar[Needs] = Needs()
     off_policy: ClassVar[bool] = True
     self_contained: ClassVar[bool] = True
-    proportional: ClassVar[bool] = True
+    solution: ClassVar[Solution] = Solution.PROPORTIONAL
     strict: ClassVar[bool] = False
     samples: ClassVar[Literal["taken", "needed", "refused"]] = "taken"
 

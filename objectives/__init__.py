@@ -3,7 +3,7 @@
 if __name__ != "gflow.objectives":
     raise ImportError(f"this folder is the package gflow.objectives: import that, not {__name__}")
 
-from gflow.objective import Objective
+from gflow.objective import Objective, Solution
 from gflow.objectives.adjoint import AdjointSampling
 from gflow.objectives.db import DetailedBalance
 from gflow.objectives.fm import FlowMatching
@@ -63,7 +63,9 @@ OFF_POLICY = {name: cls for name, cls in OBJECTIVES.items() if cls.off_policy}
 """Those that learn from trajectories of any sampler with full support."""
 
 PROPORTIONAL = {
-    name: cls for name, cls in OFF_POLICY.items() if cls.proportional and cls.self_contained
+    name: cls
+    for name, cls in OFF_POLICY.items()
+    if cls.solution is Solution.PROPORTIONAL and cls.self_contained
 }
 """Those of them whose exact solution samples in proportion to the reward, whatever they learn."""
 
@@ -93,6 +95,7 @@ __all__ = [
     "PathwiseDivergence",
     "Regression",
     "ShiftedCosh",
+    "Solution",
     "Squared",
     "SquaredUpTo",
     "SubTrajectoryBalance",

@@ -10,7 +10,7 @@ from torch import Tensor
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.evaluate import evaluate
-from gflow.objective import Objective, Regression, squared
+from gflow.objective import Objective, Regression, Solution, squared
 from gflow.objectives.order import TIE, all_pairs, listwise, pairwise, random_partner
 from gflow.policies.base import Policy
 from gflow.terms import FlowTerms, Needs
@@ -72,7 +72,7 @@ class OrderPreserving(Objective):
         Chen & Mauch, Order-Preserving GFlowNets, 2024, https://arxiv.org/abs/2310.00386
     """
 
-    proportional = False
+    solution = Solution.ORDERED
     needs = Needs(scores=True)
 
     def __init__(

@@ -1,7 +1,8 @@
 """How a residual t is punished: an independent choice for every objective.
 
 All are elementwise, zero at t = 0 and positive elsewhere, so they share the solution and differ in
-the way there. The sign of t is fixed throughout gflow as forward side minus backward side.
+what leads there. The sign of t is fixed throughout gflow as forward side minus backward side, the
+opposite of Hu et al.'s.
 
 Reference: Hu et al., Beyond Squared Error: Exploring Loss Design for Enhanced Training of
 Generative Flow Networks, 2024, https://arxiv.org/abs/2410.02596
@@ -71,10 +72,17 @@ class ShiftedCosh(Regression):
 class Linex(Regression):
     """(e^(alpha t) - alpha t - 1) / alpha^2: curvature 1 at zero, asymmetric.
 
-    alpha = 1 covers mass (like a forward KL), alpha < 0 seeks modes.
+    Its slope is (e^(alpha t) - 1) / alpha, so that on the policy's own trajectories, where e^t is
+    P_F / (P_B R / Z), trajectory balance descends
+
+    * with alpha = -1 the forward KL divergence KL(P_B R / Z || P_F), which covers mass, and
+    * with alpha = 1 half the chi-square divergence of P_F from P_B R / Z, which seeks modes.
+
+    At alpha = 0 it would be `HalfSquared`, which descends KL(P_F || P_B R / Z). Hu et al. write t
+    as backward minus forward, so that their Linex(alpha) is Linex(-alpha) here.
     """
 
-    alpha: float = 1.0
+    alpha: float = -1.0
 
     def __post_init__(self) -> None:
         if self.alpha == 0:

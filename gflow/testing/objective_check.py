@@ -9,7 +9,7 @@ import torch
 
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.objective import Objective
+from gflow.objective import Objective, Solution
 from gflow.testing.case import Case
 from gflow.testing.findings import AbandonedError, BrokenObjectiveError, Findings
 from gflow.testing.objective_rules import (
@@ -24,6 +24,7 @@ from gflow.testing.objective_rules import (
     check_sees_policy,
     check_shapes_and_weights,
     check_zero_at_solution,
+    ordered,
 )
 from gflow.testing.table import TableEnvironment
 
@@ -110,8 +111,8 @@ def check_objective(
     states (`Objective.networks`) are set to zero; other parameters of the objective are fitted at
     the solution before its residuals are judged.
 
-    Objectives that learn a reward of their own (`proportional` is False) may lack residuals, and
-    these rules replace those that name the target:
+    The objective says what its solution is (`Objective.solution`). Where that is ORDERED it may
+    lack residuals, and these rules replace those that name the target:
 
     =======================  ==================================================================
     implied-reward           at the exact flows of a reward, `implied_log_reward` is log R of every
@@ -138,8 +139,8 @@ def check_objective(
 
     Raises:
         BrokenObjectiveError: With all findings. It is an AssertionError too.
-        ConfigError: If the objective refuses all environments, or has no residuals though it is
-            `proportional` (divergences).
+        ConfigError: If the objective refuses all environments, or has no residuals though its
+            solution is not ORDERED (divergences).
 
     Example:
         >>> from gflow.objectives import TrajectoryBalance
@@ -162,6 +163,11 @@ def check_objective(
                 reasons.append(str(error))
                 continue
             name = type(objective).__name__
+            if not isinstance(objective.solution, Solution):
+                raise ConfigError(
+                    f"check_objective: {name}.solution must be one of "
+                    f"{', '.join(str(one) for one in Solution)}, got {objective.solution!r}."
+                )
             reason = objective.refusal(one)
             if reason is not None:
                 reasons.append(reason)
@@ -187,7 +193,7 @@ def _check(case: Case, solve: bool, garbage: bool) -> None:
     except AbandonedError:
         return
     rules: list[Callable[[Case], None]] = [
-        check_log_z if case.objective.proportional else check_implied_reward,
+        check_implied_reward if ordered(case) else check_log_z,
         check_sees_policy,
         lambda c: check_padding(c, garbage),
         check_permutation,
@@ -195,7 +201,7 @@ def _check(case: Case, solve: bool, garbage: bool) -> None:
         check_gradients,
     ]
     if solve and case.objective.off_policy and "residual-at-solution" not in case.findings:
-        rules.append(check_fixed_point if case.objective.proportional else check_keeps_order)
+        rules.append(check_keeps_order if ordered(case) else check_fixed_point)
     for rule in rules:
         try:
             rule(case)

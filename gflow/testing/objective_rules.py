@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gflow.errors import ConfigError, GFlowError
 from gflow.exact.tabular import TabularPolicy
+from gflow.objective import Solution
 from gflow.state import take
 from gflow.terms import FlowTerms
 from gflow.testing.case import Case, mapped, pad, rows_of, spoil
@@ -24,6 +25,11 @@ SOLVED = 1e-4
 """Total variation from the target at the fixed point."""
 
 
+def ordered(case: Case) -> bool:
+    """Whether the objective learns a reward, whose order alone is given."""
+    return case.objective.solution is Solution.ORDERED
+
+
 # ---------------------------------------------------------------------- shape and weights
 
 
@@ -38,7 +44,7 @@ def check_shapes_and_weights(case: Case) -> None:
             "Return (B, ...): one or several residuals per trajectory, not reduced.",
         )
         raise AbandonedError
-    if case.objective.proportional and not residual.numel():
+    if not ordered(case) and not residual.numel():
         raise ConfigError(
             f"check_objective: {type(case.objective).__name__} has no residuals, so that there is "
             f"nothing that must vanish on every trajectory. Compare its loss with what it measures."
@@ -57,7 +63,7 @@ def check_shapes_and_weights(case: Case) -> None:
             case.note("shape", f"`{method}` returned {got}.", f"Return shape {wanted}.")
             raise AbandonedError
     bad = ~weight.isfinite() | (weight < 0)
-    idle = case.objective.proportional and not bool((weight > 0).any())
+    idle = not ordered(case) and not bool((weight > 0).any())
     if bool(bad.any()) or idle or weight.requires_grad:
         what = "all are zero"
         if bool(bad.any()):
@@ -80,7 +86,7 @@ def check_zero_at_solution(case: Case) -> None:
     """Every residual vanishes at the exact flows."""
     known = _set_log_z(case)
     residual = case.ask("residual", case.terms).detach()
-    if not residual.numel() and not case.objective.proportional:
+    if not residual.numel() and ordered(case):
         return
     known += [p for network in case.objective.networks for p in network.parameters()]
     others = [p for p in case.objective.parameters() if not any(p is k for k in known)]
@@ -164,7 +170,7 @@ def check_sees_policy(case: Case) -> None:
     """A wrong log P_F of one transition shows on every trajectory that takes it."""
     if "residual-at-solution" in case.findings or "implied-reward" in case.findings:
         return
-    learned = not case.objective.proportional
+    learned = ordered(case)
     before = case.ask("implied_log_reward", case.terms).detach() if learned else None
     graph, walks = case.graph, case.trajectories
     rows = graph.rows(walks.states)[walks.state_index]  # (B, T + 1) states of the graph
@@ -287,7 +293,7 @@ def check_gradients(case: Case) -> None:
     if len(case.choices):  # else P_F is 1 everywhere, and has no gradient
         parts.append(("forward logits", policy.forward_table))
     # A learned reward is free up to a constant, and log F(s0) alone may be no more than that.
-    if objective.needs.log_flow and (objective.proportional or int(case.terms.length.max()) > 1):
+    if objective.needs.log_flow and (not ordered(case) or int(case.terms.length.max()) > 1):
         parts.append(("log-flows", policy.flow_table))
     parts += [(f"parameter {name!r}", p) for name, p in objective.named_parameters()]
     for name, parameter in parts:

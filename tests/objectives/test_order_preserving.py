@@ -26,7 +26,7 @@ from gflow.envs.sets.sets import FixedSizeSets
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.memory.pareto import ParetoArchive
-from gflow.objectives import OBJECTIVES, OrderPreserving
+from gflow.objectives import OBJECTIVES, OrderPreserving, Solution
 from gflow.objectives.order import all_pairs, listwise
 from gflow.policies.encoder import FeatureEncoder
 from gflow.policies.state_value import StateValue
@@ -34,7 +34,7 @@ from gflow.rewards.vector import LogSum, VectorReward
 from gflow.testing import TableEnvironment, all_trajectories
 from gflow.training.trainer import TrainConfig, Trainer
 
-NAMES = sorted(name for name, kind in OBJECTIVES.items() if not kind.proportional)
+NAMES = sorted(n for n, kind in OBJECTIVES.items() if kind.solution is Solution.ORDERED)
 STOP = HyperGrid(2, 4)
 LADDER = TableEnvironment(  # ends by force, ways of length 1 to 4, several parents
     [[1, 2, 6], [2, 3], [3, 4, 5], [5, 6, 4], [6, 5], [], []], [0.1, 0.5, -0.3, 0.9, 0.2, 1.4, -0.6]
@@ -85,7 +85,7 @@ def prepared(name: str, env: DiscreteEnvironment[Any], **settings: Any) -> tuple
     return objective, policy, batch, objective.evaluate(env, policy, batch)
 
 
-def test_they_are_the_ones_that_are_not_proportional() -> None:
+def test_they_are_the_ones_whose_solution_is_an_order() -> None:
     assert NAMES == ["opdb", "opflsubtb", "opfm", "opsubtb", "optb"]
 
 

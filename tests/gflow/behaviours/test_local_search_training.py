@@ -18,7 +18,7 @@ from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.memory.pareto import ParetoArchive
 from gflow.metrics import total_variation
-from gflow.objectives import OBJECTIVES, OFF_POLICY, TrajectoryBalance
+from gflow.objectives import OBJECTIVES, OFF_POLICY, Solution, TrajectoryBalance
 from gflow.training.trainer import TrainConfig, Trainer
 
 SETS = FixedSizeSets(5, 3, AdditiveEnergy(torch.tensor([0.3, -0.8, 1.1, -0.2, 0.6])))
@@ -112,14 +112,14 @@ def test_every_objective_trains_on_it(name: str) -> None:
     def far() -> float:
         """How far the law of the policy is from the solution, in [0, 1]."""
         law = graph.terminal_law(policy)
-        if objective.proportional:
+        if objective.solution is Solution.PROPORTIONAL:
             return float(total_variation(law, graph.log_target()))
         return 1 - float(law.exp()[best].sum())
 
     before = far()
     config = TrainConfig(steps=60, batch_size=16, lr=1e-2)
     Trainer(env, policy, objective, config, behaviour=LocalSearch(3)).train()
-    assert far() < (0.6 if objective.proportional else 0.85) * before
+    assert far() < (0.6 if objective.solution is Solution.PROPORTIONAL else 0.85) * before
 
 
 def test_training_reaches_the_target() -> None:

@@ -8,12 +8,27 @@ from hypothesis import given, settings
 from gflow import Objective, TabularPolicy, enumerate_states, evaluate
 from gflow.envs import HyperGrid
 from gflow.errors import ConfigError
-from gflow.objectives import OBJECTIVES, OFF_POLICY, SubTrajectoryBalance, TrajectoryBalance
+from gflow.objectives import (
+    OBJECTIVES,
+    OFF_POLICY,
+    DetailedBalance,
+    OrderPreservingDetailedBalance,
+    Solution,
+    SubTrajectoryBalance,
+    TrajectoryBalance,
+)
 from gflow.objectives.subtb import Weighting
-from gflow.testing import TableEnvironment, all_trajectories, check_objective, sample_environments
+from gflow.testing import (
+    BrokenObjectiveError,
+    TableEnvironment,
+    all_trajectories,
+    check_objective,
+    sample_environments,
+)
 from gflow.testing.case import pad, spoil
 from gflow.testing.strategies import random_dags
 
+DAG = TableEnvironment([[1, 2], [2, 3], [3, 4], [4], []], [0.2, -0.5, 0.9, 0.1, 1.2])
 EXACT = [name for name, cls in OFF_POLICY.items() if cls.self_contained]
 
 
@@ -64,6 +79,33 @@ def test_environments_that_are_all_refused() -> None:
 def test_what_has_no_residuals_or_no_place_here_is_said(name: str) -> None:
     with pytest.raises(ConfigError, match=r"has no residuals|refuses all 5 environments"):
         check_objective(OBJECTIVES[name])
+
+
+def test_objectives_are_judged_by_the_solution_that_they_name() -> None:
+    """Detailed balance does not learn a reward, and an order is no proportion."""
+
+    class Ordered(DetailedBalance):
+        solution = Solution.ORDERED
+
+    class Proportional(OrderPreservingDetailedBalance):
+        solution = Solution.PROPORTIONAL
+
+    class Expected(DetailedBalance):
+        solution = Solution.EXPECTED
+
+    with pytest.raises(BrokenObjectiveError, match="`implied_log_reward` returned None"):
+        check_objective(Ordered, DAG)
+    with pytest.raises(BrokenObjectiveError, match=r"(?s)residuals of .* are still zero"):
+        check_objective(Proportional, DAG)
+    assert check_objective(Expected, DAG).environments == 1  # nothing is left to chance there
+
+
+def test_a_solution_that_is_none_is_refused() -> None:
+    class Words(DetailedBalance):
+        solution = "proportional"  # type: ignore[assignment]
+
+    with pytest.raises(ConfigError, match=r"Words.solution must be .*PROPORTIONAL"):
+        check_objective(Words, DAG)
 
 
 def test_the_default_precision_is_restored() -> None:

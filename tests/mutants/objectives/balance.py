@@ -4,6 +4,7 @@ ORACLE = "tests/objectives/test_exact_oracle.py"
 IDENTITIES = "tests/objectives/test_gradient_identities.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
+DESCENT = "tests/objectives/test_regression_gradients.py"
 BOX = "tests/envs/cubes/test_box.py"
 
 MUTANTS = (
@@ -54,6 +55,24 @@ MUTANTS = (
         "return 4 * (residual / 2).sinh().square()",
         "return 4 * residual.sinh().square()",
         "tests/objectives/test_regression.py::test_formula_zero_and_sign",
+    ),
+    (
+        "linex-turned", "objectives/regression.py",
+        "scaled = self.alpha * residual",
+        "scaled = -self.alpha * residual",
+        f"{DESCENT}::test_each_regression_descends_its_divergence[linex(-1)]",
+    ),
+    (
+        "linex-default", "objectives/regression.py",
+        "alpha: float = -1.0",
+        "alpha: float = 1.0",
+        f"{DESCENT}::test_each_regression_descends_its_divergence[linex]",
+    ),
+    (
+        "linex-scale", "objectives/regression.py",
+        "(scaled.expm1() - scaled) / self.alpha**2",
+        "(scaled.expm1() - scaled) / self.alpha.__abs__()",
+        f"{DESCENT}::test_each_regression_descends_its_divergence[linex(2)]",
     ),
     (
         "box-modified-stop-turned", "objectives/mdb.py",
