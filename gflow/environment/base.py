@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gflow.errors import IncompatibleError, RewardError
 from gflow.rewards.base import LogReward
+from gflow.rewards.values import real
 from gflow.rewards.vector import VectorReward
 from gflow.state import batch_size, device_of, take
 
@@ -168,7 +169,8 @@ class Environment(ABC, Generic[S]):
             value = self.reward(states) if condition is None else self.reward(states, condition)
         return _less(self._checked(value, states), self.log_multiplicity(states))
 
-    def _checked(self, value: Tensor, states: S) -> Tensor:
+    def _checked(self, given: Any, states: S) -> Tensor:
+        value = real(given, f"{self.name}: the reward {self.reward!r}", device_of(states))
         count = batch_size(states)
         if tuple(value.shape) != (count,):
             raise RewardError(
@@ -224,6 +226,7 @@ class Environment(ABC, Generic[S]):
         """
         with torch.no_grad():
             value = self.reward.scores(states)
+        value = real(value, f"{self.name}: `scores` of {self.reward!r}", device_of(states))
         expected = (batch_size(states), self.num_scores)
         if tuple(value.shape) != expected:
             raise RewardError(

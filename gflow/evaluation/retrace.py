@@ -8,6 +8,7 @@ from torch import Tensor
 from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
 from gflow.policies.base import Policy
+from gflow.rewards.values import real
 from gflow.state import cat, tensors
 from gflow.terms import FlowTerms
 from gflow.trajectories import Trajectories
@@ -69,6 +70,7 @@ def _with_gradient(
     """(B,) the target log-rewards as they are known, with the gradient of the reward."""
     given = trajectories.condition
     value = env.reward(objects) if given is None else env.reward(objects, given)
+    value = real(value, f"{env.name}: the reward {env.reward!r}")
     moves = any(part.requires_grad for part in tensors(objects))
     if moves and not value.requires_grad:
         raise IncompatibleError(

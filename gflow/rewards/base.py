@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gflow.errors import ConfigError, IncompatibleError
+from gflow.rewards.values import numbers, real
 from gflow.state import device_of, take
 
 S = TypeVar("S")
@@ -69,17 +70,18 @@ class FunctionReward(LogReward[S]):
     """A plain function ``states -> (B,) log-reward`` as a `LogReward`.
 
     Args:
-        function: The function.
+        function: The function. Whole numbers, lists of numbers and numpy arrays become floats;
+            truth values are refused.
         partial: Whether it makes sense for unfinished objects too, which lets forward-looking
             objectives use it.
     """
 
-    def __init__(self, function: Callable[[S], Tensor], partial: bool = False) -> None:
+    def __init__(self, function: Callable[[S], Any], partial: bool = False) -> None:
         self.function, self.has_partial = function, partial
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
-        return self.function(states)
+        return real(self.function(states), f"The reward {self!r}", device_of(states))
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))
@@ -95,11 +97,11 @@ class Tempered(LogReward[S]):
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
-        return self.beta * self.reward(states, condition)
+        return self.beta * _of(self.reward, self.reward(states, condition))
 
     def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) minus energies."""
-        return self.beta * self.reward.partial(states, condition)
+        return self.beta * _of(self.reward, self.reward.partial(states, condition))
 
     def __repr__(self) -> str:
         return f"Tempered({self.reward!r}, beta={self.beta:g})"
@@ -118,11 +120,12 @@ class Clipped(LogReward[S]):
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
-        return self.reward(states, condition).clamp(self.low, self.high)
+        return _of(self.reward, self.reward(states, condition)).clamp(self.low, self.high)
 
     def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) minus energies, clipped alike: a plateau of the reward is one of the energy."""
-        return self.reward.partial(states, condition).clamp(self.low, self.high)
+        value = _of(self.reward, self.reward.partial(states, condition))
+        return value.clamp(self.low, self.high)
 
     def __repr__(self) -> str:
         return f"Clipped({self.reward!r}, low={self.low}, high={self.high})"
@@ -136,11 +139,11 @@ class TemperatureConditional(LogReward[S]):
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
-        return self._tempered(self.reward(states), condition)
+        return self._tempered(_of(self.reward, self.reward(states)), condition)
 
     def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) minus energies."""
-        return self._tempered(self.reward.partial(states), condition)
+        return self._tempered(_of(self.reward, self.reward.partial(states)), condition)
 
     @staticmethod
     def _tempered(value: Tensor, condition: Tensor | None) -> Tensor:
@@ -163,7 +166,7 @@ class _Remembering(LogReward[S]):
         self.memory: dict[Any, float] = {}
         self.calls = 0
 
-    def _values(self, objects: list[Any], score: Callable[[list[int]], Sequence[float]]) -> Tensor:
+    def _values(self, objects: list[Any], score: Callable[[list[int]], Sequence[Any]]) -> Tensor:
         """(B,) values of `objects`; `score` is asked about the rows of unknown distinct ones."""
         fresh: dict[Any, int] = {}
         for row, thing in enumerate(objects):
@@ -171,13 +174,14 @@ class _Remembering(LogReward[S]):
                 fresh.setdefault(thing, row)
         known: dict[Any, float] = {}
         if fresh:
-            known = dict(zip(fresh, score(list(fresh.values())), strict=True))
+            found = numbers(score(list(fresh.values())), list(fresh), f"The reward {self!r}")
+            known = dict(zip(fresh, found, strict=True))
             self.calls += len(fresh)
-        found = [known[x] if x in known else self.memory[x] for x in objects]
+        values = [known[x] if x in known else self.memory[x] for x in objects]
         self.memory.update(known)
         while len(self.memory) > self.capacity:
             del self.memory[next(iter(self.memory))]
-        return torch.tensor(found)
+        return torch.tensor(values, dtype=torch.get_default_dtype())
 
 
 class CachedReward(_Remembering[S]):
@@ -205,7 +209,7 @@ class CachedReward(_Remembering[S]):
         """(B,) log R."""
         return self._values(
             self.key(states).tolist(),
-            lambda rows: self.reward(take(states, torch.tensor(rows))).tolist(),
+            lambda rows: real(self.reward(take(states, torch.tensor(rows))), repr(self)).tolist(),
         ).to(device_of(states))
 
     def __repr__(self) -> str:
@@ -220,7 +224,8 @@ class HostReward(_Remembering[S]):
 
     Args:
         describe: ``states -> list of hashable objects``, one per state.
-        score: ``list of objects -> list of log-rewards``; must be picklable for a pool.
+        score: ``list of objects -> list of log-rewards``, one number each; must be picklable for
+            a pool.
         pool: `gflow.rewards.pool.WorkerPool`, or None to score in this process.
         capacity: Number of objects remembered.
     """
@@ -228,7 +233,7 @@ class HostReward(_Remembering[S]):
     def __init__(
         self,
         describe: Callable[[S], list[Any]],
-        score: Callable[[list[Any]], list[float]],
+        score: Callable[[list[Any]], Sequence[Any]],
         pool: Any = None,
         capacity: int = 1_000_000,
     ) -> None:
@@ -239,9 +244,9 @@ class HostReward(_Remembering[S]):
         """(B,) log R."""
         objects = self.describe(states)
 
-        def score(rows: list[int]) -> Sequence[float]:
+        def score(rows: list[int]) -> Sequence[Any]:
             things = [objects[row] for row in rows]
-            found: Sequence[float] = (
+            found: Sequence[Any] = (
                 self.pool.map(self.score, things) if self.pool else self.score(things)
             )
             return found
@@ -250,3 +255,8 @@ class HostReward(_Remembering[S]):
 
     def __repr__(self) -> str:
         return f"HostReward({getattr(self.score, '__name__', self.score)!s})"
+
+
+def _of(reward: LogReward[Any], value: Any) -> Tensor:
+    """What the wrapped `reward` returned, as floats: whole numbers would round a temperature."""
+    return real(value, f"The reward {reward!r}")

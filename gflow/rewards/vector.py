@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gflow.rewards.base import LogReward
 from gflow.rewards.scalarizations import LogSum, Scalarization
+from gflow.rewards.values import real
 
 S = TypeVar("S")
 
@@ -47,4 +48,4 @@ class VectorReward(LogReward[S]):
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
-        return self.from_scores(self.scores(states), condition)
+        return self.from_scores(real(self.scores(states), f"`scores` of {self!r}"), condition)
