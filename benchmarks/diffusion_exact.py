@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.environment.base import Environment
 from gflow.envs.diffusion.env import Diffusion
 from gflow.envs.diffusion.oracle import OraclePolicy
 from gflow.envs.diffusion.process import Brownian
@@ -31,11 +32,13 @@ CASES = 20
 class Looking(OraclePolicy):
     """The oracle with its flows relative to the energy that objectives look forward to."""
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """See `Policy.forward`."""
-        out = super().forward(inputs)
+        out = super().forward(env, states)
         assert out.log_flow is not None
-        return replace(out, log_flow=out.log_flow - self.env.partial_log_reward(inputs))
+        return replace(out, log_flow=out.log_flow - self.env.partial_log_reward(states))
 
 
 def largest(objective: Objective, seed: int) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from peers.diffusion_in_loop import InLoop
 
-from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion.env import Diffusion, DiffusionState
 from gflow.envs.diffusion.policy import DiffusionPolicy
 from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets import gmm25
@@ -55,11 +55,10 @@ def main() -> None:
         ours, theirs = evaluate(env, policy, batch).log_weight, peer.log_weight(path)[0]
     print(f"log-weights on shared paths and weights differ by {(ours - theirs).abs().max():.1e}")
 
-    inputs = policy.encode(env, batch.states)
     contestants: dict[str, Callable[[], object]] = {
         "gflow": trainer.train_step,
         "in the loop": peer.train_step,
-        "bare network": lambda: bare(policy, env, inputs.x.view(STEPS + 1, BATCH, 2), inputs),
+        "bare network": lambda: bare(policy, env, batch.states),
     }
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     for step in contestants.values():
@@ -76,16 +75,16 @@ def main() -> None:
         print(f"{name:>14}  {statistics.median(each):7.1f} ms   {ratio:5.2f} of gflow's time")
 
 
-def bare(policy: DiffusionPolicy, env: Diffusion, points: torch.Tensor, inputs: object) -> None:
+def bare(policy: DiffusionPolicy, env: Diffusion, states: DiffusionState) -> None:
     """The network alone: once per step without gradient, once over all states with it."""
     with torch.no_grad():
         session = policy.begin(env, BATCH)
         assert session is not None
         rows = torch.arange(BATCH)
         state = env.initial(BATCH)
-        for x in points[:-1]:
+        for x in states.x.view(STEPS + 1, BATCH, 2)[:-1]:
             session(type(state)(x, state.step, state.grid), rows)
-    out = policy.forward_logits(inputs)
+    out = policy.forward_logits(env, states)
     out.backward(torch.ones_like(out))
 
 

@@ -142,7 +142,7 @@ def main() -> None:
     sparse = Sparse(env, args.width, args.depth)
     graphs, given = to_list(env, states), to_tensors(env, states)
     runs: dict[str, Callable[[], object]] = {
-        "gflow": lambda: ours.forward_logits(states),
+        "gflow": lambda: ours.forward_logits(env, states),
         "PyG, graph by tensors": lambda: sparse(to_tensors(env, states)),
         "PyG, graph given": lambda: sparse(given),
         "PyG, list of Data": lambda: sparse(Batch.from_data_list(graphs)),

@@ -120,8 +120,9 @@ class AdjointSampling(Objective):
             self.repeats * count, dtype=wanted.dtype, device=on, generator=self.generator
         ).to(wanted.device)
         rows = torch.arange(count, device=wanted.device).repeat(self.repeats)
-        inputs = bridge.at(take(objects, rows), time, self.generator)
-        drift = policy.forward_logits(inputs, None if condition is None else condition[rows])
+        points = bridge.at(take(objects, rows), time, self.generator)
+        given = None if condition is None else condition[rows]
+        drift = policy.forward_logits(env, points, given)
         gap = (drift.view(self.repeats, count, -1) - wanted) / bridge.sigma
         measured = min(self.measured, count)
         log_pf, log_pb = self._log_probs(env, policy, trajectories, measured)

@@ -7,6 +7,7 @@ from protocol import R0, R1, R2, WIDTH, Case, Progress, serve
 from torch import Tensor
 
 from gflow import MLPPolicy, PolicyOutput
+from gflow.environment.base import Environment
 from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.objectives import TrajectoryBalance
@@ -19,13 +20,17 @@ class RecordingPolicy(MLPPolicy):
     sampled: list[Tensor]
     trained: Tensor
 
-    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
-        self.sampled.append(inputs)
-        return super().forward_logits(inputs, condition)
+    def forward_logits(
+        self, env: Environment[Any], states: Tensor, condition: Tensor | None = None
+    ) -> Tensor:
+        self.sampled.append(states)
+        return super().forward_logits(env, states, condition)
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        self.trained = inputs
-        return super().forward(inputs, condition)
+    def forward(
+        self, env: Environment[Any], states: Tensor, condition: Tensor | None = None
+    ) -> PolicyOutput:
+        self.trained = states
+        return super().forward(env, states, condition)
 
 
 class GFlow:
@@ -33,7 +38,7 @@ class GFlow:
 
     def __init__(self, case: Case) -> None:
         torch.manual_seed(0)
-        env = HyperGrid(case.dim, case.side, Corners(case.side, R0, R1, R2))
+        self.env = env = HyperGrid(case.dim, case.side, Corners(case.side, R0, R1, R2))
         self.policy = RecordingPolicy(env, width=WIDTH, depth=2)
         self.policy.sampled = []
         with torch.no_grad():
@@ -66,9 +71,10 @@ class GFlow:
         """
         plain = super(RecordingPolicy, self.policy)
         with torch.no_grad():
-            for inputs in self.policy.sampled:
-                plain.forward_logits(inputs)
-        self.policy.head(self.policy.trunk(self.policy.trained)).sum().backward()
+            for states in self.policy.sampled:
+                plain.forward_logits(self.env, states)
+        features = self.env.encode(self.policy.trained)
+        self.policy.head(self.policy.trunk(features)).sum().backward()
 
 
 if __name__ == "__main__":

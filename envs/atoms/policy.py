@@ -92,7 +92,7 @@ class AtomPolicy(Policy):
     i: Tensor
     j: Tensor
 
-    def encode(self, env: Environment[Any], states: Any) -> AtomInputs:
+    def inputs(self, env: Environment[Any], states: Any) -> AtomInputs:
         """Atoms, bonds by order, and resistances."""
         assert isinstance(env, Atoms)
         dtype = torch.get_default_dtype()
@@ -100,8 +100,11 @@ class AtomPolicy(Policy):
         joined = (states.bond[:, None] == order).to(dtype)
         return AtomInputs(states.kind, env.free(states), joined, resistance(states.bond).to(dtype))
 
-    def forward(self, inputs: AtomInputs, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
+        inputs = self.inputs(env, states)
         exists = (inputs.kind > 0)[..., None]  # (S, N, 1)
         count = exists.sum(1).clamp(min=1)  # (S, 1)
         around = self.count(exists.sum((1, 2)))  # (S, D)

@@ -68,26 +68,35 @@ class BoxPolicy(Policy):
         self.flow = Perceptron(*sizes, 1, generator) if log_flow else None
         self.source_flow = nn.Parameter(torch.zeros(())) if log_flow else None
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
-        flow = None
+        points, flow = env.encode(states), None
         if self.flow is not None:
-            flow = self.flow(inputs).squeeze(-1)
+            flow = self.flow(points).squeeze(-1)
             assert self.source_flow is not None
-            flow = torch.where((inputs == 0).all(-1), self.source_flow, flow)
-        back = self.backward_logits(inputs, condition)
-        return PolicyOutput(self.forward_logits(inputs, condition), back, flow)
+            flow = torch.where((points == 0).all(-1), self.source_flow, flow)
+        back = None if self.back is None else self.back(points)
+        return PolicyOutput(self._ahead(points), back, flow)
 
-    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, A) parameters of the forward kernel."""
-        return torch.where((inputs == 0).all(-1, keepdim=True), self.source, self.ahead(inputs))
+        return self._ahead(env.encode(states))
 
-    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
         """(N, P) parameters of the backward kernel, or None."""
         if self.back is None:
             return None
-        found: Tensor = self.back(inputs)
+        found: Tensor = self.back(env.encode(states))
         return found
+
+    def _ahead(self, points: Tensor) -> Tensor:
+        return torch.where((points == 0).all(-1, keepdim=True), self.source, self.ahead(points))
 
     def zero_backward_head(self) -> None:
         """Let the backward kernel start nearly even, and the same everywhere."""

@@ -55,16 +55,18 @@ class DagPolicy(Policy):
         self.hidden: Any = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
         self.head = nn.Linear(width, self.num_actions + self.num_backward + log_flow)
 
-    def encode(self, env: Environment[Any], states: DagState) -> tuple[Tensor, Tensor | None]:
+    def _read(self, states: DagState) -> tuple[Tensor, Tensor | None]:
         """(B, d^2) bits and the guide's (B, d^2 + 1) logits, or None."""
         bits = states.adjacency.flatten(1).to(self.head.weight.dtype)
         if self.guide is None:
             return bits, None
         return bits, self.guide(states).to(bits.dtype)
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads."""
-        bits, guide = inputs
+        bits, guide = self._read(states)
         out = self.head(self._trunk(bits))
         a, p = self.num_actions, self.num_backward
         return PolicyOutput(
@@ -73,9 +75,11 @@ class DagPolicy(Policy):
             out[:, -1] if self.has_log_flow else None,
         )
 
-    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, A) the forward rows of the head alone."""
-        bits, guide = inputs
+        bits, guide = self._read(states)
         a, head = self.num_actions, self.head
         if a == head.out_features:
             out = F.linear(self._trunk(bits), head.weight, head.bias)

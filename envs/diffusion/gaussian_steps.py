@@ -172,8 +172,10 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
         """(2, horizon + 1) the times and gaps of the first grid, move by move."""
         return torch.stack(self._table(like)[2:])[:, : self.horizon + 1]
 
-    def encode(self, states: DiffusionState) -> DiffusionInputs:
-        """Points, times, gaps and the target."""
+    def encode(self, states: DiffusionState | DiffusionInputs) -> DiffusionInputs:
+        """Points, times, gaps and the target; what `inputs` gave, off the grid too, as it is."""
+        if isinstance(states, DiffusionInputs):
+            return states
         gap = self._table(states.x)[3][states.grid * (self.horizon + 1) + states.step]
         return self.inputs(states.x, self.time(states), gap)
 

@@ -41,23 +41,21 @@ class OraclePolicy(Policy):
         self.has_log_flow = isinstance(env.target, Gaussian)
         self.register_parameter("unused", torch.nn.Parameter(torch.zeros(())))
 
-    def encode(self, env: Environment[Any], states: Any) -> Any:
-        """The states themselves."""
-        return states
-
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """Drifts, log-variances and, for Gaussian targets, log F."""
-        env, x = self.env, inputs.x
-        last = inputs.step.clamp(env.offset, env.horizon - 1)
-        now = env.time(DiffusionState(x, last, inputs.grid))
-        later = env.time(DiffusionState(x, last + 1, inputs.grid))
-        mean, variance = reverse_kernel(env.target, x, now, later, self.sigma2)
-        a, b, v = env.forward_coefficients(inputs.grid, last, x).unsqueeze(1).unbind(-1)
+        own, x = self.env, states.x
+        last = states.step.clamp(own.offset, own.horizon - 1)
+        now = own.time(DiffusionState(x, last, states.grid))
+        later = own.time(DiffusionState(x, last + 1, states.grid))
+        mean, variance = reverse_kernel(own.target, x, now, later, self.sigma2)
+        a, b, v = own.forward_coefficients(states.grid, last, x).unsqueeze(1).unbind(-1)
         outputs = (mean - a * x) / b
-        if env.log_variance_range:
-            share = (variance / v).log() / env.log_variance_range
+        if own.log_variance_range:
+            share = (variance / v).log() / own.log_variance_range
             outputs = torch.cat([outputs, share.atanh()], -1)
-        return PolicyOutput(outputs, None, self._log_flow(inputs) if self.has_log_flow else None)
+        return PolicyOutput(outputs, None, self._log_flow(states) if self.has_log_flow else None)
 
     def _log_flow(self, states: DiffusionState) -> Tensor:
         """(N,) log C N(x; t m, v_t), log C at the source, which is a point."""

@@ -188,8 +188,11 @@ class DiffusionPolicy(Policy):
 
     # ------------------------------------------------------------------ heads
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
+        inputs = env.encode(states)
         runs, times = self._clock(inputs)
         read = self._read(inputs, condition, times)
         ahead = self._drift(read, inputs, condition, self._gain(runs))
@@ -199,18 +202,24 @@ class DiffusionPolicy(Policy):
         flow = None if self.flow is None else self.flow(read).flatten()
         return PolicyOutput(ahead, back, flow)
 
-    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, A) drifts, then log-variances if they are learned, or scores."""
+        inputs = env.encode(states)
         runs, times = self._clock(inputs)
         read = self._read(inputs, condition, times)
         return self._drift(read, inputs, condition, self._gain(runs))
 
-    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
         """(N, 2 d) of the backward head, the forward outputs if they serve both ways, or None."""
         if self.both_ways:
-            return self.forward_logits(inputs, condition)
+            return self.forward_logits(env, states, condition)
         if self.back is None:
             return None
+        inputs = env.encode(states)
         read = self._read(inputs, condition, self._clock(inputs)[1])
         found: Tensor = self.back(read).flatten(0, 1)
         return found

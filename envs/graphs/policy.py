@@ -309,7 +309,7 @@ class GraphPolicy(Policy):
         for parameter in (self.head.weight, self.head.bias, self.direct.weight):
             nn.init.zeros_(parameter)
 
-    def encode(self, env: Environment[Any], states: Any) -> GraphInputs:
+    def inputs(self, env: Environment[Any], states: Any) -> GraphInputs:
         """Nodes and edges that matter, of states with equal futures once."""
         assert isinstance(env, NodeSubsets)
         if self.every_node:
@@ -330,8 +330,11 @@ class GraphPolicy(Policy):
         zero_rows(self.head, slice(1, 2))
         zero_rows(self.direct, slice(1, 2))
 
-    def forward(self, inputs: GraphInputs, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
+        inputs = self.inputs(env, states)
         out = self.heads(inputs)
         log_flow = None
         if self.has_log_flow:

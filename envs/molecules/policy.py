@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gflow.environment.base import Environment
 from gflow.envs.molecules.env import Molecules, MoleculeState
 from gflow.envs.molecules.layout import Dense, Layout, Packed
 from gflow.errors import ConfigError
@@ -99,9 +100,11 @@ class MoleculePolicy(Policy):
                 nn.init.normal_(module.pairs, std=0.5, generator=generator)
         nn.init.normal_(self.slot_pairs, std=0.5, generator=generator)
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
-        h, around, layout = self._trunk(inputs, condition)
+        h, around, layout = self._trunk(states, condition)
         flow = None
         if self.flow is not None:
             flow = self.flow(torch.cat([layout.mean(h), around], 1)).squeeze(1)
@@ -109,15 +112,19 @@ class MoleculePolicy(Policy):
             self._forward_head(h, around, layout), self._backward_head(h, layout), flow
         )
 
-    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(B, A) the forward head alone."""
-        return self._forward_head(*self._trunk(inputs, condition))
+        return self._forward_head(*self._trunk(states, condition))
 
-    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
         """(B, N) the backward head alone, or None if the backward policy is uniform."""
         if self.leaf is None:
             return None
-        h, _, layout = self._trunk(inputs, condition)
+        h, _, layout = self._trunk(states, condition)
         return self._backward_head(h, layout)
 
     def _trunk(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gflow.environment.base import Environment
 from gflow.envs.torus.env import Torus, TorusState
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy, PolicyOutput, linear
@@ -117,29 +118,35 @@ class TorusPolicy(Policy):
         turned = (angles.unsqueeze(-1) * orders).flatten(1)
         return torch.cat([turned.cos(), turned.sin()], -1)
 
-    def forward(self, inputs: TorusState, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: TorusState, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
-        waves = self.waves(inputs.angles)
-        ahead = self.ahead_trunk(waves, inputs.step)
+        waves = self.waves(states.angles)
+        ahead = self.ahead_trunk(waves, states.step)
         back = flow = None
         if self.back is not None and self.back_trunk is not None:
-            read = ahead if self.shared else self.back_trunk(waves, inputs.step)
+            read = ahead if self.shared else self.back_trunk(waves, states.step)
             back = self.back(read)
         if self.flow is not None and self.flow_trunk is not None:
-            read = ahead if self.shared else self.flow_trunk(waves, inputs.step)
+            read = ahead if self.shared else self.flow_trunk(waves, states.step)
             flow = self.flow(read).squeeze(-1)
         return PolicyOutput(self.ahead(ahead), back, flow)
 
-    def forward_logits(self, inputs: TorusState, condition: Tensor | None = None) -> Tensor:
+    def forward_logits(
+        self, env: Environment[Any], states: TorusState, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, A) parameters of the increments."""
-        out: Tensor = self.ahead(self.ahead_trunk(self.waves(inputs.angles), inputs.step))
+        out: Tensor = self.ahead(self.ahead_trunk(self.waves(states.angles), states.step))
         return out
 
-    def backward_logits(self, inputs: TorusState, condition: Tensor | None = None) -> Tensor | None:
+    def backward_logits(
+        self, env: Environment[Any], states: TorusState, condition: Tensor | None = None
+    ) -> Tensor | None:
         """(N, P) parameters of the increments taken away, or None."""
         if self.back is None or self.back_trunk is None:
             return None
-        out: Tensor = self.back(self.back_trunk(self.waves(inputs.angles), inputs.step))
+        out: Tensor = self.back(self.back_trunk(self.waves(states.angles), states.step))
         return out
 
     def zero_backward_head(self) -> None:

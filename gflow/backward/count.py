@@ -18,11 +18,10 @@ from gflow.trajectories import Trajectories
 
 
 @dataclass(frozen=True)
-class ParentInputs:
+class Parents:
     """The distinct parents of N states.
 
     Attributes:
-        env: The environment.
         parents: U parents; equal ones of different states once, where they can be told.
         place: (E,) int64 row in `parents` of each pair of a state and one of its parents.
         owner: (E,) int64 state of each pair.
@@ -31,7 +30,6 @@ class ParentInputs:
         of: (U,) int64 a state whose condition each parent has.
     """
 
-    env: DiscreteEnvironment[Any]
     parents: Any
     place: Tensor
     owner: Tensor
@@ -71,11 +69,11 @@ class TrajectoryCount(nn.Module):
         self, env: DiscreteEnvironment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N,) log n of states; 0 at s0."""
-        value = self.network(self.network.encode(env, states), condition).log_flow
+        value = self.network(env, states, condition).log_flow
         found: Tensor = value.where(~env.is_initial(states), 0.0)
         return found
 
-    def encode(self, env: Environment[Any], states: Any) -> ParentInputs:
+    def _parents(self, env: Environment[Any], states: Any) -> Parents:
         """The parents of N states."""
         assert isinstance(env, DiscreteEnvironment)
         mask, classes = env.backward_mask(states), env.backward_classes(states)
@@ -91,22 +89,26 @@ class TrajectoryCount(nn.Module):
             first, place = self._distinct(env.key(parents))
             parents, of = take(parents, first), owner[first]
         count, actions = mask.shape
-        return ParentInputs(env, parents, place, owner, action, (count, actions), of)
+        return Parents(parents, place, owner, action, (count, actions), of)
 
-    def backward_logits(self, inputs: ParentInputs, condition: Tensor | None = None) -> Tensor:
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, P) log n of each parent, at the first of the actions that lead to it; -inf elsewhere.
 
         Rows without parents are zero.
         """
-        given = None if condition is None else condition[inputs.of]
-        if batch_size(inputs.parents):
-            value = self.log_count(inputs.env, inputs.parents, given)
+        assert isinstance(env, DiscreteEnvironment)
+        found = self._parents(env, states)
+        given = None if condition is None else condition[found.of]
+        if batch_size(found.parents):
+            value = self.log_count(env, found.parents, given)
         else:
-            value = torch.zeros(0, device=inputs.place.device)
-        logits = value.new_full(inputs.shape, -torch.inf)
-        logits = logits.index_put((inputs.owner, inputs.action), value[inputs.place])
-        has_parents = torch.zeros(inputs.shape[0], dtype=torch.bool, device=logits.device)
-        has_parents[inputs.owner] = True
+            value = torch.zeros(0, device=found.place.device)
+        logits = value.new_full(found.shape, -torch.inf)
+        logits = logits.index_put((found.owner, found.action), value[found.place])
+        has_parents = torch.zeros(found.shape[0], dtype=torch.bool, device=logits.device)
+        has_parents[found.owner] = True
         return logits.masked_fill(~has_parents[:, None], 0.0)
 
 
@@ -138,7 +140,7 @@ class CountRegression(Learner):
     ) -> Tensor:
         """(N,) log n(s') - logsumexp over the parents; 0 at s0."""
         value = self.count.log_count(env, states, condition)
-        parents = self.count.backward_logits(self.count.encode(env, states), condition)
+        parents = self.count.backward_logits(env, states, condition)
         return (value - parents.logsumexp(-1)).where(~env.is_initial(states), 0.0)
 
     def learn(

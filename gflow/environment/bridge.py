@@ -26,7 +26,7 @@ class Bridge(ABC, Generic[S]):
 
     @abstractmethod
     def at(self, objects: S, time: Tensor, generator: torch.Generator | None = None) -> Any:
-        """What policies read (see `Environment.encode`) of X_t given X_1, one draw for each row.
+        """X_t given X_1, one sample for each row, in a form that `Environment.encode` takes.
 
         Args:
             objects: N finished objects, X_1.

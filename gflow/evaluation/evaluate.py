@@ -113,8 +113,8 @@ def log_pb(
     assert isinstance(env, DiscreteEnvironment)
     learned = None
     if policy.backward == "learned":
-        inputs = policy.encode(env, trajectories.states)
-        learned = policy.backward_logits(inputs, trajectories.condition_of_states)
+        given = trajectories.condition_of_states
+        learned = policy.backward_logits(env, trajectories.states, given)
     dtype = torch.get_default_dtype() if learned is None else learned.dtype
     return _log_pb(env, policy, learned, dtype, trajectories, trajectories.moves)
 
@@ -180,14 +180,14 @@ def _edge_flows(
     together = cat([states, parents])
     if given is not None:
         given = torch.cat([given, given[rows]])
-        output = policy(policy.encode(env, together), given)
+        output = policy(env, together, given)
         place = None
     elif env.has_keys:
         first, place = Distinct(env.num_keys)(env.key(together))
         together = take(together, first)
-        output = policy(policy.encode(env, together))
+        output = policy(env, together)
     else:
-        output = policy(policy.encode(env, together))
+        output = policy(env, together)
         place = None
     legal = env.forward_mask(together)
     legal = legal | ~legal.any(-1, keepdim=True)

@@ -73,8 +73,7 @@ def kernel_log_pb(
     states, learned = trajectories.states, None
     pairs = Pairs(trajectories)
     if policy.backward == "learned":
-        inputs = policy.encode(env, states)
-        learned = policy.backward_logits(inputs, trajectories.condition_of_states)
+        learned = policy.backward_logits(env, states, trajectories.condition_of_states)
         learned = None if learned is None else pairs.after(learned)
     kernel = env.backward_kernel(pairs.after(states), learned)
     return pairs.table(kernel.log_prob(pairs.before(states)))

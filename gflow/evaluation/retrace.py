@@ -41,7 +41,7 @@ def retraced_terms(
         if session is not None:
             outputs = session(states, rows)
         else:
-            outputs = policy.forward_logits(policy.encode(env, states), condition)
+            outputs = policy.forward_logits(env, states, condition)
         kernel = env.forward_kernel(states, outputs)
         states = kernel.retrace(trajectories.states_at(time + 1))
         log_pf.append(kernel.log_prob(states))
@@ -50,7 +50,7 @@ def retraced_terms(
     after, back = cat(path[1:]), None
     if policy.backward == "learned":
         given = None if condition is None else condition.repeat(env.horizon, 1)
-        back = policy.backward_logits(policy.encode(env, after), given)
+        back = policy.backward_logits(env, after, given)
     log_pb = env.backward_kernel(after, back).log_prob(cat(path[:-1]))
     table = torch.stack(log_pf, 1)
     return FlowTerms(

@@ -165,7 +165,7 @@ class StateGraph(Generic[S]):
         """
         parts = []
         for part, given in self._parts(policy, condition):
-            logits = policy.forward_logits(policy.encode(self.env, part), given)
+            logits = policy.forward_logits(self.env, part, given)
             parts.append(masked_log_softmax(logits, self.env.forward_mask(part)).double().cpu())
         log_prob = torch.cat(parts)
         classes = self.env.forward_classes(self.states)
@@ -187,7 +187,7 @@ class StateGraph(Generic[S]):
         for part, given in self._parts(policy, condition):
             learned = None
             if policy.backward == "learned":
-                learned = policy.backward_logits(policy.encode(self.env, part), given)
+                learned = policy.backward_logits(self.env, part, given)
             logits, mask, classes = backward_scores(self.env, policy, part, learned)
             value = masked_log_softmax(logits, mask).double()
             if classes is not None:

@@ -37,14 +37,13 @@ class TabularPolicy(Policy):
         if backward == "learned":
             self.backward_table = nn.Parameter(torch.zeros(size, env.num_backward_actions))
 
-    def encode(self, env: Environment[Any], states: Any) -> Tensor:
-        """(B,) rows of the states."""
-        return self.graph.rows(states)
-
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """Rows of the tables."""
-        back = self.backward_table[inputs] if self.backward == "learned" else None
-        return PolicyOutput(self.forward_table[inputs], back, self.flow_table[inputs])
+        rows = self.graph.rows(states)
+        back = self.backward_table[rows] if self.backward == "learned" else None
+        return PolicyOutput(self.forward_table[rows], back, self.flow_table[rows])
 
     @classmethod
     def solved(

@@ -38,7 +38,7 @@ class PolicyOutput:
 
 
 class Policy(nn.Module, ABC):
-    """Maps encoded states to raw outputs; the environment turns them into distributions.
+    """Maps states to raw outputs; the environment turns them into distributions.
 
     Attributes:
         backward: "learned" (a head), "uniform" over parents, or "maxent": P_B(s|s') = n(s)/n(s').
@@ -48,27 +48,30 @@ class Policy(nn.Module, ABC):
     backward: Backward = "learned"
     has_log_flow: bool = False
 
-    def encode(self, env: Environment[Any], states: Any) -> Any:
-        """What `forward` reads: by default what the environment encodes."""
-        return env.encode(states)
-
     @abstractmethod
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads at once, for training.
 
         Args:
-            inputs: What `encode` returned for N states.
+            env: The environment; most policies read ``env.encode(states)``.
+            states: N states.
             condition: (N, C) conditions, or None.
         """
 
-    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, A) the forward head alone, for sampling; overridden where that is cheaper."""
-        output: PolicyOutput = self(inputs, condition)
+        output: PolicyOutput = self(env, states, condition)
         return output.forward_logits
 
-    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
         """(N, P) the backward head alone, or None; overridden where that is cheaper."""
-        output: PolicyOutput = self(inputs, condition)
+        output: PolicyOutput = self(env, states, condition)
         return output.backward_logits
 
     def zero_backward_head(self) -> None:
@@ -107,7 +110,7 @@ class Policy(nn.Module, ABC):
             trajectories: B trajectories.
             condition: (N, C) the condition of each stored state, or None.
         """
-        output: PolicyOutput = self(self.encode(env, trajectories.states), condition)
+        output: PolicyOutput = self(env, trajectories.states, condition)
         return output
 
 
@@ -120,11 +123,10 @@ class BackwardNetwork(Protocol):
 
     backward: Backward
 
-    def encode(self, env: Environment[Any], states: Any) -> Any:
-        """What `backward_logits` reads."""
-
-    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
-        """(N, P) logits, or None for fixed kinds."""
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
+        """(N, P) logits of N states, or None for fixed kinds."""
 
 
 def backward_scores(
@@ -237,9 +239,9 @@ class MLPPolicy(Policy):
         outputs = self.num_actions + self.num_backward + log_flow
         self.head = linear(width, outputs, generator)
 
-    def trunk(self, inputs: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(N, width) activations of the last hidden layer."""
-        x = F.embedding_bag(inputs + self.offset, self.table, mode="sum") + self.bias
+    def trunk(self, features: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, width) activations of the last hidden layer, from what the environment encodes."""
+        x = F.embedding_bag(features + self.offset, self.table, mode="sum") + self.bias
         if self.condition_layer is not None:
             if condition is None:
                 raise ConfigError("MLPPolicy: this policy is conditional and got no condition.")
@@ -250,9 +252,11 @@ class MLPPolicy(Policy):
             x = F.relu(F.linear(x, layer.weight, layer.bias))
         return x
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
-        out = self.head(self.trunk(inputs, condition))
+        out = self.head(self.trunk(env.encode(states), condition))
         a, p = self.num_actions, self.num_backward
         return PolicyOutput(
             out[:, :a],
@@ -260,19 +264,24 @@ class MLPPolicy(Policy):
             out[:, -1] if self.has_log_flow else None,
         )
 
-    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, A) the forward rows of the head alone."""
-        a = self.num_actions
+        x, a = self.trunk(env.encode(states), condition), self.num_actions
         if a == self.head.out_features:
-            return F.linear(self.trunk(inputs, condition), self.head.weight, self.head.bias)
-        return F.linear(self.trunk(inputs, condition), self.head.weight[:a], self.head.bias[:a])
+            return F.linear(x, self.head.weight, self.head.bias)
+        return F.linear(x, self.head.weight[:a], self.head.bias[:a])
 
-    def backward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor | None:
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
         """(N, P) the backward rows of the head alone."""
         if not self.num_backward:
             return None
+        x = self.trunk(env.encode(states), condition)
         rows = slice(self.num_actions, self.num_actions + self.num_backward)
-        return F.linear(self.trunk(inputs, condition), self.head.weight[rows], self.head.bias[rows])
+        return F.linear(x, self.head.weight[rows], self.head.bias[rows])
 
     def zero_backward_head(self) -> None:
         """Zero the backward rows of the head; see `Policy.zero_backward_head`."""

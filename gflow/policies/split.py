@@ -1,6 +1,5 @@
 """A forward policy and a separate backward network, joined to one policy."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,19 +9,6 @@ from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
 from gflow.policies.base import Backward, BackwardNetwork, Policy, PolicyOutput, Session
 from gflow.trajectories import Trajectories
-
-
-@dataclass(frozen=True)
-class SplitInputs:
-    """States that each of the two networks encodes for itself, once it is asked.
-
-    Attributes:
-        env: The environment.
-        states: N states.
-    """
-
-    env: Environment[Any]
-    states: Any
 
 
 class SplitPolicy(Policy):
@@ -55,26 +41,25 @@ class SplitPolicy(Policy):
         self.detached = detached
         self.has_log_flow = ahead.has_log_flow
 
-    def encode(self, env: Environment[Any], states: Any) -> SplitInputs:
-        """The states as they are."""
-        return SplitInputs(env, states)
-
-    def forward(self, inputs: SplitInputs, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
-        output: PolicyOutput = self.ahead(self.ahead.encode(inputs.env, inputs.states), condition)
-        return self._joined(output, inputs, condition)
+        output: PolicyOutput = self.ahead(env, states, condition)
+        return self._joined(output, env, states, condition)
 
-    def forward_logits(self, inputs: SplitInputs, condition: Tensor | None = None) -> Tensor:
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(N, A) of the forward policy alone."""
-        return self.ahead.forward_logits(self.ahead.encode(inputs.env, inputs.states), condition)
+        return self.ahead.forward_logits(env, states, condition)
 
     def backward_logits(
-        self, inputs: SplitInputs, condition: Tensor | None = None
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor | None:
         """(N, P) of the backward network alone, without gradient if `detached`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detached):
-            encoded = self.back.encode(inputs.env, inputs.states)
-            logits: Tensor | None = self.back.backward_logits(encoded, condition)
+            logits: Tensor | None = self.back.backward_logits(env, states, condition)
         return logits
 
     def begin(
@@ -91,10 +76,10 @@ class SplitPolicy(Policy):
     ) -> PolicyOutput:
         """Outputs for the stored states; the forward policy shares work as it can."""
         output = self.ahead.of_trajectories(env, trajectories, condition)
-        return self._joined(output, SplitInputs(env, trajectories.states), condition)
+        return self._joined(output, env, trajectories.states, condition)
 
     def _joined(
-        self, output: PolicyOutput, inputs: SplitInputs, condition: Tensor | None
+        self, output: PolicyOutput, env: Environment[Any], states: Any, condition: Tensor | None
     ) -> PolicyOutput:
-        back = self.backward_logits(inputs, condition)
+        back = self.backward_logits(env, states, condition)
         return PolicyOutput(output.forward_logits, back, output.log_flow)

@@ -83,10 +83,12 @@ class CausalTransformer(Policy):
                 if isinstance(module, nn.Linear) and module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> PolicyOutput:
         """Outputs for N prefixes, (N, L) tokens, each read from its beginning."""
-        last = (inputs != self.blank).sum(-1)[:, None, None].expand(-1, 1, self.width)
-        read = self._read(inputs, condition).gather(1, last).squeeze(1)
+        last = (states != self.blank).sum(-1)[:, None, None].expand(-1, 1, self.width)
+        read = self._read(states, condition).gather(1, last).squeeze(1)
         return self._output(read)
 
     def of_trajectories(

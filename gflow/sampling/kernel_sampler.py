@@ -81,7 +81,7 @@ class KernelSampler(Sampler):
                 outputs = session(states, rows)
             else:
                 given = None if condition is None else condition[rows]
-                outputs = policy.forward_logits(policy.encode(env, states), given)
+                outputs = policy.forward_logits(env, states, given)
             kernel: Kernel[S] = env.forward_kernel(states, outputs)
             reached, stops = kernel.sample(generator, exploration.noise)
             if exploration is ON_POLICY or not (exploration.epsilon or free is not None):
@@ -117,7 +117,7 @@ class KernelSampler(Sampler):
             learned = None
             if policy.backward == "learned":
                 given = None if condition is None else condition[rows]
-                learned = policy.backward_logits(policy.encode(env, states), given)
+                learned = policy.backward_logits(env, states, given)
             return env.backward_kernel(states, learned).sample(generator)[0], None
 
         walk = walk_kernels(env, objects, move, backward=True)

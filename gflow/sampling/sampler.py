@@ -178,7 +178,7 @@ class Sampler:
             given = None if condition is None else condition[rows]
             learned = None
             if policy.backward == "learned":
-                learned = policy.backward_logits(policy.encode(env, states), given)
+                learned = policy.backward_logits(env, states, given)
             return backward_scores(env, policy, states, learned)[:2]
 
         def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
@@ -281,12 +281,12 @@ class Sampler:
             if may_stick and not bool(mask.any(-1).all()):
                 _refuse_stuck(env, states, mask)
             if session is None:
-                logits = policy.forward_logits(policy.encode(env, states), given)
+                logits = policy.forward_logits(env, states, given)
             else:
                 logits = session(states, rows)
             if other is None:
                 return logits, mask, None
-            return logits, mask, other.forward_logits(other.encode(env, states), given)
+            return logits, mask, other.forward_logits(env, states, given)
 
         def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
             logits, mask, mixed = scores

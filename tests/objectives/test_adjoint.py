@@ -59,7 +59,8 @@ class Bent(Policy):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(4))
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        inputs = env.encode(states)
         x, t = inputs.x, inputs.time[:, None]
         features = torch.cat([torch.ones_like(x), x, t * x.sin(), (3 * x).cos()], -1)
         return PolicyOutput(oracle(x, inputs.time) + (features @ self.weight)[:, None])
@@ -110,7 +111,7 @@ class Follows(Policy):
 
     backward = "uniform"
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
         assert condition is not None
         return PolicyOutput(condition)
 

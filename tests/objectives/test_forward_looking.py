@@ -121,7 +121,7 @@ class Unanchored(ForwardLookingDetailedBalance):
         self, env: DiscreteEnvironment[Any], policy: Any, trajectories: Trajectories[Any]
     ) -> FlowTerms:
         terms = super().evaluate(env, policy, trajectories)
-        free = policy(policy.encode(env, trajectories.final_states)).log_flow
+        free = policy(env, trajectories.final_states).log_flow
         last = torch.arange(terms.log_flow.shape[1]) == terms.length[:, None]
         flow = torch.where(last, (free + terms.log_reward)[:, None], terms.log_flow)
         return replace(terms, log_flow=flow)

@@ -231,12 +231,12 @@ def test_girsanov_holds_in_discrete_time(steps: int, grid: bool, sigma2: float, 
     clock = env.times[0]
     for i in range(steps):
         before, after = batch.states_at(i), batch.states_at(i + 1)
-        dt, drift = clock[i + 1] - clock[i], policy.forward_logits(env.encode(before))
+        dt, drift = clock[i + 1] - clock[i], policy.forward_logits(env, before)
         f = drift / math.sqrt(sigma2)
         noise = (after.x - before.x - drift * dt) / (sigma2 * dt).sqrt()
         total = total + 0.5 * f.square().sum(-1) * dt + (f * noise).sum(-1) * dt.sqrt()
     gap = (terms.log_pf - terms.log_pb).sum(-1)
-    torch.testing.assert_close(gap, total, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gap, total, rtol=1e-10, atol=1e-10)
 
 
 @given(steps=st.integers(1, 24), nu=st.floats(0.4, 2), seed=st.integers(0, 99))
@@ -252,7 +252,7 @@ def test_girsanov_holds_for_the_exponential_scheme(steps: int, nu: float, seed: 
         before, after = batch.states_at(i + 1), batch.states_at(i + 2)  # the first is into noise
         keep = (-process.integral(clock[i], clock[i + 1])).exp()  # sqrt(1 - alpha)
         alpha, lam = 1 - keep**2, 1 - keep
-        f = policy.forward_logits(env.encode(before))
+        f = policy.forward_logits(env, before)
         noise = (after.x - keep * before.x - 2 * nu**2 * lam * f) / (nu * alpha.sqrt())
         total = total + 2 * (nu * lam).square() / alpha * f.square().sum(-1)
         total = total + 2 * nu * lam / alpha.sqrt() * (f * noise).sum(-1)
@@ -269,7 +269,8 @@ class Linear(Policy):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([-0.8, 0.9, -0.5]))
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        inputs = env.encode(states)
         a, b, c = self.weight
         return PolicyOutput(a * inputs.x + b + c * inputs.time[:, None])
 
@@ -345,10 +346,10 @@ def test_log_pf_knows_nothing_of_exploration() -> None:
     dt = 1 / 6
     for i in range(6):
         before, after = batch.states_at(i), batch.states_at(i + 1)
-        mean = before.x + policy.forward_logits(env.encode(before)) * dt
+        mean = before.x + policy.forward_logits(env, before) * dt
         wanted = gaussian_log_prob(after.x, mean, torch.tensor([[1.5 * dt]]))
         torch.testing.assert_close(terms.log_pf[:, i], wanted)
-    step = batch.states_at(1).x - policy.forward_logits(env.encode(batch.states_at(0))) * dt
+    step = batch.states_at(1).x - policy.forward_logits(env, batch.states_at(0)) * dt
     assert step.std() > 2 * math.sqrt(1.5 * dt), "the noise was there"
 
 

@@ -33,8 +33,8 @@ class Fixed(Policy):
         super().__init__()
         self.source, self.elsewhere = torch.nn.Parameter(source), torch.nn.Parameter(elsewhere)
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        at_source = (inputs == 0).all(-1, keepdim=True)
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        at_source = (states == 0).all(-1, keepdim=True)
         return PolicyOutput(torch.where(at_source, self.source, self.elsewhere))
 
 
@@ -225,9 +225,9 @@ def test_learned_backward_kernels_keep_the_mean() -> None:
     class Both(Fixed):
         backward = "learned"
 
-        def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-            ahead = super().forward(inputs, condition).forward_logits
-            return PolicyOutput(ahead, back.backward_logits(inputs))
+        def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+            ahead = super().forward(env, states, condition).forward_logits
+            return PolicyOutput(ahead, back.backward_logits(env, states))
 
     plain = even(env, -1.0)
     policy, sampler = Both(plain.source.data, plain.elsewhere.data), KernelSampler(env)
@@ -339,8 +339,8 @@ def test_whole_trajectories_send_no_gradient_into_forced_steps() -> None:
     generator = torch.Generator().manual_seed(0)
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
     batch = KernelSampler(env).forward(policy, 300, generator=generator)
-    ahead = policy(batch.states).forward_logits.detach().requires_grad_()
-    back = policy(batch.states).backward_logits.detach().requires_grad_()
+    ahead = policy(env, batch.states).forward_logits.detach().requires_grad_()
+    back = policy(env, batch.states).backward_logits.detach().requires_grad_()
 
     class Leaves(BoxPolicy):
         def of_trajectories(self, *args: Any) -> PolicyOutput:
@@ -404,7 +404,7 @@ def test_modified_detailed_balance_is_detailed_balance_with_the_flow_put_in(seed
     terms = evaluate(env, policy, batch)
     states = batch.states[batch.state_index[:, 1:]]  # (B, T, 2) without the source
     flat = states.flatten(0, 1)
-    log_stop = env.forward_kernel(flat, policy(flat).forward_logits).log_stop
+    log_stop = env.forward_kernel(flat, policy(env, flat).forward_logits).log_stop
     log_reward = env.log_reward(flat)
     later = FlowTerms(
         log_pf=terms.log_pf[:, 1:],

@@ -165,7 +165,7 @@ def test_the_source_has_parameters_of_its_own() -> None:
     env = Box()
     policy = BoxPolicy(env, 16, 2, log_flow=True, generator=torch.Generator().manual_seed(0))
     points = torch.tensor([[0.0, 0.0], [0.5, 0.25], [0.0, 0.25]])
-    output = policy(points)
+    output = policy(env, points)
     assert torch.equal(output.forward_logits[0], policy.source)
     assert torch.equal(output.log_flow[0], policy.source_flow)
     output.forward_logits[1:].sum().backward(retain_graph=True)
@@ -194,15 +194,15 @@ def test_policies_start_nearly_even(make: Any) -> None:
     rows, times = batch.moves.nonzero(as_tuple=True)
     before, after = (batch.states[batch.state_index[rows, times + k]] for k in (0, 1))
     with torch.no_grad():
-        output = policy(before)
+        output = policy(env, before)
         mine = env.forward_kernel(before, output.forward_logits).log_prob(after)
         even = env.exploration_kernel(before).log_prob(after)
         assert float((mine - even).abs().mean()) < 0.25 * env.dim + 0.3
-        mine = env.backward_kernel(after, policy(after).backward_logits).log_prob(before)
+        mine = env.backward_kernel(after, policy(env, after).backward_logits).log_prob(before)
         even = env.backward_kernel(after).log_prob(before)
         assert float((mine - even).abs().mean()) < 0.25 * env.dim
         policy.zero_backward_head()
-        raw = policy.backward_logits(after)
+        raw = policy.backward_logits(env, after)
         assert torch.equal(raw, env.even_outputs()[2].expand_as(raw))
     with pytest.raises(IncompatibleError, match="no learned backward head"):
         BoxPolicy(env, 8, 1, backward="uniform").zero_backward_head()

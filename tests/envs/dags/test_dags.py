@@ -218,11 +218,10 @@ def test_policy_heads_agree(backward: str) -> None:
         guide=DeltaGuide(score),
     )
     states = env.states(random_graphs(4, 5, 0))
-    inputs = policy.encode(env, states)
-    output = policy(inputs)
+    output = policy(env, states)
     assert output.log_flow is not None
     assert output.log_flow.shape == (5,)
-    torch.testing.assert_close(policy.forward_logits(inputs), output.forward_logits)
+    torch.testing.assert_close(policy.forward_logits(env, states), output.forward_logits)
     if backward == "learned":
         assert output.backward_logits is not None
         assert output.backward_logits.shape == (5, 16)
@@ -244,8 +243,8 @@ def test_perceptrons_of_both_kinds_read_graphs() -> None:
         own.hidden[1].load_state_dict(general.hidden[0].state_dict())
         own.head.load_state_dict(general.head.state_dict())
     torch.testing.assert_close(
-        own.forward_logits(own.encode(env, states)),
-        general.forward_logits(general.encode(env, states)),
+        own.forward_logits(env, states),
+        general.forward_logits(env, states),
     )
 
 

@@ -110,7 +110,7 @@ def by_hand(
 
         def drift(point: Tensor, j: int) -> tuple[Tensor, Tensor]:
             time = torch.full((len(point),), j * h)
-            network = policy(env.inputs(point, time)).forward_logits[:, : env.dim]
+            network = policy(env, env.inputs(point, time)).forward_logits[:, : env.dim]
             scale = env.rate * (env.end_rate / env.rate) ** (j * h)
             mixed = env.path.log_density
             leaf = point.clone().requires_grad_()
@@ -150,7 +150,7 @@ def test_samples_follow_their_density() -> None:
     policy, count = stirred(env), 40_000
     x = torch.tensor([[1.0, -2.0]]).expand(count, 2)
     middle = DiffusionState(x, torch.full((count,), 3), torch.zeros(count, dtype=torch.int64))
-    out = policy(env.encode(middle)).forward_logits
+    out = policy(env, middle).forward_logits
     drift, score = out[0].chunk(2)
     torch.testing.assert_close(score, env.score(middle)[0])
     rate, h = 0.5**0.5, 0.25  # state 3 is at time 2/4
@@ -166,7 +166,7 @@ def test_samples_follow_their_density() -> None:
     assert int(ahead.step[0]) == 4
     assert int(back.step[0]) == 2
     source = env.initial(count)
-    first = env.forward_kernel(source, policy(env.encode(source)).forward_logits)
+    first = env.forward_kernel(source, policy(env, source).forward_logits)
     start = first.sample(generator(2))[0]
     torch.testing.assert_close(start.x.mean(0), torch.zeros(2), atol=0.03, rtol=0)
     torch.testing.assert_close(start.x.var(0), torch.full((2,), 2.0), atol=0.06, rtol=0)
@@ -247,8 +247,8 @@ def test_one_pass_of_the_network_serves_both_directions() -> None:
     assert output.backward_logits is output.forward_logits
     terms = evaluate(env, policy, batch, Needs(log_flow=True))
     assert len(calls) == 2
-    inputs = env.encode(batch.states)
-    torch.testing.assert_close(policy.backward_logits(inputs), policy.forward_logits(inputs))
+    both = policy.backward_logits(env, batch.states)
+    torch.testing.assert_close(both, policy.forward_logits(env, batch.states))
     weight = policy.drift.last.weight
     for part in (terms.log_pf, terms.log_pb):
         slope = torch.autograd.grad(part.sum(), [weight], retain_graph=True)[0]
@@ -260,7 +260,7 @@ def test_the_drift_starts_at_zero_and_scores_are_bounded() -> None:
     env = AnnealedLangevin(Gaussian([0.0, 0.0], 1e-4), 4.0, 5, clip=30.0)
     policy = DiffusionPolicy(env, width=8)
     x = torch.tensor([[1.0, -2.0], [math.nan, 0.0]])
-    out = policy(env.inputs(x, torch.full((2,), 0.5))).forward_logits
+    out = policy(env, env.inputs(x, torch.full((2,), 0.5))).forward_logits
     assert bool((out[:, :2] == 0)[0].all())
     torch.testing.assert_close(out[0, 2:], 0.5 * torch.tensor([-30.0, 30.0]) - 0.125 * x[0])
     score = env.inputs(x, torch.full((2,), 0.5)).score()
@@ -321,11 +321,8 @@ class Still(Policy):
         super().__init__()
         self.env = env
 
-    def encode(self, env: Any, states: Any) -> Any:
-        return states
-
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        score = self.env.score(inputs, condition)
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        score = self.env.score(states, condition)
         return PolicyOutput(torch.cat([torch.zeros_like(score), score], -1))
 
 

@@ -65,12 +65,9 @@ class Looking(Policy):
         super().__init__()
         self.inner = inner
 
-    def encode(self, env: Any, states: Any) -> Any:
-        return states
-
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        out = self.inner(inputs)
-        ahead = self.inner.env.partial_log_reward(inputs)
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        out = self.inner(env, states)
+        ahead = self.inner.env.partial_log_reward(states)
         return PolicyOutput(out.forward_logits, None, out.log_flow - ahead)
 
 
@@ -209,10 +206,10 @@ def test_bounds_bracket_log_z_off_the_optimum() -> None:
     env = Diffusion(gmm25(), Brownian(5.0), 20, log_variance_range=8.0)
 
     class Disturbed(OraclePolicy):
-        def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-            out = super().forward(inputs)
+        def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+            out = super().forward(env, states)
             bump = torch.zeros_like(out.forward_logits)
-            bump[:, :2] = 0.5 * torch.sin(3 * inputs.x)
+            bump[:, :2] = 0.5 * torch.sin(3 * states.x)
             return PolicyOutput(out.forward_logits + bump)
 
     policy, sampler = Disturbed(env), KernelSampler(env)
@@ -303,11 +300,8 @@ class Silent(Policy):
         super().__init__()
         self.size = env.num_outputs
 
-    def encode(self, env: Any, states: Any) -> Any:
-        return states
-
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        return PolicyOutput(inputs.x.new_zeros(len(inputs.x), self.size))
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        return PolicyOutput(states.x.new_zeros(len(states.x), self.size))
 
 
 @given(st.integers(1, 3), st.integers(1, 10), st.floats(0.4, 2), seeds)
@@ -440,9 +434,9 @@ def test_rotations_leave_the_weight_of_an_isotropic_target(seed: int) -> None:
     env = Diffusion(Gaussian([0.0, 0.0, 0.0], 2.0), Brownian(1.3), 6, log_variance_range=4.0)
 
     class Radial(Silent):
-        def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-            size = inputs.x.norm(dim=-1, keepdim=True)
-            return PolicyOutput(torch.cat([inputs.x * size.cos(), size.sin().expand(-1, 3)], -1))
+        def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+            size = states.x.norm(dim=-1, keepdim=True)
+            return PolicyOutput(torch.cat([states.x * size.cos(), size.sin().expand(-1, 3)], -1))
 
     policy = Radial(env)
     batch = KernelSampler(env).forward(policy, 5, generator=generator(seed))

@@ -84,9 +84,9 @@ def test_every_state_is_judged_by_itself(problem):
     env = problem(graphs())
     policy = randomised(GraphPolicy(env, 8, 2, backward="learned", log_flow=True))
     states = midway(env, 2)
-    whole = policy(policy.encode(env, states))
+    whole = policy(env, states)
     for i in range(len(states.graph)):
-        alone = policy(policy.encode(env, take(states, torch.tensor([i]))))
+        alone = policy(env, take(states, torch.tensor([i])))
         torch.testing.assert_close(alone.forward_logits[0], whole.forward_logits[i])
         torch.testing.assert_close(alone.backward_logits[0], whole.backward_logits[i])
         torch.testing.assert_close(alone.log_flow[0], whole.log_flow[i])
@@ -101,13 +101,13 @@ def test_states_with_equal_futures_are_looked_at_once(problem):
     assert states.graph.unique().tolist() == [0, 1]
     states = take(states, torch.cat([torch.arange(count), torch.arange(count // 2, count)]))
     policy = randomised(GraphPolicy(env, 8, 2, log_flow=True))
-    inputs = policy.encode(env, states)
+    inputs = policy.inputs(env, states)
     pairs = zip(states.graph.tolist(), (states.label == 2).tolist(), strict=True)
     futures = {(graph, tuple(undecided)) for graph, undecided in pairs}
     assert inputs.shape[0] == len(futures) < count
-    whole = policy(inputs)
+    whole = policy(env, states)
     for i in range(0, len(states.graph), 7):
-        alone = policy(policy.encode(env, take(states, torch.tensor([i]))))
+        alone = policy(env, take(states, torch.tensor([i])))
         torch.testing.assert_close(alone.forward_logits[0], whole.forward_logits[i])
         torch.testing.assert_close(alone.log_flow[0], whole.log_flow[i])
 
@@ -121,8 +121,8 @@ def test_renumbering_nodes_renumbers_logits(problem):
     policy = randomised(GraphPolicy(env, 8, 2, log_flow=True))
     state, twin = env.initial(1), other.initial(1)
     while not bool(env.is_terminal(state)[0]):
-        a = policy(policy.encode(env, state))
-        b = policy(policy.encode(other, twin))
+        a = policy(env, state)
+        b = policy(other, twin)
         torch.testing.assert_close(a.forward_logits, b.forward_logits[:, order])
         torch.testing.assert_close(a.log_flow, b.log_flow)
         action = env.forward_mask(state).long().argmax(-1)
@@ -201,7 +201,7 @@ def test_layers_of_other_libraries_fit():
     torch.manual_seed(0)
     env = IndependentSet(graphs())
     policy = GraphPolicy(env, 8, 2, convolution=lambda width: nn.SAGEConv(width, width))
-    out = policy(policy.encode(env, env.initial(3)))
+    out = policy(env, env.initial(3))
     assert out.forward_logits.shape == (3, 9)
 
 

@@ -25,7 +25,7 @@ def test_outputs_do_not_depend_on_labels(
     states = cat(walk(env, 30, seed=6))
     other, node, port = relabel(env, states, seed)
     policy = make(env)
-    a, b = policy(states), policy(other)
+    a, b = policy(env, states), policy(env, other)
     torch.testing.assert_close(a.log_flow, b.log_flow)
     there = b.backward_logits.gather(1, node)
     filled = states.fragment >= 0
@@ -52,7 +52,7 @@ def test_outputs_do_not_depend_on_labels(
 def test_symmetric_ports_of_a_new_fragment_get_equal_logits(
     square: Molecules, walk: Callable
 ) -> None:
-    logits = make(square)(walk(square, 20)[2]).forward_logits.unflatten(
+    logits = make(square)(square, walk(square, 20)[2]).forward_logits.unflatten(
         1, (-1, square.tables.num_ports)
     )
     orbit = square.tables.orbit[:-1]
@@ -68,7 +68,7 @@ def test_equivalent_actions_get_equal_logits(square: Molecules, world_of: Callab
     Leaves that a symmetry of the child exchanges are those from which the tree looks the same.
     """
     world = world_of(square)
-    logits = make(square)(world.states).forward_logits
+    logits = make(square)(square, world.states).forward_logits
     rows, actions = square.forward_mask(world.states).nonzero(as_tuple=True)
     here = take(world.states, rows)
     there, leaf = square.step(here, actions), square.backward_action(here, actions)
@@ -92,14 +92,14 @@ def test_neighbouring_and_opposite_ports_are_told_apart(square: Molecules) -> No
     two = square.step(one, torch.tensor([0, q, 2 * q]))
     keys = square.key(two)
     assert len(keys.unique()) == 2
-    flow = make(square)(two).log_flow
+    flow = make(square)(square, two).log_flow
     equal = (flow[:, None] - flow[None]).abs() < 1e-9
     assert torch.equal(equal, keys[:, None] == keys[None])
 
 
 def test_gradients_reach_every_parameter(ambiguous: Molecules, walk: Callable) -> None:
     policy = make(ambiguous)
-    out = policy(cat(walk(ambiguous, 30)))
+    out = policy(ambiguous, cat(walk(ambiguous, 30)))
     total = out.forward_logits.square().mean() + out.backward_logits.square().mean()
     (total + out.log_flow.square().mean()).backward()
     for name, parameter in policy.named_parameters():
@@ -116,9 +116,9 @@ def test_both_layouts_compute_the_same(
     env: Molecules = request.getfixturevalue(name)
     states = cat(walk(env, 30, seed=7))
     policy = make(env)
-    packed = policy(states)
+    packed = policy(env, states)
     monkeypatch.setattr("gflow.envs.molecules.policy.Packed", Dense)
-    dense = policy(states)
+    dense = policy(env, states)
     legal, leaves = env.forward_mask(states), env.backward_mask(states)
     torch.testing.assert_close(packed.forward_logits[legal], dense.forward_logits[legal])
     torch.testing.assert_close(packed.backward_logits[leaves], dense.backward_logits[leaves])
@@ -128,11 +128,11 @@ def test_both_layouts_compute_the_same(
 def test_single_heads_agree_with_all_heads(ambiguous: Molecules, walk: Callable) -> None:
     states = walk(ambiguous, 10)[2]
     policy = make(ambiguous)
-    out = policy(states)
-    torch.testing.assert_close(policy.forward_logits(states), out.forward_logits)
-    torch.testing.assert_close(policy.backward_logits(states), out.backward_logits)
+    out = policy(ambiguous, states)
+    torch.testing.assert_close(policy.forward_logits(ambiguous, states), out.forward_logits)
+    torch.testing.assert_close(policy.backward_logits(ambiguous, states), out.backward_logits)
     uniform = make(ambiguous, backward="uniform")
-    assert uniform(states).backward_logits is None
+    assert uniform(ambiguous, states).backward_logits is None
     assert out.forward_logits.shape == (10, ambiguous.num_actions)
 
 

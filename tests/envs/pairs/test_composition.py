@@ -131,7 +131,7 @@ def test_compositions_compose() -> None:
     checked = check_env(env, limit=10_000)
     assert checked.num_states == finished_apart(inner)[0] * finished_apart(PARTS[1])[0]
     assert env.show(env.initial(1)) == ["<<(0, 0) | {}> | (0, 0)>"]
-    logits = MLPPolicy(env, width=4)(env.encode(env.initial(3))).forward_logits
+    logits = MLPPolicy(env, width=4)(env, env.initial(3)).forward_logits
     assert logits.shape == (3, env.num_actions)
 
 

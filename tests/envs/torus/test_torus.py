@@ -207,8 +207,8 @@ class OneStep(Policy):
         super().__init__()
         self.outputs = torch.nn.Parameter(outputs)
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        return PolicyOutput(self.outputs.expand(len(inputs.step), -1))
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        return PolicyOutput(self.outputs.expand(len(states.step), -1))
 
 
 @pytest.mark.parametrize("total", [1.0, 50.0])
@@ -354,7 +354,7 @@ def test_a_zeroed_backward_head_is_the_same_everywhere() -> None:
     policy = policy_of(env)
     policy.zero_backward_head()
     states = TorusState(torch.rand(5, 2) * 6, torch.tensor([1, 2, 3, 4, 4]))
-    found = policy.backward_logits(states)
+    found = policy.backward_logits(env, states)
     assert found is not None
     assert bool((found == found[0]).all())
     means = env.mixture(found).mean[0, 0].sort().values.diff()
@@ -368,14 +368,14 @@ def test_policies_read_angles_that_wrap_and_the_number_of_moves() -> None:
     policy = policy_of(env)
     angles = torch.rand(3, 2)
     step = torch.tensor([1, 1, 1])
-    one = policy.forward_logits(TorusState(angles, step))
-    turned = policy.forward_logits(TorusState(angles + 2 * math.pi, step))
+    one = policy.forward_logits(env, TorusState(angles, step))
+    turned = policy.forward_logits(env, TorusState(angles + 2 * math.pi, step))
     torch.testing.assert_close(one, turned)
-    assert not torch.allclose(one, policy.forward_logits(TorusState(angles, step + 1)))
-    whole = policy(TorusState(angles, step))
+    assert not torch.allclose(one, policy.forward_logits(env, TorusState(angles, step + 1)))
+    whole = policy(env, TorusState(angles, step))
     torch.testing.assert_close(whole.forward_logits, one)
     torch.testing.assert_close(
-        whole.backward_logits, policy.backward_logits(TorusState(angles, step))
+        whole.backward_logits, policy.backward_logits(env, TorusState(angles, step))
     )
 
 

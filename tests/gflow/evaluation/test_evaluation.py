@@ -164,12 +164,9 @@ class Garbage(Policy):
         super().__init__()
         self.inner, self.env, self.fill = inner, env, fill
 
-    def encode(self, env: DiscreteEnvironment[Any], states: Any) -> Any:
-        return states
-
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        out = self.inner(self.inner.encode(self.env, inputs))
-        done, first = self.env.is_terminal(inputs), self.env.is_initial(inputs)
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        out = self.inner(self.env, states)
+        done, first = self.env.is_terminal(states), self.env.is_initial(states)
         return PolicyOutput(
             out.forward_logits.masked_fill(done[:, None], self.fill),
             out.backward_logits.masked_fill(first[:, None], self.fill),
@@ -247,8 +244,8 @@ def test_a_missing_head_is_named() -> None:
         evaluate(GRID, policy, sample(GRID, 3), Needs(log_flow=True))
 
     class Silent(Policy):
-        def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-            return PolicyOutput(torch.zeros(len(inputs), 3))
+        def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+            return PolicyOutput(torch.zeros(len(states), 3))
 
     with pytest.raises(IncompatibleError, match="Silent declares a learned backward policy"):
         evaluate(GRID, Silent(), sample(GRID, 3))

@@ -36,16 +36,15 @@ def test_heads_and_their_shortcuts_agree(
         env, 8, depth, backward, log_flow, generator=torch.Generator().manual_seed(dim)
     )
     cells = env.cells(torch.arange(side**dim))
-    inputs = policy.encode(env, cells)
-    out = policy(inputs)
+    out = policy(env, cells)
     assert out.forward_logits.shape == (len(cells), dim + 1)
-    torch.testing.assert_close(policy.forward_logits(inputs), out.forward_logits)
+    torch.testing.assert_close(policy.forward_logits(env, cells), out.forward_logits)
     if backward == "learned":
         assert out.backward_logits.shape == (len(cells), dim)
-        torch.testing.assert_close(policy.backward_logits(inputs), out.backward_logits)
+        torch.testing.assert_close(policy.backward_logits(env, cells), out.backward_logits)
     else:
         assert out.backward_logits is None
-        assert policy.backward_logits(inputs) is None
+        assert policy.backward_logits(env, cells) is None
     assert (out.log_flow is not None) == log_flow == policy.has_log_flow
     if log_flow:
         assert out.log_flow.shape == (len(cells),)
@@ -65,12 +64,12 @@ def test_conditions_are_read() -> None:
     env = Conditional(2, 3)
     policy = MLPPolicy(env, 8, condition_encoder=Thermometer(0.0, 4.0, 5))
     cells = env.cells(torch.arange(9))
-    low, high = (policy(cells, torch.full((9, 1), c)).forward_logits for c in (0.5, 3.0))
+    low, high = (policy(env, cells, torch.full((9, 1), c)).forward_logits for c in (0.5, 3.0))
     assert (low - high).abs().max() > 1e-3
     assert policy.condition_layer is not None
     assert policy.condition_layer.in_features == 5
     with pytest.raises(ConfigError, match="conditional and got no condition"):
-        policy(cells)
+        policy(env, cells)
     plain = MLPPolicy(env, 8)
     assert plain.condition_layer is not None
     assert plain.condition_layer.in_features == 1
@@ -139,7 +138,7 @@ def test_tables_have_one_row_per_state() -> None:
         policy.forward_table.copy_(torch.arange(27.0).view(9, 3))
         policy.flow_table.copy_(torch.arange(9.0))
     cells: Tensor = policy.graph.states[torch.tensor([4, 0, 4])]
-    out = policy(policy.encode(env, cells))
+    out = policy(env, cells)
     assert out.forward_logits[:, 0].tolist() == [12.0, 0.0, 12.0]
     assert out.log_flow.tolist() == [4.0, 0.0, 4.0]
-    assert TabularPolicy(policy.graph, "uniform")(torch.tensor([0])).backward_logits is None
+    assert TabularPolicy(policy.graph, "uniform")(env, cells).backward_logits is None

@@ -68,7 +68,7 @@ def test_logits_with_memory_equal_those_without(env: Any, plan: Any) -> None:
         going = env.filled(states) == time  # on the static plan finished rows step along
         live += int(going.sum())
         torch.testing.assert_close(
-            logits[going], other.forward_logits(states[going]), atol=1e-10, rtol=0
+            logits[going], other.forward_logits(env, states[going]), atol=1e-10, rtol=0
         )
     assert live >= int(batch.length.sum()) - len(batch)
 
@@ -115,7 +115,7 @@ def test_outputs_are_in_the_order_of_the_store() -> None:
     policy, _ = pair(env)
     batch = Sampler(env).forward(policy, 30, generator=torch.Generator().manual_seed(2))
     together = policy.of_trajectories(env, batch)
-    apart = policy(batch.states)
+    apart = policy(env, batch.states)
     torch.testing.assert_close(together.forward_logits, apart.forward_logits, atol=1e-10, rtol=0)
     torch.testing.assert_close(together.log_flow, apart.log_flow, atol=1e-10, rtol=0)
 
@@ -145,7 +145,7 @@ def test_conditions_reach_every_position() -> None:
     )
     assert (changed.log_pf - terms[0].log_pf).abs().min(1).values.max() > 1e-6
     with pytest.raises(ConfigError, match="is conditional"):
-        policy(env.initial(1))
+        policy(env, env.initial(1))
 
 
 @pytest.mark.slow

@@ -370,8 +370,8 @@ class Nan(Policy):
 
     backward = "uniform"
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        return PolicyOutput(torch.full((len(inputs), 3), torch.nan))
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        return PolicyOutput(torch.full((len(states), 3), torch.nan))
 
 
 def test_even_a_broken_policy_takes_legal_actions() -> None:
@@ -395,9 +395,9 @@ class Told(Policy):
 
     backward = "uniform"
 
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
         assert condition is not None
-        go = inputs.sum(-1) < condition[:, 0]
+        go = states.sum(-1) < condition[:, 0]
         logits = torch.where(
             go[:, None], torch.tensor([0.0, 0, -1e4]), torch.tensor([-1e4, -1e4, 0])
         )

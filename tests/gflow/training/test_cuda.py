@@ -135,11 +135,8 @@ class MirrorOnDevice(MLPPolicy):
         keys, order = table.graph.keys
         self.keys, self.logits = keys.to(device), table.forward_table.detach()[order].to(device)
 
-    def encode(self, env: DiscreteEnvironment[Any], states: Any) -> Any:
-        return torch.searchsorted(self.keys, env.key(states))
-
-    def forward_logits(self, inputs: Any, condition: Any = None) -> torch.Tensor:
-        return self.logits[inputs]
+    def forward_logits(self, env: Any, states: Any, condition: Any = None) -> torch.Tensor:
+        return self.logits[torch.searchsorted(self.keys, env.key(states))]
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -264,20 +264,17 @@ class Sour(Policy):
         self.cell = torch.tensor(cell)
         self.sick = False
 
-    def encode(self, env: DiscreteEnvironment[Any], states: Any) -> Any:
-        return states
-
-    def forward(self, inputs: Any, condition: Tensor | None = None) -> PolicyOutput:
-        out = self.inner(self.inner.graph.rows(inputs))
-        here = (inputs == self.cell).all(-1)
+    def forward(self, env: Any, states: Any, condition: Tensor | None = None) -> PolicyOutput:
+        out = self.inner(env, states)
+        here = (states == self.cell).all(-1)
         return PolicyOutput(
             out.forward_logits.masked_fill(here[:, None] & torch.tensor(self.sick), torch.nan),
             out.backward_logits,
             out.log_flow,
         )
 
-    def forward_logits(self, inputs: Any, condition: Tensor | None = None) -> Tensor:
-        return torch.zeros(len(inputs), self.inner.graph.env.num_actions)
+    def forward_logits(self, env: Any, states: Any, condition: Tensor | None = None) -> Tensor:
+        return torch.zeros(len(states), self.inner.graph.env.num_actions)
 
 
 @pytest.mark.parametrize("name", ["db", "mdb", "subtb", "tb", "vargrad"])
@@ -317,8 +314,8 @@ def test_long_trajectories_are_shortened_in_the_message() -> None:
     with torch.no_grad():
         policy.inner.forward_table[:, 1] = -20
 
-    policy.forward_logits = lambda inputs, condition=None: torch.tensor([[0.0, -20.0]]).expand(  # type: ignore[method-assign]
-        len(inputs), 2
+    policy.forward_logits = lambda env, states, condition=None: torch.tensor([[0.0, -20.0]]).expand(  # type: ignore[method-assign]
+        len(states), 2
     )
     trainer = Trainer(env, policy, TrajectoryBalance(), SMALL)
     with pytest.raises(NonFiniteLossError, match=r"\(0\) -> \(1\) -> \(2\) -> \(3\) -> \.\.\. -> "):
