@@ -16,11 +16,11 @@ import pytest
 import yaml
 
 from gflow.cli.main import main, parse
-from gflow.cli.sweep import PLAN, _figure, _label, _plan
-from gflow.cli.sweep_picture import _panels, _rows
-from gflow.cli.sweep_points import Point, sweep_points
-from gflow.cli.sweep_table import Comparison
-from gflow.errors import ConfigError, GFlowError
+from gflow.cli.sweep.picture import _panels, _rows
+from gflow.cli.sweep.points import Point, sweep_points
+from gflow.cli.sweep.run import PLAN, _figure, _label, _plan
+from gflow.cli.sweep.table import Comparison
+from gflow.errors import ConfigError
 from gflow.tasks.options import task_class
 from gflow.tasks.pictures import pyplot
 from gflow.training.tracking import read_jsonl
@@ -255,16 +255,6 @@ def test_a_metric_that_runs_do_not_report(tmp_path: Path) -> None:
     assert _figure(tmp_path / "000", "tv") == 0.5
 
 
-@pytest.mark.parametrize("text", ["", "- a", "method: grid", "command: [python, train.py]"])
-def test_files_that_are_no_sweeps(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
-) -> None:
-    (tmp_path / "sweep.yaml").write_text(text)
-    assert main(["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out")]) == 2
-    assert "sweep.yaml" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_examples_are_sweeps_of_known_options(file: Path) -> None:
@@ -279,41 +269,97 @@ def test_examples_are_sweeps_of_known_options(file: Path) -> None:
         assert config.objective.build(config.task, env).name in point["objective"]
 
 
-def test_sweep_points() -> None:
-    grid = {"parameters": {"a": {"values": [1, 2]}, "b": {"value": 3}, "c": {"values": "xy"}}}
-    assert sweep_points({**grid, "method": "grid"}) == [
-        {"a": a, "b": 3, "c": c} for a in (1, 2) for c in "xy"
-    ]
-    rough = {
-        "method": "random",
-        "run_cap": 50,
-        "parameters": {
-            "lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-1},
-            "n": {"min": 2, "max": 5},
-            "x": {"distribution": "q_uniform", "min": 0, "max": 1, "q": 0.25},
-        },
-    }
-    points = sweep_points(rough)
-    assert points == sweep_points(rough)
-    assert all(1e-4 <= p["lr"] <= 1e-1 and p["n"] in (2, 3, 4, 5) for p in points)
-    assert {p["x"] for p in points} <= {0, 0.25, 0.5, 0.75, 1}
-    assert 10 < sum(p["lr"] < 10**-2.5 for p in points) < 40  # the median of the logarithm
-    weighted = {"a": {"values": [1, 2], "probabilities": [0, 1]}}
-    assert {p["a"] for p in sweep_points({**rough, "parameters": weighted})} == {2}
-    with pytest.raises(ConfigError, match="bayes"):
-        sweep_points({"method": "bayes", "parameters": {}})
-    with pytest.raises(ConfigError, match="run_cap"):
-        sweep_points({"method": "random", "parameters": {}})
-    with pytest.raises(GFlowError, match="unknown distribution"):
-        sweep_points({"method": "random", "run_cap": 1, "parameters": {"a": {"distribution": "?"}}})
-    with pytest.raises(ConfigError, match="needs `min` and `max`"):
-        sweep_points(
-            {"method": "random", "run_cap": 1, "parameters": {"a": {"distribution": "uniform"}}}
-        )
-    with pytest.raises(ConfigError, match="`steps: {value: 3}`"):
-        sweep_points({"parameters": {"steps": 3}})
-
-
 def test_runs_are_told_apart_by_what_varies() -> None:
     points: list[Point] = [{"lr": 0.123456789, "steps": 3}, {"lr": 0.2, "steps": 3}]
     assert _label(points[0], points) == "lr=0.1235"
+
+
+# ---------------------------------------------------------------------- scripts of one's own
+
+SCRIPT = """
+import argparse, json, os, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+parser.add_argument("--how", default="print")
+args = parser.parse_args()
+value = (args.x - 2) ** 2
+print("some words first")
+if args.how == "print":
+    print(json.dumps({"loss": value}))
+elif args.how == "file":
+    with open(os.path.join(os.environ["GFLOW_OUT"], "summary.json"), "w") as file:
+        json.dump({"metrics": {"loss": value}}, file)
+elif args.how == "fail":
+    sys.exit("no luck")
+"""
+
+
+def script_sweep(folder: Path, **parameters: Any) -> list[str]:
+    (folder / "mine.py").write_text(SCRIPT)
+    spec = {
+        "program": str(folder / "mine.py"),
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {name: {"values": values} for name, values in parameters.items()},
+    }
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(spec))
+    return ["sweep", str(folder / "sweep.yaml"), "--out", str(folder / "out")]
+
+
+@pytest.mark.slow
+def test_a_script_reports_by_its_last_line_or_by_a_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = script_sweep(tmp_path, x=[0.0, 2.5], how=["print", "file"])
+    assert main(words) == 0
+    table = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
+    found = {(row["x"], row["how"]): float(row["loss"]) for row in table}
+    assert found == {
+        ("2.5", "print"): 0.25, ("2.5", "file"): 0.25, ("0.0", "print"): 4, ("0.0", "file"): 4,
+    }  # fmt: skip
+    assert "some words first" in (tmp_path / "out" / "000" / "output.txt").read_text()
+    capfd.readouterr()
+    assert main(words) == 0
+    assert capfd.readouterr().out.count("done before") == 4
+
+
+@pytest.mark.slow
+def test_scripts_that_fail_or_say_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(script_sweep(tmp_path, x=[1.0], how=["silent", "fail", "print"])) == 1
+    said = capfd.readouterr().err
+    assert "the last line that it printed is no JSON object of metrics" in said
+    assert "no luck" in said
+    assert "failed: 000, 001;" in said
+
+
+@pytest.mark.slow
+def test_a_script_ends_with_the_sweep(tmp_path: Path) -> None:
+    beat = tmp_path / "beat"
+    (tmp_path / "mine.py").write_text(
+        f"import time, pathlib\nfor n in range(10**6):\n"
+        f"    pathlib.Path({str(beat)!r}).write_text(str(n) + chr(10)); time.sleep(0.02)\n"
+    )
+    spec = {"program": str(tmp_path / "mine.py"), "parameters": {"x": {"value": 1}}}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(spec))
+    line = [*COMMAND, "sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+    wait_for(process, beat, 1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(1.0)  # the leash has noticed
+    last = beat.read_text()
+    time.sleep(0.5)
+    assert beat.read_text() == last
+
+
+@pytest.mark.slow
+def test_files_of_the_working_folder_are_no_modules_of_python(tmp_path: Path) -> None:
+    """A `queue.py` or `pickle.py` beside the sweep file must not run."""
+    for name in ("queue", "pickle", "random", "json"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    file = sweep_file(tmp_path, "grid", steps={"values": [3]})
+    line = [sys.executable, "-P", "-m", "gflow", "sweep", str(file), "--out", str(tmp_path / "out")]
+    done = subprocess.run(line, cwd=tmp_path, check=False, stdout=subprocess.DEVNULL)
+    assert done.returncode == 0
+    assert not (tmp_path / "ran").exists()

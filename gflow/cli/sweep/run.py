@@ -1,24 +1,22 @@
-"""`gflow sweep`: a W&B sweep file run on this machine, without a server or an account.
+"""Running the points of a sweep one after the other, and going on where one stopped.
 
-The format is W&B's: `command`, `method` (grid or random), `metric`, `parameters` with `value`,
-`values`, or a distribution, and `run_cap`. Each run is a `gflow train` in a process of its own, so
-that one failure loses one run. A sweep may be stopped or killed at any moment; started again, it
-resumes the run that was under way and does not repeat those that are finished.
+The format is W&B's: `command` or `program`, `method` (grid or random), `metric`, `parameters`, and
+`run_cap`. Each run is a process of its own, so that one failure loses one run. A sweep may be
+stopped or killed at any moment; started again, it resumes the run that was under way and does not
+repeat those that are finished.
 """
 
 import difflib
 import json
-import os
-import signal
-import subprocess
+import math
 import sys
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from gflow.cli.sweep_points import Point, sweep_points
-from gflow.cli.sweep_table import Comparison
+from gflow.cli.sweep.command import Command
+from gflow.cli.sweep.file import SweepFile
+from gflow.cli.sweep.launch import run_gflow, run_script
+from gflow.cli.sweep.points import Point
+from gflow.cli.sweep.table import Comparison
 from gflow.errors import ConfigError, MissingExtraError
 
 PLAN = "sweep.json"
@@ -39,17 +37,10 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
         ConfigError: If the file is missing or asks for what cannot be done locally, if the folder
             holds another sweep, or if runs do not report the metric.
     """
-    if not file.exists():
-        raise ConfigError(f"There is no sweep file {file}.")
-    spec = yaml.safe_load(file.read_text())
-    if not isinstance(spec, dict):
-        raise ConfigError(f"{file} is no sweep: it holds {type(spec).__name__}, not sections.")
-    words = _command(spec, file)
-    points = sweep_points(spec)
-    goal = spec.get("metric") or {}
-    metric = str(goal.get("name", "loss")).removeprefix("metrics.")
+    sweep = SweepFile.read(file)
+    points, metric = sweep.points, sweep.metric
     out = Path("runs") / f"sweep-{file.stem}" if out is None else out
-    _plan(out, words, points)
+    _plan(out, sweep.command.words, points)
     failed = []
     for number, point in enumerate(points):
         folder = out / f"{number:03d}"
@@ -57,11 +48,7 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
         if (folder / "summary.json").exists():
             print(f"{label}: done before, {metric} {_figure(folder, metric):.4g}")
             continue
-        resumed = (folder / "checkpoints" / "last.pt").exists()
-        print(f"{label}: resumed ... " if resumed else f"{label} ... ", end="", flush=True)
-        start = ["train", *words[1:], *(f"--{key}={value}" for key, value in point.items())]
-        start += [f"--out={folder}", "--overwrite=True", "--quiet=True"]
-        code = _run(["resume", str(folder)] if resumed else start)
+        code = _run(sweep.command, point, folder, label)
         if code == 130:
             print(f"\nStopped. Go on with: gflow sweep {file}{_where(out, file)}")
             return 130
@@ -70,13 +57,13 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
             failed.append(folder.name)
         else:
             print(f"{metric} {_figure(folder, metric):.4g}", flush=True)
-    comparison = Comparison.read(out, points, metric, goal.get("goal") == "maximize")
+    comparison = Comparison.read(out, points, metric, sweep.maximize)
     comparison.write(out / "results.csv")
     print(comparison.show())
     print(f"table: {out / 'results.csv'}")
     try:
         if comparison.values:
-            comparison.draw(out / "results.png", spec.get("method") == "random")
+            comparison.draw(out / "results.png", sweep.drawn)
             print(f"picture: {out / 'results.png'}")
     except MissingExtraError as e:
         print(f"No picture: {e}")
@@ -85,13 +72,23 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
     return 1 if failed else 0
 
 
+def _run(command: Command, point: Point, folder: Path, label: str) -> int:
+    """One run, begun or resumed; its exit code."""
+    if not command.script and (folder / "checkpoints" / "last.pt").exists():
+        print(f"{label}: resumed ... ", end="", flush=True)
+        return run_gflow(["resume", str(folder)])
+    print(f"{label} ... ", end="", flush=True)
+    words = command.line(point, folder)
+    return run_script(words, folder) if command.script else run_gflow(words)
+
+
 def _plan(out: Path, words: list[str], points: list[Point]) -> None:
     """Note what the folder is for; refuse a folder whose runs are for something else."""
     plan = {"command": words, "points": points}
     plan = json.loads(json.dumps(plan, default=str))
     file = out / PLAN
     if file.exists():
-        old = json.loads(file.read_text())
+        old = _read_plan(file)
         pairs = zip(old["points"], plan["points"], strict=False)
         differ = [n for n, (was, now) in enumerate(pairs) if was != now]
         if old["command"] != plan["command"] or differ or len(old["points"]) > len(points):
@@ -114,24 +111,15 @@ def _plan(out: Path, words: list[str], points: list[Point]) -> None:
         ) from e
 
 
-def _run(words: list[str]) -> int:
-    """One command of gflow on a leash; 130 if it or the sweep was interrupted.
-
-    An interrupt is handed on once, and the run saves its state before it ends.
-    """
-    with subprocess.Popen(
-        [sys.executable, "-m", "gflow.cli.leash", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={"WANDB_SILENT": "true", **os.environ},
-        start_new_session=True,
-    ) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            return 130
+def _read_plan(file: Path) -> dict[str, list[object]]:
+    try:
+        plan = json.loads(file.read_text())
+        return {"command": list(plan["command"]), "points": list(plan["points"])}
+    except (ValueError, TypeError, KeyError) as e:
+        raise ConfigError(
+            f"{file} is damaged, so nobody knows which sweep its runs belong to. Choose another "
+            f"folder with --out, or remove that one."
+        ) from e
 
 
 def _label(point: Point, points: list[Point]) -> str:
@@ -143,38 +131,32 @@ def _label(point: Point, points: list[Point]) -> str:
 
 
 def _figure(folder: Path, name: str) -> float:
-    """The metric of a finished run.
+    """The metric of a finished run; NaN if the run says that it is no number.
 
     Raises:
         ConfigError: If it does not report that.
     """
-    metrics = json.loads((folder / "summary.json").read_text())["metrics"]
-    if name not in metrics:
+    file = folder / "summary.json"
+    try:
+        metrics = json.loads(file.read_text())["metrics"]
+        found = metrics.keys()
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
+        raise ConfigError(
+            f'{file} holds no `{{"metrics": {{...}}}}`. Remove the folder {folder} and start the '
+            f"sweep again: that run is repeated."
+        ) from e
+    if name not in found:
         close = difflib.get_close_matches(name, metrics, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
             f"The sweep compares {name!r}, which the run {folder} does not report.{hint} Set "
             f"metric.name to one of {', '.join(metrics)}; finished runs are kept."
         )
-    return float(metrics[name])
+    try:
+        return math.nan if metrics[name] is None else float(metrics[name])
+    except (TypeError, ValueError) as e:
+        raise ConfigError(f"{file}: {name!r} is no number: {metrics[name]!r}.") from e
 
 
 def _where(out: Path, file: Path) -> str:
     return "" if out == Path("runs") / f"sweep-{file.stem}" else f" --out {out}"
-
-
-def _command(spec: dict[str, Any], file: Path) -> list[str]:
-    """The words after `gflow` that start a run, from `command` or `program`."""
-    command = spec.get("command")
-    if command:
-        words = [str(w) for w in command if not str(w).startswith("${")]
-        if words and Path(words[0]).name == "gflow":
-            words = words[1:]
-        if words[:2] == ["-m", "gflow"]:
-            words = words[2:]
-        if words and words[0] == "train":
-            return words
-    raise ConfigError(
-        f"{file} must start `gflow train ENV`: give `command: [gflow, train, hypergrid, "
-        f'"${{args}}"]`, got {command!r}.'
-    )

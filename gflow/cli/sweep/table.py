@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gflow.cli.sweep_points import Point
+from gflow.cli.sweep.points import Point
 
 SEED = "seed"
 """The parameter over which runs are averaged."""
@@ -19,7 +19,7 @@ class Setting:
     """Runs that differ in nothing but the seed.
 
     Attributes:
-        point: Their parameters without the seed.
+        point: Their parameters without the seed; lists and mappings as text.
         runs: Names of their folders.
         values: The metric of those that are finished.
         seconds: How long each of these took.
@@ -63,7 +63,7 @@ class Comparison:
         """From the summaries of the runs in a sweep's folder."""
         found: dict[str, Setting] = {}
         for number, point in enumerate(points):
-            bare = {k: v for k, v in point.items() if k != SEED}
+            bare = {k: _cell(v) for k, v in point.items() if k != SEED}
             name = f"{number:03d}"
             setting = found.setdefault(json.dumps(bare, default=str), Setting(bare, [], [], []))
             setting.runs.append(name)
@@ -72,8 +72,10 @@ class Comparison:
                 continue
             summary = json.loads(file.read_text())
             if metric in summary["metrics"]:
-                setting.values.append(float(summary["metrics"][metric]))
-                setting.seconds.append(float(summary["timing"]["seconds"]))
+                value = summary["metrics"][metric]
+                setting.values.append(math.nan if value is None else float(value))
+                seconds = summary.get("timing", {}).get("seconds")
+                setting.seconds.extend([] if seconds is None else [float(seconds)])
         sign = -1 if maximize else 1
 
         def order(setting: Setting) -> tuple[bool, float]:
@@ -141,7 +143,7 @@ class Comparison:
         Raises:
             MissingExtraError: If matplotlib is not installed.
         """
-        from gflow.cli.sweep_picture import draw
+        from gflow.cli.sweep.picture import draw
 
         draw(self, path, scattered)
 
@@ -149,6 +151,11 @@ class Comparison:
 def is_number(value: Any) -> bool:
     """Whether a parameter has an axis."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(value: Any) -> Any:
+    """A value of a parameter; lists and mappings as text."""
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _text(value: Any) -> str:

@@ -5,7 +5,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from gflow.cli.sweep_table import Comparison, Setting, is_number
+from gflow.cli.sweep.table import Comparison, Setting, is_number
 from gflow.tasks.pictures import pyplot
 
 HUES = 8
