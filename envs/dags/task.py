@@ -37,8 +37,10 @@ class DagsTask(Task):
     """Causal graphs in proportion to their posterior probability, given data.
 
     Attributes:
-        data: CSV file of observations with a header; simulated if empty.
-        true_edges: CSV file with columns cause and effect to compare with; needs `data`.
+        data: Table of observations (CSV, TSV; docs/files.md), one column a variable; simulated if
+            empty.
+        true_edges: Table with columns cause and effect, or a matrix of 0 and 1, to compare with;
+            needs `data`.
         log: Take logarithms of the data of the file.
         variables: Variables of the simulated network.
         edges: Its expected number of edges, and that of the Erdős-Rényi prior.
@@ -206,7 +208,7 @@ def _observations(task: DagsTask) -> tuple[Tensor, Tensor | None]:
     if task.data:
         names, table = read_table(task.data)
         truth = read_edges(task.true_edges, names) if task.true_edges else None
-        return normalize(table, task.log), truth
+        return normalize(table, task.log, names), truth
     if task.true_edges:
         raise ConfigError("true_edges names the edges of a data file: pass --data as well.")
     if task.rows < 1:

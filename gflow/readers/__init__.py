@@ -1,0 +1,1 @@
+"""Reading files of other programs: text, tables, molecules, graphs, alignments."""
