@@ -1,22 +1,27 @@
 """Accuracies of all 15,625 cells of the NATS-Bench topology space: text form, files, stand-in."""
 
-import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from gflow.envs.frame_pickle import read_frame
 from gflow.errors import ConfigError, UnknownNameError
+from gflow.readers.tables import NUMBER, Table
+from gflow.readers.tables import read_table as read_any_table
+from gflow.readers.text import name_without_packing, read_bytes
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """From node to node, in the order of the text form."""
 
 NUM_CELLS = len(OPERATIONS) ** len(EDGES)
+
+COSTS = re.compile(r"flop|madd|param|latency|time|second|size|loss|epoch|seed|rank", re.IGNORECASE)
+"""Names of columns that tables of accuracies carry beside them."""
 
 WHERE = (
     "A table of accuracies is the pickled data frame mini-bench-arch-cell-accs.pd of the "
@@ -118,17 +123,21 @@ def is_connected(cells: Tensor) -> Tensor:
 
 
 def load_architectures(path: str | Path) -> ArchitectureTable:
-    """Accuracies from a public table, by the ending of its name: a CSV file, or a pickled frame.
+    """Accuracies from a public table, by the ending of its name: CSV or TSV, or a pickled frame.
+
+    One column holds cells. Columns that by name are costs or losses (flops, params, latency, ...),
+    columns of other text, constant ones, and those of distinct whole numbers, which count rows, are
+    left out; all others must be accuracies in per cent.
 
     Pickles are read with nothing but the reconstruction of numpy arrays and of a data frame
     allowed; pandas is not needed.
 
     Args:
-        path: The file.
+        path: The file, a CSV also compressed.
 
     Raises:
-        ConfigError: The file is missing, no such table, or lacks cells. The message says where such
-            files come from.
+        ConfigError: The file is missing, no such table, or lacks cells. The message names line and
+            column, and says where such files come from.
 
     Reference:
         Dong et al., NATS-Bench: benchmarking NAS algorithms for architecture topology and size,
@@ -138,20 +147,28 @@ def load_architectures(path: str | Path) -> ArchitectureTable:
     if not path.is_file():
         raise ConfigError(f"There is no table of architectures at {path}. {WHERE}")
     try:
-        columns = _read_csv(path) if path.suffix == ".csv" else read_frame(path)
-        cells, numbers = _sorted_out(columns)
-        rows = cell_index(torch.tensor([read_cell(text) for text in cells]))
+        table = _read_any(path)
+        cells = _cells(table)
+        names = [name for name in table.names if name != cells and _is_accuracy(table, name)]
+        values = table.numbers(names)
+        operations = [_operations(table, row, cells) for row in range(len(table.rows))]
     except Exception as error:  # a damaged file may raise anything
         raise ConfigError(
-            f"{path} cannot be read as a table of architectures: {error}. {WHERE}"
+            f"{path} cannot be read as a table of architectures: {error} {WHERE}"
         ) from error
+    if not names:
+        raise ConfigError(
+            f"{path} has no column of accuracies in per cent; its columns: "
+            f"{', '.join(table.names)}. {WHERE}"
+        )
+    _check_range(table, names, values)
+    rows = cell_index(torch.tensor(operations))
     if sorted(rows.tolist()) != list(range(NUM_CELLS)):
         raise ConfigError(
             f"{path} has {len(rows.unique())} cells in {len(rows)} rows; all {NUM_CELLS} are "
             f"needed, each once. {WHERE}"
         )
-    values = torch.tensor(list(numbers.values()), dtype=torch.float64).T
-    return ArchitectureTable(torch.empty_like(values).index_put((rows,), values), tuple(numbers))
+    return ArchitectureTable(torch.empty_like(values).index_put((rows,), values), tuple(names))
 
 
 def synthetic_architectures(seed: int = 0) -> ArchitectureTable:
@@ -181,26 +198,56 @@ def synthetic_architectures(seed: int = 0) -> ArchitectureTable:
     return ArchitectureTable(both.where(is_connected(cells)[:, None], 10.0), ("short", "long"))
 
 
-def _read_csv(path: Path) -> dict[str, list[Any]]:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError("it has no rows")
-    return {name: [row[name] for row in rows] for name in rows[0]}
+def _read_any(path: Path) -> Table:
+    if name_without_packing(path).endswith((".csv", ".tsv", ".txt")):
+        return read_any_table(path)
+    if read_bytes(path)[:1] != b"\x80":
+        raise ConfigError("it is no pickle; the names of CSV and TSV files end in .csv or .tsv.")
+    columns = read_frame(path)
+    rows = [[str(value) for value in row] for row in zip(*columns.values(), strict=True)]
+    return Table(str(path), tuple(map(str, columns)), rows, list(range(len(rows))), True)
 
 
-def _sorted_out(columns: dict[str, list[Any]]) -> tuple[list[str], dict[str, list[float]]]:
-    """The cells, and the columns of accuracies; columns that are neither are left out."""
-    cells: list[str] = []
-    numbers: dict[str, list[float]] = {}
-    for name, values in columns.items():
-        if str(values[0]).startswith("|"):
-            cells = values
-        elif not all(str(value).isdigit() for value in values):  # whole numbers count rows
-            try:
-                numbers[name] = [float(value) for value in values]
-            except ValueError:
-                continue
-    if not cells or not numbers:
-        raise ValueError(f"among the columns {list(columns)} there are no cells or no accuracies")
-    return cells, numbers
+def _cells(table: Table) -> str:
+    """The column of cells."""
+    found = [name for name, value in zip(table.names, table.rows[0], strict=True) if "~" in value]
+    if len(found) == 1:
+        return found[0]
+    raise ConfigError(
+        f"{', '.join(map(repr, found)) or 'no column'} holds cells such as "
+        f"'|none~0|+|none~0|none~1|+|none~0|none~1|none~2|'; one has to. Its columns: "
+        f"{', '.join(table.names)}."
+    )
+
+
+def _operations(table: Table, row: int, column: str) -> list[int]:
+    try:
+        return read_cell(table.rows[row][table.names.index(column)])
+    except ConfigError as error:
+        raise ConfigError(f"{table.at(row, column)}: {error}") from error
+
+
+def _is_accuracy(table: Table, name: str) -> bool:
+    """Whether a column is meant as one: no cost, no text, no constant and no count of rows."""
+    cells = table.column(name)
+    numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
+    constant = len(set(cells)) == 1 < len(cells)
+    if COSTS.search(name) or len(numbers) < len(cells) / 2 or constant:
+        return False
+    return len(set(cells)) < len(cells) or not all(cell.isdigit() for cell in cells)
+
+
+def _check_range(table: Table, names: list[str], values: Tensor) -> None:
+    outside = (~((values >= 0) & (values <= 100))).nonzero().tolist()
+    if outside:
+        row, column = outside[0]
+        raise ConfigError(
+            f"{table.at(row, names[column])}: {values[row, column]:g} is no accuracy in per cent, "
+            f"in [0, 100]. Take columns that are none out of the file."
+        )
+    for name, column in zip(names, values.T, strict=True):
+        if bool((column <= 1).all()):
+            raise ConfigError(
+                f"{table.path}, column {name!r}: no value is above 1. Multiply fractions by 100; "
+                f"take a column that is no accuracy out of the file."
+            )

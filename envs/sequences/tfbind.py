@@ -1,6 +1,5 @@
 """DNA 8-mers that bind a transcription factor, measured by protein-binding microarrays."""
 
-import csv
 from pathlib import Path
 
 import torch
@@ -10,6 +9,8 @@ from gflow.envs.sequences.alphabet import Alphabet
 from gflow.envs.sequences.env import SequenceEnvironment
 from gflow.envs.sequences.rewards import measured_sequences
 from gflow.errors import ConfigError
+from gflow.readers.rows import read_rows
+from gflow.readers.tables import NUMBER
 
 LENGTH = 8
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -24,7 +25,8 @@ WHERE = (
 def load_e_scores(path: str | Path) -> Tensor:
     """(65536,) float64 binding of all 8-mers in [0, 1], from a table of E-scores.
 
-    Both strands get the value of their row; the smallest E-score becomes 0, the largest 1.
+    The first column of 8-mers and the column E-score are read, wherever they stand. Both strands
+    get the value of their row; the smallest E-score becomes 0, the largest 1.
     The index of a sequence reads it in base 4 with A, C, G, T = 0, 1, 2, 3, first letter first.
 
     Args:
@@ -41,23 +43,42 @@ def load_e_scores(path: str | Path) -> Tensor:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"There is no table of E-scores at {path}. {WHERE}")
+    rows = read_rows(path)
+    header = [name.lower() for name in rows.cells[0]]
+    if header.count("e-score") != 1:
+        many = {0: "no column"}.get(header.count("e-score"), "more than one column")
+        raise ConfigError(f"{path} has {many} E-score; its header is {rows.cells[0]}. {WHERE}")
+    column, body = header.index("e-score"), rows.cells[1:]
+    if not body:
+        raise ConfigError(f"{path} has a header and no rows below it. {WHERE}")
+    dna = set("ACGTN")
+    words = next((i for i, cell in enumerate(body[0]) if {*cell.upper()} <= dna and cell), 0)
+    mers, found = [], []
+    for at, row in enumerate(body, 1):
+        if len(row) <= max(column, words) or not NUMBER.fullmatch(row[column]):
+            value = row[column] if len(row) > column else "missing"
+            raise ConfigError(f"{rows.at(at)}, column 'E-score': {value!r} is no number. {WHERE}")
+        mers.append(row[words].upper())
+        found.append(float(row[column]))
     values = torch.full((4**LENGTH,), torch.nan, dtype=torch.float64)
+    scores = torch.tensor(found, dtype=torch.float64)
     radix = 4 ** torch.arange(LENGTH - 1, -1, -1)
-    with path.open(newline="") as file:
-        rows = csv.reader(file, delimiter="\t")
-        header = next(rows, [])
-        if "E-score" not in header:
-            raise ConfigError(f"{path} has no column E-score; its header is {header}. {WHERE}")
-        column = header.index("E-score")
-        try:
-            table = [(row[0], float(row[column])) for row in rows if row]
-            dna = Alphabet("ACGT")
-            scores = torch.tensor([score for _, score in table], dtype=torch.float64)
-            for strand in (0, 1):
-                letters = [w.translate(COMPLEMENT)[::-1] if strand else w for w, _ in table]
-                values[(dna.encode(letters, LENGTH) * radix).sum(-1)] = scores
-        except (ValueError, IndexError) as error:
-            raise ConfigError(f"{path} cannot be read as a table: {error}. {WHERE}") from error
+    letters_of = Alphabet("ACGT")
+    places = []
+    try:
+        for strand in (1, 0):
+            letters = [w.translate(COMPLEMENT)[::-1] if strand else w for w in mers]
+            places.append((letters_of.encode(letters, LENGTH) * radix).sum(-1))
+            values[places[-1]] = scores
+    except (ValueError, IndexError) as error:
+        raise ConfigError(f"{path} cannot be read as a table: {error}. {WHERE}") from error
+    for place in places:
+        twice = (values[place] != scores).nonzero().flatten().tolist()
+        if twice:
+            raise ConfigError(
+                f"{rows.at(twice[0] + 1)}: {mers[twice[0]]} or its reverse complement has another "
+                f"E-score in another line. {WHERE}"
+            )
     missing = int(values.isnan().sum())
     if missing:
         raise ConfigError(f"{path} has no value for {missing} of the 65536 8-mers. {WHERE}")

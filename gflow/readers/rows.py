@@ -1,6 +1,7 @@
 """Lines of a separated file as rows of cells, each with its line number."""
 
 import csv
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,19 +105,27 @@ def _blank_comments(lines: list[str], separator: str) -> None:
             return
 
 
-def _reader(lines: list[str], separator: str, strict: bool) -> "csv._reader":
+def _reader(lines: Iterable[str], separator: str, strict: bool) -> Iterator[list[str]]:
     # Ends of lines stay: a quoted cell may hold one.
     text = (line.strip(" ") + "\n" for line in lines)
     return csv.reader(text, delimiter=separator, strict=strict, skipinitialspace=True)
 
 
 def _parsed(path: str, lines: list[str], separator: str) -> list[tuple[int, list[str]]]:
-    reader = _reader(lines, separator, strict=True)
-    rows, before = [], 0
+    rows: list[tuple[int, list[str]]] = []
+    read = 0  # lines asked for so far; a quoted cell may go over several
+
+    def counted() -> Iterator[str]:
+        nonlocal read
+        for line in lines:
+            read += 1
+            yield line
+
+    before = 0
     try:
-        for row in reader:
+        for row in _reader(counted(), separator, strict=True):
             rows.append((before + 1, [cell.strip() for cell in row]))
-            before = reader.line_num
+            before = read
     except csv.Error as error:
         raise ConfigError(
             f"{path}, line {before + 1}: {error}. Look for a quotation mark that is not closed, or "

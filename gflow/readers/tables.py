@@ -64,7 +64,8 @@ class Table:
         """
         chosen = self.names if names is None else tuple(names)
         columns = [self._floats(name) for name in chosen]
-        return torch.tensor(columns, dtype=torch.float64).T.reshape(len(self.rows), len(chosen))
+        table = torch.tensor(columns, dtype=torch.float64).reshape(len(chosen), len(self.rows))
+        return table.T.contiguous()
 
     def _floats(self, name: str) -> list[float]:
         cells = self.column(name)

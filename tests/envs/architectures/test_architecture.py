@@ -189,21 +189,71 @@ def test_bad_files_say_where_good_ones_are(tmp_path: Path, write_frame: Any) -> 
         load_architectures(tmp_path / "absent.pd")
     path = tmp_path / "bad.csv"
     path.write_text("cell,accuracy\n|none~0|,5.0\n")
-    with pytest.raises(ConfigError, match="cannot be read.*is no cell of six edges"):
+    with pytest.raises(ConfigError, match="line 2, column 'cell': .*is no cell of six edges"):
         load_architectures(path)
     path.write_text(f"cell,accuracy\n{write_cell([0] * 6)},5.0\n")
     with pytest.raises(ConfigError, match="has 1 cells in 1 rows; all 15625 are needed"):
         load_architectures(path)
     path.write_text("a,b\n1.5,x\n")
-    with pytest.raises(ConfigError, match="no cells or no accuracies"):
+    with pytest.raises(ConfigError, match="no column holds cells such as .*Its columns: a, b"):
+        load_architectures(path)
+    path.write_text(f"cell,flops\n{write_cell([0] * 6)},5.0\n")
+    with pytest.raises(ConfigError, match="no column of accuracies .*its columns: cell, flops"):
         load_architectures(path)
     path.write_text("")
-    with pytest.raises(ConfigError, match="no rows"):
+    with pytest.raises(ConfigError, match="bad.csv is empty"):
         load_architectures(path)
     other = tmp_path / "other.pd"
     other.write_bytes(b"no pickle")
     with pytest.raises(ConfigError, match="cannot be read as a table of architectures"):
         load_architectures(other)
+
+
+def write_columns(path: Path, columns: dict[str, list[Any]], separator: str = ",") -> None:
+    rows = [columns, *zip(*columns.values(), strict=True)]
+    path.write_text("".join(separator.join(map(str, row)) + "\n" for row in rows))
+
+
+def test_columns_beside_the_accuracies_are_left_out(tmp_path: Path) -> None:
+    cells = [word(cell) for cell in all_cells()]
+    accuracy = [f"{x:.2f}" for x in TABLE.column("long").tolist()]
+    columns = {
+        "index": list(range(15625)),
+        "flops": [113.95 + i % 7 for i in range(15625)],
+        "Params (MB)": [0.5 + i % 3 / 10 for i in range(15625)],
+        "test_acc": accuracy,
+        "latency_ms": [12.5 + i % 7 for i in range(15625)],
+        "epochs": [200] * 15625,
+        "channels": [16] * 15625,
+        "arch": cells,
+        "dataset": ["cifar10"] * 15625,
+        "rounded": [round(float(x)) for x in accuracy],
+    }
+    for separator in ",;\t":
+        write_columns(tmp_path / "nas.csv", columns, separator)
+        found = load_architectures(tmp_path / "nas.csv")
+        assert found.columns == ("test_acc", "rounded")
+        wanted = torch.tensor([float(x) for x in accuracy], dtype=torch.float64)
+        assert torch.equal(found.column("test_acc"), wanted)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([50.0, 113.95], "line 3, column 'acc': 113.95 is no accuracy in per cent, in .0, 100."),
+        ([50.0, -1.0], "line 3, column 'acc': -1 is no accuracy"),
+        ([0.5, 0.75], "column 'acc': no value is above 1. Multiply fractions by 100"),
+        ([50.0, "nan"], r"line 3, column 'acc': the value is missing \(nan\)"),
+        ([50.0, "high"], "line 3, column 'acc': 'high' is no number"),
+    ],
+)
+def test_accuracies_that_are_none_are_named(
+    values: list[Any], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "nas.csv"
+    write_columns(path, {"acc": values, "arch": [write_cell([0] * 6), write_cell([1] * 6)]})
+    with pytest.raises(ConfigError, match=message):
+        load_architectures(path)
 
 
 def test_bad_tables_are_refused() -> None:

@@ -51,6 +51,14 @@ def test_loader_rescales_and_fills_both_strands(table: Path) -> None:
     torch.testing.assert_close(reward(Alphabet("ACGT").encode(some)), expected)
 
 
+def test_columns_may_stand_in_any_order(table: Path, tmp_path: Path) -> None:
+    rows = [line.split("\t") for line in table.read_text().splitlines()]
+    other = tmp_path / "other.txt"
+    text = "".join(f"{row[4]};{row[2]};{row[0]}\r\n" for row in rows)
+    other.write_text(text, encoding="utf-8-sig", newline="")
+    assert torch.equal(load_e_scores(other), load_e_scores(table))
+
+
 @pytest.mark.parametrize("order", ["prepend_append", "left_to_right", "any"])
 def test_contract_and_partition_function(table: Path, order: str) -> None:
     values = load_e_scores(table)
@@ -73,6 +81,15 @@ def test_missing_and_broken_tables_say_where_to_get_one(tmp_path: Path) -> None:
         load_e_scores(broken)
     broken.write_text("8-mer\t8-mer\tE-score\nAAAANAAA\tTTTTTTTT\t0.5\n")
     with pytest.raises(ConfigError, match="'N' is no symbol"):
+        load_e_scores(broken)
+    broken.write_text("8-mer\tE-score\nAAAAAAAA\t0.5\nAAAAAAAC\tnan\n")
+    with pytest.raises(ConfigError, match="line 3, column 'E-score': 'nan' is no number"):
+        load_e_scores(broken)
+    broken.write_text("8-mer\tE-score\tE-score\nAAAAAAAA\t0.5\t0.1\n")
+    with pytest.raises(ConfigError, match="has more than one column E-score"):
+        load_e_scores(broken)
+    broken.write_text("8-mer\tE-score\nAAAAAAAC\t0.5\nGTTTTTTT\t0.1\n")
+    with pytest.raises(ConfigError, match="line 2: AAAAAAAC or its reverse complement has another"):
         load_e_scores(broken)
     with pytest.raises(UnknownNameError, match="order of building"):
         tf_binding(torch.rand(4**8), "backwards")
