@@ -32,6 +32,10 @@ class CheckpointError(GFlowError, ValueError):
     """A checkpoint is missing, damaged, or belongs to another configuration."""
 
 
+class FolderError(GFlowError, OSError):
+    """A run's folder is in use by another process, or cannot be written."""
+
+
 class ConfigError(GFlowError, ValueError):
     """An option has a value that is not allowed."""
 

@@ -1,7 +1,6 @@
 """The command `gflow`."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,17 @@ import torch
 import tyro
 
 from gflow.backward.choice import BackwardOptions
-from gflow.errors import GFlowError
+from gflow.errors import ConfigError, GFlowError
 from gflow.tasks.behaviours import BehaviourOptions
 from gflow.tasks.options import TASKS, ObjectiveOptions, RunConfig, task_class
-from gflow.tasks.run import Run, default_folder
+from gflow.tasks.run import Run
 from gflow.tasks.task import RunOptions
+from gflow.training.json_lines import to_json
 
 USAGE = """usage: gflow COMMAND ...
 
   train ENV [options] [--out DIR]   train a sampler (gflow train ENV --help lists the options)
-  resume DIR                        continue a run that was stopped or killed
+  resume DIR [--steps N]            continue a run that was stopped or killed, or extend one
   eval DIR [--samples N]            measure a run at its last checkpoint
   sample DIR [-n N] [--seed S]      draw objects from a trained sampler, as JSON lines
   sweep FILE [--out DIR]            run a sweep file (grid or random) on this machine
@@ -62,9 +62,7 @@ def train(words: list[str]) -> int:
         return 0 if words else 2
     cls = task_class(words[0])
     config = parse(cls, words[1:])
-    folder = default_folder(config)
-    run = Run.create(config, folder)
-    return _train(run, resumed=False)
+    return _train(Run.create(config))
 
 
 def parse(cls: type[Any], words: list[str]) -> RunConfig:
@@ -97,13 +95,16 @@ def parse(cls: type[Any], words: list[str]) -> RunConfig:
 
 def resume(words: list[str]) -> int:
     """Gflow resume DIR."""
-    run = Run.open(_folder("resume", words))
-    return _train(run, resumed=True)
+    folder = _folder("resume", words[:1])
+    steps = _option(words[1:], {"--steps": ""})["--steps"]
+    if steps and not steps.isdecimal():
+        raise ConfigError(f"--steps is a whole number of steps in all, got {steps!r}.")
+    return _train(Run.resume(folder, int(steps) if steps else None))
 
 
-def _train(run: Run, resumed: bool) -> int:
+def _train(run: Run) -> int:
     try:
-        summary = run.train(resume=resumed)
+        summary = run.train()
         if not summary:
             return 130
         metrics = summary["metrics"]
@@ -128,7 +129,7 @@ def evaluate(words: list[str]) -> int:
         from gflow.tasks.measure import evaluate_run
 
         numbers = evaluate_run(run.context, int(samples))
-        print(json.dumps({"step": run.context.trainer.step, "metrics": numbers}, indent=2))
+        print(to_json({"step": run.context.trainer.step, "metrics": numbers}, indent=2))
     finally:
         run.close()
     return 0
@@ -154,7 +155,7 @@ def sample(words: list[str]) -> int:
         objects = batch.final_states
         rewards = context.task.rewards(context.env, objects).tolist()
         for text, reward in zip(context.task.describe(context.env, objects), rewards, strict=True):
-            print(json.dumps({"object": text, "reward": reward}))
+            print(to_json({"object": text, "reward": reward}))
     finally:
         run.close()
     return 0

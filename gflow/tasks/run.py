@@ -1,37 +1,25 @@
 """A run: a folder, a trainer, and the loop around it that reports, saves and resumes."""
 
-import json
-import os
-import signal
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
-import yaml
 
-from gflow.errors import ConfigError, MissingExtraError
+from gflow.errors import CheckpointError, ConfigError, MissingExtraError
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive
+from gflow.tasks.folder import RunFolder, identity, open_for_new, with_steps
+from gflow.tasks.interrupt import interruptible
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.pictures import curves
 from gflow.tasks.task import Context, enumerate_if_small, policy_and_learners
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
-from gflow.training.tracking import (
-    ConsoleTracker,
-    JsonlTracker,
-    Tracker,
-    Trackers,
-    open_tracker,
-    read_jsonl,
-)
+from gflow.training.json_lines import read_jsonl
+from gflow.training.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_trackers
 from gflow.training.trainer import Trainer
-
-CHECKPOINT = Path("checkpoints") / "last.pt"
 
 FRONT = 1000
 """Objects kept of the Pareto front of a run."""
@@ -43,10 +31,15 @@ class Run:
     Args:
         config: All settings.
         folder: Where the run keeps its files.
+
+    Attributes:
+        files: The folder's files; `create` and `resume` hold it until `close`.
+        untrained: What the first report said, before any training.
+        reported: Step of the last report, or -1.
     """
 
     def __init__(self, config: RunConfig, folder: Path) -> None:
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.files = config, folder, RunFolder(folder)
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.train.seed)  # initial weights
@@ -77,145 +70,216 @@ class Run:
         self.sums: dict[str, float] = {}
         self.count = 0
         self.seconds = 0.0
+        self.untrained: dict[str, float] = {}
+        self.reported = -1
+        self.trackers = Trackers()
+        self._extra: list[Tracker] = []
 
     # ------------------------------------------------------------------ folder
 
     @classmethod
-    def create(cls, config: RunConfig, folder: Path) -> "Run":
-        """A fresh run in an empty folder (or one that may be overwritten).
+    def create(cls, config: RunConfig, folder: Path | None = None) -> "Run":
+        """A fresh run in an empty folder, or one whose run saved nothing or may be overwritten.
+
+        Args:
+            config: All settings.
+            folder: Where; by default as in `open_for_new`.
 
         Raises:
-            ConfigError: If the folder cannot be written or holds a run already.
+            ConfigError: If the folder holds a run with results.
+            FolderError: If another process holds the folder, or it cannot be written.
             GFlowError: If the settings are refused; no folder is left behind then, and a run that
                 was to be overwritten stays.
         """
-        if (folder / "config.yaml").exists() and not config.run.overwrite:
-            raise ConfigError(
-                f"{folder} holds a run already. Continue it with `gflow resume {folder}`, choose "
-                f"another folder with --out, or pass --overwrite."
-            )
-        checkpoints = folder / "checkpoints"
-        made = [path for path in (checkpoints, *checkpoints.parents) if not path.exists()]
+        files = open_for_new(config, folder)
         try:
-            checkpoints.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
-            probe.write_text("")
-            probe.unlink()
-        except OSError as e:
-            raise ConfigError(
-                f"The output folder {folder} cannot be written: {e.strerror or e}. "
-                f"Choose another with --out DIR."
-            ) from e
+            run = cls(config, files.path)
+            run.files = files
+            run._extra = open_trackers(config.run.track, files.path, config.to_dict())
+        except BaseException:
+            files.abandon()
+            raise
+        with files.writing():
+            files.clear()
+            files.write_config(config)
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path, steps: int | None = None) -> "Run":
+        """A run that goes on from its last checkpoint, or from the start if it never saved one.
+
+        Args:
+            folder: Its folder.
+            steps: Train up to this step in all, in place of what was asked for before.
+
+        Raises:
+            ConfigError: If the folder holds no run, or the run is further than `steps`.
+            CheckpointError: If the checkpoint is damaged, lost, or of other settings.
+            FolderError: If another process holds the folder, or it cannot be written.
+        """
+        files = RunFolder(folder)
+        config = files.read_config()
+        if steps is not None:
+            config = with_steps(config, steps)
+        files.lock(
+            "Make it writable, or resume a copy of it elsewhere; `gflow eval` and `gflow sample` "
+            "only read"
+        )
         try:
             run = cls(config, folder)
+            run.files = files
+            if files.checkpoint.exists() or files.has_results:
+                run._load()
+            at = run.context.trainer.step
+            if at > config.train.steps:
+                raise ConfigError(
+                    f"{folder} is at step {at} already, and --steps is the number in all: give "
+                    f"more than {at}, or train a shorter run in another folder."
+                )
+            run._extra = open_trackers(config.run.track, folder, config.to_dict(), run.reported)
+            with files.writing():
+                files.write_config(config)
         except BaseException:
-            for path in made:
-                path.rmdir()
+            files.release()
             raise
-        if config.run.overwrite:
-            for name in ("summary.json", "metrics.jsonl", str(CHECKPOINT)):
-                (folder / name).unlink(missing_ok=True)
-        text = yaml.safe_dump(config.to_dict(), sort_keys=False)
-        (folder / "config.yaml").write_text(text)
         return run
 
     @classmethod
     def open(cls, folder: Path, load: bool = True) -> "Run":
-        """A run from its folder, at its last checkpoint.
+        """A run at its last checkpoint, to look at; another process may be training it.
 
         Raises:
             ConfigError: If the folder holds no run.
             CheckpointError: If there is no checkpoint, or it belongs to another configuration.
         """
-        file = folder / "config.yaml"
-        if not file.exists():
-            raise ConfigError(f"{folder} holds no run: there is no config.yaml in it.")
-        run = cls(RunConfig.from_dict(yaml.safe_load(file.read_text())), folder)
+        run = cls(RunFolder(folder).read_config(), folder)
         if load:
-            run.load(load_checkpoint(folder / CHECKPOINT, run.config.fingerprint()))
+            run._load()
         return run
 
     # ------------------------------------------------------------------ the loop
 
-    def train(self, resume: bool = False) -> dict[str, Any]:
-        """Train to the end, or until interrupted; returns the summary (empty if interrupted)."""
-        options, trainer = self.config.run, self.context.trainer
-        steps = self.config.train.steps
-        console = ConsoleTracker(steps, self.config.task.headline)
-        at = trainer.step if resume else None
-        shown: list[Tracker] = [] if options.quiet else [console]
-        trackers = Trackers(
-            *shown,
-            JsonlTracker(self.folder / "metrics.jsonl", resume_step=at),
-            *(open_tracker(n, self.folder, self.config.to_dict(), at) for n in options.track),
-        )
-        if not resume:
-            self._report(trackers)  # the untrained policy, for comparison
+    def train(self) -> dict[str, Any]:
+        """Train to the end, or until interrupted; returns the summary (empty if interrupted).
+
+        Raises:
+            FolderError: A file cannot be written; the last checkpoint is whole.
+        """
+        trainer, steps = self.context.trainer, self.config.train.steps
+        console = self._open_trackers()
+        if self.reported < 0:
+            self._report()  # the untrained policy, for comparison
+            self.untrained = self.context.numbers
             self.save()
         began = time.monotonic() - self.seconds
-        with _interruptible() as interrupted:
-            while trainer.step < steps and not interrupted:
-                record = trainer.train_step()
-                for name, value in record.items():
-                    self.sums[name] = self.sums.get(name, 0.0) + value
-                self.count += 1
-                if not options.quiet:
-                    console.progress(trainer.step)
-                if trainer.step % options.eval_every == 0 or trainer.step == steps:
-                    self._report(trackers)
-                self.seconds = time.monotonic() - began
-                if trainer.step % options.checkpoint_every == 0 or trainer.step == steps:
+        with interruptible() as interrupted:
+            try:
+                while trainer.step < steps and not interrupted:
+                    self._step(console)
+                    self.seconds = time.monotonic() - began
+                    if (
+                        trainer.step % self.config.run.checkpoint_every == 0
+                        or trainer.step == steps
+                    ):
+                        self.save()
+                if trainer.step < steps:
                     self.save()
-        if trainer.step < steps:
-            self.save()
-            print(f"\nStopped at step {trainer.step}. Continue with: gflow resume {self.folder}")
-            return {}
-        return self._finish(trackers)
+                    self._say_stopped(f"Stopped at step {trainer.step}.")
+                    return {}
+            except KeyboardInterrupt:
+                self._say_stopped(
+                    f"Stopped in the middle of step {trainer.step + 1}; what came after the "
+                    f"checkpoint of step {self.files.saved} is lost and will be done again."
+                )
+                return {}
+        return self._finish()
 
-    def _report(self, trackers: Trackers) -> None:
+    def _step(self, console: ConsoleTracker | None) -> None:
+        trainer = self.context.trainer
+        record = trainer.train_step()
+        for name, value in record.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        if console is not None:
+            console.progress(trainer.step)
+        if self._due(trainer.step) or trainer.step == self.config.train.steps:
+            self._report()
+
+    def _due(self, step: int) -> bool:
+        return step % self.config.run.eval_every == 0
+
+    def _open_trackers(self) -> ConsoleTracker | None:
+        options = self.config.run
+        console = None
+        if not options.quiet:
+            console = ConsoleTracker(self.config.train.steps, self.config.task.headline)
+
+        def kept(at: int) -> bool:  # the last row of a run that is extended belongs to no schedule
+            return self._due(at) or at == self.config.train.steps
+
+        with self.files.writing():
+            lines = JsonlTracker(self.files.metrics, self.reported, kept)
+        for number in lines.damaged:
+            print(
+                f"{self.files.metrics}: line {number} is damaged and was set aside in "
+                f"{lines.aside.name}; the other lines are kept.",
+                file=sys.stderr,
+            )
+        shown: list[Tracker] = [] if console is None else [console]
+        self.trackers = Trackers(*shown, lines, *self._extra)
+        return console
+
+    def _say_stopped(self, what: str) -> None:
+        print(f"\n{what} Continue with: gflow resume {self.folder}", flush=True)
+
+    def _report(self) -> None:
+        step = self.context.trainer.step
         numbers = {name: total / self.count for name, total in self.sums.items()}
-        self.sums, self.count = {}, 0
+        if self._due(step):  # else it is the last step, and the run may yet be extended
+            self.sums, self.count = {}, 0
         numbers |= evaluate_run(self.context, self.config.run.eval_samples)
-        self.context.numbers = numbers
-        trackers.log(self.context.trainer.step, numbers)
+        self.context.numbers, self.reported = numbers, step
+        with self.files.writing():
+            self.trackers.log(step, numbers)
 
-    def _finish(self, trackers: Trackers) -> dict[str, Any]:
-        if not self.context.numbers:  # resumed after the last step
-            self.context.numbers = evaluate_run(self.context, self.config.run.eval_samples)
-        rows = read_jsonl(self.folder / "metrics.jsonl")
-        final = {k: v for k, v in rows[-1].items() if k not in ("step", "timing")}
-        first = {k: v for k, v in rows[0].items() if k not in ("step", "timing")}
+    def _finish(self) -> dict[str, Any]:
+        trainer = self.context.trainer
+        if self.reported < trainer.step:  # it was stopped here, and now asked for no more
+            self._report()
+            self.save()
         summary = {
             "environment": self.config.task.name,
-            "objective": self.context.trainer.objective.name,
-            "step": self.context.trainer.step,
-            "metrics": final,
-            "untrained": first,
+            "objective": trainer.objective.name,
+            "step": trainer.step,
+            "metrics": self.context.numbers,
+            "untrained": self.untrained,
             "timing": {
                 "seconds": round(self.seconds, 2),
-                "steps_per_second": round(self.context.trainer.step / max(self.seconds, 1e-9), 2),
+                "steps_per_second": round(trainer.step / max(self.seconds, 1e-9), 2),
                 "torch": torch.__version__,
                 "threads": torch.get_num_threads(),
             },
         }
-        text = json.dumps(summary, indent=2, sort_keys=True)
-        partial = self.folder / "summary.partial"
-        partial.write_text(text + "\n")
-        partial.replace(self.folder / "summary.json")
-        try:
-            pictures = self.config.task.finish(self.context, self.folder)
-            curves(rows, self.folder / "curves.png")
-            for name, path in pictures.items():
-                trackers.picture(name, path)
-        except MissingExtraError as e:
-            print(f"No pictures: {e}")
-        trackers.finish(final)
+        with self.files.writing():
+            self.files.write_summary(summary)
+            try:
+                pictures = self.config.task.finish(self.context, self.folder)
+                curves(read_jsonl(self.files.metrics), self.folder / "curves.png")
+                for name, path in pictures.items():
+                    self.trackers.picture(name, path)
+            except MissingExtraError as e:
+                print(f"No pictures: {e}")
+            self.trackers.finish(self.context.numbers)
         return summary
 
     # ------------------------------------------------------------------ checkpoints
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint.
+
+        Raises:
+            FolderError: It cannot be written; the one before is whole.
+        """
         state = {
             "trainer": self.context.trainer.state_dict(),
             "best": None if self.best is None else self.best.state_dict(),
@@ -223,8 +287,13 @@ class Run:
             "sums": dict(self.sums),
             "count": self.count,
             "seconds": self.seconds,
+            "numbers": dict(self.context.numbers),
+            "untrained": dict(self.untrained),
+            "reported": self.reported,
         }
-        save_checkpoint(self.folder / CHECKPOINT, state, self.config.fingerprint())
+        with self.files.writing():
+            save_checkpoint(self.files.checkpoint, state, self._identity())
+        self.files.saved = self.context.trainer.step
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back the state of a checkpoint."""
@@ -235,38 +304,23 @@ class Run:
             self.front.load_state_dict(state["front"])
         self.sums, self.count = dict(state["sums"]), state["count"]
         self.seconds = state["seconds"]
+        self.context.numbers, self.untrained = dict(state["numbers"]), dict(state["untrained"])
+        self.reported, self.files.saved = state["reported"], self.context.trainer.step
+
+    def _load(self) -> None:
+        if not self.files.checkpoint.exists():
+            lost = "The run was stopped before its first: `gflow resume` starts it again."
+            if self.files.has_results:
+                lost = "It was there once, as the run has results: put it back, or train anew."
+            raise CheckpointError(f"There is no checkpoint at {self.files.checkpoint}. {lost}")
+        self.load(load_checkpoint(self.files.checkpoint, self._identity()))
+
+    def _identity(self) -> dict[str, Any]:
+        return identity(self.config, torch.get_default_dtype())
 
     def close(self) -> None:
-        """Release worker processes."""
-        self.config.task.close(self.context.env)
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of raising in mid-step; a second one raises at once."""
-    caught: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+        """Release the folder and worker processes."""
         try:
-            before[number] = signal.signal(number, note)
-        except ValueError:  # not in the main thread
-            break
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def default_folder(config: RunConfig) -> Path:
-    """runs/ENV-OBJECTIVE-SEED under the working folder."""
-    if config.run.out:
-        return Path(os.path.expandvars(config.run.out)).expanduser()
-    objective = config.objective.objective or config.task.objective
-    return Path("runs") / f"{config.task.name}-{objective}-{config.train.seed}"
+            self.config.task.close(self.context.env)
+        finally:
+            self.files.release()

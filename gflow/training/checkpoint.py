@@ -1,7 +1,7 @@
 """Checkpoints: written whole or not at all, and refused if they belong to another configuration."""
 
-import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from gflow.errors import CheckpointError
+from gflow.training.atomic import Sink, replacing
 
 FORMAT = 1
 
@@ -26,20 +27,21 @@ DAMAGE = (
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], config: dict[str, Any]) -> None:
-    """Write a checkpoint atomically: a process killed meanwhile leaves the previous one.
+    """Write a checkpoint atomically: a process killed meanwhile or a full disk leaves the previous.
 
     Args:
         path: Where to write.
         state: Nested dicts and lists of tensors, numbers and strings.
         config: What the run was configured with, compared when loading.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save({"format": FORMAT, "config": config, "state": state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with replacing(path) as file:
+        sink = Sink(file)
+        torch.save({"format": FORMAT, "config": config, "state": state}, sink)
+        sink.check()
 
 
 def load_checkpoint(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -63,7 +65,9 @@ def load_checkpoint(path: Path, config: dict[str, Any] | None = None) -> dict[st
         saved = torch.load(path, map_location="cpu", weights_only=True)
         version, known, state = saved["format"], saved["config"], saved["state"]
     except DAMAGE as e:
-        raise CheckpointError(f"{path} is not a gflow checkpoint or is damaged: {e}") from e
+        raise CheckpointError(
+            f"{path} is not a gflow checkpoint or is damaged: {_own_words(e)}"
+        ) from None
     if version != FORMAT:
         raise CheckpointError(f"{path} has checkpoint format {version}; this gflow reads {FORMAT}.")
     if config is not None:
@@ -76,6 +80,20 @@ def load_checkpoint(path: Path, config: dict[str, Any] | None = None) -> dict[st
             )
     result: dict[str, Any] = state
     return result
+
+
+def _own_words(error: Exception) -> str:
+    """What is wrong with a file, without torch's advice to read it unprotected."""
+    text = str(error)
+    asked = re.search(r"GLOBAL ([\w.]+)", text)
+    if asked:
+        return (
+            f"it asks for {asked[1]}, which no checkpoint needs. Only tensors, numbers and strings "
+            f"are read; nothing in the file was run."
+        )
+    if "weights_only" in text or not text:
+        return f"it holds something else than tensors, numbers and strings ({type(error).__name__})"
+    return text.splitlines()[0]
 
 
 def first_difference(was: Any, now: Any, prefix: str = "") -> tuple[str, Any, Any] | None:

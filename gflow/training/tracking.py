@@ -1,13 +1,16 @@
 """Trackers: where the numbers of a run go. One protocol; console, JSON lines, TensorBoard, W&B."""
 
-import json
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from gflow.errors import ConfigError, MissingExtraError
+from gflow.errors import ConfigError, GFlowError, MissingExtraError
+from gflow.training.atomic import write_text
+from gflow.training.json_lines import read_lines, to_json
 
 Numbers = dict[str, float]
 
@@ -72,25 +75,50 @@ class JsonlTracker:
 
     Args:
         path: The file.
-        resume_step: Lines of later steps are dropped: they belong to work that was lost.
+        resume_step: Rows of later steps are dropped: they belong to work that was lost. Negative
+            for a new run, which begins a new file.
+        kept: Which other steps stay; all by default.
+
+    Attributes:
+        damaged: Numbers of the lines that could not be read on resuming; they are in `aside` now.
+        aside: Where they went.
     """
 
-    def __init__(self, path: Path, resume_step: int | None = None) -> None:
-        self.path = path
-        self.started = time.monotonic()
-        if resume_step is None:
-            path.write_text("")
+    def __init__(
+        self, path: Path, resume_step: int = -1, kept: Callable[[int], bool] | None = None
+    ) -> None:
+        self.path, self.aside = path, path.with_suffix(".damaged")
+        self.started, self.damaged = time.monotonic(), list[int]()
+        if resume_step < 0:
+            write_text(path, "")
         elif path.exists():
-            kept = [row for row in read_jsonl(path) if row["step"] <= resume_step]
-            partial = path.with_suffix(".partial")
-            partial.write_text("".join(json.dumps(row) + "\n" for row in kept))
-            partial.replace(path)
+            rows, damaged = read_lines(path)
+            if damaged and not path.read_bytes().endswith(b"\n"):
+                damaged.pop()  # cut by a kill; its step is done again
+            if damaged:
+                self.damaged = [number for number, _ in damaged]
+                with self.aside.open("ab") as file:
+                    file.write(b"".join(line + b"\n" for _, line in damaged))
+            mine = [row for row in rows if row["step"] <= resume_step]
+            mine = [row for row in mine if kept is None or kept(row["step"])]
+            write_text(path, "".join(to_json(row) + "\n" for row in mine))
 
     def log(self, step: int, numbers: Numbers) -> None:
-        """Append one line."""
+        """Append one line, or, if the disk is full, nothing.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         timing = {"seconds": round(time.monotonic() - self.started, 3)}
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **numbers, "timing": timing}) + "\n")
+        line = to_json({"step": step, **numbers, "timing": timing}) + "\n"
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a") as file:
+                file.write(line)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)
+            raise
 
     def picture(self, name: str, path: Path) -> None:
         """Nothing."""
@@ -104,15 +132,15 @@ class TensorBoardTracker:
 
     Args:
         folder: Where the event files go.
-        purge_step: On resuming, hide events from this step on.
+        resume_step: Events of later steps are hidden, all of them if it is negative.
     """
 
-    def __init__(self, folder: Path, purge_step: int | None = None) -> None:
+    def __init__(self, folder: Path, resume_step: int = -1) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as e:
             raise MissingExtraError("tensorboard", "track", "TensorBoardTracker") from e
-        self.writer = SummaryWriter(str(folder), purge_step=purge_step)
+        self.writer = SummaryWriter(str(folder), purge_step=resume_step + 1)
 
     def log(self, step: int, numbers: Numbers) -> None:
         """Write scalars."""
@@ -185,34 +213,91 @@ class Trackers:
             tracker.finish(summary)
 
 
+class Forgiving:
+    """A tracker that may fail without stopping the run, whose own files hold all numbers.
+
+    Args:
+        name: What to call it.
+        tracker: The tracker.
+    """
+
+    def __init__(self, name: str, tracker: Tracker) -> None:
+        self.name = name
+        self.tracker: Tracker | None = tracker
+
+    def log(self, step: int, numbers: Numbers) -> None:
+        """Numbers at a step."""
+        self._try("log", step, numbers)
+
+    def picture(self, name: str, path: Path) -> None:
+        """A picture."""
+        self._try("picture", name, path)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """The run is over."""
+        self._try("finish", summary)
+
+    def _try(self, method: str, *arguments: Any) -> None:
+        if self.tracker is None:
+            return
+        try:
+            getattr(self.tracker, method)(*arguments)
+        except Exception as e:  # whatever a server, a full disk or another package may raise
+            self.tracker = None
+            print(
+                f"{self.name} failed ({_first_line(e)}) and gets no more numbers; the run goes on, "
+                f"and metrics.jsonl has them.",
+                file=sys.stderr,
+            )
+
+
 TRACKERS = ("tensorboard", "wandb")
 
 
-def open_tracker(
-    name: str, folder: Path, config: dict[str, Any], resume_step: int | None = None
-) -> Tracker:
+def open_tracker(name: str, folder: Path, config: dict[str, Any], resume_step: int = -1) -> Tracker:
     """A tracker by name: "tensorboard" or "wandb".
 
     Raises:
-        ConfigError: Unknown name.
+        ConfigError: Unknown name, or it cannot start.
         MissingExtraError: If its package is not installed.
     """
-    if name == "tensorboard":
-        return TensorBoardTracker(folder / "tensorboard", resume_step)
-    if name == "wandb":
-        return WandbTracker(folder, config)
+    try:
+        if name == "tensorboard":
+            return TensorBoardTracker(folder / "tensorboard", resume_step)
+        if name == "wandb":
+            return WandbTracker(folder, config)
+    except GFlowError:
+        raise
+    except Exception as e:  # whatever the package raises: no account, no network, no space
+        raise ConfigError(
+            f"The tracker {name!r} could not start: {_first_line(e)}. Leave it out of --track, or "
+            f"see its own documentation (W&B needs no account with WANDB_MODE=offline)."
+        ) from e
     raise ConfigError(f"There is no tracker {name!r}; known: {', '.join(TRACKERS)}.")
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON-lines file; a last line cut by a kill is left out."""
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+def open_trackers(
+    names: Sequence[str], folder: Path, config: dict[str, Any], resume_step: int = -1
+) -> list[Tracker]:
+    """Trackers by name, each of which may fail later without stopping the run.
+
+    Raises:
+        ConfigError: Unknown name, or one cannot start; none is left open then.
+        MissingExtraError: If a package is not installed.
+    """
+    opened: list[Tracker] = []
+    try:
+        for name in names:
+            opened.append(Forgiving(name, open_tracker(name, folder, config, resume_step)))
+    except BaseException:
+        for tracker in opened:
+            tracker.finish({})
+        raise
+    return opened
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _short(value: float) -> str:

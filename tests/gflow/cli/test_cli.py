@@ -15,7 +15,7 @@ import yaml
 
 from gflow.cli.main import main
 from gflow.tasks.options import TASKS, RunConfig
-from gflow.training.tracking import read_jsonl
+from gflow.training.json_lines import read_jsonl
 
 SMALL = ["--side=4", "--width=16", "--steps=40", "--eval-every=20", "--eval-samples=50"]
 

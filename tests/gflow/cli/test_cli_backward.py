@@ -12,7 +12,7 @@ from gflow.cli.main import main
 from gflow.policies.split import SplitPolicy
 from gflow.tasks.options import TASKS, RunConfig
 from gflow.tasks.run import Run
-from gflow.training.tracking import read_jsonl
+from gflow.training.json_lines import read_jsonl
 
 BITS = ["--bits=16", "--word=4", "--modes=4"]
 QUICK = ["--eval-samples=20", "--quiet=True", "--width=16", "--batch-size=8"]
@@ -62,6 +62,7 @@ def test_a_run_that_stopped_goes_on_with_its_fit(tmp_path: Path, kind: str) -> N
     for _ in range(6):
         run.context.trainer.train_step()
     run.save()
+    run.close()
     (tmp_path / "cut" / "metrics.jsonl").write_text(
         (tmp_path / "whole" / "metrics.jsonl").read_text()
     )

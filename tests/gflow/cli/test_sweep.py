@@ -23,7 +23,7 @@ from gflow.cli.sweep.table import Comparison
 from gflow.errors import ConfigError
 from gflow.tasks.options import task_class
 from gflow.tasks.pictures import pyplot
-from gflow.training.tracking import read_jsonl
+from gflow.training.json_lines import read_jsonl
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "sweeps").glob("*.yaml"))
 FLAGS = ["--side=4", "--width=16", "--eval-every=50", "--eval-samples=50", "--checkpoint-every=7"]

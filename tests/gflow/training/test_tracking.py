@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from gflow.errors import ConfigError, MissingExtraError
+from gflow.training.json_lines import read_jsonl
 from gflow.training.tracking import (
     TRACKERS,
     ConsoleTracker,
     JsonlTracker,
     Trackers,
     open_tracker,
-    read_jsonl,
 )
 
 
