@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, state: dict[str, Any], config: dict[str, Any]) -
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        sink = Sink(file)
+        sink: Any = Sink(file)
         torch.save({"format": FORMAT, "config": config, "state": state}, sink)
         sink.check()
 
