@@ -36,8 +36,8 @@ class Learner(ABC):
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
-    ) -> dict[str, float]:
-        """Take whatever steps this learner takes per batch; returns figures to log."""
+    ) -> dict[str, Tensor]:
+        """Take whatever steps this learner takes per batch; returns () numbers to log."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, apart from `module` where another module holds it."""

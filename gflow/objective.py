@@ -3,17 +3,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from gflow.deferred import require
 from gflow.environment.base import Environment
 from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.learner import Learner
 from gflow.policies.base import Policy
+from gflow.source import Source
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 
@@ -55,23 +57,18 @@ class Objective(nn.Module, ABC):
     Attributes:
         name: Short name, as on the command line.
         needs: What the formula reads.
-        off_policy: Whether trajectories may come from any sampler with full support.
+        learns_from: Where its trajectories may come from: any sampler with full support, unless it
+            reads the law that they were drawn from.
         self_contained: Whether residuals vanish at exact flows whatever the `learners` of the
             objective have learned; False if only as far as that fits.
         solution: What the policy samples where the loss is smallest.
-        strict: Trajectories must be draws of exactly the law that it learns from: nothing explored,
-            nothing remembered.
-        samples: Whether trajectories drawn backward from exact samples of the target are "taken",
-            "needed" or "refused".
     """
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
-    off_policy: ClassVar[bool] = True
+    learns_from: ClassVar[Source] = Source.ANY
     self_contained: ClassVar[bool] = True
     solution: ClassVar[Solution] = Solution.PROPORTIONAL
-    strict: ClassVar[bool] = False
-    samples: ClassVar[Literal["taken", "needed", "refused"]] = "taken"
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__()
@@ -118,8 +115,8 @@ class Objective(nn.Module, ABC):
         """The flow terms that this objective reads, with gradients."""
         return evaluate(env, policy, trajectories, self.needs)
 
-    def figures(self, terms: FlowTerms) -> dict[str, float]:
-        """What else there is to log about a batch."""
+    def metrics(self, terms: FlowTerms) -> dict[str, Tensor]:
+        """() what else there is to log about a batch, by name; nothing is read by the host here."""
         return {}
 
     def learners(self, env: Environment[Any]) -> list[Learner]:
@@ -190,11 +187,14 @@ class Objective(nn.Module, ABC):
             )
 
     def _require_whole(self, terms: FlowTerms) -> None:
-        if self.needs.whole and terms.complete is not None and not bool(terms.complete.all()):
-            raise IncompatibleError(
-                f"{type(self).__name__} needs whole trajectories and was given trajectories cut "
-                f"before their end. Use DetailedBalance or SubTrajectoryBalance for those."
-            )
+        if self.needs.whole and terms.complete is not None:
+            require(terms.complete, self._refuse_cut, "whole trajectories")
+
+    def _refuse_cut(self) -> NoReturn:
+        raise IncompatibleError(
+            f"{type(self).__name__} needs whole trajectories and was given trajectories cut "
+            f"before their end. Use DetailedBalance or SubTrajectoryBalance for those."
+        )
 
 
 class LogZ(nn.Module):

@@ -35,6 +35,7 @@ from gflow.objectives.regression import (
 from gflow.objectives.subtb import SubTrajectoryBalance
 from gflow.objectives.tb import TrajectoryBalance
 from gflow.objectives.vargrad import LogPartitionVariance
+from gflow.source import Source
 
 OBJECTIVES: dict[str, type[Objective]] = {
     cls.name: cls
@@ -59,7 +60,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     )
 }
 
-OFF_POLICY = {name: cls for name, cls in OBJECTIVES.items() if cls.off_policy}
+OFF_POLICY = {name: cls for name, cls in OBJECTIVES.items() if Source.OTHER in cls.learns_from}
 """Those that learn from trajectories of any sampler with full support."""
 
 PROPORTIONAL = {

@@ -13,6 +13,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective, Regression, squared
 from gflow.policies.base import Policy
+from gflow.source import Source
 from gflow.state import take
 from gflow.terms import FlowTerms
 from gflow.trajectories import Trajectories
@@ -46,7 +47,8 @@ class AdjointSampling(Objective):
     brings the object back (`TrainConfig(replay=..., replay_rebuild="backward")`, with a
     `replay_fraction` near 1); the walk is needed for X_1 only. The mean of the target given X_t is
     the optimal drift when X_1 has the law of the target, so exact samples may be trained on too
-    (`ExactSamples`). A residual does not vanish at the solution unless the target is one Gaussian:
+    (`ExactSamples`). Exploration would bias it and is refused, as are memories that prefer some of
+    what was seen. A residual does not vanish at the solution unless the target is one Gaussian:
     targets scatter by sigma times the scores at the ends, so a process much wider than the modes
     learns slowly, or drifts to one of them. `repeats` and `clip` are against that.
 
@@ -73,7 +75,7 @@ class AdjointSampling(Objective):
     """
 
     name = "adjoint"
-    off_policy = False
+    learns_from = Source.OWN | Source.REPLAYED | Source.TARGET
 
     def __init__(
         self,

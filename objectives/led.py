@@ -169,13 +169,13 @@ class LearnedEnergyDecomposition(Objective):
         assert terms.log_flow is not None
         return terms.log_flow[:, 0]
 
-    def figures(self, terms: FlowTerms) -> dict[str, float]:
+    def metrics(self, terms: FlowTerms) -> dict[str, Tensor]:
         """`mean_gap`: mean over trajectories of the absolute unexplained energy, in nats."""
         whole = terms.moves.any(-1)
         if terms.complete is not None:
             whole = whole & terms.complete
         gap = self._gap(terms).abs().where(whole, 0.0)
-        return {"mean_gap": float(gap.sum() / whole.sum().clamp(min=1))}
+        return {"mean_gap": gap.sum() / whole.sum().clamp(min=1)}
 
     @staticmethod
     def _gap(terms: FlowTerms) -> Tensor:

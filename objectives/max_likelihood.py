@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from gflow.objective import Objective, Regression, squared
+from gflow.source import Source
 from gflow.terms import FlowTerms
 
 
@@ -17,8 +18,8 @@ class MaximumLikelihood(Objective):
     to a constant, L is the divergence of the policy from p P_B, and at the solution the entropy of
     that law. No mode of the samples can be missed.
 
-    The batch must come from `ExactSamples`, or `BackwardReplay` with share=1 (`samples`); nothing
-    else may be mixed in (`strict`). P_B draws the trajectories and learns nothing. `regression`
+    The batch must come from `ExactSamples`, or `BackwardReplay` with share=1, and from nothing else
+    (`learns_from`). P_B draws the trajectories and learns nothing. `regression`
     has no effect.
 
     The estimate of log Z is the mean log-weight: from exact samples the evidence upper bound.
@@ -32,9 +33,7 @@ class MaximumLikelihood(Objective):
     """
 
     name = "mle"
-    off_policy = False
-    strict = True
-    samples = "needed"
+    learns_from = Source.TARGET
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__(regression)

@@ -10,6 +10,7 @@ from gflow.errors import ConfigError
 from gflow.evaluation.retrace import retraced_terms
 from gflow.objective import Objective, Regression, squared
 from gflow.policies.base import Policy
+from gflow.source import Source
 from gflow.terms import FlowTerms
 from gflow.trajectories import Trajectories
 
@@ -26,9 +27,9 @@ class PathwiseDivergence(Objective):
     PIS for a diffusion over Brownian motion; DDS and DIS over the two schemes of an
     Ornstein-Uhlenbeck process.
 
-    Trajectories must be the policy's own, as it is and without exploration (`strict`); the noise of
-    each step is recovered from them. The divergence is blind to modes that the policy never
-    visits. `regression` has no effect.
+    Trajectories must be the policy's own, as it is and without exploration (`learns_from`); the
+    noise of each step is recovered from them. The divergence is blind to modes that the policy
+    never visits. `regression` has no effect.
 
     Args:
         divisor: c; the reference implementations divide by the dimension of the space.
@@ -45,9 +46,7 @@ class PathwiseDivergence(Objective):
     """
 
     name = "kl"
-    off_policy = False
-    strict = True
-    samples = "refused"
+    learns_from = Source.OWN
 
     def __init__(self, divisor: float = 1.0, regression: Regression = squared) -> None:
         super().__init__(regression)

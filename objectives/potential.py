@@ -132,7 +132,7 @@ class PotentialFit(Learner):
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         """Some steps on remembered batches; the loss of the last."""
         self.memory.add(batch.whole)
         loss = torch.zeros(())
@@ -144,7 +144,7 @@ class PotentialFit(Learner):
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
-        return {"potential_loss": float(loss.detach())}
+        return {"potential_loss": loss.detach()}
 
     def state_dict(self) -> dict[str, Any]:
         """The potential, its optimiser and the remembered batches."""

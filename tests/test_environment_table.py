@@ -113,7 +113,7 @@ def test_local_search_revises_them(name: str, prefix: Any) -> None:
     assert torch.equal(env.key(again.final_states), env.key(batch.final_states))
     mine, theirs = (evaluate(env, rollout.policy, b).log_weight for b in (batch, again))
     torch.testing.assert_close(mine, theirs)
-    assert 0 < search.figures["acceptance"] <= 1
+    assert 0 < search.metrics["acceptance"] <= 1
 
 
 @pytest.mark.parametrize(

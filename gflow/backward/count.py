@@ -149,7 +149,7 @@ class CountRegression(Learner):
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         """Gradient steps on the states of a batch; returns the last mean squared residual."""
         assert isinstance(env, DiscreteEnvironment)
         condition = batch.condition_of_states
@@ -161,4 +161,4 @@ class CountRegression(Learner):
             self.optimizer.step()
         for group in self.optimizer.param_groups:
             group["lr"] *= self.decay
-        return {"backward_loss": float(loss.detach())}
+        return {"backward_loss": loss.detach()}

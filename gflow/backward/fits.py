@@ -86,14 +86,14 @@ class PessimisticBackward(_Likelihood):
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         """Remember the batch, then take `steps` steps; returns the last loss."""
         self.memory.add(batch.whole)
         loss = torch.zeros(())
         for _ in range(self.steps):
             loss = self._ascend(env, self.memory.draw(generator, batch.length.device))
         self._decay()
-        return {"backward_loss": float(loss)}
+        return {"backward_loss": loss}
 
     def state_dict(self) -> dict[str, Any]:
         """Network, optimiser and the batches remembered."""
@@ -140,9 +140,9 @@ class LikelihoodBackward(_Likelihood):
         policy: Policy,
         batch: Trajectories[Any],
         generator: torch.Generator,
-    ) -> dict[str, float]:
+    ) -> dict[str, Tensor]:
         """One step on the batch, then one of the target; returns the loss before the step."""
         loss = self._ascend(env, batch.whole)
         self._decay()
         average_into(self.target, self.network, self.tau)
-        return {"backward_loss": float(loss)}
+        return {"backward_loss": loss}

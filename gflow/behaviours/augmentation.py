@@ -1,50 +1,71 @@
-"""Backward augmentation: extra steps on new ways to objects that are remembered."""
+"""Backward augmentation: extra steps on new trajectories to objects that are remembered."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from gflow.behaviours.base import Around, Behaviour, Rollout
 from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
+from gflow.source import Source
+from gflow.trajectories import Trajectories
 
 
-class BackwardAugmentation:
-    """After every training step, further steps on trajectories drawn backward from memory.
+class BackwardAugmentation(Around):
+    """Another behaviour's batches, and after each further steps drawn backward from memory.
 
     Some objects are drawn, half from the best tenth and half from the rest. Each of `steps`
-    gradient steps trains on one new trajectory of each object, drawn with P_B as it is then. A
-    trainer callback; whatever the objective, the loss is the same.
+    gradient steps trains on one new trajectory of each object, drawn with P_B as it is then, once
+    the memory is large enough. Whatever the objective, the loss is the same.
 
     Args:
+        inner: Where batches come from; usually a `Replay` with the same memory.
+        buffer: The memory, with objects (rebuild="backward"); somebody else fills it.
         objects: Objects drawn after every step.
         steps: Gradient steps, and trajectories per object.
+
+    Raises:
+        ConfigError: If a number is out of range, or the memory holds no objects.
 
     Reference:
         Chen and Mauch, Order-Preserving GFlowNets, 2023, https://arxiv.org/abs/2310.00386, whose
         code has 20 of each.
     """
 
-    def __init__(self, objects: int = 20, steps: int = 20) -> None:
+    name = "augmentation"
+
+    def __init__(
+        self, inner: Behaviour | None, buffer: ReplayBuffer, objects: int = 20, steps: int = 20
+    ) -> None:
+        super().__init__(inner)
         if objects < 1 or steps < 1:
             raise ConfigError(
                 f"BackwardAugmentation: objects and steps must be at least 1, got {objects} and "
                 f"{steps}."
             )
-        self.objects, self.steps = objects, steps
-
-    def __call__(self, trainer: Any, batch: Any, record: dict[str, float]) -> None:
-        """Take the steps, once the memory is large enough; adds their mean loss to the record."""
-        replay: ReplayBuffer | None = trainer.replay
-        if replay is None or not replay.has_objects:
+        if not buffer.has_objects:
             raise ConfigError(
-                "BackwardAugmentation draws objects from memory: set replay > 0 and "
-                "replay_rebuild='backward'."
+                "BackwardAugmentation draws objects from memory: build it with rebuild='backward' "
+                "(replay_rebuild='backward')."
             )
-        if not replay.ready(self.objects):
+        self.buffer, self.objects, self.steps = buffer, objects, steps
+        self.gives = self.inner.gives | Source.OTHER
+
+    def check_count(self, count: int) -> None:
+        """What the inner behaviour refuses, and memories too small for so many objects."""
+        super().check_count(count)
+        self.buffer.require_room(self.objects)
+
+    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+        """Those of the inner behaviour."""
+        return self.inner.collect(rollout, count)
+
+    def further(self, rollout: Rollout) -> Iterator[Trajectories[Any]]:
+        """Those of the inner behaviour, then `steps` batches that end in the same objects."""
+        yield from self.inner.further(rollout)
+        if not self.buffer.ready(self.objects):
             return
-        rows = replay.rows(self.objects, trainer.generator, "tenth")
-        total = 0.0
+        rows = self.buffer.rows(self.objects, rollout.generator, "tenth")
         for _ in range(self.steps):
-            again = replay.backward(
-                rows, trainer.sampler, trainer.policy, trainer.generator, trainer.device
+            yield self.buffer.backward(
+                rows, rollout.sampler, rollout.policy, rollout.generator, rollout.device
             )
-            total += trainer.descend(again)[0]
-        record["augmented_loss"] = total / self.steps

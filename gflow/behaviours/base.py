@@ -2,10 +2,11 @@
 
 A behaviour decides which trajectories are trained on and nothing else: what objectives read is
 evaluated afterwards under the policy as it is. So every behaviour works with every objective that
-may be trained off-policy.
+learns from the `Source`s that it gives.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from gflow.objective import Objective
 from gflow.policies.base import Policy
 from gflow.sampling.exploration import ON_POLICY, Exploration
 from gflow.sampling.sampler import Sampler
+from gflow.source import Source, source_refusal
 from gflow.trajectories import Trajectories
 
 
@@ -69,9 +71,11 @@ class Behaviour(ABC):
 
     Attributes:
         name: Short name, as on the command line.
+        gives: Where its trajectories come from if nothing is explored.
     """
 
     name: ClassVar[str]
+    gives: Source = Source.OTHER
 
     @abstractmethod
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
@@ -79,29 +83,18 @@ class Behaviour(ABC):
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Why this behaviour cannot serve `objective` on `env` and what would, or None."""
-        if objective.samples == "needed" and not self.gives_samples:
-            return (
-                "the objective learns from trajectories that end in exact samples of the target, "
-                "or in data. Use the behaviour exact, or backward_replay with share=1."
-            )
-        taken = self.gives_samples and objective.samples != "refused"
-        if not objective.off_policy and self.off_policy and not taken:
-            return "the objective learns from its own policy's trajectories only. Use on_policy."
-        return None
+        return source_refusal(self.gives, objective.learns_from)
+
+    def further(self, rollout: Rollout) -> Iterator[Trajectories[Any]]:
+        """Batches for further gradient steps after that of a batch; none by default.
+
+        Each is drawn after the step on the one before.
+        """
+        yield from ()
 
     @property
-    def gives_samples(self) -> bool:
-        """Whether all trajectories are drawn backward from exact samples of the target, or data."""
-        return False
-
-    @property
-    def off_policy(self) -> bool:
-        """Whether trajectories follow another law than the policy's even without exploration."""
-        return True
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """Figures of the batch collected last, for the training record; none by default."""
+    def metrics(self) -> Mapping[str, Tensor | float]:
+        """Numbers of the batch collected last, for the training record; none by default."""
         return {}
 
     def check(self, env: Environment[Any], objective: Objective) -> None:
@@ -132,15 +125,52 @@ class Behaviour(ABC):
         """Take back what `state_dict` gave."""
 
 
+class Around(Behaviour):
+    """A behaviour around another, `inner`, to which it leaves what it does not change.
+
+    Args:
+        inner: Where trajectories come from; the policy itself by default.
+    """
+
+    def __init__(self, inner: Behaviour | None = None) -> None:
+        self.inner: Behaviour = OnPolicy() if inner is None else inner
+
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
+        """What the inner behaviour refuses, and what does not go with what this one gives."""
+        return self.inner.refusal(env, objective) or super().refusal(env, objective)
+
+    def check(self, env: Environment[Any], objective: Objective) -> None:
+        """Refuse what either refuses."""
+        self.inner.check(env, objective)
+        super().check(env, objective)
+
+    def check_count(self, count: int) -> None:
+        """What the inner behaviour refuses."""
+        self.inner.check_count(count)
+
+    def further(self, rollout: Rollout) -> Iterator[Trajectories[Any]]:
+        """Those of the inner behaviour."""
+        return self.inner.further(rollout)
+
+    @property
+    def metrics(self) -> Mapping[str, Tensor | float]:
+        """Those of the inner behaviour."""
+        return self.inner.metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the inner behaviour's next batch depends on."""
+        return {"inner": self.inner.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.inner.load_state_dict(state["inner"])
+
+
 class OnPolicy(Behaviour):
     """Fresh trajectories of the policy, explored as the trainer says."""
 
     name = "on_policy"
-
-    @property
-    def off_policy(self) -> bool:
-        """They follow the policy."""
-        return False
+    gives = Source.OWN
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """`count` fresh trajectories."""

@@ -8,6 +8,7 @@ from gflow.behaviours.base import Behaviour, Rollout
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
+from gflow.source import Source
 from gflow.state import batch_size
 from gflow.trajectories import Trajectories
 
@@ -54,11 +55,7 @@ class BackwardReplay(Behaviour):
         self.data = ReplayBuffer(env, count, rebuild="backward")
         self.data.add_objects(objects, log_reward, condition=condition)
         self.share = share
-
-    @property
-    def gives_samples(self) -> bool:
-        """The data, if they are all there is, stand for what is to be learned."""
-        return self.share == 1
+        self.gives = Source.TARGET if share == 1 else Source.OWN | Source.TARGET
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """Some fresh trajectories, and some that end in objects of the data set."""

@@ -10,6 +10,7 @@ from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.exact.graph import StateGraph
 from gflow.objective import Objective
+from gflow.source import Source
 from gflow.state import batch_size, take, to_device
 from gflow.trajectories import Trajectories
 
@@ -38,11 +39,7 @@ class ExactSamples(Behaviour):
         if not 0 < share <= 1:
             raise ConfigError(f"ExactSamples: share must lie in (0, 1], got {share}.")
         self.objects, self.share = objects, share
-
-    @property
-    def gives_samples(self) -> bool:
-        """If nothing else is in the batch."""
-        return self.share == 1
+        self.gives = Source.TARGET if share == 1 else Source.OWN | Source.TARGET
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Only where the target can be sampled."""

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
-from gflow.environment.base import Environment
+from gflow.behaviours.base import Around, Behaviour, Rollout
 from gflow.errors import ConfigError
 from gflow.memory.pareto import ParetoArchive
-from gflow.objective import Objective
+from gflow.source import Source
 from gflow.state import to_device
 from gflow.trajectories import Trajectories
 
 
-class FrontReplay(Behaviour):
+class FrontReplay(Around):
     """Another behaviour's trajectories, and some that end in objects of a Pareto archive.
 
     Those are drawn with the backward policy as it is, so that one object comes with many ways to
@@ -33,12 +32,9 @@ class FrontReplay(Behaviour):
     ) -> None:
         if not 0 <= share < 1:
             raise ConfigError(f"FrontReplay: share must lie in [0, 1), got {share}.")
+        super().__init__(inner)
         self.archive, self.share = archive, share
-        self.inner = OnPolicy() if inner is None else inner
-
-    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
-        """What the inner behaviour refuses, and objectives that learn on-policy only."""
-        return self.inner.refusal(env, objective) or super().refusal(env, objective)
+        self.gives = self.inner.gives | Source.OTHER
 
     def check_count(self, count: int) -> None:
         """What the inner behaviour refuses once the archive takes its share."""
@@ -71,16 +67,11 @@ class FrontReplay(Behaviour):
         )
         return Trajectories.join([fresh, again])
 
-    @property
-    def figures(self) -> dict[str, float]:
-        """Those of the inner behaviour."""
-        return self.inner.figures
-
     def state_dict(self) -> dict[str, Any]:
         """The archive, and what the inner behaviour's next batch depends on."""
-        return {"archive": self.archive.state_dict(), "inner": self.inner.state_dict()}
+        return {"archive": self.archive.state_dict(), **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         self.archive.load_state_dict(state["archive"])
-        self.inner.load_state_dict(state["inner"])
+        super().load_state_dict(state)

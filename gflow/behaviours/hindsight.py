@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
+from gflow.behaviours.base import Around, Behaviour, Rollout
+from gflow.deferred import require
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objective import Objective
+from gflow.source import Source
 from gflow.trajectories import Trajectories
 
 Relabelling = Callable[[Tensor, Tensor], Tensor]
@@ -44,15 +46,17 @@ def relabelled(
             f"relabelled: these trajectories of {env.name} carry no {missing}. Relabelling needs a "
             f"VectorReward whose scalarization reads a condition."
         )
-    if batch.complete is not None and not bool(batch.complete.all()):
-        raise IncompatibleError(
-            "relabelled: unfinished trajectories have no scores; leave them out."
-        )
+    if batch.complete is not None:
+        require(batch.complete, _refuse_unfinished, "whole trajectories")
     log_reward = env.target_from_scores(batch.final_states, batch.scores, condition)
     return replace(batch, condition=condition, log_reward=log_reward)
 
 
-class Hindsight(Behaviour):
+def _refuse_unfinished() -> NoReturn:
+    raise IncompatibleError("relabelled: unfinished trajectories have no scores; leave them out.")
+
+
+class Hindsight(Around):
     """Another behaviour's trajectories, a share of them relabelled with what they achieved.
 
     Goal-conditioned samplers rarely see a reward at first: few objects lie in the cone asked
@@ -78,8 +82,9 @@ class Hindsight(Behaviour):
     ) -> None:
         if not 0 <= share <= 1:
             raise ConfigError(f"Hindsight: share must lie in [0, 1], got {share}.")
+        super().__init__(inner)
         self.share, self.relabel = share, relabel
-        self.inner = OnPolicy() if inner is None else inner
+        self.gives = self.inner.gives | Source.OTHER
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Only conditional environments with several scores and one source for all conditions."""
@@ -90,11 +95,7 @@ class Hindsight(Behaviour):
             )
         if env.source_reads_condition:
             return "trajectories start where their condition says, so no other condition fits them."
-        return self.inner.refusal(env, objective) or super().refusal(env, objective)
-
-    def check_count(self, count: int) -> None:
-        """What the inner behaviour refuses."""
-        self.inner.check_count(count)
+        return super().refusal(env, objective)
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """`count` trajectories of the inner behaviour, some relabelled."""
@@ -116,16 +117,3 @@ class Hindsight(Behaviour):
             condition=batch.condition.index_put((chosen,), condition),
             log_reward=batch.log_reward.index_put((chosen,), other.log_reward),
         )
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """Those of the inner behaviour."""
-        return self.inner.figures
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the inner behaviour's next batch depends on."""
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
-        self.inner.load_state_dict(state)

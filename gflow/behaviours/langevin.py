@@ -9,6 +9,7 @@ from gflow.errors import ConfigError
 from gflow.mcmc.langevin import mala
 from gflow.memory.replay import ReplayBuffer
 from gflow.objective import Objective
+from gflow.source import Source
 from gflow.state import take
 from gflow.trajectories import Trajectories
 
@@ -38,6 +39,7 @@ class LangevinSearch(Behaviour):
     """
 
     name = "langevin"
+    gives = Source.OWN | Source.OTHER
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class LangevinSearch(Behaviour):
         self.batches = 0
         self.seen: ReplayBuffer | None = None
         self.found: ReplayBuffer | None = None
-        self._figures: dict[str, float] = {}
+        self._metrics: dict[str, float] = {}
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Only targets with a score have gradients to follow."""
@@ -76,9 +78,9 @@ class LangevinSearch(Behaviour):
         return super().refusal(env, objective)
 
     @property
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Share of proposals accepted in the last search, its step size, and what is remembered."""
-        return self._figures
+        return self._metrics
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """A fresh batch, or one back from what was found."""
@@ -121,7 +123,7 @@ class LangevinSearch(Behaviour):
                 chains.accepted_log_density,
                 condition=None if condition is None else condition[chains.accepted_chain],
             )
-        self._figures = {
+        self._metrics = {
             "acceptance": float(chains.acceptance),
             "langevin_step": self.step_size,
             "found": float(len(found)),
@@ -147,7 +149,7 @@ class LangevinSearch(Behaviour):
         return {
             "batches": self.batches,
             "step_size": self.step_size,
-            "figures": dict(self._figures),
+            "metrics": dict(self._metrics),
             "seen": None if self.seen is None else self.seen.state_dict(),
             "found": None if self.found is None else self.found.state_dict(),
         }
@@ -155,7 +157,7 @@ class LangevinSearch(Behaviour):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         self.batches, self.step_size = state["batches"], state["step_size"]
-        self._figures = state["figures"]
+        self._metrics = state["metrics"]
         for memory, saved in ((self.seen, state["seen"]), (self.found, state["found"])):
             if memory is not None and saved is not None:
                 memory.load_state_dict(saved)

@@ -12,6 +12,7 @@ from gflow.behaviours.base import Behaviour, Rollout
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.evaluation.evaluate import evaluate
+from gflow.source import Source
 from gflow.trajectories import Trajectories
 
 Prefix = Literal["kept", "resampled"]
@@ -65,6 +66,7 @@ class LocalSearch(Behaviour):
     """
 
     name = "local_search"
+    gives = Source.OWN | Source.OTHER
 
     def __init__(
         self,
@@ -82,12 +84,12 @@ class LocalSearch(Behaviour):
         self.iterations, self.prefix = iterations, prefix
         self.backtracking = backtracking(steps)
         self.filter = FILTERS[accept]() if isinstance(accept, str) else accept
-        self._figures: dict[str, float] = {}
+        self._metrics: dict[str, Tensor | float] = {}
 
     @property
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, Tensor | float]:
         """Share of candidates accepted, their mean gain in log R, objects scored."""
-        return self._figures
+        return self._metrics
 
     def check_count(self, count: int) -> None:
         """At least one chain.
@@ -121,11 +123,11 @@ class LocalSearch(Behaviour):
             parts.append(revision.candidate)
             accepted.append(revision.accepted)
             current = revision.following
-        self._figures = {"reward_calls": float(count)}
+        self._metrics = {"reward_calls": float(count)}
         if accepted:
             gain = self._gain(rollout, first, current)
-            self._figures["acceptance"] = float(torch.stack(accepted).double().mean())
-            self._figures["search_gain"] = float(gain.mean())
+            self._metrics["acceptance"] = torch.stack(accepted).double().mean()
+            self._metrics["search_gain"] = gain.mean()
         return Trajectories.join(parts)
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 import torch
 from torch import Tensor
 
+from gflow.deferred import require
 from gflow.errors import IncompatibleError, RewardError
 from gflow.rewards.base import LogReward
 from gflow.rewards.values import real
@@ -177,9 +178,7 @@ class Environment(ABC, Generic[S]):
                 f"{self.name}: the reward {self.reward!r} must return one log-reward per object, "
                 f"shape ({count},), got {tuple(value.shape)}. Sum or squeeze the last axis."
             )
-        # One reduction: the sum of finite numbers is finite unless they are absurdly large.
-        if not bool(value.isfinite().all()):
-            self._refuse_reward(states, value)
+        require(value.isfinite(), lambda: self._refuse_reward(states, value), "the reward")
         return value
 
     def target_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:

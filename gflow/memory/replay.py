@@ -53,6 +53,9 @@ class ReplayBuffer:
         distance: ``(M objects, N objects) -> (M, N)``; by default the number of features that
             differ.
 
+    Attributes:
+        is_fair: Whether what is drawn has the law of what was seen lately.
+
     Reference:
         Shen et al., Towards Understanding and Improving GFlowNet Training, 2023,
         https://arxiv.org/abs/2305.07170
@@ -94,6 +97,7 @@ class ReplayBuffer:
         self.distinct = distinct or draw == "prt"
         self.distance = hamming(env) if distance is None else distance
         self.has_objects = self.distinct or keep == "diverse" or rebuild == "backward"
+        self.is_fair = keep == "recent" and draw == "uniform" and not self.distinct
         self.order: SortedIndex | None = None
         if keep != "recent" or draw not in ("uniform", "reward"):
             self.order = SortedIndex()

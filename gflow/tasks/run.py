@@ -19,7 +19,7 @@ from gflow.tasks.task import Context, enumerate_if_small, policy_and_learners
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
 from gflow.training.json_lines import read_jsonl
 from gflow.training.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_trackers
-from gflow.training.trainer import Trainer
+from gflow.training.trainer import Record, Trainer
 
 FRONT = 1000
 """Objects kept of the Pareto front of a run."""
@@ -64,11 +64,10 @@ class Run:
             behaviour=task.behaviour(env, config.behaviour.build()),
             learners=learners,
             callbacks=callbacks,
+            record_every=config.run.eval_every,
         )
         graph = enumerate_if_small(task, env)
         self.context = Context(task, env, trainer, self.best, graph, self.front)
-        self.sums: dict[str, float] = {}
-        self.count = 0
         self.seconds = 0.0
         self.untrained: dict[str, float] = {}
         self.reported = -1
@@ -197,13 +196,10 @@ class Run:
     def _step(self, console: ConsoleTracker | None) -> None:
         trainer = self.context.trainer
         record = trainer.train_step()
-        for name, value in record.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
         if console is not None:
             console.progress(trainer.step)
-        if self._due(trainer.step) or trainer.step == self.config.train.steps:
-            self._report()
+        if record or trainer.step == self.config.train.steps:
+            self._report(record)
 
     def _due(self, step: int) -> bool:
         return step % self.config.run.eval_every == 0
@@ -232,11 +228,10 @@ class Run:
     def _say_stopped(self, what: str) -> None:
         print(f"\n{what} Continue with: gflow resume {self.folder}", flush=True)
 
-    def _report(self) -> None:
+    def _report(self, record: Record | None = None) -> None:
         step = self.context.trainer.step
-        numbers = {name: total / self.count for name, total in self.sums.items()}
-        if self._due(step):  # else it is the last step, and the run may yet be extended
-            self.sums, self.count = {}, 0
+        # None is due at the last step, and the run may yet be extended: the sums go on.
+        numbers = record or self.context.trainer.ledger.means()
         numbers |= evaluate_run(self.context, self.config.run.eval_samples)
         self.context.numbers, self.reported = numbers, step
         with self.files.writing():
@@ -284,8 +279,6 @@ class Run:
             "trainer": self.context.trainer.state_dict(),
             "best": None if self.best is None else self.best.state_dict(),
             "front": None if self.front is None else self.front.state_dict(),
-            "sums": dict(self.sums),
-            "count": self.count,
             "seconds": self.seconds,
             "numbers": dict(self.context.numbers),
             "untrained": dict(self.untrained),
@@ -302,7 +295,6 @@ class Run:
             self.best.load_state_dict(state["best"])
         if self.front is not None:
             self.front.load_state_dict(state["front"])
-        self.sums, self.count = dict(state["sums"]), state["count"]
         self.seconds = state["seconds"]
         self.context.numbers, self.untrained = dict(state["numbers"]), dict(state["untrained"])
         self.reported, self.files.saved = state["reported"], self.context.trainer.step

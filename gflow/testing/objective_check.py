@@ -10,6 +10,7 @@ import torch
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objective import Objective, Solution
+from gflow.source import Source
 from gflow.testing.case import Case
 from gflow.testing.findings import AbandonedError, BrokenObjectiveError, Findings
 from gflow.testing.objective_rules import (
@@ -200,7 +201,8 @@ def _check(case: Case, solve: bool, garbage: bool) -> None:
         check_lengths,
         check_gradients,
     ]
-    if solve and case.objective.off_policy and "residual-at-solution" not in case.findings:
+    anywhere = Source.OTHER in case.objective.learns_from
+    if solve and anywhere and "residual-at-solution" not in case.findings:
         rules.append(check_keeps_order if ordered(case) else check_fixed_point)
     for rule in rules:
         try:

@@ -106,8 +106,3 @@ class TrainConfig:
                 "augment goes back from remembered objects: set replay and "
                 "replay_rebuild='backward' too."
             )
-
-    @property
-    def replayed(self) -> int:
-        """Trajectories of each batch that come from memory, once it holds enough."""
-        return round(self.batch_size * self.replay_fraction)

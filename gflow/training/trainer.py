@@ -2,39 +2,49 @@
 
 import ast
 import copy
-import math
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gflow.behaviours.augmentation import BackwardAugmentation
 from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
+from gflow.behaviours.replay import memory_of, with_memory
 from gflow.conditions.draws import ConditionSampler
+from gflow.deferred import Deferred, require
 from gflow.environment.base import Environment
-from gflow.errors import IncompatibleError, NonFiniteLossError
+from gflow.errors import CheckpointError, ConfigError, IncompatibleError
+from gflow.evaluation.anchored import plain_log_reward
 from gflow.learner import Learner, average_into, parameters_of
 from gflow.memory.replay import ReplayBuffer
 from gflow.objective import Objective
 from gflow.policies.base import Policy
 from gflow.sampling.exploration import ON_POLICY, Exploration
 from gflow.sampling.kernel_sampler import check_exploration, sampler_of
-from gflow.state import take
+from gflow.source import source_refusal
 from gflow.terms import FlowTerms
 from gflow.training.config import TrainConfig
+from gflow.training.diagnosis import refuse_late, refuse_loss
+from gflow.training.ledger import Ledger, Record
 from gflow.trajectories import Trajectories
 
 __all__ = ["Callback", "Record", "TrainConfig", "Trainer"]
 
-Record = dict[str, float]
 Callback = Callable[["Trainer", Trajectories[Any], Record], None]
+"""Called after every step with the trainer, the whole trajectories of the batch, and the record of
+that step: empty where none is due."""
 
 
 class Trainer:
     """Trains a policy on an environment with an objective.
+
+    Between records nothing is read by the host where sampling does not (plan="static", which GPUs
+    have by default): what is logged and what must hold is kept in tensors. A step whose loss is not
+    finite changes no weight, and neither does any after it; the error comes at the next record.
+    With the ragged plan it comes at once.
 
     Args:
         env: The environment.
@@ -45,7 +55,8 @@ class Trainer:
         condition: Draws conditions, for environments that read one.
         behaviour: Where fresh trajectories come from; the policy itself by default.
         learners: What is learned beside the policy, in addition to what the objective learns.
-        callbacks: Called after every step with the trainer, the batch and the step's record.
+        callbacks: Called after every step; see `Callback`.
+        record_every: Steps between records, which are means over these steps.
 
     Raises:
         IncompatibleError: If the objective cannot work with the environment or the policy.
@@ -67,6 +78,7 @@ class Trainer:
         behaviour: Behaviour | None = None,
         learners: Sequence[Learner] = (),
         callbacks: Sequence[Callback] = (),
+        record_every: int = 1,
     ) -> None:
         reads = env.condition_dim > 0
         if reads != (condition is not None) and not (condition and env.source_reads_condition):
@@ -75,16 +87,20 @@ class Trainer:
                 f"{'none' if condition is None else 'a sampler of conditions'}. Pass `condition=` "
                 f"exactly for environments with condition_dim > 0."
             )
+        if record_every < 1:
+            raise ConfigError(f"Trainer: record_every must be at least 1, got {record_every}.")
         objective.check(env, policy, conditional=condition is not None)
-        self.behaviour = OnPolicy() if behaviour is None else behaviour
+        self.behaviour = with_memory(env, OnPolicy() if behaviour is None else behaviour, config)
         self.behaviour.check(env, objective)
+        self.behaviour.check_count(config.batch_size)
         self.learners = [*objective.learners(env), *learners]
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         self.condition, self.callbacks = condition, tuple(callbacks)
         self.device = next(policy.parameters()).device
         self.sampler = sampler_of(env, config.plan)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
-        self.step = 0
+        self.step, self.record_every = 0, record_every
+        self.ledger, self.deferred = Ledger(), Deferred(self.device)
         taken = parameters_of(self.learners)
         networks = [p for module in objective.networks for p in module.parameters()]
         main = [p for p in [*policy.parameters(), *networks] if id(p) not in taken]
@@ -101,29 +117,17 @@ class Trainer:
             self.optimizer, lambda step: 0.5 ** (step / half_life) if half_life else 1.0
         )
         self.average = copy.deepcopy(policy).requires_grad_(False) if config.ema else None
-        self.replay = None
-        fresh = config.batch_size - (config.replayed if config.replay else 0)
-        if fresh:  # which is what is left once the memory is filled
-            self.behaviour.check_count(fresh)
-        if config.replay:
-            self.replay = ReplayBuffer(
-                env,
-                config.replay,
-                config.replay_keep,
-                None if config.replay_draw == "auto" else config.replay_draw,
-                config.replay_rebuild,
-                distinct=config.replay_distinct,
-                top=config.replay_top,
-                cutoff=config.replay_cutoff,
-            )
-            self.replay.require_room(config.batch_size)
-        if config.augment:
-            augmentation = BackwardAugmentation(config.augment_objects, config.augment)
-            assert self.replay is not None  # else TrainConfig refuses
-            self.replay.require_room(config.augment_objects)
-            self.callbacks = (augmentation, *self.callbacks)
         check_exploration(env, self.exploration)
-        self._check_strict()
+        reason = None
+        if self.exploration is not ON_POLICY:
+            reason = source_refusal(self.behaviour.gives.explored, objective.learns_from)
+        if reason is not None:
+            raise IncompatibleError(f"{type(objective).__name__} on {env.name}: {reason}")
+
+    @property
+    def replay(self) -> ReplayBuffer | None:
+        """What the behaviour remembers, if it does."""
+        return memory_of(self.behaviour)
 
     @property
     def evaluated_policy(self) -> Policy:
@@ -151,107 +155,146 @@ class Trainer:
         )
         return ON_POLICY if found == ON_POLICY else found
 
+    @property
+    def rollout(self) -> Rollout:
+        """What the next batch is sampled with."""
+        return Rollout(
+            self.policy,
+            self.sampler,
+            self.exploration,
+            self.condition,
+            self.generator,
+            self.device,
+        )
+
     def sample(self) -> Trajectories[Any]:
-        """The next training batch: fresh trajectories, and remembered ones if there is a memory."""
-        count = self.config.batch_size
-        old = 0
-        if self.replay is not None and self.replay.ready(count):
-            old = self.config.replayed
-        parts = []
-        if count > old:
-            rollout = Rollout(
-                self.policy,
-                self.sampler,
-                self.exploration,
-                self.condition,
-                self.generator,
-                self.device,
-            )
-            parts.append(self.behaviour.collect(rollout, count - old))
-        if self.replay is not None:
-            if old:
-                parts.append(
-                    self.replay.sample(self.sampler, old, self.generator, self.device, self.policy)
-                )
-            if count > old:
-                self.replay.add(parts[0].whole)
-        return Trajectories.join(parts)
+        """The next training batch."""
+        return self.behaviour.collect(self.rollout, self.config.batch_size)
 
-    def train_step(self) -> Record:
-        """One gradient step.
-
-        Returns:
-            Loss, mean log-reward, mean length, the objective's estimate of log Z, and figures of
-            the behaviour and the learners.
-
-        Raises:
-            NonFiniteLossError: Naming the environment, the objective and the trajectory.
-        """
-        batch = self.sample()
-        learned: Record = {}
-        for learner in self.learners:
-            learned |= learner.learn(self.env, self.policy, batch, self.generator)
-        value, terms = self.descend(batch)
-        if self.config.lr_half_life:
-            self.schedule.step()
-        if self.average is not None:
-            average_into(self.average, self.policy, 1 - self.config.ema)
-        self.step += 1
-        rewards = batch.whole.log_reward
-        record = {
-            "loss": value,
-            "mean_log_reward": float(rewards.mean()),
-            "mean_length": int(terms.length.sum()) / len(batch),
-            "log_z": float(self.objective.log_z_estimate(terms).detach().mean()),
-            **self.objective.figures(terms),
-            **learned,
-            **self.behaviour.figures,
-        }
-        for callback in self.callbacks:
-            callback(self, batch.whole, record)
-        return record
-
-    def descend(self, batch: Trajectories[Any]) -> tuple[float, FlowTerms]:
-        """One step of the optimiser on given trajectories; their loss and terms before it.
-
-        Raises:
-            NonFiniteLossError: Naming the environment, the objective and the trajectory.
-        """
+    def loss_of(self, batch: Trajectories[Any]) -> tuple[Tensor, FlowTerms]:
+        """() the loss of given trajectories with gradients, and their terms; reads nothing."""
         terms = self.objective.evaluate(self.env, self.policy, batch)
-        loss = self.objective(terms)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            self._diagnose(batch, terms)
+        return self.objective(terms), terms
+
+    def apply(self, loss: Tensor) -> None:
+        """One step of the optimiser down a loss; none once a deferred check has failed."""
         for parameter in self._parameters:
             parameter.grad = None
         loss.backward()
         if self.config.grad_clip:
             # A list: a generator would be empty from the second step on.
             torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)
+        self.optimizer.found_inf = self.deferred.failed if self.deferring else None  # type: ignore[attr-defined]
         self.optimizer.step()
+
+    @property
+    def deferring(self) -> bool:
+        """Whether checks wait for the next record, because sampling reads nothing either."""
+        plan = self.config.plan
+        return plan == "static" or (plan == "auto" and self.device.type != "cpu")
+
+    def train_step(self, record: bool | None = None) -> Record:
+        """One gradient step, and those that the behaviour adds to it.
+
+        Args:
+            record: Whether to make a record; None does every `record_every` steps.
+
+        Returns:
+            Means since the last record of the loss, log R of the objects, the length, the
+            objective's estimate of log Z, and numbers of the objective, the behaviour and the
+            learners. Empty if no record is due.
+
+        Raises:
+            NonFiniteLossError: Naming the environment, the objective and the trajectory.
+        """
+        if record is None:
+            record = (self.step + 1) % self.record_every == 0
+        rollout = self.rollout
+        with self.deferred.during(self.step) if self.deferring else nullcontext():
+            batch = self.behaviour.collect(rollout, self.config.batch_size)
+            for learner in self.learners:
+                self.ledger.add(learner.learn(self.env, self.policy, batch, self.generator))
+            value, terms = self.descend(batch)
+            if self.config.lr_half_life:
+                self.schedule.step()
+            if self.average is not None:
+                average_into(self.average, self.policy, 1 - self.config.ema)
+            for further in self.behaviour.further(rollout):
+                self.ledger.add({"augmented_loss": self.descend(further)[0]})
+        if record and self.deferring:
+            self._read_deferred()
+        self.step += 1
+        whole = batch.whole
+        self.ledger.add(
+            {
+                "loss": value,
+                "mean_log_reward": plain_log_reward(self.env, whole).mean(),
+                "mean_length": terms.length.double().mean(),
+                "log_z": self.objective.log_z_estimate(terms).detach().mean(),
+                **self.objective.metrics(terms),
+                **self.behaviour.metrics,
+            }
+        )
+        found = self.ledger.record() if record else {}
+        for callback in self.callbacks:
+            callback(self, whole, found)
+        return found
+
+    def descend(self, batch: Trajectories[Any]) -> tuple[Tensor, FlowTerms]:
+        """One step of the optimiser on given trajectories; their () loss and terms before it.
+
+        Raises:
+            NonFiniteLossError: Naming the environment, the objective and the trajectory.
+        """
+        loss, terms = self.loss_of(batch)
+        value = loss.detach()
+
+        def complain() -> NoReturn:
+            refuse_loss(self.env, self.policy, self.objective, self.config, self.step, batch, terms)
+
+        require(value.isfinite(), complain, "the loss")
+        self.apply(loss)
         return value, terms
 
+    def _read_deferred(self) -> None:
+        """Complain of what failed since the last record."""
+        found = self.deferred.read()
+        if found is not None:
+            refuse_late(self.env, self.objective, found[1], found[0], self.step)
+
     def train(self, steps: int | None = None) -> Record:
-        """`steps` gradient steps, by default up to `config.steps` in all; the last record."""
+        """`steps` gradient steps, by default up to `config.steps` in all.
+
+        Returns:
+            The last record, which the last step always makes.
+        """
         record: Record = {}
-        for _ in range(self.config.steps - self.step if steps is None else steps):
-            record = self.train_step()
+        last = self.config.steps if steps is None else self.step + steps
+        while self.step < last:
+            record = self.train_step(record=True if self.step + 1 == last else None)
         return record
 
     # ------------------------------------------------------------------ checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the numbers of the next step depend on."""
+        """All that the numbers of the next step depend on.
+
+        Raises:
+            NonFiniteLossError: If a step since the last record failed.
+        """
+        if self.deferring:
+            self._read_deferred()
         numpy_state: Any = np.random.get_state()  # noqa: NPY002
         kind, keys, *rest = numpy_state
         return {
             "step": self.step,
+            "dtype": str(torch.get_default_dtype()),
+            "ledger": self.ledger.state_dict(),
             "policy": self.policy.state_dict(),
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
-            "replay": None if self.replay is None else self.replay.state_dict(),
             "behaviour": self.behaviour.state_dict(),
             "condition": None if self.condition is None else self.condition.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
@@ -262,7 +305,18 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue as if the run that gave `state` had not stopped."""
+        """Continue as if the run that gave `state` had not stopped.
+
+        Raises:
+            CheckpointError: If it was trained under another default dtype.
+        """
+        dtype = str(torch.get_default_dtype())
+        if state["dtype"] != dtype:
+            raise CheckpointError(
+                f"This state was trained under the default dtype {state['dtype']}, and that is "
+                f"{dtype} now, which gives other numbers. Call "
+                f"torch.set_default_dtype({state['dtype']}) first."
+            )
         self.step = state["step"]
         self.policy.load_state_dict(state["policy"])
         self.objective.load_state_dict(state["objective"])
@@ -270,9 +324,8 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        if self.replay is not None:
-            self.replay.load_state_dict(state["replay"])
         self.behaviour.load_state_dict(state["behaviour"])
+        self.ledger.load_state_dict(state["ledger"], self.device)
         if self.condition is not None:
             self.condition.load_state_dict(state["condition"])
         for learner, saved in zip(self.learners, state["learners"], strict=True):
@@ -283,51 +336,3 @@ class Trainer:
         random.setstate((version, tuple(internal), gauss))
         kind, keys, *rest = state["numpy_random"]
         np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-
-    # ------------------------------------------------------------------ complaints
-
-    def _check_strict(self) -> None:
-        """Refuse to mix other trajectories into those that a strict objective learns from."""
-        if not self.objective.strict:
-            return
-        explores = self.exploration is not ON_POLICY and not self.behaviour.gives_samples
-        for what, done, names in (
-            ("replay", self.config.replay > 0, "replay=0"),
-            ("exploration", explores, "noise=0, epsilon=0 and the like"),
-        ):
-            if done:
-                raise IncompatibleError(
-                    f"{type(self.objective).__name__} learns from exact draws of one law, and "
-                    f"{what} would mix in others. Switch it off ({names}), or use tb or vargrad, "
-                    f"which learn from any trajectories."
-                )
-
-    def _diagnose(self, batch: Trajectories[Any], terms: FlowTerms) -> None:
-        with torch.no_grad():
-            share = self.objective.per_trajectory(terms)
-        bad = ~share.isfinite()
-        if bool(bad.all()):  # one bad weight spoils the batch mean of others
-            bad = ~terms.log_weight.isfinite()
-        bad = bad.nonzero()
-        row = int(bad[0]) if len(bad) else int(share.abs().argmax())
-        length = int(batch.length[row])
-        path = self.env.show(take(batch.states, batch.state_index[row, : length + 1]))
-        if length > 8:
-            path = [*path[:4], "...", *path[-3:]]
-
-        def numbers(values: Tensor) -> str:
-            return "[" + ", ".join(f"{v:.3g}" for v in values[row, :length].tolist()) + "]"
-
-        weights = [n for n, p in self.policy.named_parameters() if not bool(p.isfinite().all())]
-        cause = (
-            f"The policy's weights are already not finite ({', '.join(weights[:3])}): lower the "
-            f"learning rate (lr={self.config.lr:g}) or set grad_clip."
-            if weights
-            else "The weights are finite: look at the reward and the log-probabilities above."
-        )
-        raise NonFiniteLossError(
-            f"The loss of {type(self.objective).__name__} on {self.env.name} is not finite at step "
-            f"{self.step}. Trajectory {row} of {len(batch)}: {' -> '.join(path)}; "
-            f"log_reward {float(terms.log_reward[row]):.4g}, log_pf {numbers(terms.log_pf)}, "
-            f"log_pb {numbers(terms.log_pb)}. {cause}"
-        )

@@ -267,7 +267,7 @@ def test_the_loss_of_a_fixed_batch_falls(objective: str) -> None:
     losses = []
     for _ in range(12):
         torch.manual_seed(1)  # the pairs of order losses are drawn
-        losses.append(trainer.descend(batch)[0])
+        losses.append(float(trainer.descend(batch)[0]))
     assert min(losses[-3:]) < losses[0], losses
     trainer.train_step()
 
@@ -323,7 +323,7 @@ def test_exact_samples_replayed_backward_train() -> None:
     batch = trainer.sample()
     ends = batch.final_states.angles[-16:]
     assert bool((ends[:, None] == objects.angles).all(-1).any(-1).all())
-    losses = [trainer.descend(batch)[0] for _ in range(12)]
+    losses = [float(trainer.descend(batch)[0]) for _ in range(12)]
     assert losses[-1] < losses[0]
     trainer.train(2)
 

@@ -64,8 +64,8 @@ def test_batches_take_turns_and_the_chains_find_what_the_policy_does_not() -> No
         torch.testing.assert_close(batch.log_reward, env.log_reward(batch.final_states))
         assert bool((batch.states_at(0).x == 0).all())
         assert evaluate(env, policy, batch).log_pf.shape == (32, 8)
-    assert 0.3 < behaviour.figures["acceptance"] < 0.9
-    assert behaviour.figures["found"] == len(behaviour.found)
+    assert 0.3 < behaviour.metrics["acceptance"] < 0.9
+    assert behaviour.metrics["found"] == len(behaviour.found)
 
 
 def test_searches_come_every_period_and_go_on_with_their_step_size() -> None:

@@ -508,8 +508,8 @@ def test_ls6_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(codes(INTEGERS, revision.following, 8), state)
     share = torch.stack([r.accepted for r in rounds]).double().mean()
     assert 0 < float(share) < 1
-    assert search.figures["acceptance"] == float(share)
-    assert search.figures["reward_calls"] == 60
+    assert search.metrics["acceptance"] == float(share)
+    assert search.metrics["reward_calls"] == 60
 
 
 class Counted(AdditiveEnergy):
@@ -531,7 +531,7 @@ def test_ls6_every_object_is_scored_once(prefix: Any) -> None:
     search = LocalSearch(3, 2, "metropolis", prefix)
     batch = search.collect(Rollout(policy, Sampler(env), generator=seeded()), 22)
     assert len(batch) == 22
-    assert reward.calls == search.figures["reward_calls"] == 22
+    assert reward.calls == search.metrics["reward_calls"] == 22
 
 
 def test_ls6_only_fresh_trajectories_explore() -> None:

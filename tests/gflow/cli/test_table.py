@@ -9,6 +9,7 @@ from gflow.cli.main import main
 from gflow.cli.table import MARKS, behaviour_of, refusals
 from gflow.errors import IncompatibleError
 from gflow.objectives import OBJECTIVES
+from gflow.source import Source
 from gflow.tasks.behaviours import BEHAVIOURS
 from gflow.tasks.options import TASKS, ObjectiveOptions
 from gflow.tasks.task import Task
@@ -31,7 +32,7 @@ def trainer_of(cls: type[Task], objective: str, behaviour: str) -> Trainer:
     loss = ObjectiveOptions(objective, log_z=0.0).build(task, env)
     policy = task.policy(env, loss.needs)
     explores = {"noise": 0.2} if getattr(env, "takes_noise", False) else {"epsilon": 0.2}
-    explores = {} if loss.strict else explores
+    explores = explores if Source.EXPLORED in loss.learns_from else {}
     config = TrainConfig(batch_size=16, lr=3e-4, log_z_lr=1e-2, **explores)
     condition = task.condition(env)
     return Trainer(

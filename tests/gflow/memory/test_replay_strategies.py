@@ -438,10 +438,9 @@ def test_settings_that_need_others_are_refused() -> None:
     with pytest.raises(ConfigError, match="trajectory_epsilon must lie"):
         TrainConfig(trajectory_epsilon=2.0)
     with pytest.raises(ConfigError, match="objects and steps must be at least 1, got 0 and 5"):
-        BackwardAugmentation(0, 5)
-    bare = Trainer(ENV, MLPPolicy(ENV, 8), TrajectoryBalance(), callbacks=[BackwardAugmentation()])
+        BackwardAugmentation(None, ReplayBuffer(ENV, 9, rebuild="backward"), 0, 5)
     with pytest.raises(ConfigError, match="draws objects from memory"):
-        bare.train_step()
+        BackwardAugmentation(None, ReplayBuffer(ENV, 9))
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from gflow.objectives import (
     SubTrajectoryBalance,
     TrajectoryBalance,
 )
+from gflow.source import Source
 from gflow.testing import TableEnvironment
 from gflow.training.trainer import TrainConfig, Trainer
 
@@ -206,7 +207,7 @@ def test_every_objective_trains_on_every_kind_of_environment(
             build(SMALL, OBJECTIVES[name].build(env), env)
         return
     source = None
-    if OBJECTIVES[name].samples == "needed":
+    if OBJECTIVES[name].learns_from == Source.TARGET:
         with pytest.raises(IncompatibleError, match="exact samples of the target, or in data"):
             build(SMALL, OBJECTIVES[name].build(env), env)
         source = ExactSamples(draws_of(enumerate_states(env)))

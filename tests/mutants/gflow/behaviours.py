@@ -20,8 +20,8 @@ MUTANTS = (
     ),
     (
         "mle-of-anything", "gflow/behaviours/base.py",
-        'if objective.samples == "needed" and not self.gives_samples:',
-        'if objective.samples == "never" and not self.gives_samples:',
+        "return source_refusal(self.gives, objective.learns_from)",
+        "return None",
         f"{LIKELIHOOD}::test_data_will_do_for_the_likelihood_and_nothing_less",
     ),
     (
@@ -108,8 +108,8 @@ MUTANTS = (
     ),
     (
         "augmentation-once", "gflow/behaviours/augmentation.py",
-        'trainer.generator, "tenth")',
-        "trainer.generator)",
+        'rollout.generator, "tenth")',
+        "rollout.generator)",
         f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
     ),
 )  # fmt: skip

@@ -5,8 +5,8 @@ PATHWISE = "tests/objectives/test_pathwise_kl.py"
 MUTANTS = (
     (
         "kl-explores", "gflow/training/trainer.py",
-        "explores = self.exploration is not ON_POLICY and not self.behaviour.gives_samples",
-        "explores = False",
+        "source_refusal(self.behaviour.gives.explored, objective.learns_from)",
+        "None",
         f"{PATHWISE}::test_what_the_divergence_cannot_learn_from",
     ),
     (
