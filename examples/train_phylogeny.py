@@ -32,7 +32,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
 
     made_up = Alignment.simulate(6, 60, mutation=0.3)
-    alignment = Alignment.from_json(args.alignment) if args.alignment else made_up
+    alignment = Alignment.from_file(args.alignment) if args.alignment else made_up
     plain = Parsimony(alignment)
     blank = Phylogeny(plain)
     random = Sampler(blank).forward(MLPPolicy(blank, backward="maxent"), 256).final_states

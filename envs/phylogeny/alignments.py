@@ -1,6 +1,6 @@
 """Aligned DNA sequences as bit sets of nucleotides, equal columns counted once."""
 
-import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,20 @@ import torch
 from torch import Tensor
 
 from gflow.errors import ConfigError
+from gflow.readers.alignments import FORMATS, read_alignment
+from gflow.readers.phylip import write_out
 
 # IUPAC codes: which of A, C, G, T (bits 1, 2, 4, 8) a letter may stand for. A gap says nothing.
 NUCLEOTIDES = {
     "A": 1, "C": 2, "G": 4, "T": 8, "U": 8, "M": 3, "R": 5, "W": 9, "S": 6, "Y": 10, "K": 12,
-    "V": 7, "H": 11, "D": 13, "B": 14, "N": 15, "X": 15, "?": 15, "-": 15, ".": 15,
+    "V": 7, "H": 11, "D": 13, "B": 14, "N": 15, "X": 15, "?": 15, "-": 15,
 }  # fmt: skip
+
+WHERE = (
+    "The eight standard alignments DS1-DS8 come as JSON with the repository "
+    "tristandeleu/gfn-maxent-rl on GitHub, in gfn_maxent_rl/envs/phylo_gfn/datasets; any alignment "
+    f"in {FORMATS} will do."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,28 +45,42 @@ class Alignment:
     num_sites: int
 
     @classmethod
-    def from_sequences(cls, sequences: Mapping[str, str]) -> "Alignment":
+    def from_sequences(
+        cls, sequences: Mapping[str, str], match: str = "", ambiguous: bool = False
+    ) -> "Alignment":
         """From sequences by name, all of one length, in IUPAC letters.
 
+        Args:
+            sequences: Letters by name; ``-`` and ``?`` for what is unknown.
+            match: A character, usually a dot, that stands for the letter of the first sequence.
+            ambiguous: Take sequences that look like amino acids: more than half of their letters
+                are ambiguity codes, or a tenth are V, H, D and B.
+
         Raises:
-            ConfigError: Fewer than two sequences, different lengths, or an unknown letter.
+            ConfigError: Fewer than two sequences, different lengths, an unknown letter, or letters
+                that look like amino acids; with the sequence.
         """
         names = tuple(sequences)
-        lengths = {len(text) for text in sequences.values()}
-        if len(names) < 2 or len(lengths) != 1 or lengths == {0}:
-            raise ConfigError(
-                f"Alignment: need at least two sequences of one length, got {len(names)} of "
-                f"lengths {sorted(lengths)}. Align them first."
-            )
+        if len(names) < 2:
+            raise ConfigError(f"Alignment: need at least two sequences, got {len(names)}.")
+        first = sequences[names[0]]
         rows = []
         for name, text in sequences.items():
-            unknown = sorted(set(text.upper()) - set(NUCLEOTIDES))
+            if len(text) != len(first) or not text:
+                raise ConfigError(
+                    f"Alignment: the sequence of {name!r} has {len(text)} letters and that of "
+                    f"{names[0]!r} has {len(first)}. Align them first: all must have one length."
+                )
+            letters = write_out(text, first, match, f"Alignment: {name!r}").upper()
+            unknown = sorted(set(letters) - set(NUCLEOTIDES))
             if unknown:
                 raise ConfigError(
                     f"Alignment: the sequence of {name!r} contains {unknown}; allowed are the "
-                    f"IUPAC letters {''.join(NUCLEOTIDES)}."
+                    f"IUPAC letters {''.join(NUCLEOTIDES)}.{_hint(set(unknown))}"
                 )
-            rows.append([NUCLEOTIDES[letter] for letter in text.upper()])
+            rows.append([NUCLEOTIDES[letter] for letter in letters])
+        if not ambiguous:
+            _refuse_amino_acids("".join(sequences.values()).upper())
         columns = torch.tensor(rows, dtype=torch.uint8).T  # (sites, N)
         common = torch.full_like(columns[:, 0], 15)
         for column in columns.T:
@@ -68,27 +90,26 @@ class Alignment:
         return cls(names, patterns.T.contiguous(), weights, len(columns))
 
     @classmethod
-    def from_json(cls, path: str | Path) -> "Alignment":
-        """From a JSON file that maps names to aligned sequences.
+    def from_file(cls, path: str | Path, ambiguous: bool = False) -> "Alignment":
+        """From a file in FASTA, PHYLIP, NEXUS or JSON, compressed or not; see `readers.alignments`.
+
+        Args:
+            path: The file.
+            ambiguous: See `from_sequences`.
 
         Raises:
             ConfigError: The file is missing, with where to get one, or holds something else.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise ConfigError(
-                f"Alignment: there is no file {path}. The eight standard alignments DS1-DS8 come "
-                f"as JSON with the repository tristandeleu/gfn-maxent-rl on GitHub, in "
-                f"gfn_maxent_rl/envs/phylo_gfn/datasets; any JSON object of aligned sequences by "
-                f"name will do."
-            )
+        found = read_alignment(path, WHERE)
         try:
-            found = json.loads(path.read_text())
-        except ValueError as error:
-            raise ConfigError(f"Alignment: {path} is not JSON: {error}.") from error
-        if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
-            raise ConfigError(f"Alignment: {path} must be a JSON object of sequences by name.")
-        return cls.from_sequences(found)
+            return cls.from_sequences(found, ambiguous=ambiguous)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> "Alignment":
+        """From a JSON object of sequences by name; `from_file`, which knows it by its brace."""
+        return cls.from_file(path)
 
     @classmethod
     def simulate(cls, taxa: int, sites: int, mutation: float = 0.1, seed: int = 0) -> "Alignment":
@@ -112,4 +133,29 @@ class Alignment:
             alive += [evolved(parent), evolved(parent)]
         return cls.from_sequences(
             {f"taxon{i}": "".join("ACGT"[x] for x in row) for i, row in enumerate(alive)}
+        )
+
+
+def _hint(unknown: set[str]) -> str:
+    if unknown <= set("EFILPQ*"):
+        return " These are amino acids; parsimony here is that of nucleotides."
+    if "." in unknown:
+        return (
+            " A dot may mean a gap, or the letter of the first sequence: write '-' or that letter, "
+            "or pass match='.' in Python."
+        )
+    return ""
+
+
+def _refuse_amino_acids(letters: str) -> None:
+    """Refuse letters that are IUPAC codes by accident."""
+    counted = Counter(letters)
+    plain = sum(counted[letter] for letter in "ACGTU")
+    triple = sum(counted[letter] for letter in "VHDB")
+    known = plain + triple + sum(counted[letter] for letter in "MRWSYK")
+    if plain < known / 2 or triple > known / 10:
+        raise ConfigError(
+            f"Alignment: {known - plain} of {known} letters are ambiguity codes, as if these were "
+            f"amino acids. If they are nucleotides, pass --ambiguous (ambiguous=True in "
+            f"Python); else give the nucleotides."
         )

@@ -1,5 +1,6 @@
 """Phylogenetic trees: forests of rooted trees, joined two by two, scored by parsimony."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -215,7 +216,7 @@ class Phylogeny(DiscreteEnvironment[Forest]):
         return [self._newick(into, made) for into, made in rows]
 
     def _newick(self, into: list[int], made: list[int]) -> str:
-        trees = list(self.names)
+        trees = [_newick_label(name) for name in self.names]
         for j in sorted(range(self.leaves), key=made.__getitem__):
             if made[j]:
                 trees[into[j]] = f"({trees[into[j]]},{trees[j]})"
@@ -257,3 +258,10 @@ class Phylogeny(DiscreteEnvironment[Forest]):
         i, j = self._pairs(device)
         table[i, j] = torch.arange(self.num_actions, device=device)
         return table
+
+
+def _newick_label(name: str) -> str:
+    """A name in quotation marks if it holds a sign that Newick gives a meaning."""
+    if re.search(r"[\s()\[\]',:;]", name):
+        return "'" + name.replace("'", "''") + "'"
+    return name

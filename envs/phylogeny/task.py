@@ -29,8 +29,9 @@ class PhylogenyTask(Task):
     """Phylogenetic trees of aligned sequences, by parsimony.
 
     Attributes:
-        alignment: JSON file that maps names to aligned sequences; if empty, sequences that evolved
-            along a random tree are made up.
+        alignment: File of aligned nucleotides in FASTA, PHYLIP, NEXUS or JSON (docs/files.md); if
+            empty, sequences that evolved along a random tree are made up.
+        ambiguous: Take an alignment of which most letters are ambiguity codes.
         taxa: Sequences to make up.
         sites: Length of made-up sequences.
         mutation: Probability that a made-up site is drawn anew along a branch.
@@ -59,6 +60,7 @@ class PhylogenyTask(Task):
     exact_limit: ClassVar[int] = 1_000_000  # of keys; six leaves have 5,000 states
 
     alignment: str = ""
+    ambiguous: bool = False
     taxa: int = 6
     sites: int = 60
     mutation: float = 0.3
@@ -72,7 +74,7 @@ class PhylogenyTask(Task):
     def environment(self) -> Phylogeny:
         """Trees over the taxa of the alignment."""
         if self.alignment:
-            found = Alignment.from_json(self.alignment)
+            found = Alignment.from_file(self.alignment, self.ambiguous)
         else:
             found = Alignment.simulate(self.taxa, self.sites, self.mutation, self.alignment_seed)
         baseline = self.baseline

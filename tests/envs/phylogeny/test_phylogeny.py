@@ -32,7 +32,8 @@ sequences = st.integers(2, 5).flatmap(
 
 
 def aligned(rows: list[str]) -> Alignment:
-    return Alignment.from_sequences({f"t{i}": row for i, row in enumerate(rows)})
+    sequences = {f"t{i}": row for i, row in enumerate(rows)}
+    return Alignment.from_sequences(sequences, ambiguous=True)
 
 
 @pytest.mark.slow
@@ -152,7 +153,14 @@ def test_json_files(tmp_path: Path) -> None:
     assert Alignment.from_json(path).names == ("a", "b", "c")
     with pytest.raises(ConfigError, match="gfn-maxent-rl on GitHub"):
         Alignment.from_json(tmp_path / "none.json")
-    for text, message in (("[1]", "must be a JSON object"), ("{", "is not JSON")):
+    for text, message in (
+        ("[1]", "another kind of JSON than an object of sequences"),
+        ("{", "is not JSON"),
+        ('{"t1": "AC", "t2": "AG", "t1": "TC"}', "called 't1' .entry 1 and entry 3"),
+        ('{"t1": "AC", "t2": 3}', "the value of 't2' must be its sequence, got '3'"),
+        ('{"a": {"t1": "AC", "t2": "AG"}}', "the value of 'a' must be its sequence"),
+        ('{"t1": "AC", "t2": "AGA"}', "x.json: Alignment: the sequence of 't2' has 3 letters"),
+    ):
         path.write_text(text)
         with pytest.raises(ConfigError, match=message):
             Alignment.from_json(path)
@@ -179,8 +187,10 @@ def test_standard_alignments(number: int, taxa: int, sites: int, mutations: int)
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="of one length"):
+    with pytest.raises(ConfigError, match="of 'b' has 1 letters and that of 'a' has 2. Align them"):
         Alignment.from_sequences({"a": "AC", "b": "A"})
+    with pytest.raises(ConfigError, match="need at least two sequences, got 1"):
+        Alignment.from_sequences({"a": "AC"})
     with pytest.raises(ConfigError, match=r"sequence of 'b' contains \['J'\]"):
         Alignment.from_sequences({"a": "A", "b": "J"})
     reward = Parsimony(Alignment.simulate(4, 5))
@@ -190,6 +200,42 @@ def test_what_does_not_fit_is_refused() -> None:
         Phylogeny(FunctionReward(lambda x: x.made.sum(-1)), leaves=1)
     with pytest.raises(ConfigError, match="scale must be positive"):
         Parsimony(Alignment.simulate(4, 5), scale=0)
+
+
+PEPTIDES = {"a": "MKVAHTWS", "b": "MKVSHTWS", "c": "MRVSHTYS", "d": "MRVSNTYS"}
+
+
+def test_amino_acids_are_not_taken_for_nucleotides() -> None:
+    message = "26 of 31 letters are ambiguity codes, as if these were amino acids"
+    with pytest.raises(ConfigError, match=message):
+        Alignment.from_sequences(PEPTIDES)
+    assert Alignment.from_sequences(PEPTIDES, ambiguous=True).num_sites == 8
+    with pytest.raises(ConfigError, match="4 of 36 letters are ambiguity codes"):
+        Alignment.from_sequences({"a": "ACGTACGTDACGTACGTV", "b": "ACGTACGTVACGTACGTD"})
+    with pytest.raises(ConfigError, match=r"\['E', 'L'\].*These are amino acids; parsimony here"):
+        Alignment.from_sequences({"a": "MKLE", "b": "MKLE"})
+    unknown = Alignment.from_sequences({"a": "ACGTNNNNNNNN----", "b": "ACRTYYNN????----"})
+    assert unknown.num_sites == 16, "what is unknown is no ambiguity code"
+
+
+def test_dots_are_written_out_or_refused() -> None:
+    full = {"a": "ACGTAC", "b": "ACGTCC", "c": "AGGTCC", "d": "AGGTCT"}
+    dots = {"a": "ACGTAC", "b": "....C.", "c": ".G..C.", "d": ".g..CT"}
+    wanted, found = Alignment.from_sequences(full), Alignment.from_sequences(dots, match=".")
+    assert torch.equal(found.patterns, wanted.patterns)
+    assert torch.equal(found.weights, wanted.weights)
+    with pytest.raises(ConfigError, match="A dot may mean a gap, or the letter of the first sequ"):
+        Alignment.from_sequences(dots)
+    with pytest.raises(ConfigError, match="'a': '.' stands for the letter .* none at column 2"):
+        Alignment.from_sequences({"a": "A.G", "b": "ACG"}, match=".")
+
+
+def test_names_with_signs_of_newick_are_quoted() -> None:
+    found = Alignment.from_sequences({"Homo sapiens": "A", "it's (one)": "C"})
+    env = Phylogeny(Parsimony(found))
+    assert env.show(env.step(env.initial(1), torch.tensor([0]))) == [
+        "('Homo sapiens','it''s (one)');"
+    ]
 
 
 def test_forests_are_written_in_one_way() -> None:
