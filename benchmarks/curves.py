@@ -3,7 +3,7 @@
 import csv
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class Panel:
     goal: float | None = None
     curves: dict[str, list[Curve]] = field(default_factory=dict)
 
-    def run(self, methods: dict[str, Callable[[int], Curve]], seeds: Sequence[int]) -> "Panel":
+    def run(self, methods: Mapping[str, Callable[[int], Curve]], seeds: Sequence[int]) -> "Panel":
         """Fill in the curves, seed by seed so that an interrupted run has something of each."""
         for seed in seeds:
             for name, method in methods.items():

@@ -20,7 +20,7 @@ from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets import Gaussian
 from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective
-from gflow.objectives import PROPORTIONAL
+from gflow.objectives import PROPORTIONAL, TrajectoryBalance
 from gflow.policies.base import PolicyOutput
 from gflow.sampling.exploration import Exploration
 from gflow.sampling.kernel_sampler import KernelSampler
@@ -55,10 +55,10 @@ def largest(objective: Objective, seed: int) -> tuple[float, float]:
     loud = Exploration(noise=0.7)
     batch = KernelSampler(env).forward(policy, 16, exploration=loud, generator=g)
     terms = evaluate(env, policy, batch, objective.needs)
-    if objective.name == "tb":
+    if isinstance(objective, TrajectoryBalance):
         assert target.log_z is not None
         with torch.no_grad():
-            objective.log_z.value.fill_(target.log_z)  # type: ignore[union-attr]
+            objective.log_z.value.fill_(target.log_z)
     return biggest(objective, terms), biggest(objective, disturbed(objective, terms))
 
 

@@ -13,6 +13,7 @@ of the oracle and wrong.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -66,7 +67,7 @@ class Best:
 def learn(task: str, method: str, steps: int, seed: int) -> Curve:
     """The share after every 10 steps of training."""
     torch.manual_seed(seed)
-    env = published_sets(task)  # type: ignore[arg-type]
+    env = published_sets(task)
     assert isinstance(env.reward, AdditiveEnergy)
     objective = METHODS[method]()
     policy = MLPPolicy(env, 256, 2, log_flow=objective.needs.log_flow)
@@ -95,7 +96,7 @@ def mean_log_reward(reward: AdditiveEnergy, size: int) -> float:
 
 def oracle(task: str, steps: int, seed: int) -> Curve:
     """The same of sets drawn from the exact law, item by item."""
-    env = published_sets(task)  # type: ignore[arg-type]
+    env = published_sets(task)
     assert isinstance(env.reward, AdditiveEnergy)
     weight, items, size = -env.reward.energies, env.num_items, env.size
     # left[i, k]: log of the sum over the sets of k of the items from i on.
@@ -131,11 +132,8 @@ def main() -> None:
     panels = []
     for task, steps in zip(args.tasks, args.steps, strict=True):
         panel = Panel(f"sets, {task}", "mean reward of the 100 best / of all sets")
-        methods = {
-            name: lambda seed, t=task, n=name, s=steps: learn(t, n, s, seed)
-            for name in args.methods
-        }
-        methods["oracle"] = lambda seed, t=task, s=steps: oracle(t, s, seed)
+        methods = {name: partial(learn, task, name, steps) for name in args.methods}
+        methods["oracle"] = partial(oracle, task, steps)
         panels.append(panel.run(methods, range(args.seeds)))
     head = ["task", "method", "share at the end", "steps to 90 % of the oracle", "to all of it"]
     rows = [[*head, "mean log R, less exact", "log Z - ELBO"]]

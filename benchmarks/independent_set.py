@@ -98,7 +98,8 @@ def train(args: argparse.Namespace) -> None:
         condition=GraphDraw(first.turn, args.repeat),
         behaviour=behaviour,
     )
-    began, told, sizes = time.monotonic(), 0.0, []
+    sizes: list[float] = []
+    began, told = time.monotonic(), 0.0
     done = 0.0
     while done < 1:
         if trainer.env is first and trainer.step >= args.first_steps:

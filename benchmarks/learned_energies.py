@@ -14,6 +14,7 @@ graphs  independent sets of random graphs of 20 to 40 nodes (model RB), log-rewa
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def main() -> None:
     for problem in args.problems:
         steps = args.steps or STEPS[problem]
         panel = Panel(problem, *quantity[problem])
-        methods = {m: lambda seed, p=problem, m=m, s=steps: learn[p](m, s, seed) for m in METHODS}
+        methods = {m: partial(learn[problem], m, steps) for m in METHODS}
         panels.append(panel.run(methods, range(args.seeds)))
         for method in METHODS:
             met = spread([float(n) for n in modes[method]]) if problem == "bags" else ""

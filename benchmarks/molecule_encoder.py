@@ -23,7 +23,7 @@ from gflow.envs.molecules import MoleculePolicy, Molecules, MoleculeState
 from gflow.state import cat, take
 
 
-class Layer(MessagePassing):
+class Layer(MessagePassing):  # type: ignore[misc]  # PyG is untyped
     """The round of `MoleculePolicy` on a sparse graph, without the mixing of ports."""
 
     def __init__(self, width: int) -> None:
@@ -38,7 +38,8 @@ class Layer(MessagePassing):
         x = self.norm(h)
         arrived = self.propagate(edges, x=self.send(x), ends=ends * self.scale)
         whole = self.whole(scatter(x, batch, dim_size=count, reduce="mean"))[batch]
-        return h + self.update_(F.silu(self.own(x) + self.msg(arrived) + whole))
+        out: Tensor = h + self.update_(F.silu(self.own(x) + self.msg(arrived) + whole))
+        return out
 
     def message(self, x_j: Tensor, ends: Tensor) -> Tensor:
         return F.silu(x_j + ends)
@@ -68,7 +69,7 @@ class Sparse(nn.Module):
         for layer in self.rounds:
             h = layer(h, graph.edge_index, ends, graph.batch, graph.num_graphs)
         z = self.norm(h)[graph.open_node] + self.own(graph.open_class)
-        scores = self.new(self.slot(z))
+        scores: Tensor = self.new(self.slot(z))
         return scores[:, self.env.tables.orbit[:-1]]
 
 
@@ -94,11 +95,12 @@ def to_tensors(env: Molecules, states: MoleculeState) -> Data:
     )
 
 
-class Molecule(Data):
+class Molecule(Data):  # type: ignore[misc]
     """Tells PyG that `open_node` counts nodes."""
 
     def __inc__(self, key: str, value: object, *args: object) -> int:
-        return self.num_nodes if key == "open_node" else super().__inc__(key, value, *args)
+        step = self.num_nodes if key == "open_node" else super().__inc__(key, value, *args)
+        return int(step)
 
 
 def to_list(env: Molecules, states: MoleculeState) -> list[Data]:

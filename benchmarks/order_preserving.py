@@ -309,7 +309,8 @@ def picture(results: list[Run], path: Path) -> None:
             axes = figure.add_subplot(grid[row, column])
             mine = [r for r in results if r["task"] == "+".join(names) and r["method"] == method]
             if mine:
-                axes.scatter(*zip(*mine[0]["scores"], strict=True), s=9, alpha=0.15, lw=0)
+                x, y = zip(*mine[0]["scores"], strict=True)
+                axes.scatter(x, y, s=9, alpha=0.15, lw=0)
             axes.scatter(front[:, 0], front[:, 1], s=16, facecolors="none", edgecolors="k", lw=0.6)
             axes.set(xlim=(-0.02, 1.04), ylim=(-0.02, 1.04), xlabel=names[0], ylabel=names[1])
             if row == 0:

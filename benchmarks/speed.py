@@ -89,8 +89,7 @@ def main() -> None:
         results[title] = race(workers, case, iterations, args.rounds)
         print(table(title, case, iterations, results[title]), flush=True)
     for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
+        worker.communicate()
 
     everything = [block for by_name in results.values() for b in by_name.values() for block in b]
     versions: dict[str, str] = {"python": platform.python_version()}
@@ -158,9 +157,12 @@ def race(
 
 def ask(worker: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any]:
     """One block of one contestant."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
     try:
         print(json.dumps(request), file=worker.stdin)
-        return json.loads(worker.stdout.readline())
+        answer: dict[str, Any] = json.loads(worker.stdout.readline())
+        return answer
     except (BrokenPipeError, json.JSONDecodeError):
         return {"error": "the worker died"}
 

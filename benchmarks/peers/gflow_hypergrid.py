@@ -69,10 +69,9 @@ class GFlow:
         These are the states that the library really passed: each distinct one once, where it
         shares them.
         """
-        plain = super(RecordingPolicy, self.policy)
         with torch.no_grad():
             for states in self.policy.sampled:
-                plain.forward_logits(self.env, states)
+                MLPPolicy.forward_logits(self.policy, self.env, states)
         features = self.env.encode(self.policy.trained)
         self.policy.head(self.policy.trunk(features)).sum().backward()
 

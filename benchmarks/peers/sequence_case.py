@@ -100,7 +100,8 @@ class SequenceCase:
     @property
     def modes(self) -> list[list[int]]:
         """(60, 120) different modes, the same for everyone."""
-        coin, found = random.Random(0), set()
+        coin = random.Random(0)
+        found: set[str] = set()
         while len(found) < NUM_MODES:
             found.add("".join(coin.choice(BLOCKS) for _ in range(NUM_BITS // 8)))
         return [[int(bit) for bit in mode] for mode in sorted(found)]

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 class Network(nn.Module):
     """Logits of d + 1 forward and d backward actions, side by side."""
 
+    first_row: Tensor
+
     def __init__(self, case: Case) -> None:
         super().__init__()
         dim, side = case.dim, case.side

@@ -5,6 +5,8 @@ a plain perceptron that fills those heads with constants, and that reads the adj
 loop over graphs of torchgfn's own module.
 """
 
+from typing import Any
+
 import pandas as pd
 import torch
 from dag_case import STOP, DagCase, serve
@@ -33,7 +35,7 @@ class EdgeMLP(nn.Module):
         )
         self.head = nn.Linear(width, self.edges_dim + 1)
 
-    def forward(self, graphs) -> TensorDict:
+    def forward(self, graphs: Any) -> TensorDict:
         """Logits of every part of an action."""
         count, d = len(graphs), self.variables
         bits = torch.zeros(count, d, d)
