@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from gflow.exact.tabular import TabularPolicy
     from gflow.memory.replay import ReplayBuffer
     from gflow.objective import LogZ, Objective
-    from gflow.policies.base import MLPPolicy, Policy, PolicyOutput
+    from gflow.policies.base import Policy, PolicyOutput
+    from gflow.policies.mlp import MLPPolicy
     from gflow.policies.split import SplitPolicy
     from gflow.rewards.base import (
         CachedReward,
@@ -50,7 +51,7 @@ _HOME = {
     "KernelSampler": "gflow.sampling.kernel_sampler",
     "LogReward": "gflow.rewards.base",
     "LogZ": "gflow.objective",
-    "MLPPolicy": "gflow.policies.base",
+    "MLPPolicy": "gflow.policies.mlp",
     "Needs": "gflow.terms",
     "Objective": "gflow.objective",
     "Policy": "gflow.policies.base",

@@ -72,8 +72,7 @@ class GFlow:
         with torch.no_grad():
             for states in self.policy.sampled:
                 MLPPolicy.forward_logits(self.policy, self.env, states)
-        features = self.env.encode(self.policy.trained)
-        self.policy.head(self.policy.trunk(features)).sum().backward()
+        self.policy.head(self.policy.trunk(self.env, self.policy.trained)).sum().backward()
 
 
 if __name__ == "__main__":

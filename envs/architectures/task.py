@@ -17,7 +17,8 @@ from gflow.envs.architectures.data import (
     synthetic_architectures,
 )
 from gflow.envs.architectures.env import ArchitectureReward, Architectures, ArchitectureScores
-from gflow.policies.base import MLPPolicy, Policy
+from gflow.policies.base import Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.tasks.several import SeveralScores, enumerated_front
 from gflow.tasks.task import Context, RunOptions
 from gflow.terms import Needs

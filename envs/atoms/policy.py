@@ -12,7 +12,8 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.atoms.canonical import resistance
 from gflow.envs.atoms.env import Atoms
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
+from gflow.policies.heads import Heads
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ class AtomPolicy(Policy):
         self.rounds = nn.ModuleList(_Round(width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.grow = _head(width, 3 * len(env.kinds))
-        self.whole = _head(2 * width, 2)  # the logit of stopping, and the log-flow
+        self.whole = _head(2 * width, 1 + log_flow)  # the logit of stopping, and the log-flow
         self.sums, self.products = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.near = nn.Linear(2, width, bias=False)
-        self.pair = nn.Linear(width, 4)  # three orders of a new bond, and the removal
-        self.leaf = _head(width, 1) if backward == "learned" else None
+        learned = backward == "learned"
+        self.pair = Heads(width, 3, int(learned))  # three orders of a new bond, and the removal
+        self.leaf = _head(width, 1) if learned else None
         i, j = env.constants(torch.device("cpu"))[0].clone()
         self.register_buffer("i", i, persistent=False)
         self.register_buffer("j", j, persistent=False)
@@ -104,6 +106,38 @@ class AtomPolicy(Policy):
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
+        atoms, pairs, whole = self._trunk(env, states, condition)
+        bonds, ends = self.pair.all(pairs), self.whole(whole)
+        back = None
+        if self.leaf is not None:
+            assert bonds.backward_logits is not None
+            back = torch.cat([self.leaf(atoms).squeeze(2), bonds.backward_logits.squeeze(2)], 1)
+        log_flow = ends[:, 1] if self.has_log_flow else None
+        return PolicyOutput(self._ahead(atoms, bonds.forward_logits, ends), back, log_flow)
+
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
+        """(S, A) the forward heads alone."""
+        atoms, pairs, whole = self._trunk(env, states, condition)
+        return self._ahead(atoms, self.pair.ahead(pairs), self.whole(whole))
+
+    def backward_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """The last layers of removing an atom, and a bond."""
+        if self.leaf is None:
+            return []
+        last = self.leaf[-1]
+        assert isinstance(last, nn.Linear)
+        return [(last, slice(None)), (self.pair, self.pair.backward_rows)]
+
+    def _ahead(self, atoms: Tensor, bonds: Tensor, ends: Tensor) -> Tensor:
+        """(S, A) new atoms, new bonds, and the stop."""
+        return torch.cat([self.grow(atoms).flatten(1), bonds.flatten(1), ends[:, :1]], 1)
+
+    def _trunk(
+        self, env: Environment[Any], states: Any, condition: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of atoms (S, N, D), of pairs (S, pairs, D), and of the whole (S, 2 D)."""
         inputs = self.inputs(env, states)
         exists = (inputs.kind > 0)[..., None]  # (S, N, 1)
         count = exists.sum(1).clamp(min=1)  # (S, 1)
@@ -117,22 +151,7 @@ class AtomPolicy(Policy):
             h = layer(h, inputs.joined, exists, count)
         x = self.norm(h)
         mean = (x * exists).sum(1) / count
-        whole = self.whole(torch.cat([mean, around], 1))
-        pairs = self.pair(self._pairs(x, inputs))  # (S, pairs, 4)
-        forward = torch.cat([self.grow(x).flatten(1), pairs[..., :3].flatten(1), whole[:, :1]], 1)
-        back = None
-        if self.leaf is not None:
-            back = torch.cat([self.leaf(x).squeeze(2), pairs[..., 3]], 1)
-        return PolicyOutput(forward, back, whole[:, 1] if self.has_log_flow else None)
-
-    def zero_backward_head(self) -> None:
-        """Zero the last layer of the backward head."""
-        if self.leaf is None:
-            super().zero_backward_head()
-        else:
-            last = self.leaf[-1]
-            assert isinstance(last, nn.Linear)
-            zero_rows(last, slice(0, 1))
+        return x, self._pairs(x, inputs), torch.cat([mean, around], 1)
 
     def _pairs(self, x: Tensor, inputs: AtomInputs) -> Tensor:
         """(S, pairs, D) features of pairs of atoms, the same whichever comes first."""

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 from gflow.environment.base import Environment
 from gflow.envs.cubes.base import UnitCube
 from gflow.errors import ConfigError
-from gflow.policies.base import Policy, PolicyOutput, linear
+from gflow.policies.base import PolicyOutput
 from gflow.policies.encoder import StateEncoder
+from gflow.policies.heads import ApartPolicy, linear
 
 
-class BoxPolicy(Policy):
+class BoxPolicy(ApartPolicy):
     """Perceptrons of the coordinates, one for each head, and free parameters at the source.
 
     All laws start nearly even, as mixtures of different parts (`UnitCube.even_outputs`).
@@ -61,42 +62,35 @@ class BoxPolicy(Policy):
         self.ahead = Perceptron(*sizes, env.num_outputs, generator)
         self.ahead.start_at(elsewhere)
         self.source = nn.Parameter(source)
-        self.back = None
+        self.back: Perceptron | None = None
         if backward == "learned":
             self.back = Perceptron(*sizes, env.num_backward_outputs, generator)
             self.back.start_at(down)
         self.flow = Perceptron(*sizes, 1, generator) if log_flow else None
         self.source_flow = nn.Parameter(torch.zeros(())) if log_flow else None
 
+    def read(self, env: Environment[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, d) the coordinates."""
+        points: Tensor = env.encode(states)
+        return points
+
     def forward(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
-        points, flow = env.encode(states), None
-        if self.flow is not None:
-            flow = self.flow(points).squeeze(-1)
-            assert self.source_flow is not None
-            flow = torch.where((points == 0).all(-1), self.source_flow, flow)
-        back = None if self.back is None else self.back(points)
-        return PolicyOutput(self._ahead(points), back, flow)
+        output, source = super().forward(env, states, condition), at_source(env, states)
+        flow = output.log_flow
+        if flow is not None and self.source_flow is not None:
+            flow = torch.where(source, self.source_flow, flow)
+        ahead = torch.where(source[:, None], self.source, output.forward_logits)
+        return PolicyOutput(ahead, output.backward_logits, flow)
 
     def forward_logits(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N, A) parameters of the forward kernel."""
-        return self._ahead(env.encode(states))
-
-    def backward_logits(
-        self, env: Environment[Any], states: Any, condition: Tensor | None = None
-    ) -> Tensor | None:
-        """(N, P) parameters of the backward kernel, or None."""
-        if self.back is None:
-            return None
-        found: Tensor = self.back(env.encode(states))
-        return found
-
-    def _ahead(self, points: Tensor) -> Tensor:
-        return torch.where((points == 0).all(-1, keepdim=True), self.source, self.ahead(points))
+        elsewhere = super().forward_logits(env, states, condition)
+        return torch.where(at_source(env, states)[:, None], self.source, elsewhere)
 
     def zero_backward_head(self) -> None:
         """Let the backward kernel start nearly even, and the same everywhere."""
@@ -104,6 +98,12 @@ class BoxPolicy(Policy):
             super().zero_backward_head()
         else:
             nn.init.zeros_(self.back.last.weight)
+
+
+def at_source(env: Environment[Any], states: Any) -> Tensor:
+    """(N,) bool: all coordinates are 0."""
+    found: Tensor = (env.encode(states) == 0).all(-1)
+    return found
 
 
 class Perceptron(nn.Module):

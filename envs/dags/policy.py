@@ -1,6 +1,7 @@
 """A policy for graphs: a perceptron over the bits of the adjacency, guided by the score."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,12 +10,13 @@ from torch.nn import functional as F
 from gflow.environment.base import Environment
 from gflow.envs.dags.env import Dags, DagState
 from gflow.errors import ConfigError
-from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.policies.base import Backward, PolicyOutput, check_backward
+from gflow.policies.heads import Heads, TrunkPolicy
 
 Guide = Callable[[DagState], Tensor]
 
 
-class DagPolicy(Policy):
+class DagPolicy(TrunkPolicy):
     r"""A multi-layer perceptron over the d^2 bits of the adjacency.
 
     With a guide, its logits are added to those of the network. The best one is the log of the flow
@@ -49,51 +51,32 @@ class DagPolicy(Policy):
             raise ConfigError(f"DagPolicy: width and depth must be positive, got {width}, {depth}.")
         check_backward(env, backward)
         self.backward, self.has_log_flow, self.guide = backward, log_flow, guide
-        self.num_actions = env.num_actions
-        self.num_backward = env.num_backward_actions if backward == "learned" else 0
         sizes = [env.variables**2] + [width] * depth
         self.hidden: Any = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
-        self.head = nn.Linear(width, self.num_actions + self.num_backward + log_flow)
+        undo = env.num_backward_actions if backward == "learned" else 0
+        self.head = Heads(width, env.num_actions, undo, log_flow)
 
-    def _read(self, states: DagState) -> tuple[Tensor, Tensor | None]:
-        """(B, d^2) bits and the guide's (B, d^2 + 1) logits, or None."""
-        bits = states.adjacency.flatten(1).to(self.head.weight.dtype)
-        if self.guide is None:
-            return bits, None
-        return bits, self.guide(states).to(bits.dtype)
-
-    def forward(
-        self, env: Environment[Any], states: Any, condition: Tensor | None = None
-    ) -> PolicyOutput:
-        """All heads."""
-        bits, guide = self._read(states)
-        out = self.head(self._trunk(bits))
-        a, p = self.num_actions, self.num_backward
-        return PolicyOutput(
-            out[:, :a] if guide is None else out[:, :a] + guide,
-            out[:, a : a + p] if p else None,
-            out[:, -1] if self.has_log_flow else None,
-        )
-
-    def forward_logits(
-        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    def trunk(
+        self, env: Environment[Any], states: DagState, condition: Tensor | None = None
     ) -> Tensor:
-        """(N, A) the forward rows of the head alone."""
-        bits, guide = self._read(states)
-        a, head = self.num_actions, self.head
-        if a == head.out_features:
-            out = F.linear(self._trunk(bits), head.weight, head.bias)
-        else:
-            out = F.linear(self._trunk(bits), head.weight[:a], head.bias[:a])
-        return out if guide is None else out + guide
-
-    def zero_backward_head(self) -> None:
-        """Zero the backward rows of the head."""
-        if not self.num_backward:
-            super().zero_backward_head()
-        zero_rows(self.head, slice(self.num_actions, self.num_actions + self.num_backward))
-
-    def _trunk(self, x: Tensor) -> Tensor:
+        """(B, width) activations of the last hidden layer."""
+        x = states.adjacency.flatten(1).to(self.head.weight.dtype)
         for layer in self.hidden:
             x = F.relu(F.linear(x, layer.weight, layer.bias))
         return x
+
+    def forward(
+        self, env: Environment[Any], states: DagState, condition: Tensor | None = None
+    ) -> PolicyOutput:
+        """All heads."""
+        output = super().forward(env, states, condition)
+        return replace(output, forward_logits=self._guided(output.forward_logits, states))
+
+    def forward_logits(
+        self, env: Environment[Any], states: DagState, condition: Tensor | None = None
+    ) -> Tensor:
+        """(N, A) the forward rows of the head alone."""
+        return self._guided(super().forward_logits(env, states, condition), states)
+
+    def _guided(self, logits: Tensor, states: DagState) -> Tensor:
+        return logits if self.guide is None else logits + self.guide(states).to(logits.dtype)

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from gflow.environment.base import Environment
 from gflow.envs.diffusion.gaussian_steps import DiffusionInputs, GaussianSteps
 from gflow.errors import ConfigError
-from gflow.policies.base import Policy, PolicyOutput, Session, linear
+from gflow.policies.base import Policy, PolicyOutput, Session
 from gflow.policies.encoder import StateEncoder
+from gflow.policies.heads import linear
 
 CLIP_OUTPUT = 1e4
 

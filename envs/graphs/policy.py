@@ -13,8 +13,9 @@ from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.graphs.node_subsets import OPEN, PADDING, NodeState, NodeSubsets
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
 from gflow.policies.encoder import StateEncoder
+from gflow.policies.heads import Heads
 from gflow.state import take
 
 Convolution = Callable[[int], nn.Module]
@@ -304,10 +305,11 @@ class GraphPolicy(Policy):
         self.every_node = env.whole_past_counts or backward == "learned"
         self.trunk = Trunk(width, depth, convolution)
         self.hidden = nn.Linear(width, width)
-        self.head = nn.Linear(width, 3)  # forward logit, backward logit, share of the log-flow
-        self.direct = nn.Linear(4, 3, bias=False)  # rules of degree are learned at once
-        for parameter in (self.head.weight, self.head.bias, self.direct.weight):
-            nn.init.zeros_(parameter)
+        # Of each node: forward logit, backward logit, share of the log-flow. They read the numbers
+        # too, so that rules of degree are learned at once.
+        self.head = Heads(width + 4, 1, int(backward == "learned"), log_flow)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def inputs(self, env: Environment[Any], states: Any) -> GraphInputs:
         """Nodes and edges that matter, of states with equal futures once."""
@@ -317,35 +319,50 @@ class GraphPolicy(Policy):
         rows, which = distinct_futures(env, states)
         return replace(gather_inputs(env, take(states, rows), every_node=False), which=which)
 
-    def heads(self, inputs: GraphInputs) -> Tensor:
-        """(M, 3) outputs of every node."""
-        x = F.relu(self.hidden(self.trunk(inputs)))
-        out: Tensor = self.head(x) + self.direct(inputs.numbers)
-        return out * self.scale
+    def backward_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """The backward row of the head."""
+        return [(self.head, self.head.backward_rows)] if self.head.num_backward else []
 
-    def zero_backward_head(self) -> None:
-        """Zero the backward row of the head."""
-        if self.backward != "learned":
-            super().zero_backward_head()
-        zero_rows(self.head, slice(1, 2))
-        zero_rows(self.direct, slice(1, 2))
+    def read(self, inputs: GraphInputs) -> Tensor:
+        """(M, width + 4) what the heads read of every node."""
+        x = F.relu(self.hidden(self.trunk(inputs)))
+        return torch.cat([x, inputs.numbers], -1)
 
     def forward(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
         inputs = self.inputs(env, states)
-        out = self.heads(inputs)
-        log_flow = None
-        if self.has_log_flow:
-            log_flow = out.new_zeros(inputs.shape[0]).index_add(0, inputs.row, out[:, 2])
+        out = self.head.all(self.read(inputs))
+        back, log_flow = out.backward_logits, out.log_flow
+        if log_flow is not None:
+            total = log_flow.new_zeros(inputs.shape[0])
+            log_flow = total.index_add(0, inputs.row, log_flow * self.scale)
             log_flow = log_flow if inputs.which is None else log_flow[inputs.which]
-        back = _spread(out[:, 1], inputs) if self.backward == "learned" else None
-        return PolicyOutput(_spread(out[:, 0], inputs), back, log_flow)
+        if back is not None:
+            back = self._spread(back, inputs)
+        return PolicyOutput(self._spread(out.forward_logits, inputs), back, log_flow)
 
+    def forward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor:
+        """(S, N) the forward row of every node."""
+        inputs = self.inputs(env, states)
+        return self._spread(self.head.ahead(self.read(inputs)), inputs)
 
-def _spread(values: Tensor, inputs: GraphInputs) -> Tensor:
-    """(B, N) values at their places, 0 at nodes that were not looked at."""
-    rows, width = inputs.shape
-    spread = values.new_zeros(rows * width).index_put((inputs.place,), values).view(rows, width)
-    return spread if inputs.which is None else spread[inputs.which]
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
+        """(S, N) the backward row of every node, or None."""
+        if not self.head.num_backward:
+            return None
+        inputs = self.inputs(env, states)
+        return self._spread(self.head.back(self.read(inputs)), inputs)
+
+    def _spread(self, values: Tensor, inputs: GraphInputs) -> Tensor:
+        """(B, N) from (M, 1) values at their places; 0 at nodes that were not looked at."""
+        rows, width = inputs.shape
+        scaled = values.squeeze(1) * self.scale
+        spread = values.new_zeros(rows * width).index_put((inputs.place,), scaled)
+        spread = spread.view(rows, width)
+        return spread if inputs.which is None else spread[inputs.which]

@@ -9,7 +9,8 @@ from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.landscapes import landscape_grid
-from gflow.policies.base import MLPPolicy, Policy
+from gflow.policies.base import Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.tasks.several import SeveralScores, enumerated_front
 from gflow.tasks.task import RunOptions
 from gflow.terms import Needs

@@ -20,7 +20,8 @@ from gflow.envs.grids.rewards import (
     Sparse,
 )
 from gflow.errors import ConfigError
-from gflow.policies.base import MLPPolicy, Policy
+from gflow.policies.base import Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.rewards.base import Tempered
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs

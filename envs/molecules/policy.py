@@ -10,7 +10,7 @@ from gflow.environment.base import Environment
 from gflow.envs.molecules.env import Molecules, MoleculeState
 from gflow.envs.molecules.layout import Dense, Layout, Packed
 from gflow.errors import ConfigError
-from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward, zero_rows
+from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
 
 
 class MoleculePolicy(Policy):
@@ -158,12 +158,9 @@ class MoleculePolicy(Policy):
         scores = F.linear(z, new, self.new_bias.index_select(0, self.expand))
         return layout.by_rank(scores, self.nodes - 1).flatten(1)
 
-    def zero_backward_head(self) -> None:
-        """Zero the only layer of the backward head."""
-        if self.leaf is None:
-            super().zero_backward_head()
-        else:
-            zero_rows(self.leaf, slice(0, 1))
+    def backward_layers(self) -> list[tuple[nn.Linear, slice]]:
+        """The only layer of the backward head."""
+        return [] if self.leaf is None else [(self.leaf, slice(None))]
 
     def _backward_head(self, h: Tensor, layout: Layout) -> Tensor | None:
         return None if self.leaf is None else layout.by_node(self.leaf(h).squeeze(-1))

@@ -19,7 +19,8 @@ from gflow.envs.sequences.bits import (
     to_words,
 )
 from gflow.metrics import log_likelihood, spearman
-from gflow.policies.base import Backward, MLPPolicy, Policy
+from gflow.policies.base import Backward, Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.policies.transformer import CausalTransformer
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs

@@ -14,7 +14,8 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.envs.sequences.rna import PAIRS, SINGLES, DesignReward, rna_design
 from gflow.envs.sequences.rna_scores import Measure, folds_into, vienna
-from gflow.policies.base import Backward, MLPPolicy, Policy
+from gflow.policies.base import Backward, Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.rewards.base import FunctionReward
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs

@@ -9,7 +9,8 @@ from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.rewards import TableReward
 from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_binding
-from gflow.policies.base import MLPPolicy, Policy
+from gflow.policies.base import Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig

@@ -10,7 +10,8 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets, PairwiseEnergy, published_sets
-from gflow.policies.base import MLPPolicy, Policy
+from gflow.policies.base import Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig

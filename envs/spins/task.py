@@ -8,7 +8,8 @@ from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.spins.env import EnergyModel
 from gflow.envs.spins.rewards import WIDEST_STRIP, IsingReward
-from gflow.policies.base import MLPPolicy, Policy
+from gflow.policies.base import Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from gflow.environment.base import Environment
 from gflow.envs.torus.env import Torus, TorusState
 from gflow.errors import ConfigError
-from gflow.policies.base import Policy, PolicyOutput, linear
+from gflow.policies.heads import ApartPolicy, linear
 
 REACH = 0.5
 """Radians: at the start the means of the components lie within this of 0, so that moves are short.
@@ -38,15 +38,16 @@ class TorusTrunk(nn.Module):
         self.moves = nn.Parameter(torch.empty(steps, width).normal_(0, 0.5, generator=generator))
         self.layers: Any = nn.ModuleList(linear(width, width, generator) for _ in range(depth - 1))
 
-    def forward(self, waves: Tensor, step: Tensor) -> Tensor:
-        """(N, width) activations of the last hidden layer."""
+    def forward(self, read: tuple[Tensor, Tensor]) -> Tensor:
+        """(N, width) activations of the last hidden layer, from (N, waves) and (N,) moves made."""
+        waves, step = read
         x = F.gelu(self.first(waves) + self.moves[step])
         for layer in self.layers:
             x = F.gelu(F.linear(x, layer.weight, layer.bias))
         return x
 
 
-class TorusPolicy(Policy):
+class TorusPolicy(ApartPolicy):
     r"""Perceptrons over :math:`\cos(k x_i), \sin(k x_i)` for k = 1 ... n, and the number of moves.
 
     Each head has a trunk of its own, or all share one. The number of moves is looked up in a table
@@ -91,26 +92,25 @@ class TorusPolicy(Policy):
             )
         self.backward: Literal["learned", "uniform"] = backward
         self.has_log_flow = log_flow
-        self.frequencies, self.shared = frequencies, shared
+        self.frequencies = frequencies
         waves, steps = 2 * frequencies * env.dim, env.horizon + 1
 
         def trunk() -> TorusTrunk:
             return TorusTrunk(waves, steps, width, depth, generator)
 
-        self.ahead_trunk = trunk()
-        self.ahead = linear(width, env.num_outputs, generator)
-        spread(self.ahead, env)
-        self.back_trunk: TorusTrunk | None = None
-        self.back: nn.Linear | None = None
+        self.shared_trunk = trunk() if shared else None
+
+        def head(outputs: int) -> nn.Sequential:
+            last = linear(width, outputs, generator)
+            return nn.Sequential(last) if shared else nn.Sequential(trunk(), last)
+
+        self.ahead = head(env.num_outputs)
+        spread(self.ahead[-1], env)
+        self.back: Any = None
         if backward == "learned":
-            self.back_trunk = self.ahead_trunk if shared else trunk()
-            self.back = linear(width, env.num_backward_outputs, generator)
-            spread(self.back, env)
-        self.flow_trunk: TorusTrunk | None = None
-        self.flow: nn.Linear | None = None
-        if log_flow:
-            self.flow_trunk = self.ahead_trunk if shared else trunk()
-            self.flow = linear(width, 1, generator)
+            self.back = head(env.num_backward_outputs)
+            spread(self.back[-1], env)
+        self.flow = head(1) if log_flow else None
 
     def waves(self, angles: Tensor) -> Tensor:
         """(N, 2 n D) cosines and sines of multiples of (N, D) angles."""
@@ -118,36 +118,12 @@ class TorusPolicy(Policy):
         turned = (angles.unsqueeze(-1) * orders).flatten(1)
         return torch.cat([turned.cos(), turned.sin()], -1)
 
-    def forward(
+    def read(
         self, env: Environment[Any], states: TorusState, condition: Tensor | None = None
-    ) -> PolicyOutput:
-        """All heads; see `Policy.forward`."""
-        waves = self.waves(states.angles)
-        ahead = self.ahead_trunk(waves, states.step)
-        back = flow = None
-        if self.back is not None and self.back_trunk is not None:
-            read = ahead if self.shared else self.back_trunk(waves, states.step)
-            back = self.back(read)
-        if self.flow is not None and self.flow_trunk is not None:
-            read = ahead if self.shared else self.flow_trunk(waves, states.step)
-            flow = self.flow(read).squeeze(-1)
-        return PolicyOutput(self.ahead(ahead), back, flow)
-
-    def forward_logits(
-        self, env: Environment[Any], states: TorusState, condition: Tensor | None = None
-    ) -> Tensor:
-        """(N, A) parameters of the increments."""
-        out: Tensor = self.ahead(self.ahead_trunk(self.waves(states.angles), states.step))
-        return out
-
-    def backward_logits(
-        self, env: Environment[Any], states: TorusState, condition: Tensor | None = None
-    ) -> Tensor | None:
-        """(N, P) parameters of the increments taken away, or None."""
-        if self.back is None or self.back_trunk is None:
-            return None
-        out: Tensor = self.back(self.back_trunk(self.waves(states.angles), states.step))
-        return out
+    ) -> Any:
+        """Waves and numbers of moves, or what the shared trunk makes of them."""
+        read = self.waves(states.angles), states.step
+        return read if self.shared_trunk is None else self.shared_trunk(read)
 
     def zero_backward_head(self) -> None:
         """Moves back that are short and the same in every state."""
@@ -155,12 +131,13 @@ class TorusPolicy(Policy):
             super().zero_backward_head()
             return
         with torch.no_grad():
-            self.back.weight.zero_()
-            self.back.bias.view(-1, 4)[:, 0] = 0.0
-            self.back.bias.view(-1, 4)[:, 3] = 0.0
+            last = self.back[-1]
+            last.weight.zero_()
+            last.bias.view(-1, 4)[:, 0] = 0.0
+            last.bias.view(-1, 4)[:, 3] = 0.0
 
 
-def spread(head: nn.Linear, env: Torus) -> None:
+def spread(head: Any, env: Torus) -> None:
     """Let the biases of a head place the K means of each angle evenly within `REACH`."""
     count = env.components
     means = torch.linspace(-REACH, REACH, count, dtype=head.bias.dtype)

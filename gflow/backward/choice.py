@@ -10,7 +10,8 @@ from gflow.backward.fits import LikelihoodBackward, PessimisticBackward
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.learner import Learner
-from gflow.policies.base import Backward, MLPPolicy, Policy
+from gflow.policies.base import Backward, Policy
+from gflow.policies.mlp import MLPPolicy
 from gflow.policies.split import SplitPolicy
 
 BackwardChoice = Literal[

@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.policies.base import Policy, PolicyOutput, Session
+from gflow.policies.base import PolicyOutput, Session
+from gflow.policies.heads import Heads, TrunkPolicy
 from gflow.trajectories import Trajectories
 
 
-class CausalTransformer(Policy):
+class CausalTransformer(TrunkPolicy):
     """A transformer over the symbols written so far; P_B is 1 on the tree of prefixes.
 
     It is for environments with `append_only`: states are (B, L) tokens with blanks at the end,
@@ -64,7 +65,6 @@ class CausalTransformer(Policy):
                 f"width={width}, heads={heads}, depth={depth}."
             )
         self.has_log_flow = log_flow
-        self.num_actions = env.num_actions
         self.length, self.blank = len(env.feature_sizes), env.feature_sizes[0] - 1
         self.width, self.depth, self.heads = width, depth, heads
         self.symbol = nn.Embedding(self.blank + 1, width)  # the blank opens every sequence
@@ -74,7 +74,7 @@ class CausalTransformer(Policy):
             self.condition_layer = nn.Linear(env.condition_dim, width, bias=False)
         self.blocks: Any = nn.ModuleList(_Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, self.num_actions + log_flow)
+        self.head = Heads(width, env.num_actions, log_flow=log_flow)
         if generator is not None:
             for module in self.modules():
                 if isinstance(module, nn.Embedding | nn.Linear):
@@ -83,13 +83,11 @@ class CausalTransformer(Policy):
                 if isinstance(module, nn.Linear) and module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(
-        self, env: Environment[Any], states: Any, condition: Tensor | None = None
-    ) -> PolicyOutput:
-        """Outputs for N prefixes, (N, L) tokens, each read from its beginning."""
+    def trunk(self, env: Environment[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, width) features of N prefixes, (N, L) tokens, each read from its beginning."""
         last = (states != self.blank).sum(-1)[:, None, None].expand(-1, 1, self.width)
-        read = self._read(states, condition).gather(1, last).squeeze(1)
-        return self._output(read)
+        read: Tensor = self.norm(self._read(states, condition).gather(1, last).squeeze(1))
+        return read
 
     def of_trajectories(
         self,
@@ -110,7 +108,7 @@ class CausalTransformer(Policy):
             (trajectories.num_states,), count * (size + 1) - 1, device=index.device
         )  # a stored state that no trajectory visits gets any output: nothing reads it
         first = unseen.scatter_reduce(0, index.flatten(), cell.flatten(), "amin")
-        return self._output(read.flatten(0, 1)[first])
+        return self.head.all(self.norm(read.flatten(0, 1)[first]))
 
     def begin(
         self, env: Environment[Any], count: int, condition: Tensor | None = None
@@ -134,11 +132,6 @@ class CausalTransformer(Policy):
             raise ConfigError("CausalTransformer: this policy is conditional, got no condition.")
         shift: Tensor = self.condition_layer(condition)[:, None]
         return x + shift
-
-    def _output(self, read: Tensor) -> PolicyOutput:
-        out = self.head(self.norm(read))
-        log_flow = out[:, -1] if self.has_log_flow else None
-        return PolicyOutput(out[:, : self.num_actions], None, log_flow)
 
 
 class _Block(nn.Module):
@@ -201,4 +194,4 @@ class _Rollout:
         for block, memory in zip(policy.blocks, self.memory, strict=True):
             x = block(x, memory, time)
         self.time += 1
-        return policy._output(x.squeeze(1)).forward_logits
+        return policy.head.ahead(policy.norm(x.squeeze(1)))

@@ -15,7 +15,7 @@ from gflow.errors import ConfigError, IllegalActionError, IncompatibleError, Sha
 from gflow.masking import sample_masked
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES, PROPORTIONAL
-from gflow.policies.base import MLPPolicy
+from gflow.policies.mlp import MLPPolicy
 from gflow.state import equal_rows, take
 from gflow.testing import check_env
 from gflow.training.trainer import TrainConfig, Trainer

@@ -2,7 +2,21 @@
 
 BACKWARD = "tests/gflow/backward/test_backward_policies.py"
 
+HEADS = "tests/envs/test_policy_heads.py"
+
 MUTANTS = (
+    (
+        "heads-backward-rows", "gflow/policies/heads.py",
+        "return slice(self.num_forward, self.num_forward + self.num_backward)",
+        "return slice(self.num_forward - 1, self.num_forward + self.num_backward - 1)",
+        f"{HEADS}::test_one_head_alone_says_what_it_says_among_all[grid]",
+    ),
+    (
+        "atoms-backward-layers", "envs/atoms/policy.py",
+        "return [(last, slice(None)), (self.pair, self.pair.backward_rows)]",
+        "return [(last, slice(None))]",
+        f"{HEADS}::test_a_zeroed_backward_head_is_uniform_over_actions[atoms]",
+    ),
     (
         "split-gradient", "gflow/policies/split.py",
         "torch.is_grad_enabled() and not self.detached",

@@ -1,0 +1,86 @@
+"""A perceptron over categorical features: the policy of most environments."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
+from gflow.errors import ConfigError, IncompatibleError
+from gflow.policies.base import Backward, check_backward
+from gflow.policies.heads import Heads, TrunkPolicy, linear
+
+
+class MLPPolicy(TrunkPolicy):
+    """A multi-layer perceptron over categorical features.
+
+    The first layer is a sum of embeddings, one per feature, which equals a matrix product with
+    concatenated one-hot codes and costs a fraction of it. One trunk carries all heads.
+
+    Args:
+        env: Gives the sizes of inputs and heads.
+        width: Units of each hidden layer.
+        depth: Number of hidden layers, at least 1.
+        backward: "learned", "uniform" or "maxent".
+        log_flow: Whether to have a log-flow head (detailed balance, sub-trajectory balance).
+        condition_encoder: Module mapping the condition (N, C) to features, with `out_features`;
+            by default the condition as it is.
+        generator: For the initial weights.
+
+    Raises:
+        IncompatibleError: If the environment declares no `feature_sizes`.
+    """
+
+    offset: Tensor
+
+    def __init__(
+        self,
+        env: DiscreteEnvironment[Any],
+        width: int = 256,
+        depth: int = 2,
+        backward: Backward = "learned",
+        log_flow: bool = False,
+        condition_encoder: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if not env.feature_sizes:
+            raise IncompatibleError(
+                f"MLPPolicy reads categorical features, and {env.name} declares none. Set "
+                f"`feature_sizes` (one number per column of `encode`), or use a policy made for it."
+            )
+        if width < 1 or depth < 1:
+            raise ConfigError(f"MLPPolicy: width and depth must be positive, got {width}, {depth}.")
+        check_backward(env, backward)
+        self.backward = backward
+        self.has_log_flow = log_flow
+        sizes = torch.tensor(env.feature_sizes)
+        self.register_buffer("offset", sizes.cumsum(0) - sizes, persistent=False)
+        bound = len(env.feature_sizes) ** -0.5
+        table = torch.empty(int(sizes.sum()), width)
+        self.table = nn.Parameter(table.normal_(0, bound, generator=generator))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.condition_encoder = condition_encoder
+        self.condition_layer: nn.Linear | None = None
+        if env.condition_dim:
+            read = getattr(condition_encoder, "out_features", env.condition_dim)
+            self.condition_layer = linear(read, width, generator, bias=False)
+        self.hidden: Any = nn.ModuleList(linear(width, width, generator) for _ in range(depth - 1))
+        undo = env.num_backward_actions if backward == "learned" else 0
+        self.head = Heads(width, env.num_actions, undo, log_flow, generator)
+
+    def trunk(self, env: Environment[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+        """(N, width) activations of the last hidden layer."""
+        features = env.encode(states) + self.offset
+        x = F.embedding_bag(features, self.table, mode="sum") + self.bias
+        if self.condition_layer is not None:
+            if condition is None:
+                raise ConfigError("MLPPolicy: this policy is conditional and got no condition.")
+            read = self.condition_encoder(condition) if self.condition_encoder else condition
+            x = x + self.condition_layer(read)
+        x = F.relu(x)
+        for layer in self.hidden:
+            x = F.relu(F.linear(x, layer.weight, layer.bias))
+        return x
