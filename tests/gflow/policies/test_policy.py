@@ -57,7 +57,8 @@ def test_the_first_layer_is_a_product_with_one_hot_codes() -> None:
     policy = MLPPolicy(env, 8, 1, generator=torch.Generator().manual_seed(0))
     cells = env.cells(torch.arange(16))
     codes = torch.cat([nn.functional.one_hot(cells[:, i], 4) for i in range(2)], 1).double()
-    torch.testing.assert_close(policy.trunk(env, cells), (codes @ policy.table + policy.bias).relu())
+    activations = (codes @ policy.table + policy.bias).relu()
+    torch.testing.assert_close(policy.trunk(env, cells), activations)
 
 
 def test_conditions_are_read() -> None:
