@@ -228,6 +228,10 @@ class HostReward(_Remembering[S]):
             a pool.
         pool: `gflow.rewards.pool.WorkerPool`, or None to score in this process.
         capacity: Number of objects remembered.
+        timeout: Seconds that scoring one object may take, in place of the pool's own limit.
+
+    Raises:
+        ConfigError: A timeout without a pool, whose workers can be ended.
     """
 
     def __init__(
@@ -236,9 +240,15 @@ class HostReward(_Remembering[S]):
         score: Callable[[list[Any]], Sequence[Any]],
         pool: Any = None,
         capacity: int = 1_000_000,
+        timeout: float | None = None,
     ) -> None:
         super().__init__(capacity)
-        self.describe, self.score, self.pool = describe, score, pool
+        self.describe, self.score, self.pool, self.timeout = describe, score, pool, timeout
+        if timeout is not None and pool is None:
+            raise ConfigError(
+                f"HostReward: timeout={timeout} ends a worker that takes too long, and there is "
+                f"none: pass pool=WorkerPool(workers=1) or more."
+            )
 
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
@@ -246,9 +256,10 @@ class HostReward(_Remembering[S]):
 
         def score(rows: list[int]) -> Sequence[Any]:
             things = [objects[row] for row in rows]
-            found: Sequence[Any] = (
-                self.pool.map(self.score, things) if self.pool else self.score(things)
-            )
+            if not self.pool:
+                return self.score(things)
+            limit = {} if self.timeout is None else {"timeout": self.timeout}
+            found: Sequence[Any] = self.pool.map(self.score, things, **limit)
             return found
 
         return self._values(objects, score).to(device_of(states))
