@@ -5,10 +5,11 @@ Annotations say it: ``dim: Count = 2``, ``beta: Positive = 1.0``, ``ending: Lite
 """
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal
@@ -56,6 +57,18 @@ class Bounds:
 
 ANY = Bounds()
 
+
+@dataclass(frozen=True)
+class Known:
+    """Names that a text may have.
+
+    Attributes:
+        names: Gives them when they are asked for.
+    """
+
+    names: Callable[[], Iterable[str]]
+
+
 Count = Annotated[int, Bounds(1)]
 """A number of things, at least one."""
 Natural = Annotated[int, Bounds(0)]
@@ -86,7 +99,11 @@ def _complaint(value: Any, hint: Any, bounds: Bounds) -> str | None:
     if origin is Annotated:
         inner, *notes = typing.get_args(hint)
         found = next((n for n in notes if isinstance(n, Bounds)), bounds)
-        return _complaint(value, inner, found)
+        known = next((n for n in notes if isinstance(n, Known)), None)
+        reason = _complaint(value, inner, found)
+        if known is None or reason is not None:
+            return reason
+        return _of_names(value, list(known.names()))
     if origin in (typing.Union, types.UnionType):
         reasons = [_complaint(value, member, bounds) for member in typing.get_args(hint)]
         if None in reasons:
@@ -102,6 +119,14 @@ def _complaint(value: Any, hint: Any, bounds: Bounds) -> str | None:
     if origin is tuple:
         return _of_tuple(value, typing.get_args(hint), bounds)
     return _of_kind(value, hint, bounds)
+
+
+def _of_names(value: str, names: list[str]) -> str | None:
+    if value in names:
+        return None
+    close = difflib.get_close_matches(value, names, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"must be one of {', '.join(names)}, got {value!r}{hint}"
 
 
 def _of_tuple(value: Any, members: Sequence[Any], bounds: Bounds) -> str | None:

@@ -3,6 +3,7 @@
 if __name__ != "gflow.objectives":
     raise ImportError(f"this folder is the package gflow.objectives: import that, not {__name__}")
 
+from gflow.discovery import Discovered
 from gflow.objective import Objective, Solution
 from gflow.objectives.adjoint import AdjointSampling
 from gflow.objectives.db import DetailedBalance
@@ -37,37 +38,15 @@ from gflow.objectives.tb import TrajectoryBalance
 from gflow.objectives.vargrad import LogPartitionVariance
 from gflow.source import Source
 
-OBJECTIVES: dict[str, type[Objective]] = {
-    cls.name: cls
-    for cls in (
-        FlowMatching,
-        DetailedBalance,
-        ModifiedDetailedBalance,
-        TrajectoryBalance,
-        LogPartitionVariance,
-        SubTrajectoryBalance,
-        ForwardLookingDetailedBalance,
-        ForwardLookingSubTrajectoryBalance,
-        LearnedEnergyDecomposition,
-        OrderPreservingTrajectoryBalance,
-        OrderPreservingDetailedBalance,
-        OrderPreservingFlowMatching,
-        OrderPreservingSubTrajectoryBalance,
-        ForwardLookingOrderPreservingSubTrajectoryBalance,
-        PathwiseDivergence,
-        MaximumLikelihood,
-        AdjointSampling,
-    )
-}
+OBJECTIVES: Discovered[Objective] = Discovered("gflow.objectives", Objective, "objective")
+"""Every objective of this folder by its name: a new file is found by itself."""
 
-OFF_POLICY = {name: cls for name, cls in OBJECTIVES.items() if Source.OTHER in cls.learns_from}
+OFF_POLICY = OBJECTIVES.where(lambda cls: Source.OTHER in cls.learns_from)
 """Those that learn from trajectories of any sampler with full support."""
 
-PROPORTIONAL = {
-    name: cls
-    for name, cls in OFF_POLICY.items()
-    if cls.solution is Solution.PROPORTIONAL and cls.self_contained
-}
+PROPORTIONAL = OFF_POLICY.where(
+    lambda cls: cls.solution is Solution.PROPORTIONAL and cls.self_contained
+)
 """Those of them whose exact solution samples in proportion to the reward, whatever they learn."""
 
 __all__ = [
