@@ -1,5 +1,8 @@
 """Find equal states by their keys, so that a network sees each only once."""
 
+from collections.abc import Iterable
+from hashlib import blake2b
+
 import torch
 from torch import Tensor
 
@@ -45,3 +48,14 @@ class Distinct:
         place = torch.empty_like(order)
         place[rows] = torch.arange(rows.shape[0], device=keys.device)
         return rows, place[first]
+
+
+def text_keys(texts: Iterable[str]) -> Tensor:
+    """(B,) int64 that differ for different texts, and are the same in every process.
+
+    Example:
+        >>> text_keys(["CCO", "C", "CCO"]).unique().shape
+        torch.Size([2])
+    """
+    digests = (blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    return torch.tensor([int.from_bytes(d, "big", signed=True) for d in digests]).long()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gflow.distinct import text_keys
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.atoms.canonical import arranged, canonical_order, resistance
 from gflow.envs.atoms.chemistry import (
@@ -271,6 +272,10 @@ class Atoms(DiscreteEnvironment[AtomState]):
         return -canonical_order(states.kind, states.bond)[1].to(torch.get_default_dtype())
 
     # ------------------------------------------------------------------ molecules
+
+    def object_key(self, states: AtomState) -> Tensor:
+        """(B,) int64 of their SMILES: the same for all that stand for one molecule."""
+        return text_keys(record.smiles for record in self.records(states)).to(states.kind.device)
 
     def log_multiplicity(self, states: AtomState) -> Tensor:
         """(B,) log m, where m drawings stand for the same molecule."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gflow.distinct import text_keys
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.assembly import Assembly
 from gflow.envs.molecules.goal import Goal
@@ -283,6 +284,10 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         return self.canonical(states).log_overcount().to(torch.get_default_dtype())
 
     # ------------------------------------------------------------------ molecules
+
+    def object_key(self, states: MoleculeState) -> Tensor:
+        """(B,) int64 of their SMILES: the same for all that stand for one molecule."""
+        return text_keys(record.smiles for record in self.records(states)).to(states.link.device)
 
     def log_multiplicity(self, states: MoleculeState) -> Tensor:
         """(B,) log m: the number of assemblies that make the same molecule."""

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.pairs.pair import PairState, Side, SumOfRewards
 from gflow.rewards.base import LogReward
@@ -148,6 +149,14 @@ class _Pair(DiscreteEnvironment[PairState]):
             key = 2 * key + states.stopped[:, mark]
         key = key * self.second.num_keys + self.second.key(states.second)
         return key * self.first.num_keys + self.first.key(states.first)
+
+    def object_key(self, states: PairState) -> Tensor:
+        """(B,) the key, or a hash of the objects' keys where a part has some of its own."""
+        parts = (self.first, self.second)
+        if all(type(part).object_key is Environment.object_key for part in parts):
+            return self.key(states)
+        one = self.first.object_key(states.first) * 0x2545F4914F6CDD1D
+        return one + self.second.object_key(states.second)
 
     def all_states(self, device: torch.device | str = "cpu") -> PairState | None:
         """All pairs in the order of their keys, if both parts list theirs; s0 if impossible."""

@@ -94,6 +94,14 @@ class Environment(ABC, Generic[S]):
             f"Define `key(states)` as a (B,) int64 that differs for different states."
         )
 
+    def object_key(self, states: S) -> Tensor:
+        """(B,) int64: equal exactly for finished states that stand for the same object.
+
+        The key, unless several finished states do (`log_multiplicity`). What remembers or counts
+        objects tells them apart by it.
+        """
+        return self.key(states)
+
     def log_symmetry(self, states: S) -> Tensor | None:
         """(B,) or None: log of how often counting actions counts this object too much.
 
@@ -107,7 +115,8 @@ class Environment(ABC, Generic[S]):
     def log_multiplicity(self, states: S) -> Tensor | None:
         """(B,) or None: log m, where m finished states stand for the same object as each of B does.
 
-        `log_reward` shares the reward of an object equally among them, whatever the temperature.
+        `log_reward` shares the reward of an object equally among them, whatever the temperature;
+        `object_key` says which they are.
         """
         return None
 

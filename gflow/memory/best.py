@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.evaluation.anchored import plain_log_reward
 from gflow.rewards.scalarizations import LogSum
 from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
 from gflow.trajectories import Trajectories
@@ -14,8 +15,10 @@ from gflow.trajectories import Trajectories
 class BestObjects:
     """Remembers the `capacity` distinct objects of highest log-reward.
 
-    A trainer callback. Rewards are the environment's own, not the corrected training targets. Where
-    they depend on a condition and there are several scores, the logarithm of the mean score counts.
+    A trainer callback. Rewards are the objects' own, not the corrected training targets nor their
+    shares among states that stand for one object, which is kept once (`Environment.object_key`).
+    Where they depend on a condition and there are several scores, the logarithm of the mean score
+    counts.
 
     Args:
         env: An environment with keys.
@@ -37,20 +40,16 @@ class BestObjects:
         if batch.condition is not None and batch.scores is not None:
             self.add(objects, LogSum()(batch.scores.cpu()))
             return
-        value = batch.log_reward.cpu()
-        symmetry = self.env.log_symmetry(objects)
-        if symmetry is not None:
-            value = value + symmetry.to(value.dtype)
-        self.add(objects, value)
+        self.add(objects, plain_log_reward(self.env, batch).cpu())
 
     def add(self, objects: Any, log_reward: Tensor) -> None:
-        """See objects with their log-rewards."""
+        """See finished objects with their log-rewards, each the whole reward of its object."""
         if len(self) == self.capacity:
             good = (log_reward > self.log_reward[-1]).nonzero().squeeze(1)
             if not len(good):
                 return
             objects, log_reward = take(objects, good), log_reward[good]
-        keys = torch.cat([self.keys, self.env.key(objects)])
+        keys = torch.cat([self.keys, self.env.object_key(objects)])
         values = torch.cat([self.log_reward.to(log_reward.dtype), log_reward])
         states = cat([self.states, objects]) if len(self) else objects
         _, group = torch.unique(keys, return_inverse=True)

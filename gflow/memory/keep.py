@@ -82,11 +82,11 @@ def far_apart(
     return rows[torch.tensor(chosen, dtype=torch.int64)]
 
 
-def names(env: Environment[Any], objects: Any, condition: Tensor | None) -> list[Hashable]:
+def names(keys: Tensor | None, objects: Any, condition: Tensor | None) -> list[Hashable]:
     """What tells objects apart: key or content, and the condition that their reward depends on."""
     found: list[Hashable]
-    if env.has_keys:
-        found = list(env.key(objects).tolist())
+    if keys is not None:
+        found = list(keys.tolist())
     else:
         found = [
             tuple(tuple(t[row].flatten().tolist()) for t in tensors(objects))

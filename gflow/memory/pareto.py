@@ -93,6 +93,7 @@ class ParetoArchive:
         self.env, self.capacity, self.deduplicate = env, capacity, deduplicate
         self.states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
         self.scores = torch.zeros(0, env.num_scores)
+        self.keys = torch.zeros(0, dtype=torch.int64)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -119,7 +120,7 @@ class ParetoArchive:
         old = len(self)
         states = cat([self.states, objects]) if old else objects
         scores = torch.cat([self.scores.to(scores.dtype), scores])
-        keys = self.env.key(states)
+        keys = torch.cat([self.keys, self.env.object_key(objects)])
         _, group = torch.unique(keys, return_inverse=True)
         order = torch.arange(len(keys))
         first = torch.full_like(order, len(keys)).scatter_reduce_(0, group, order, "amin")
@@ -127,7 +128,7 @@ class ParetoArchive:
         kept = kept[non_dominated(scores[kept], self.deduplicate)]
         while self.capacity is not None and len(kept) > self.capacity:
             kept = kept[torch.arange(len(kept)) != _most_crowded(scores[kept])]
-        self.states, self.scores = take(states, kept), scores[kept]
+        self.states, self.scores, self.keys = take(states, kept), scores[kept], keys[kept]
         return int((kept >= old).sum())
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> tuple[Any, Tensor]:
@@ -144,13 +145,13 @@ class ParetoArchive:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""
-        return {"states": tensors(self.states), "scores": self.scores}
+        return {"states": tensors(self.states), "scores": self.scores, "keys": self.keys}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         parts = iter(state["states"])
         self.states = tree_map(lambda _: next(parts), self.env.initial(1))
-        self.scores = state["scores"]
+        self.scores, self.keys = state["scores"], state["keys"]
 
 
 def _most_crowded(scores: Tensor) -> int:

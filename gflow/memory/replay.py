@@ -111,8 +111,10 @@ class ReplayBuffer:
         return self._columns.size
 
     def __getattr__(self, name: str) -> Any:
-        """Columns by name: `length`, `log_reward`, `actions`, `objects`, `scores`, `condition`."""
-        if name not in ("actions", "length", "log_reward", "scores", "condition", "objects"):
+        """Columns by name, such as `log_reward`; None for those that are not kept."""
+        if name not in (
+            "actions", "length", "log_reward", "scores", "condition", "objects", "key",
+        ):  # fmt: skip
             raise AttributeError(name)
         return self._columns.get(name)
 
@@ -168,7 +170,9 @@ class ReplayBuffer:
         rows = torch.arange(len(columns["log_reward"]))
         called: list[Hashable] = []
         if self.distinct:
-            called = names(self.env, columns["objects"], columns.get("condition"))
+            if self.env.has_keys:
+                columns["key"] = self.env.object_key(columns["objects"])
+            called = names(columns.get("key"), columns["objects"], columns.get("condition"))
             fresh: dict[Hashable, int] = {}
             for row, name in enumerate(called):
                 if name not in self._known:
@@ -338,5 +342,5 @@ class ReplayBuffer:
             if len(self):
                 self.order.add(self.log_reward[state["order"]], state["order"])
         if self.distinct and len(self):
-            found = names(self.env, self.objects, self.condition)
+            found = names(self.key, self.objects, self.condition)
             self._name_of, self._known = dict(enumerate(found)), set(found)

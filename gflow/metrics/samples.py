@@ -18,8 +18,8 @@ class ModeCounter(Generic[S]):
 
     Args:
         is_mode: ``states -> (B,) bool``.
-        label: ``states -> (B,) int64``, equal for states of one mode. `Environment.key` counts
-            objects; on the hypergrid papers count regions, `corner_regions`.
+        label: ``states -> (B,) int64``, equal for states of one mode. `Environment.object_key`
+            counts objects; on the hypergrid papers count regions, `corner_regions`.
 
     Example:
         >>> found = ModeCounter(lambda s: (s == 3).all(-1), lambda s: corner_regions(s, side=5))
@@ -107,7 +107,8 @@ def top_k_mean(values: Tensor, keys: Tensor, k: int = 100) -> Tensor:
 
     Args:
         values: (n,) rewards or scores.
-        keys: (n,) int64, equal for equal objects. Of equal objects the best value counts.
+        keys: (n,) int64, equal for equal objects (`Environment.object_key`). Of these the best
+            value counts.
         k: How many.
     """
     check_shapes("top_k_mean", values=(values, "n"), keys=(keys, "n"))

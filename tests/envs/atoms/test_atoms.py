@@ -18,6 +18,7 @@ from gflow.envs.atoms.policy import AtomPolicy
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.molecules import MoleculeError
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
+from gflow.memory.best import BestObjects
 from gflow.metrics import total_variation
 from gflow.objectives import PROPORTIONAL, DetailedBalance, TrajectoryBalance
 from gflow.rewards.base import FunctionReward
@@ -339,3 +340,33 @@ def test_policy_of_another_environment():
         AtomPolicy(HyperGrid())
     with pytest.raises(ConfigError, match="width >= 1"):
         AtomPolicy(ENV, width=0)
+
+
+def test_two_drawings_of_a_ring_are_one_molecule_among_the_best():
+    """Kekule: benzene's bonds may alternate in two ways, ortho-xylene's differ as graphs."""
+    env = Atoms(FLAT, max_atoms=8, kinds=("C",))
+    ring = [(i, (i + 1) % 6) for i in range(6)]
+
+    def drawing(first):
+        bonds = [(i, j, 2 if (at + first) % 2 else 1) for at, (i, j) in enumerate(ring)]
+        return ["C"] * 8, [*bonds, (0, 6, 1), (1, 7, 1)]
+
+    states = env.from_drawings([drawing(0), drawing(1)])
+    assert len(env.key(states).unique()) == 2
+    assert len(env.object_key(states).unique()) == 1
+    torch.testing.assert_close(env.log_multiplicity(states), torch.tensor([2.0, 2.0]).log())
+    best = BestObjects(env, 5)
+    policy = AtomPolicy(env, 8, 1)
+    batch = Sampler(env).backward(policy, states, generator=torch.Generator().manual_seed(0))
+    best(None, batch, {})
+    assert len(best) == 1
+    torch.testing.assert_close(best.log_reward, torch.zeros(1))
+
+
+def test_the_record_of_training_holds_the_rewards_of_the_objects():
+    """R = 1 everywhere: log R is 0, whatever the symmetries and the drawings."""
+    env = Atoms(FLAT, max_atoms=3, kinds=("C", "O"))
+    trainer = Trainer(env, AtomPolicy(env, 8, 1), TrajectoryBalance(), TrainConfig(batch_size=16))
+    batch = trainer.sample()
+    assert batch.log_reward.abs().max() > 0.5
+    assert abs(trainer.train(3)["mean_log_reward"]) < 1e-12

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from gflow.conditions.preferences import DirichletPreferences
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.landscapes import landscape_grid
 from gflow.memory.best import BestObjects
+from gflow.memory.pareto import ParetoArchive
+from gflow.memory.replay import ReplayBuffer
 from gflow.rewards.scalarizations import Preferences
 
 SIDE = 4
@@ -71,3 +74,61 @@ def test_conditional_rewards_are_compared_by_their_mean_score() -> None:
     mean = env.scores(batch.final_states.unique(dim=0)).mean(1)
     torch.testing.assert_close(best.log_reward.exp(), mean.sort(descending=True).values[:3])
     torch.testing.assert_close(env.scores(best.states).mean(1), best.log_reward.exp())
+
+
+class Mirrored(HyperGrid):
+    """Cells (i, j) and (j, i) stand for one object, as two drawings for one molecule."""
+
+    def object_key(self, states: Tensor) -> Tensor:
+        return self.key(states.sort(-1).values)
+
+    def log_multiplicity(self, states: Tensor) -> Tensor:
+        return torch.where(states[:, 0] == states[:, 1], 1.0, 2.0).double().log()
+
+
+def test_an_object_that_several_states_stand_for_counts_once_with_its_whole_reward() -> None:
+    env = Mirrored(2, 3, FunctionReward(lambda s: s.sum(-1).double()))
+    batch = Sampler(env).forward(
+        TabularPolicy(enumerate_states(env)), 300, generator=torch.Generator().manual_seed(0)
+    )
+    assert len(env.key(batch.final_states).unique()) == 9
+    best = BestObjects(env, 20)
+    best(SimpleNamespace(), batch, {})
+    assert best.log_reward.tolist() == [4.0, 3.0, 2.0, 2.0, 1.0, 0.0]
+    assert best.states.sum(-1).tolist() == [4, 3, 2, 2, 1, 0]
+    other = BestObjects(env, 20)
+    other.load_state_dict(best.state_dict())
+    other(SimpleNamespace(), batch, {})
+    assert len(other) == 6, "they are known again"
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_memory_of_distinct_objects_takes_each_in_once(saved: bool) -> None:
+    env = Mirrored(2, 3)
+    batch = Sampler(env).forward(
+        TabularPolicy(enumerate_states(env)), 300, generator=torch.Generator().manual_seed(0)
+    )
+    memory = ReplayBuffer(env, 50, distinct=True)
+    memory.add(batch)
+    assert len(memory) == 6
+    if saved:
+        state, memory = memory.state_dict(), ReplayBuffer(env, 50, distinct=True)
+        memory.load_state_dict(state)
+    memory.add(batch)
+    assert len(memory) == 6
+
+
+def test_a_front_holds_each_object_once() -> None:
+    class Twice(Mirrored):
+        pass
+
+    reward = landscape_grid(("branin", "currin"), side=3).reward
+    env = Twice(2, 3, reward)
+    cells = env.cells(torch.arange(9))
+    scores = torch.full((9, 2), 0.5)
+    archive = ParetoArchive(env)
+    assert archive.add(cells, scores) == 6
+    other = ParetoArchive(env)
+    other.load_state_dict(archive.state_dict())
+    other.add(cells, scores)
+    assert len(other) == len(archive) == 6

@@ -268,14 +268,10 @@ def test_conditions_and_scores_stay_with_their_objects(rebuild: Any) -> None:
 def test_objects_without_keys_are_told_apart_by_content_and_condition() -> None:
     cells = torch.tensor([[1, 2], [1, 2], [2, 1]])
 
-    class Nameless(HyperGrid):
-        pass
-
-    Nameless.has_keys = False
-    for env in (ENV, Nameless(2, 5)):
-        one, two, three = names(env, cells, None)
+    for keys in (ENV.object_key(cells), None):
+        one, two, three = names(keys, cells, None)
         assert one == two != three
-        one, two, three = names(env, cells, torch.tensor([[0.0], [1.0], [0.0]]))
+        one, two, three = names(keys, cells, torch.tensor([[0.0], [1.0], [0.0]]))
         assert len({one, two, three}) == 3
 
 
