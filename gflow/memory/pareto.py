@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.checks import check_shapes
+from gflow.checks import check_numbers, check_shapes
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph
@@ -25,7 +25,7 @@ def non_dominated(scores: Tensor, deduplicate: bool = False) -> Tensor:
     """(B,) bool: no other vector dominates this one.
 
     Args:
-        scores: (B, K).
+        scores: (B, K). NaN is refused: it would neither dominate nor be dominated.
         deduplicate: Of equal vectors keep the first only. Otherwise all or none of them are kept,
             because none dominates the others.
 
@@ -35,6 +35,7 @@ def non_dominated(scores: Tensor, deduplicate: bool = False) -> Tensor:
         ([True, False, True, True], [True, False, True, False])
     """
     check_shapes("non_dominated", scores=(scores, "B K"))
+    check_numbers("non_dominated", neg_inf=True, pos_inf=True, scores=scores)
     if not len(scores):
         return torch.zeros(0, dtype=torch.bool, device=scores.device)
     distinct, group = torch.unique(scores, dim=0, return_inverse=True)  # in lexicographic order

@@ -7,7 +7,7 @@ trajectories from the forward policy the mean of w is Z, so by Jensen's inequali
 
 with equality on both sides exactly at the solution. Each function says which trajectories it needs;
 it cannot check where they came from. Without an exploration: explored trajectories estimate
-neither.
+neither. A log-weight is -inf where the reward is zero; NaN and inf are refused.
 """
 
 import math
@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor
 
+from gflow.checks import check_numbers
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.terms import FlowTerms
 
@@ -46,6 +47,11 @@ def importance_log_z(terms: FlowTerms) -> Tensor:
 def effective_sample_size(terms: FlowTerms) -> Tensor:
     r"""() float64 :math:`(\sum_b w_b)^2 / \sum_b w_b^2`, from 1 (one dominates) to B (equal)."""
     weight = _log_weight("effective_sample_size", terms)
+    if not bool((weight > -torch.inf).any()):
+        raise ConfigError(
+            "effective_sample_size: all weights are zero, because every reward is. Draw more "
+            "trajectories, or look at the reward."
+        )
     return (2 * weight.logsumexp(0) - (2 * weight).logsumexp(0)).exp()
 
 
@@ -64,8 +70,11 @@ def forward_ess(terms: FlowTerms) -> Tensor:
 
 def log_z_error(estimate: Tensor | float, log_z: Tensor | float) -> Tensor:
     """() float64 |estimate - log Z|; of several estimates (B,) that of their mean."""
-    guess = torch.as_tensor(estimate, dtype=torch.float64).detach().mean()
-    return (guess - torch.as_tensor(log_z, dtype=torch.float64)).abs()
+    guess, exact = (torch.as_tensor(v, dtype=torch.float64).detach() for v in (estimate, log_z))
+    check_numbers("log_z_error", estimate=guess, log_z=exact)
+    if not guess.numel():
+        raise ConfigError("log_z_error: `estimate` is empty; it needs at least one number.")
+    return (guess.mean() - exact).abs()
 
 
 def _log_weight(where: str, terms: FlowTerms) -> Tensor:
@@ -77,4 +86,6 @@ def _log_weight(where: str, terms: FlowTerms) -> Tensor:
         )
     if len(terms.length) == 0:
         raise ConfigError(f"{where}: the batch holds no trajectory.")
-    return terms.log_weight.detach().double()
+    weight = terms.log_weight.detach().double()
+    check_numbers(where, neg_inf=True, log_weight=weight)
+    return weight

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from gflow.checks import check_shapes
+from gflow.bounds import Bounds, Positive, Probability
+from gflow.checks import check_numbers, check_shapes, checked
 from gflow.errors import ConfigError
 
 CHUNK = 2**24
@@ -24,7 +25,8 @@ class ModeCoverage(NamedTuple):
         inside: Share of samples that lie in a mode.
         kl: KL divergence of the histogram over modes from the true one, infinite if no sample
             lies in a mode.
-        histogram: (M,) float64 share of each mode, among the samples that lie in one.
+        histogram: (M,) float64 share of each mode, among the samples that lie in one; zeros if
+            none does.
     """
 
     hit: int
@@ -33,12 +35,13 @@ class ModeCoverage(NamedTuple):
     histogram: Tensor
 
 
+@checked
 def mode_coverage(
     samples: Tensor,
     modes: Tensor,
-    radius: float,
+    radius: Positive,
     weights: Tensor | None = None,
-    due: float = 0.0,
+    due: Probability = 0.0,
 ) -> ModeCoverage:
     """How many modes are found, and how evenly.
 
@@ -59,17 +62,23 @@ def mode_coverage(
         (1, 0.667, 0.693)
     """
     size = check_shapes("mode_coverage", samples=(samples, "n d"), modes=(modes, "M d"))
-    if size["n"] == 0 or size["M"] == 0 or not radius > 0 or not 0 <= due <= 1:
+    if size["n"] == 0 or size["M"] == 0:
         raise ConfigError(
-            f"mode_coverage: needs samples, modes, a positive radius and `due` in [0, 1], got "
-            f"n={size['n']}, M={size['M']}, radius={radius} and due={due}."
+            f"mode_coverage: needs samples and modes, got n={size['n']} and M={size['M']}."
         )
+    check_numbers("mode_coverage", samples=samples, modes=modes)
     true = torch.ones(size["M"], dtype=torch.float64) if weights is None else weights.double()
     check_shapes("mode_coverage", modes=(modes, "M d"), weights=(true, "M"))
+    check_numbers("mode_coverage", weights=true)
+    if bool((true < 0).any()) or not bool((true > 0).any()):
+        raise ConfigError(
+            f"mode_coverage: `weights` are masses, not negative and not all zero, got "
+            f"{true.tolist()[:5]}."
+        )
     true = (true / true.sum()).to(samples.device)
     distance, nearest = torch.cdist(samples.double(), modes.to(samples).double()).min(1)
     counts = torch.bincount(nearest[distance <= radius], minlength=size["M"]).double()
-    share = counts / counts.sum()
+    share = counts / counts.sum().clamp(min=1)
     enough = (counts > 0) & (counts >= due * size["n"] * true)
     gap = torch.where(share > 0, share * (share / true).log(), 0.0)
     kl = float(gap.sum()) if float(counts.sum()) else math.inf
@@ -90,8 +99,11 @@ class ManyWellCoverage(NamedTuple):
     expected_patterns: float
 
 
+@checked
 def many_well_coverage(
-    samples: Tensor, wells: int = 8, minor_probability: float = 0.15569
+    samples: Tensor,
+    wells: Annotated[int, Bounds(1, 62)] = 8,
+    minor_probability: Probability = 0.15569,
 ) -> ManyWellCoverage:
     """Sides of the double wells, coordinates 0, 2, 4, ...; the shallow side is negative.
 
@@ -106,11 +118,11 @@ def many_well_coverage(
         ([0.0, 1.0], 1)
     """
     size = check_shapes("many_well_coverage", samples=(samples, "n d"))
-    if size["n"] == 0 or size["d"] < 2 or size["d"] % 2 or wells < 1:
+    if size["n"] == 0 or size["d"] < 2 or size["d"] % 2:
         raise ConfigError(
-            f"many_well_coverage: needs samples of even dimension and wells >= 1, got "
-            f"{tuple(samples.shape)} and wells={wells}."
+            f"many_well_coverage: needs samples of even dimension, got {tuple(samples.shape)}."
         )
+    check_numbers("many_well_coverage", samples=samples)
     minor = samples[:, ::2] < 0
     wells = min(wells, minor.shape[1])
     powers = 2 ** torch.arange(wells, device=samples.device)
@@ -135,7 +147,7 @@ def histogram_jsd(
         high: Upper corner.
 
     Raises:
-        ConfigError: If masses are negative or sum to more than 1.
+        ConfigError: If masses are negative or sum to more than 1, or a number is not finite.
 
     Example:
         >>> halves = torch.tensor([0.5, 0.5])
@@ -143,6 +155,7 @@ def histogram_jsd(
         0.2158
     """
     size = check_shapes("histogram_jsd", samples=(samples, "n d"))
+    check_numbers("histogram_jsd", samples=samples, masses=masses)
     table = masses.detach().double().contiguous()
     total = float(table.sum())
     if table.ndim != size["d"] or size["n"] == 0 or bool((table < 0).any()) or total > 1 + 1e-6:
@@ -156,6 +169,7 @@ def histogram_jsd(
         torch.as_tensor(v, dtype=torch.float64, device=points.device).expand(size["d"])
         for v in (low, high)
     )
+    check_numbers("histogram_jsd", low=corner, high=end)
     if not bool((corner < end).all()):
         raise ConfigError(f"histogram_jsd: `low` must be below `high`, got {low} and {high}.")
     cells = torch.tensor(table.shape, device=points.device)
@@ -170,8 +184,12 @@ def histogram_jsd(
     return _jsd(torch.cat([counts, outside]), torch.cat([table.flatten().to(points.device), rest]))
 
 
+@checked
 def grid_density(
-    samples: Tensor, axes: Sequence[Tensor], bandwidth: float = 0.1, kernel: Kernel = "gaussian"
+    samples: Tensor,
+    axes: Sequence[Tensor],
+    bandwidth: Positive = 0.1,
+    kernel: Kernel = "gaussian",
 ) -> Tensor:
     r"""Kernel density estimate on a grid, up to its constant.
 
@@ -185,13 +203,19 @@ def grid_density(
 
     Returns:
         (k_1, ..., k_d) float64, of sum 1.
+
+    Raises:
+        ConfigError: If a number is not finite, or no point of the grid is near any sample.
     """
     size = check_shapes("grid_density", samples=(samples, "n d"))
-    if len(axes) != size["d"] or size["n"] == 0 or not bandwidth > 0:
+    if len(axes) != size["d"] or size["n"] == 0 or not all(len(axis) for axis in axes):
         raise ConfigError(
-            f"grid_density: needs samples, one axis for each of {size['d']} dimensions and a "
-            f"positive bandwidth, got n={size['n']}, {len(axes)} axes and {bandwidth}."
+            f"grid_density: needs samples and one axis with points for each of {size['d']} "
+            f"dimensions, got n={size['n']} and axes of {[len(axis) for axis in axes]} points."
         )
+    check_numbers("grid_density", samples=samples)
+    for axis in axes:
+        check_numbers("grid_density", axes=axis)
     points = samples.detach().double()
     lines = [axis.detach().to(points) for axis in axes]
     if kernel == "exponential":
@@ -199,7 +223,7 @@ def grid_density(
         rows = max(1, CHUNK // size["n"])
         parts = [(-torch.cdist(part, points) / bandwidth).exp().sum(1) for part in grid.split(rows)]
         table = torch.cat(parts).reshape([len(line) for line in lines])
-    elif kernel in ("gaussian", "von_mises"):
+    else:
         # a product over coordinates: one table for each, joined by a sum over samples
         table = points.new_ones(1, size["n"])
         for i, line in enumerate(lines):
@@ -210,19 +234,21 @@ def grid_density(
                 table = (table[:, None] * factor).flatten(0, 1)
             else:
                 table = (table @ factor.T).reshape([len(line) for line in lines])
-    else:
+    total = table.sum()
+    if not bool(total > 0):
         raise ConfigError(
-            f"grid_density: there is no kernel {kernel!r}; there are exponential, gaussian and "
-            f"von_mises."
+            f"grid_density: at a bandwidth of {bandwidth} no sample reaches any point of the grid. "
+            f"Take a larger bandwidth, or axes where the samples are."
         )
-    return table / table.sum()
+    return table / total
 
 
+@checked
 def kde_jsd(
     samples: Tensor,
     reference: Tensor,
     axes: Sequence[Tensor],
-    bandwidth: float = 0.1,
+    bandwidth: Positive = 0.1,
     kernel: Kernel = "exponential",
 ) -> Tensor:
     """() float64 Jensen-Shannon divergence, in nats, of two kernel density estimates on a grid.

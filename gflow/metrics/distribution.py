@@ -10,7 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gflow.checks import check_shapes
+from gflow.bounds import Count
+from gflow.checks import check_numbers, check_shapes, checked
 from gflow.errors import ConfigError
 from gflow.exact.graph import StateGraph
 from gflow.state import take
@@ -90,10 +91,11 @@ def expected_reward(log_p: Tensor, log_reward: Tensor) -> Tensor:
 
     Args:
         log_p: (X,) log-probabilities.
-        log_reward: (X,) log R of the same objects.
+        log_reward: (X,) log R of the same objects, -inf where the reward is zero.
     """
     (p,) = _laws("expected_reward", log_p)
     check_shapes("expected_reward", log_p=(log_p, "X"), log_reward=(log_reward, "X"))
+    check_numbers("expected_reward", neg_inf=True, log_reward=log_reward)
     return (p + log_reward.double()).logsumexp(0).exp()
 
 
@@ -109,9 +111,11 @@ def empirical_log_law(graph: StateGraph[S], objects: S) -> Tensor:
 
     Raises:
         IncompatibleError: If a state is not in the graph.
-        ConfigError: If a state is in the graph and is not an object.
+        ConfigError: If a state is in the graph and is not an object, or there are no objects.
     """
     rows = graph.rows(objects)
+    if not len(rows):
+        raise ConfigError("empirical_log_law: there are no objects, so that no law is known.")
     if not bool(graph.can_end[rows].all()):
         row = int((~graph.can_end[rows]).nonzero()[0])
         which = graph.env.show(take(objects, torch.tensor([row])))[0]
@@ -123,9 +127,10 @@ def empirical_log_law(graph: StateGraph[S], objects: S) -> Tensor:
     return (count / count.sum()).log()
 
 
+@checked
 def draw_objects(
     graph: StateGraph[S],
-    count: int,
+    count: Count,
     *,
     condition: Tensor | None = None,
     generator: torch.Generator | None = None,

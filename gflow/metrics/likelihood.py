@@ -7,13 +7,15 @@ is unbiased for the probability p(x) of building x; its logarithm lies below log
 Where every object has one trajectory (a tree) it is exact with k = 1.
 """
 
+import math
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
 from torch import Tensor
 
-from gflow.checks import check_shapes
+from gflow.bounds import Bounds, Count
+from gflow.checks import check_numbers, check_shapes, checked
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError
 from gflow.evaluation.evaluate import evaluate
@@ -38,7 +40,10 @@ class Likelihood:
     standard_error: Tensor
     log_ratio: Tensor
 
-    def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
+    @checked
+    def interval(
+        self, level: Annotated[float, Bounds(0, 1, True, True)] = 0.95
+    ) -> tuple[Tensor, Tensor]:
         """(X,) lower and (X,) upper end of a normal confidence interval for log p(x).
 
         log p_hat plus or minus the normal quantile times the standard error. It is asymptotic in
@@ -46,23 +51,22 @@ class Likelihood:
         on a 4 x 4 grid with a random policy, 90 % intervals covered between 48 % and 90 % for
         k = 20, and between 88 % and 92 % for k = 1000.
         """
-        if not 0 < level < 1:
-            raise ConfigError(f"interval: level must lie between 0 and 1, got {level}.")
         half = torch.special.ndtri(self.log_prob.new_tensor((1 + level) / 2)) * self.standard_error
         return self.log_prob - half, self.log_prob + half
 
 
+@checked
 @torch.no_grad()
 def log_likelihood(
     env: DiscreteEnvironment[S],
     policy: Policy,
     objects: S,
-    num_trajectories: int = 10,
+    num_trajectories: Count = 10,
     *,
     condition: Tensor | None = None,
     generator: torch.Generator | None = None,
     sampler: Sampler | None = None,
-    chunk: int = 4096,
+    chunk: Count = 4096,
 ) -> Likelihood:
     r"""Estimate log p(x) of given objects by backward importance sampling.
 
@@ -87,12 +91,12 @@ def log_likelihood(
         The estimates.
 
     Raises:
-        ConfigError: If `num_trajectories` is not positive.
+        ConfigError: If `num_trajectories` or `chunk` is not positive, or there are no objects.
     """
-    if num_trajectories < 1:
-        raise ConfigError(f"log_likelihood: num_trajectories must be >= 1, got {num_trajectories}.")
     sampler = Sampler(env) if sampler is None else sampler
     count = batch_size(objects)
+    if not count:
+        raise ConfigError("log_likelihood: there are no objects whose probability is asked for.")
     rows = torch.arange(count, device=device_of(objects)).repeat_interleave(num_trajectories)
     parts = []
     for part in rows.split(chunk):
@@ -133,14 +137,25 @@ def log_reward_correlation(log_prob: Tensor, log_reward: Tensor) -> Correlation:
 
     Args:
         log_prob: (X,) log-probabilities, exact or from `log_likelihood`.
-        log_reward: (X,) log-rewards of the same objects.
+        log_reward: (X,) log-rewards of the same objects. Where either is -inf, for an object that
+            is never sampled or worth nothing, only the ranks have a correlation, and Pearson's is
+            NaN.
     """
-    return Correlation(float(pearson(log_prob, log_reward)), float(spearman(log_prob, log_reward)))
+    check_shapes("log_reward_correlation", log_prob=(log_prob, "X"), log_reward=(log_reward, "X"))
+    check_numbers("log_reward_correlation", neg_inf=True, log_prob=log_prob, log_reward=log_reward)
+    rank = float(spearman(log_prob, log_reward))
+    finite = bool((log_prob.isfinite() & log_reward.isfinite()).all())
+    return Correlation(float(pearson(log_prob, log_reward)) if finite else math.nan, rank)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
-    """() float64 Pearson's correlation of (X,) and (X,); NaN if either is constant."""
+    """() float64 Pearson's correlation of (X,) and (X,); NaN if either is constant, as one pair is.
+
+    Raises:
+        ConfigError: If a number is NaN or infinite. `spearman` takes -inf, which has a rank.
+    """
     check_shapes("pearson", a=(a, "X"), b=(b, "X"))
+    check_numbers("pearson", a=a, b=b)
     x, y = a.detach().double(), b.detach().double()
     # Equal numbers may differ from their own mean by rounding: look at the range, not the norm.
     if len(x) < 2 or bool((x.max() == x.min()) | (y.max() == y.min())):
@@ -153,17 +168,21 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 def spearman(a: Tensor, b: Tensor) -> Tensor:
     """() float64 Spearman's correlation: Pearson's of the average ranks."""
     check_shapes("spearman", a=(a, "X"), b=(b, "X"))
+    check_numbers("spearman", neg_inf=True, pos_inf=True, a=a, b=b)
     return pearson(average_ranks(a), average_ranks(b))
 
 
 def average_ranks(values: Tensor) -> Tensor:
     """(X,) float64 ranks from 1; equal values share the mean of the ranks that they occupy.
 
+    Infinities have ranks like other numbers; NaN has none and is refused.
+
     Example:
         >>> average_ranks(torch.tensor([10.0, 20.0, 10.0])).tolist()
         [1.5, 3.0, 1.5]
     """
     check_shapes("average_ranks", values=(values, "X"))
+    check_numbers("average_ranks", neg_inf=True, pos_inf=True, values=values)
     _, group, count = torch.unique(values, return_inverse=True, return_counts=True)
     last = count.cumsum(0).double()
     rank: Tensor = (last - (count - 1) / 2)[group]

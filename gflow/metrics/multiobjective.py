@@ -3,21 +3,23 @@
 Shapes: N vectors of a sample, M of a reference front, K scores. Everything is computed in float64.
 """
 
-import math
 from itertools import product
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
-from gflow.checks import check_shapes
+from gflow.bounds import Bounds, Count
+from gflow.checks import check_numbers, check_shapes, checked
 from gflow.conditions.preferences import simplex_grid
-from gflow.errors import ConfigError, MissingExtraError
+from gflow.errors import ConfigError, MissingExtraError, ShapeError
 from gflow.memory.pareto import non_dominated
 from gflow.rewards.scalarizations import cosine_similarity
 
 CHUNK = 2**22
 """Distances computed at a time."""
+MOST_FACES = 10**7
+"""Vectors on the faces of a unit cube, at most."""
 
 
 def hypervolume(scores: Tensor, reference: Tensor | float = 0.0) -> Tensor:
@@ -28,13 +30,14 @@ def hypervolume(scores: Tensor, reference: Tensor | float = 0.0) -> Tensor:
     One and two scores are summed here; for more the package moocore is asked.
 
     Args:
-        scores: (N, K).
+        scores: (N, K), finite; without any the volume is 0.
         reference: (K,) or one number; vectors that are not above it in every score add nothing.
 
     Returns:
         () float64.
 
     Raises:
+        ConfigError: If a score or the reference is NaN or infinite.
         MissingExtraError: For three or more scores without moocore.
 
     Example:
@@ -42,8 +45,9 @@ def hypervolume(scores: Tensor, reference: Tensor | float = 0.0) -> Tensor:
         3.0
     """
     num = check_shapes("hypervolume", scores=(scores, "N K"))["K"]
+    check_numbers("hypervolume", scores=scores)
     points = scores.detach().double().cpu()
-    low = torch.as_tensor(reference, dtype=torch.float64).cpu().expand(num)
+    low = _corner("hypervolume", "reference", reference, num).cpu()
     points = points[(points > low).all(-1)]
     if not len(points):
         return torch.zeros((), dtype=torch.float64)
@@ -122,6 +126,9 @@ def r2_indicator(
         norm: c. "count": V, a mean. "frobenius": the Frobenius norm of the weights, as released
             code of multi-objective GFlowNets divides.
 
+    Raises:
+        ConfigError: If a number is NaN or infinite, weights are negative, or there are none.
+
     Reference:
         Hansen and Jaszkiewicz, Evaluating the quality of approximations to the non-dominated set,
         1998.
@@ -132,7 +139,13 @@ def r2_indicator(
     table = simplex_grid(num, 4) if weights is None else weights
     check_shapes("r2_indicator", scores=(scores, "N K"), weights=(table, "V K"))
     table = table.to(points)
-    gap = (torch.as_tensor(ideal).to(points) - points).abs()
+    check_numbers("r2_indicator", weights=table)
+    if not len(table) or bool((table < 0).any()):
+        raise ConfigError(
+            "r2_indicator: `weights` must be some trade-offs without negative entries, got "
+            f"{len(table)} with a smallest entry of {float(table.min()) if len(table) else None}."
+        )
+    gap = (_corner("r2_indicator", "ideal", ideal, num).to(points) - points).abs()
     loss: Tensor = (table[:, None] * gap).amax(-1).amin(-1).sum()
     match norm:
         case "count":
@@ -163,7 +176,10 @@ def pc_entropy(scores: Tensor, front: Tensor) -> Tensor:
     return -torch.xlogy(share, share).sum()
 
 
-def focus_accuracy(scores: Tensor, direction: Tensor, cosine: float = 0.98) -> Tensor:
+@checked
+def focus_accuracy(
+    scores: Tensor, direction: Tensor, cosine: Annotated[float, Bounds(-1, 1)] = 0.98
+) -> Tensor:
     """() float64 share of vectors within the cone asked for.
 
     Args:
@@ -171,34 +187,41 @@ def focus_accuracy(scores: Tensor, direction: Tensor, cosine: float = 0.98) -> T
         direction: (N, K) direction asked for with each, or (K,) one for all.
         cosine: Cosine at the edge of the cone.
     """
-    check_shapes("focus_accuracy", scores=(scores, "N K"))
+    num = check_shapes("focus_accuracy", scores=(scores, "N K"))["K"]
     _require_some("focus_accuracy", scores)
+    shape = str(num) if direction.dim() == 1 else f"{len(scores)} {num}"
+    check_shapes("focus_accuracy", direction=(direction, shape))
+    check_numbers("focus_accuracy", direction=direction)
     wanted = direction.detach().double().expand(scores.shape)
     return (cosine_similarity(scores.detach().double(), wanted) >= cosine).double().mean()
 
 
-def top_k(values: Tensor, k: int) -> Tensor:
+@checked
+def top_k(values: Tensor, k: Count) -> Tensor:
     """() float64 mean of the k highest of (N,) values, repetitions included.
 
     `top_k_mean` counts each object once.
 
     Raises:
-        ConfigError: If there are fewer than k.
+        ConfigError: If there are fewer than k, or a value is NaN or inf.
     """
     count = check_shapes("top_k", values=(values, "N"))["N"]
-    if not 1 <= k <= count:
+    check_numbers("top_k", neg_inf=True, values=values)
+    if k > count:
         raise ConfigError(f"top_k: k must lie in 1 ... {count}, got {k}.")
     return values.detach().double().topk(k).values.mean()
 
 
-def unit_faces(num_scores: int, per_dim: int = 10) -> Tensor:
+@checked
+def unit_faces(num_scores: Count, per_dim: Annotated[int, Bounds(2)] = 10) -> Tensor:
     """(M, K) float64 grid on the upper faces of the unit cube: a reference where none is known.
 
     All vectors of `per_dim` equally spaced values in [0, 1] of which at least one is 1.
     """
-    if num_scores < 1 or per_dim < 2:
+    if num_scores > 64 or per_dim**num_scores > MOST_FACES:
         raise ConfigError(
-            f"unit_faces: need num_scores >= 1 and per_dim >= 2, got {num_scores} and {per_dim}."
+            f"unit_faces: {per_dim} values of each of {num_scores} scores are more than "
+            f"{MOST_FACES:,} vectors. Take fewer values, per_dim=2."
         )
     steps = [i / (per_dim - 1) for i in range(per_dim)]
     grid = torch.tensor(list(product(steps, repeat=num_scores)), dtype=torch.float64)
@@ -223,14 +246,27 @@ def _moocore() -> Any:
 def _pair(where: str, scores: Tensor, front: Tensor) -> tuple[Tensor, Tensor]:
     check_shapes(where, scores=(scores, "N K"), front=(front, "M K"))
     _require_some(where, scores)
-    _require_some(where, front)
+    _require_some(where, front, "front")
     return scores.detach().double(), front.detach().double().to(scores.device)
 
 
-def _require_some(where: str, vectors: Tensor) -> None:
-    if not len(vectors) or not math.isfinite(float(vectors.double().sum())):
-        what = "an empty set" if not len(vectors) else "numbers that are not finite"
-        raise ConfigError(f"{where}: got {what}; it needs at least one vector of finite scores.")
+def _require_some(where: str, vectors: Tensor, name: str = "scores") -> None:
+    if not vectors.numel():
+        raise ConfigError(
+            f"{where}: `{name}` is an empty set; it needs at least one vector of finite scores."
+        )
+    check_numbers(where, False, False, **{name: vectors})
+
+
+def _corner(where: str, name: str, given: Tensor | float, num: int) -> Tensor:
+    """(K,) float64 of a vector or one number for all scores."""
+    point = torch.as_tensor(given, dtype=torch.float64).detach()
+    if point.dim() and tuple(point.shape) != (num,):
+        raise ShapeError(
+            f"{where}: `{name}` must have shape ({num},), or be a number, got {tuple(point.shape)}."
+        )
+    check_numbers(where, False, False, **{name: point})
+    return point.expand(num)
 
 
 def _nearest(source: Tensor, target: Tensor, difference: Any) -> Tensor:

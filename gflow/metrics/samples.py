@@ -6,11 +6,15 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.checks import check_shapes
+from gflow.bounds import Count
+from gflow.checks import check_finite, check_numbers, check_shapes, checked
 from gflow.errors import ConfigError, ShapeError
 from gflow.state import batch_size, take
 
 S = TypeVar("S")
+
+ROUNDING = 1e-4
+"""By so much a similarity in single precision may be outside of [0, 1]."""
 
 
 class ModeCounter(Generic[S]):
@@ -49,7 +53,8 @@ class ModeCounter(Generic[S]):
         return len(self.seen)
 
 
-def corner_regions(states: Tensor, side: int) -> Tensor:
+@checked
+def corner_regions(states: Tensor, side: Count) -> Tensor:
     """(B,) int64 number of the orthant of a grid of given side that each cell lies in.
 
     The 2^dim regions of modes of the hypergrid's corner reward lie one in each orthant.
@@ -57,7 +62,16 @@ def corner_regions(states: Tensor, side: int) -> Tensor:
     Args:
         states: (B, dim) int64 cells.
         side: Values per coordinate.
+
+    Raises:
+        ConfigError: For more than 62 dimensions, whose orthants have no number of 64 bits.
     """
+    dim = check_shapes("corner_regions", states=(states, "B dim"))["dim"]
+    if dim > 62:
+        raise ConfigError(
+            f"corner_regions: the orthants of {dim} dimensions have no number of 64 bits, 62 at "
+            f"most. Count those of some coordinates: states[:, :62]."
+        )
     upper = (2 * states > side - 1).long()
     return (upper * 2 ** torch.arange(states.shape[1], device=states.device)).sum(-1)
 
@@ -75,18 +89,26 @@ def greedy_modes(
     scores are visited in their given order.
 
     Args:
-        scores: (n,) rewards or scores.
-        threshold: Smallest score accepted.
+        scores: (n,) rewards or scores; -inf for what is worth nothing. NaN is refused: it has no
+            place in an order, and would hide what comes after it.
+        threshold: Smallest score accepted; -inf for all.
         similarity: (n, n), or a function of a row and a list of accepted rows that returns its
             similarities to them, for when the table would be large.
         cutoff: An object this similar to an accepted one is not another mode.
 
     Returns:
         Accepted rows, best first.
+
+    Raises:
+        ConfigError: If a score or a similarity is NaN or inf, or a number is none.
     """
     check_shapes("greedy_modes", scores=(scores, "n"))
+    check_numbers("greedy_modes", neg_inf=True, scores=scores)
+    check_finite("greedy_modes", cutoff=cutoff)
+    check_numbers("greedy_modes", neg_inf=True, threshold=torch.tensor(float(threshold)))
     if isinstance(similarity, Tensor):
         check_shapes("greedy_modes", scores=(scores, "n"), similarity=(similarity, "n n"))
+        check_numbers("greedy_modes", similarity=similarity)
     accepted: list[int] = []
     for row in torch.argsort(scores, descending=True, stable=True).tolist():
         if not scores[row] >= threshold:
@@ -96,13 +118,16 @@ def greedy_modes(
                 near = similarity[row, accepted]
             else:
                 near = similarity(row, accepted)
+                check_shapes("greedy_modes", similarity=(near, str(len(accepted))))
+                check_numbers("greedy_modes", similarity=near)
             if not bool((near < cutoff).all()):
                 continue
         accepted.append(row)
     return accepted
 
 
-def top_k_mean(values: Tensor, keys: Tensor, k: int = 100) -> Tensor:
+@checked
+def top_k_mean(values: Tensor, keys: Tensor, k: Count = 100) -> Tensor:
     """() float64 mean value of the k best *distinct* objects, of all if there are fewer.
 
     Args:
@@ -112,8 +137,10 @@ def top_k_mean(values: Tensor, keys: Tensor, k: int = 100) -> Tensor:
         k: How many.
     """
     check_shapes("top_k_mean", values=(values, "n"), keys=(keys, "n"))
-    if k < 1 or len(values) == 0:
-        raise ConfigError(f"top_k_mean: needs k >= 1 and an object, got k={k}, n={len(values)}.")
+    check_numbers("top_k_mean", neg_inf=True, values=values)
+    check_numbers("top_k_mean", keys=keys)
+    if not len(values):
+        raise ConfigError("top_k_mean: there are no objects.")
     groups: Tensor = torch.unique(keys, return_inverse=True)[1]
     best = values.new_full((int(groups.max()) + 1,), -torch.inf, dtype=torch.float64)
     best = best.scatter_reduce(0, groups, values.detach().double(), "amax")
@@ -123,6 +150,7 @@ def top_k_mean(values: Tensor, keys: Tensor, k: int = 100) -> Tensor:
 def hamming_distances(sequences: Tensor) -> Tensor:
     """(n, n) float64 number of positions in which each two of (n, length) sequences differ."""
     check_shapes("hamming_distances", sequences=(sequences, "n length"))
+    check_numbers("hamming_distances", sequences=sequences)
     codes = sequences.double()
     return torch.cdist(codes, codes, p=0)
 
@@ -134,7 +162,8 @@ def mean_pairwise_distance(distances: Tensor) -> Tensor:
         distances: (n, n) symmetric; the diagonal is not read.
 
     Raises:
-        ConfigError: For fewer than two objects, which have no pair.
+        ConfigError: For fewer than two objects, which have no pair, or distances that are not
+            finite.
 
     Example:
         >>> mean_pairwise_distance(hamming_distances(torch.tensor([[0], [1]]))).item()
@@ -144,7 +173,9 @@ def mean_pairwise_distance(distances: Tensor) -> Tensor:
     if n < 2:
         raise ConfigError(f"mean_pairwise_distance: needs at least two objects, got {n}.")
     i, j = torch.triu_indices(n, n, offset=1, device=distances.device)
-    return distances.detach().double()[i, j].mean()
+    table = distances.detach().double()
+    check_numbers("mean_pairwise_distance", distances=table.clone().fill_diagonal_(0))
+    return table[i, j].mean()
 
 
 def diversity(similarities: Tensor) -> Tensor:
@@ -152,7 +183,16 @@ def diversity(similarities: Tensor) -> Tensor:
 
     Args:
         similarities: (n, n) symmetric, in [0, 1], such as Tanimoto's.
+
+    Raises:
+        ConfigError: If a similarity lies outside of [0, 1] by more than rounding.
     """
+    check_shapes("diversity", similarities=(similarities, "n n"))
+    if bool(((similarities < -ROUNDING) | (similarities > 1 + ROUNDING)).any()):
+        raise ConfigError(
+            f"diversity: similarities must lie in [0, 1], got {float(similarities.min()):.4g} to "
+            f"{float(similarities.max()):.4g}. Of distances take `mean_pairwise_distance`."
+        )
     return mean_pairwise_distance(1 - similarities.detach().double())
 
 
@@ -181,6 +221,7 @@ def relative_mean_error(mean_reward: Tensor | float, target: Tensor | float) -> 
 def unique_fraction(keys: Tensor) -> Tensor:
     """() float64 number of distinct (n,) keys over n."""
     n = check_shapes("unique_fraction", keys=(keys, "n"))["n"]
+    check_numbers("unique_fraction", keys=keys)
     if n == 0:
         raise ConfigError("unique_fraction: there are no objects.")
     return torch.tensor(len(torch.unique(keys)) / n, dtype=torch.float64)
@@ -188,6 +229,12 @@ def unique_fraction(keys: Tensor) -> Tensor:
 
 def _ratio(where: str, mean: Tensor | float, target: Tensor | float) -> Tensor:
     a, b = (torch.as_tensor(v, dtype=torch.float64).detach() for v in (mean, target))
+    check_numbers(where, mean_reward=a, target=b)
     if not bool(b > 0):
         raise ConfigError(f"{where}: the target's mean reward must be positive, got {float(b)}.")
+    if not bool((a >= 0).all()):
+        raise ConfigError(
+            f"{where}: a mean of rewards is not negative, got {float(a.min())}. Pass rewards, not "
+            f"their logarithms."
+        )
     return a / b

@@ -1,12 +1,13 @@
 """Distances between two samples of points by how far mass must move."""
 
 import importlib
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from gflow.checks import check_shapes
+from gflow.bounds import Bounds, Count, Positive
+from gflow.checks import check_numbers, check_shapes, checked
 from gflow.errors import ConfigError, MissingExtraError
 
 
@@ -76,8 +77,12 @@ def w2(x: Tensor, y: Tensor) -> Tensor:
     return (best + shift.cpu()).sqrt()
 
 
+@checked
 def w2_floor(
-    target: Drawable, count: int, repeats: int = 5, generator: torch.Generator | None = None
+    target: Drawable,
+    count: Count,
+    repeats: Annotated[int, Bounds(2)] = 5,
+    generator: torch.Generator | None = None,
 ) -> NoiseFloor:
     """`w2` between pairs of exact samples of one target.
 
@@ -87,8 +92,6 @@ def w2_floor(
         repeats: Pairs drawn, at least two.
         generator: Source of randomness.
     """
-    if repeats < 2:
-        raise ConfigError(f"w2_floor: `repeats` must be at least 2, got {repeats}.")
     pairs = [
         (target.sample(count, generator), target.sample(count, generator)) for _ in range(repeats)
     ]
@@ -96,8 +99,13 @@ def w2_floor(
     return NoiseFloor(float(values.mean()), float(values.std()), values)
 
 
+@checked
 def sinkhorn(
-    x: Tensor, y: Tensor, blur: float = 1.0, tolerance: float = 1e-4, max_iterations: int = 2000
+    x: Tensor,
+    y: Tensor,
+    blur: Positive = 1.0,
+    tolerance: Positive = 1e-4,
+    max_iterations: Count = 2000,
 ) -> Tensor:
     r"""() float64 Sinkhorn divergence, in the unit of `w2` squared.
 
@@ -116,18 +124,16 @@ def sinkhorn(
         max_iterations: And at most so often.
 
     Raises:
-        ConfigError: If it has not converged by then.
+        ConfigError: If it has not converged by then, a sample is empty, or a point is not finite.
 
     Reference:
         Feydy et al., Interpolating between optimal transport and MMD using Sinkhorn divergences,
         2019, https://arxiv.org/abs/1810.08278
     """
-    check_shapes("sinkhorn", x=(x, "n d"), y=(y, "m d"))
-    if not blur > 0 or not tolerance > 0:
-        raise ConfigError(
-            f"sinkhorn: `blur` and `tolerance` must be positive, got {blur} and {tolerance}."
-        )
-    x, y, shift = _centred(_finite("sinkhorn", x), _finite("sinkhorn", y))
+    size = check_shapes("sinkhorn", x=(x, "n d"), y=(y, "m d"))
+    if not size["n"] * size["m"] * size["d"]:
+        raise ConfigError(f"sinkhorn: needs points of each, got {size['n']} and {size['m']}.")
+    x, y, shift = _centred(*_finite("sinkhorn", x, y))
     limits = (2 * blur**2, tolerance, max_iterations)
     own = _entropic_cost(x, x, *limits) + _entropic_cost(y, y, *limits)
     return _entropic_cost(x, y, *limits) - own / 2 + shift
@@ -165,7 +171,8 @@ def _entropic_cost(
     )
 
 
-def mmd(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Tensor:
+@checked
+def mmd(x: Tensor, y: Tensor, bandwidth: Positive | None = None) -> Tensor:
     r"""() float64 squared maximum mean discrepancy with a Gaussian kernel, unbiased.
 
     .. math::
@@ -186,7 +193,7 @@ def mmd(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Tensor:
     size = check_shapes("mmd", x=(x, "n d"), y=(y, "m d"))
     if size["n"] < 2 or size["m"] < 2:
         raise ConfigError(f"mmd: needs two points of each, got {size['n']} and {size['m']}.")
-    x, y = _finite("mmd", x), _finite("mmd", y)
+    x, y = _finite("mmd", x, y)
     within = _squared_distances(y, y)
     if bandwidth is None:
         i, j = torch.triu_indices(len(y), len(y), offset=1, device=y.device)
@@ -236,13 +243,9 @@ def _equal_samples(where: str, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             f"{where}: needs as many points of each, got {size['n']} and {size['m']}. Draw again, "
             f"or drop some."
         )
-    return _finite(where, x), _finite(where, y)
+    return _finite(where, x, y)
 
 
-def _finite(where: str, points: Tensor) -> Tensor:
-    points = points.detach().double()
-    bad = ~points.isfinite().all(-1)
-    if bool(bad.any()):
-        row = int(bad.nonzero()[0])
-        raise ConfigError(f"{where}: point {row} is not finite: {points[row].tolist()[:5]}.")
-    return points
+def _finite(where: str, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    check_numbers(where, x=x, y=y)
+    return x.detach().double(), y.detach().double()

@@ -1,10 +1,13 @@
 """Messages of refusals: who, what was got, what is allowed."""
 
+from typing import Literal
+
 import pytest
 import torch
 
-from gflow.checks import check_shapes
-from gflow.errors import GFlowError, MissingExtraError, ShapeError, UnknownNameError
+from gflow.bounds import Positive
+from gflow.checks import check_numbers, check_shapes, checked
+from gflow.errors import ConfigError, GFlowError, MissingExtraError, ShapeError, UnknownNameError
 
 
 def test_letters_have_one_size_throughout() -> None:
@@ -33,3 +36,50 @@ def test_a_missing_package_says_how_to_install_it() -> None:
     error = MissingExtraError("wandb", "track", "WandbTracker")
     assert "pip install 'gflow-torch[track]'" in str(error)
     assert isinstance(error, ImportError)
+
+
+def test_numbers_are_refused_with_their_row() -> None:
+    good = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    check_numbers("f", a=good, b=good.long(), c=good > 1, d=good[:0])
+    bad = good.clone()
+    bad[1, 1] = bad[2, 0] = torch.nan
+    with pytest.raises(
+        ConfigError,
+        match=r"f: `a` holds nan in row 1 \(2 of 3 rows are bad\), and every number must be "
+        r"finite. Leave those rows out, or compute them anew.",
+    ):
+        check_numbers("f", a=bad)
+    low = torch.tensor([-torch.inf, 1.0])
+    check_numbers("f", neg_inf=True, a=low)
+    check_numbers("f", pos_inf=True, a=-low)
+    with pytest.raises(ConfigError, match="holds inf in row 0.*must be finite or -inf"):
+        check_numbers("f", neg_inf=True, a=-low)
+    with pytest.raises(ConfigError, match="`a` must be finite, got -inf"):
+        check_numbers("f", a=low[0])
+
+
+def test_annotations_of_a_function_hold() -> None:
+    @checked
+    def area(width: Positive, height: Positive = 1.0, *rest: int, kind: Literal["a", "b"] = "a"):
+        return width * height
+
+    class Box:
+        @checked
+        def __init__(self, side: Positive | None = None, label: object = 0, **more: int) -> None:
+            self.side, self.more = side, more
+
+    class Crate(Box):
+        pass
+
+    assert area(2, height=3.0) == 6
+    assert area.__name__ == "area"
+    assert Box(side=2.0, label=torch.nan, left=-1).more == {"left": -1}
+    assert Box().side is None
+    with pytest.raises(ConfigError, match=r"^area: height must be positive, .*, got nan"):
+        area(1.0, torch.nan)
+    with pytest.raises(ConfigError, match=r"^area: kind must be one of a, b, got 'c'"):
+        area(1.0, kind="c")
+    with pytest.raises(ConfigError, match=r"^Crate: side must be positive, .*, got 0"):
+        Crate(0)
+    with pytest.raises(TypeError, match="missing a required argument: 'width'"):
+        area()

@@ -202,7 +202,7 @@ def test_top_k_takes_the_highest() -> None:
     assert float(top_k(values, 2)) == 5
     assert float(top_k(values, 3)) == pytest.approx(13 / 3)
     for k in (0, 5):
-        with pytest.raises(ConfigError, match="k must lie in 1 ... 4"):
+        with pytest.raises(ConfigError, match="k must "):
             top_k(values, k)
 
 
@@ -222,7 +222,7 @@ def test_faces_of_the_unit_cube(num: int, per: int) -> None:
 def test_nothing_and_nonsense_are_refused(measure: Any) -> None:
     with pytest.raises(ConfigError, match="an empty set"):
         measure(torch.zeros(0, 2), torch.ones(1, 2))
-    with pytest.raises(ConfigError, match="not finite"):
+    with pytest.raises(ConfigError, match="holds nan in row 0"):
         measure(torch.tensor([[torch.nan, 1.0]]), torch.ones(1, 2))
     with pytest.raises(ShapeError, match="front"):
         measure(torch.ones(1, 2), torch.ones(1, 3))

@@ -76,7 +76,7 @@ def test_top_k_counts_objects_once() -> None:
     assert float(top_k_mean(values, keys, k=2)) == 4
     assert float(top_k_mean(values, torch.arange(4), k=2)) == 5
     assert float(top_k_mean(values, keys, k=100)) == 3
-    with pytest.raises(ConfigError, match="k >= 1"):
+    with pytest.raises(ConfigError, match="k must be at least 1"):
         top_k_mean(values, keys, k=0)
 
 
