@@ -129,6 +129,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             and what came.
     """
     signature = inspect.signature(function)
+    first = next(iter(signature.parameters), "")
     hints = {
         name: parameter.annotation
         for name, parameter in signature.parameters.items()
@@ -142,8 +143,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             reason = complaint(value, hints[name]) if name in hints else None
             if reason is not None:
-                built = function.__name__ == "__init__"
-                where = type(args[0]).__name__ if built else function.__name__
+                where = function.__name__
+                if where == "__init__":
+                    where = type(args[0]).__name__
+                elif first == "cls":
+                    where = getattr(args[0], "__name__", where)
                 raise ConfigError(f"{where}: {name} {reason}.")
         return function(*args, **kwargs)
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, NoReturn
 import torch
 from torch import Tensor, nn
 
+from gflow.bounds import Count, Natural
+from gflow.checks import checked
 from gflow.deferred import require
 from gflow.environment.base import Environment
 from gflow.environment.continuous import ContinuousEnvironment
@@ -207,12 +209,13 @@ class LogZ(nn.Module):
         width: Hidden units of the network.
     """
 
+    @checked
     def __init__(
         self,
         initial: float = 0.0,
-        condition_dim: int = 0,
+        condition_dim: Natural = 0,
         encoder: nn.Module | None = None,
-        width: int = 64,
+        width: Count = 64,
     ) -> None:
         super().__init__()
         self.value = nn.Parameter(torch.tensor(float(initial), dtype=torch.get_default_dtype()))

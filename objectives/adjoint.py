@@ -1,15 +1,17 @@
 """Adjoint sampling: the drift regressed on the score at the end, along bridges."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from gflow.bounds import Bounds, Count, Positive
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.environment.continuous import ContinuousEnvironment
-from gflow.errors import ConfigError, IncompatibleError
+from gflow.errors import IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective, Regression, squared
 from gflow.policies.base import Policy
@@ -77,20 +79,16 @@ class AdjointSampling(Objective):
     name = "adjoint"
     learns_from = Source.OWN | Source.REPLAYED | Source.TARGET
 
+    @checked
     def __init__(
         self,
-        repeats: int = 4,
-        clip: float | None = None,
-        measured: int = 32,
+        repeats: Annotated[int, Bounds(1, 10**6)] = 4,
+        clip: Positive | None = None,
+        measured: Count = 32,
         regression: Regression = squared,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(regression)
-        if repeats < 1 or measured < 1 or not (clip is None or clip > 0):
-            raise ConfigError(
-                f"AdjointSampling: repeats and measured must be at least 1, and clip positive or "
-                f"None; got {repeats}, {measured}, {clip}."
-            )
         self.repeats, self.clip, self.measured = repeats, clip, measured
         self.generator = torch.Generator().manual_seed(0) if generator is None else generator
 

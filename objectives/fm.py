@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from gflow.errors import ConfigError
+from gflow.bounds import NotNegative, Positive
+from gflow.checks import checked
 from gflow.objective import Objective, Regression, squared
 from gflow.terms import FlowTerms, Needs
 
@@ -22,8 +23,12 @@ class FlowMatching(Objective):
     Args:
         epsilon: Added to both sides; takes the gradient from flows far below it.
         leaf_coefficient: If given, the loss is this times the mean over finished objects plus the
-            mean over the other states, instead of the mean over all.
+            mean over the other states, instead of the mean over all. Positive: without the finished
+            objects no reward would be seen.
         regression: How residuals are punished.
+
+    Raises:
+        ConfigError: If a number is out of range.
 
     Reference:
         Bengio et al., Flow Network based Generative Models for Non-Iterative Diverse Candidate
@@ -33,15 +38,14 @@ class FlowMatching(Objective):
     name = "fm"
     needs = Needs(edge_flow=True, whole=False)
 
+    @checked
     def __init__(
         self,
-        epsilon: float = 0.0,
-        leaf_coefficient: float | None = None,
+        epsilon: NotNegative = 0.0,
+        leaf_coefficient: Positive | None = None,
         regression: Regression = squared,
     ) -> None:
         super().__init__(regression)
-        if epsilon < 0:
-            raise ConfigError(f"FlowMatching: epsilon must not be negative, got {epsilon}.")
         self.log_epsilon = math.log(epsilon) if epsilon > 0 else None
         self.leaf_coefficient = leaf_coefficient
 

@@ -1,11 +1,13 @@
 """Learned energy decomposition: forward-looking balance where no partial energy is known."""
 
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
+from gflow.bounds import Bounds, Count, Natural, Positive, Rate
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.learner import Learner
@@ -60,23 +62,19 @@ class LearnedEnergyDecomposition(Objective):
     needs = Needs(log_flow=True, whole=False)
     self_contained = False
 
+    @checked
     def __init__(
         self,
         potential: Potential,
         base: Objective | None = None,
         residual: Residual = "redistribute",
-        lr: float = 1e-3,
-        steps: int = 8,
-        memory: int = 300,
-        dropout: float = 0.1,
+        lr: Rate = 1e-3,
+        steps: Natural = 8,
+        memory: Count = 300,
+        dropout: Annotated[float, Bounds(0, 1, open_high=True)] = 0.1,
     ) -> None:
         base = SubTrajectoryBalance() if base is None else base
         super().__init__(base.regression)
-        if residual not in get_args(Residual):
-            raise ConfigError(
-                f"LearnedEnergyDecomposition: residual must be one of "
-                f"{', '.join(get_args(Residual))}, got {residual!r}."
-            )
         if not isinstance(base, DetailedBalance | SubTrajectoryBalance) or base.needs != self.needs:
             raise ConfigError(
                 f"LearnedEnergyDecomposition puts potentials into the log-flows of detailed or "
@@ -91,14 +89,15 @@ class LearnedEnergyDecomposition(Objective):
         }
 
     @classmethod
+    @checked
     def build(
         cls,
         env: Environment[Any],
         encoder: StateEncoder | None = None,
-        width: int = 128,
+        width: Count = 128,
         regression: Regression = squared,
-        base: str = "subtb",
-        lam: float = 0.9,
+        base: Literal["subtb", "db"] = "subtb",
+        lam: Positive = 0.9,
         **settings: Any,
     ) -> "LearnedEnergyDecomposition":
         """With a network of pairs of states as potential.
@@ -111,11 +110,10 @@ class LearnedEnergyDecomposition(Objective):
             base: "subtb" or "db".
             lam: Decay of sub-trajectory balance.
             settings: Further arguments of the class.
+
+        Raises:
+            ConfigError: If a number is out of range, or a choice is none.
         """
-        if base not in ("subtb", "db"):
-            raise ConfigError(
-                f"LearnedEnergyDecomposition: base must be subtb or db, got {base!r}."
-            )
         balance = (
             SubTrajectoryBalance(lam, regression=regression)
             if base == "subtb"

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from gflow.objective import Objective, Regression, squared
+from gflow.objectives.regression import refuse_regression
 from gflow.source import Source
 from gflow.terms import FlowTerms
 
@@ -19,13 +20,15 @@ class MaximumLikelihood(Objective):
     that law. No mode of the samples can be missed.
 
     The batch must come from `ExactSamples`, or `BackwardReplay` with share=1, and from nothing else
-    (`learns_from`). P_B draws the trajectories and learns nothing. `regression`
-    has no effect.
+    (`learns_from`). P_B draws the trajectories and learns nothing.
 
     The estimate of log Z is the mean log-weight: from exact samples the evidence upper bound.
 
     Args:
-        regression: Not used.
+        regression: There are no residuals to punish: `squared`, and nothing else.
+
+    Raises:
+        ConfigError: If another regression is asked for.
 
     Reference:
         Sendera et al., Improved off-policy training of diffusion samplers, 2024,
@@ -37,6 +40,7 @@ class MaximumLikelihood(Objective):
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__(regression)
+        refuse_regression(self)
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, 0): nothing has to balance."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gflow.bounds import NotNegative
 from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, inner
 from gflow.terms import FlowTerms, Needs
 
@@ -29,7 +30,9 @@ class OrderPreservingDetailedBalance(OrderPreserving):
     name = "opdb"
     needs = Needs(log_flow=True, scores=True)
 
-    def __init__(self, order: Order = "auto", lambda_op: float = 0.1, **settings: Any) -> None:
+    def __init__(
+        self, order: Order = "auto", lambda_op: NotNegative = 0.1, **settings: Any
+    ) -> None:
         super().__init__(order, lambda_op=lambda_op, **settings)
 
     def residual(self, terms: FlowTerms) -> Tensor:

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gflow.bounds import NotNegative
 from gflow.errors import ConfigError
 from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, inner
 from gflow.terms import FlowTerms, Needs
@@ -27,7 +28,9 @@ class OrderPreservingFlowMatching(OrderPreserving):
     name = "opfm"
     needs = Needs(edge_flow=True, scores=True)
 
-    def __init__(self, order: Order = "auto", lambda_op: float = 0.1, **settings: Any) -> None:
+    def __init__(
+        self, order: Order = "auto", lambda_op: NotNegative = 0.1, **settings: Any
+    ) -> None:
         super().__init__(order, lambda_op=lambda_op, **settings)
         if self.lambda_kl:
             raise ConfigError(

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gflow.bounds import NotNegative, Positive
+from gflow.checks import checked
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError, IncompatibleError
+from gflow.errors import IncompatibleError
 from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, corrected
 from gflow.policies.base import Policy
 from gflow.policies.encoder import FeatureEncoder, StateEncoder
@@ -41,12 +43,15 @@ class OrderPreservingSubTrajectoryBalance(OrderPreserving):
     name = "opsubtb"
     needs = Needs(log_flow=True, scores=True)
 
+    @checked
     def __init__(
-        self, order: Order = "auto", lam: float = 0.9, lambda_op: float = 0.1, **settings: Any
+        self,
+        order: Order = "auto",
+        lam: Positive = 0.9,
+        lambda_op: NotNegative = 0.1,
+        **settings: Any,
     ) -> None:
         super().__init__(order, lambda_op=lambda_op, **settings)
-        if not lam > 0:
-            raise ConfigError(f"{type(self).__name__}: lam must be positive, got {lam}.")
         self.lam = lam
 
     def residual(self, terms: FlowTerms) -> Tensor:
@@ -132,8 +137,8 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
         self,
         network: StateValue,
         order: Order = "auto",
-        lam: float = 0.9,
-        lambda_op: float = 0.1,
+        lam: Positive = 0.9,
+        lambda_op: NotNegative = 0.1,
         **settings: Any,
     ) -> None:
         super().__init__(order, lam, lambda_op, **settings)

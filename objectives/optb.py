@@ -1,9 +1,13 @@
 """Order-preserving trajectory balance."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from gflow.objectives.order_preserving import OrderPreserving, Ranking
+from gflow.bounds import NotNegative
+from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking
+from gflow.objectives.regression import refuse_regression
 from gflow.terms import FlowTerms
 
 
@@ -15,14 +19,22 @@ class OrderPreservingTrajectoryBalance(OrderPreserving):
 
     log Z would be a constant in every log R^, and drops out of all order losses. There are no
     residuals: the order makes R^ of different trajectories of one object agree, since these are
-    tied with each other and ranked alike against all others. `lambda_flow` and `regression` have
-    no effect.
+    tied with each other and ranked alike against all others. `lambda_flow` has no effect.
+
+    Args:
+        settings: Those of `OrderPreserving` but `regression`, which would have nothing to punish.
 
     Reference:
         Chen & Mauch, Order-Preserving GFlowNets, 2024, https://arxiv.org/abs/2310.00386
     """
 
     name = "optb"
+
+    def __init__(
+        self, order: Order = "auto", lambda_op: NotNegative = 1.0, **settings: Any
+    ) -> None:
+        super().__init__(order, lambda_op=lambda_op, **settings)
+        refuse_regression(self)
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, 0): nothing has to balance."""

@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from gflow.bounds import NotNegative, Positive
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.evaluate import evaluate
@@ -68,6 +70,9 @@ class OrderPreserving(Objective):
         generator: Draws the partners of "pairwise"; by default one of its own, seeded with 0. Its
             state is saved with the parameters.
 
+    Raises:
+        ConfigError: If a number is out of range, or the order is none.
+
     Reference:
         Chen & Mauch, Order-Preserving GFlowNets, 2024, https://arxiv.org/abs/2310.00386
     """
@@ -75,31 +80,19 @@ class OrderPreserving(Objective):
     solution = Solution.ORDERED
     needs = Needs(scores=True)
 
+    @checked
     def __init__(
         self,
         order: Order = "auto",
-        lambda_flow: float = 1.0,
-        lambda_op: float = 1.0,
-        lambda_kl: float = 0.0,
-        tolerance: float = TIE,
-        limit: float | None = None,
+        lambda_flow: NotNegative = 1.0,
+        lambda_op: NotNegative = 1.0,
+        lambda_kl: NotNegative = 0.0,
+        tolerance: NotNegative = TIE,
+        limit: Positive | None = None,
         regression: Regression = squared,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(regression)
-        name = type(self).__name__
-        if order not in get_args(Order):
-            raise ConfigError(
-                f"{name}: unknown order {order!r}; known: {', '.join(get_args(Order))}."
-            )
-        for what, value in (
-            ("lambda_flow", lambda_flow), ("lambda_op", lambda_op), ("lambda_kl", lambda_kl),
-            ("tolerance", tolerance),
-        ):  # fmt: skip
-            if not value >= 0:
-                raise ConfigError(f"{name}: {what} must not be negative, got {value}.")
-        if limit is not None and not limit > 0:
-            raise ConfigError(f"{name}: limit must be positive or None, got {limit}.")
         self.order, self.tolerance, self.limit = order, tolerance, limit
         self.lambda_flow, self.lambda_op, self.lambda_kl = lambda_flow, lambda_op, lambda_kl
         self.generator = torch.Generator().manual_seed(0) if generator is None else generator

@@ -4,11 +4,13 @@ from typing import Any
 
 from torch import Tensor
 
+from gflow.bounds import Positive
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.environment.continuous import ContinuousEnvironment
-from gflow.errors import ConfigError
 from gflow.evaluation.retrace import retraced_terms
 from gflow.objective import Objective, Regression, squared
+from gflow.objectives.regression import refuse_regression
 from gflow.policies.base import Policy
 from gflow.source import Source
 from gflow.terms import FlowTerms
@@ -29,14 +31,14 @@ class PathwiseDivergence(Objective):
 
     Trajectories must be the policy's own, as it is and without exploration (`learns_from`); the
     noise of each step is recovered from them. The divergence is blind to modes that the policy
-    never visits. `regression` has no effect.
+    never visits.
 
     Args:
         divisor: c; the reference implementations divide by the dimension of the space.
-        regression: Not used.
+        regression: There are no residuals to punish: `squared`, and nothing else.
 
     Raises:
-        ConfigError: If the divisor is not positive.
+        ConfigError: If the divisor is not positive, or another regression is asked for.
 
     Reference:
         Zhang and Chen, Path Integral Sampler, 2021, https://arxiv.org/abs/2111.15141; Vargas et
@@ -48,10 +50,10 @@ class PathwiseDivergence(Objective):
     name = "kl"
     learns_from = Source.OWN
 
-    def __init__(self, divisor: float = 1.0, regression: Regression = squared) -> None:
+    @checked
+    def __init__(self, divisor: Positive = 1.0, regression: Regression = squared) -> None:
         super().__init__(regression)
-        if not divisor > 0:
-            raise ConfigError(f"PathwiseDivergence: divisor must be positive, got {divisor}.")
+        refuse_regression(self)
         self.divisor = divisor
 
     @classmethod

@@ -1,14 +1,15 @@
 """Potentials: learned energy differences of transitions, and how they are fitted."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gflow.bounds import Bounds, Count, Natural, Rate
+from gflow.checks import checked
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError
 from gflow.learner import BatchMemory, Learner
 from gflow.policies.base import Policy
 from gflow.policies.encoder import StateEncoder
@@ -33,7 +34,8 @@ class PairPotential(Potential):
         width: Units of the layer over the pair.
     """
 
-    def __init__(self, encoder: StateEncoder, width: int = 128) -> None:
+    @checked
+    def __init__(self, encoder: StateEncoder, width: Count = 128) -> None:
         super().__init__()
         self.encoder = encoder
         self.before = nn.Linear(encoder.out_features, width)
@@ -107,20 +109,16 @@ class PotentialFit(Learner):
         https://arxiv.org/abs/2310.03301
     """
 
+    @checked
     def __init__(
         self,
         env: Environment[Any],
         potential: Potential,
-        lr: float = 1e-3,
-        steps: int = 8,
-        memory: int = 300,
-        dropout: float = 0.1,
+        lr: Rate = 1e-3,
+        steps: Natural = 8,
+        memory: Count = 300,
+        dropout: Annotated[float, Bounds(0, 1, open_high=True)] = 0.1,
     ) -> None:
-        if not lr > 0 or steps < 0 or not 0 <= dropout < 1:
-            raise ConfigError(
-                f"PotentialFit: need lr > 0, steps >= 0 and dropout in [0, 1), got {lr}, {steps}, "
-                f"{dropout}."
-            )
         self.module = self.potential = potential
         self.optimizer = torch.optim.Adam(potential.parameters(), lr=lr)
         self.steps, self.keep = steps, 1 - dropout

@@ -10,10 +10,16 @@ Generative Flow Networks, 2024, https://arxiv.org/abs/2410.02596
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
+from gflow.bounds import Bounds, Positive, check_fields
 from gflow.errors import ConfigError
+from gflow.objective import Objective, squared
+
+SMALLEST = 1e-3
+"""Least size of the exponent of Linex."""
 
 
 class Regression(ABC):
@@ -46,11 +52,10 @@ class HalfSquared(Regression):
 class Huber(Regression):
     """t^2 / 2 up to |t| = delta, linear with slope delta beyond."""
 
-    delta: float = 1.0
+    delta: Positive = 1.0
 
     def __post_init__(self) -> None:
-        if not self.delta > 0:
-            raise ConfigError(f"Huber: delta must be positive, got {self.delta}.")
+        check_fields(self)
 
     def __call__(self, residual: Tensor) -> Tensor:
         """Huber's function."""
@@ -82,11 +87,15 @@ class Linex(Regression):
     as backward minus forward, so that their Linex(alpha) is Linex(-alpha) here.
     """
 
-    alpha: float = -1.0
+    alpha: Annotated[float, Bounds(-100, 100)] = -1.0
 
     def __post_init__(self) -> None:
-        if self.alpha == 0:
-            raise ConfigError("Linex: alpha must not be 0; its limit there is HalfSquared.")
+        check_fields(self)
+        if abs(self.alpha) < SMALLEST:
+            raise ConfigError(
+                f"Linex: alpha must be at least {SMALLEST} in size, got {self.alpha}: below that "
+                f"it is lost in rounding. Its limit at 0 is HalfSquared."
+            )
 
     def __call__(self, residual: Tensor) -> Tensor:
         """The linear-exponential function."""
@@ -98,11 +107,10 @@ class Linex(Regression):
 class SquaredUpTo(Regression):
     """t^2 clamped at `limit`, which kills the gradient of exactly the worst residuals."""
 
-    limit: float = 5000.0
+    limit: Positive = 5000.0
 
     def __post_init__(self) -> None:
-        if not self.limit > 0:
-            raise ConfigError(f"SquaredUpTo: limit must be positive, got {self.limit}.")
+        check_fields(self)
 
     def __call__(self, residual: Tensor) -> Tensor:
         """The clamped square."""
@@ -117,3 +125,16 @@ REGRESSIONS: dict[str, type[Regression]] = {
     "linex": Linex,
     "squared_up_to": SquaredUpTo,
 }
+
+
+def refuse_regression(objective: Objective) -> None:
+    """Refuse a choice that would have no effect, for objectives without residuals.
+
+    Raises:
+        ConfigError: Naming the objective and the regression.
+    """
+    if objective.regression is not squared and objective.regression != Squared():
+        raise ConfigError(
+            f"{type(objective).__name__} has no residuals that {objective.regression!r} could "
+            f"punish. Leave `regression` (--regression) out."
+        )

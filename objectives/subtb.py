@@ -1,12 +1,13 @@
 """Sub-trajectory balance with every weighting in use."""
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from gflow.errors import ConfigError
+from gflow.bounds import Positive
+from gflow.checks import checked
 from gflow.objective import Objective, Regression, squared
 from gflow.terms import FlowTerms, Needs
 
@@ -49,6 +50,9 @@ class SubTrajectoryBalance(Objective):
         weighting: Row of the table.
         regression: How residuals are punished.
 
+    Raises:
+        ConfigError: If lam is not positive, or the weighting no row of the table.
+
     Reference:
         Madan et al., Learning GFlowNets from partial episodes for improved convergence and
         stability, 2022, https://arxiv.org/abs/2209.12782
@@ -57,20 +61,14 @@ class SubTrajectoryBalance(Objective):
     name = "subtb"
     needs = Needs(log_flow=True, whole=False)
 
+    @checked
     def __init__(
         self,
-        lam: float = 0.9,
+        lam: Positive = 0.9,
         weighting: Weighting = "geometric_within",
         regression: Regression = squared,
     ) -> None:
         super().__init__(regression)
-        if not lam > 0:
-            raise ConfigError(f"SubTrajectoryBalance: lam must be positive, got {lam}.")
-        if weighting not in get_args(Weighting):
-            raise ConfigError(
-                f"SubTrajectoryBalance: unknown weighting {weighting!r}; known: "
-                f"{', '.join(get_args(Weighting))}."
-            )
         self.lam, self.weighting = lam, weighting
 
     def residual(self, terms: FlowTerms) -> Tensor:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from gflow.bounds import Natural
+from gflow.checks import checked
 from gflow.objective import LogZ, Objective, Regression, squared
 from gflow.terms import FlowTerms
 
@@ -26,10 +28,11 @@ class TrajectoryBalance(Objective):
 
     name = "tb"
 
+    @checked
     def __init__(
         self,
         log_z: float = 0.0,
-        condition_dim: int = 0,
+        condition_dim: Natural = 0,
         condition_encoder: nn.Module | None = None,
         regression: Regression = squared,
     ) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.bridge import Bridge
+from gflow.envs.diffusion.gaussian_steps import TargetReward
 from gflow.envs.diffusion.process import Brownian
 from gflow.errors import IncompatibleError
 
@@ -41,6 +42,12 @@ class BrownianBridge(Bridge["DiffusionState"]):
                 f"it fits a drift and nothing else, and this diffusion learns "
                 f"{'variances' if env.log_variance_range else 'its backward kernel'} too. Set "
                 f"log_variance_range and backward_range to 0, or use kl, tb or vargrad."
+            )
+        if not isinstance(env.reward, TargetReward):
+            raise IncompatibleError(
+                f"the reward is {env.reward!r}, and the drift is regressed on the score of the "
+                f"target alone. Put what changes the density into the target, or use kl, tb or "
+                f"vargrad."
             )
         self.env, self.sigma2 = env, process.sigma2
         self.sigma = math.sqrt(process.sigma2)

@@ -68,6 +68,11 @@ def test_annotations_of_a_function_hold() -> None:
         def __init__(self, side: Positive | None = None, label: object = 0, **more: int) -> None:
             self.side, self.more = side, more
 
+        @classmethod
+        @checked
+        def cube(cls, side: Positive) -> "Box":
+            return cls(side)
+
     class Crate(Box):
         pass
 
@@ -81,5 +86,7 @@ def test_annotations_of_a_function_hold() -> None:
         area(1.0, kind="c")
     with pytest.raises(ConfigError, match=r"^Crate: side must be positive, .*, got 0"):
         Crate(0)
+    with pytest.raises(ConfigError, match=r"^Crate: side must be positive, .*, got -1"):
+        Crate.cube(-1)
     with pytest.raises(TypeError, match="missing a required argument: 'width'"):
         area()

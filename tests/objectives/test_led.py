@@ -359,5 +359,5 @@ def test_mistakes_are_refused() -> None:
         LearnedEnergyDecomposition.build(env, residual="some")
     with pytest.raises(ValueError, match="TrajectoryBalance is neither"):
         led(TablePotential(enumerate_states(env), torch.zeros(1)), TrajectoryBalance(), "none")
-    with pytest.raises(ValueError, match="dropout in"):
+    with pytest.raises(ValueError, match=r"PotentialFit: dropout must lie in \[0, 1\), got 1"):
         PotentialFit(env, PairPotential(FeatureEncoder(env)), dropout=1.0)

@@ -506,22 +506,6 @@ def test_conditional_training_compares_within_conditions() -> None:
 # ---------------------------------------------------------------------- refusals
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"order": "random"}, "unknown order 'random'; known: auto, pairwise, all_pairs, listwise"),
-        ({"lambda_op": -1.0}, "lambda_op must not be negative, got -1"),
-        ({"lambda_flow": float("nan")}, "lambda_flow must not be negative, got nan"),
-        ({"lambda_kl": -0.1}, "lambda_kl must not be negative"),
-        ({"tolerance": -1e-3}, "tolerance must not be negative"),
-        ({"limit": 0.0}, "limit must be positive or None"),
-    ],
-)
-def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        made("optb", STOP, **settings)
-
-
 def test_what_is_impossible_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"reads no backward policy.*lambda_kl = 0\.1"):
         made("opfm", STOP, lambda_kl=0.1)

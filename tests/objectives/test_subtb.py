@@ -106,7 +106,8 @@ def test_residuals_are_those_of_the_definition(terms: FlowTerms) -> None:
     [
         (1e-9, "geometric_within", "db_within"),
         (1e9, "geometric_within", "tb"),
-        (1e300, "geometric_within", "tb"),
+        (1e12, "geometric_within", "tb"),
+        (1e-300, "geometric_within", "db_within"),
         (1.0, "geometric_within", "equal_within"),
         (1.0, "pooled", "equal"),
         (1e-9, "pooled", "db"),
@@ -163,10 +164,13 @@ def test_extreme_decays_stay_finite(name: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lam": 0.0}, r"lam must be positive, got 0\.0"),
+        ({"lam": 0.0}, r"lam must be positive, .*got 0\.0"),
         ({"lam": -1.0}, "lam must be positive"),
-        ({"lam": math.nan}, "lam must be positive, got nan"),
-        ({"weighting": "geometrical"}, r"unknown weighting 'geometrical'; known: geometric_within"),
+        ({"lam": math.nan}, "lam must be positive, .*got nan"),
+        (
+            {"weighting": "geometrical"},
+            "weighting must be one of geometric_within, .*, got 'geometrical'",
+        ),
     ],
 )
 def test_nonsense_is_refused(options: dict[str, Any], message: str) -> None:
