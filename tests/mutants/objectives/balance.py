@@ -64,8 +64,8 @@ MUTANTS = (
     ),
     (
         "linex-default", "objectives/regression.py",
-        "alpha: float = -1.0",
-        "alpha: float = 1.0",
+        "Bounds(-100, 100)] = -1.0",
+        "Bounds(-100, 100)] = 1.0",
         f"{DESCENT}::test_each_regression_descends_its_divergence[linex]",
     ),
     (
