@@ -20,15 +20,58 @@ from torch import Tensor
 S = TypeVar("S")
 
 
-def tensors(states: Any) -> list[Tensor]:
-    """The tensors that a batch of states is made of, in the order of its fields."""
+def tensors(states: Any, where: str = "") -> list[Tensor]:
+    """The tensors that a batch of states is made of, in the order of its fields.
+
+    Raises:
+        TypeError: With the name of the field that is neither a tensor nor a dataclass of them.
+    """
     if isinstance(states, Tensor):
         return [states]
+    if not dataclasses.is_dataclass(states) or isinstance(states, type):
+        raise TypeError(_no_tensor(states, where))
     return [
         part
         for field in dataclasses.fields(states)
-        for part in tensors(getattr(states, field.name))
+        for part in tensors(getattr(states, field.name), f"{where}.{field.name}")
     ]
+
+
+def _no_tensor(value: Any, where: str) -> str:
+    what = "None" if value is None else f"a {type(value).__name__}"
+    if not where:
+        return f"States are a tensor or a frozen dataclass of tensors, the batch first, not {what}."
+    advice = (
+        "Give it a value that means absent, such as -1, and keep the tensor"
+        if value is None
+        else "Write it as numbers, one row for each state"
+    )
+    return (
+        f"The field `{where.removeprefix('.')}` of the states is {what}, and every field is a "
+        f"tensor with the batch first. {advice}; what is the same for all states belongs to the "
+        f"environment."
+    )
+
+
+def describe(states: Any) -> list[str]:
+    """One line for each state: its numbers, field by field."""
+    if isinstance(states, Tensor):
+        return [str(row) for row in states.tolist()]
+    name = type(states).__name__
+    columns = [
+        [f"{field.name}={line}" for line in describe(getattr(states, field.name))]
+        for field in dataclasses.fields(states)
+    ]
+    return [f"{name}({', '.join(row)})" for row in zip(*columns, strict=True)]
+
+
+def shorten(text: str, width: int = 96) -> str:
+    """`text` on one line of at most `width` characters, the middle left out."""
+    text = " ".join(text.split())
+    if len(text) <= width:
+        return text
+    head = (2 * width) // 3
+    return f"{text[:head]} ... {text[len(text) - (width - head - 5) :]}"
 
 
 def tree_map(function: Callable[..., Tensor], first: S, *others: S) -> S:

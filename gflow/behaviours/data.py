@@ -50,7 +50,7 @@ class BackwardReplay(Behaviour):
             row = int(unfinished[0])
             raise ConfigError(
                 f"BackwardReplay: row {row} of the data set, "
-                f"{env.show(objects)[row]}, is no finished object of {env.name}."
+                f"{env.shown(objects, row)}, is no finished object of {env.name}."
             )
         self.data = ReplayBuffer(env, count, rebuild="backward")
         self.data.add_objects(objects, log_reward, condition=condition)

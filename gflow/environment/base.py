@@ -11,9 +11,17 @@ from gflow.errors import IncompatibleError, RewardError
 from gflow.rewards.base import LogReward
 from gflow.rewards.values import real
 from gflow.rewards.vector import VectorReward
-from gflow.state import batch_size, device_of, take
+from gflow.state import batch_size, describe, device_of, shorten, take
 
 S = TypeVar("S")
+
+WAY_OUT = (
+    "NaN comes from the log of a negative number or 0/0, -inf from a reward of zero. To forbid "
+    "such objects exactly, leave them out by the masks (where moves have densities: by moves that "
+    "do not lead there). Approximately: Clipped(reward, low=-20) lets each through with R = e^-20, "
+    "n of them with a probability of at most n e^-20 / Z."
+)
+"""What to do about log-rewards that are not finite."""
 
 
 class Environment(ABC, Generic[S]):
@@ -130,11 +138,12 @@ class Environment(ABC, Generic[S]):
 
     def show(self, states: S) -> list[str]:
         """B short lines for people: used in errors, logs and notebooks."""
-        return (
-            [str(row) for row in states.tolist()]
-            if isinstance(states, Tensor)
-            else [str(take(states, torch.tensor([i]))) for i in range(batch_size(states))]
-        )
+        return describe(states)
+
+    def shown(self, states: S, row: int) -> str:
+        """One of B states for error messages: a line of at most some hundred characters."""
+        one = take(states, torch.tensor([row], device=device_of(states)))
+        return shorten(self.show(one)[0])
 
     def log_partition(self) -> float | None:
         """Log Z in closed form, if the environment knows it."""
@@ -167,19 +176,25 @@ class Environment(ABC, Generic[S]):
         """Name of the environment for messages."""
         return type(self).__name__
 
-    def log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
-        """(B,) log R(x) of finished objects, refused if it is NaN, +inf or misshapen.
+    def log_reward(self, states: S, condition: Tensor | None = None, zero: bool = False) -> Tensor:
+        """(B,) log R(x) of finished objects, refused if it is not finite or misshapen.
 
         Where several finished states stand for one object, each has its share of the reward.
+
+        Args:
+            states: B finished objects.
+            condition: (B, C) or None.
+            zero: Let -inf pass, the log of a reward of zero. Laws and metrics can have objects
+                without mass, residuals cannot: no flow balances a log of zero.
 
         Raises:
             RewardError: With the environment, the object and its value.
         """
         with torch.no_grad():
             value = self.reward(states) if condition is None else self.reward(states, condition)
-        return _less(self._checked(value, states), self.log_multiplicity(states))
+        return _less(self._checked(value, states, zero), self.log_multiplicity(states))
 
-    def _checked(self, given: Any, states: S) -> Tensor:
+    def _checked(self, given: Any, states: S, zero: bool = False) -> Tensor:
         value = real(given, f"{self.name}: the reward {self.reward!r}", device_of(states))
         count = batch_size(states)
         if tuple(value.shape) != (count,):
@@ -187,12 +202,17 @@ class Environment(ABC, Generic[S]):
                 f"{self.name}: the reward {self.reward!r} must return one log-reward per object, "
                 f"shape ({count},), got {tuple(value.shape)}. Sum or squeeze the last axis."
             )
-        require(value.isfinite(), lambda: self._refuse_reward(states, value), "the reward")
+        good = value.isfinite()
+        if zero:
+            good = good | (value == -torch.inf)
+        require(good, lambda: self._refuse_reward(states, value, ~good), "the reward")
         return value
 
-    def target_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
+    def target_log_reward(
+        self, states: S, condition: Tensor | None = None, zero: bool = False
+    ) -> Tensor:
         """(B,) what objectives train on: `log_reward` less `log_symmetry`."""
-        return _less(self.log_reward(states, condition), self.log_symmetry(states))
+        return _less(self.log_reward(states, condition, zero), self.log_symmetry(states))
 
     @property
     def has_partial(self) -> bool:
@@ -272,14 +292,12 @@ class Environment(ABC, Generic[S]):
 
     # ------------------------------------------------------------------ complaints
 
-    def _refuse_reward(self, states: S, value: Tensor) -> NoReturn:
-        row = int((~value.isfinite()).nonzero()[0])
-        which = self.show(take(states, torch.tensor([row], device=device_of(states))))[0]
+    def _refuse_reward(self, states: S, value: Tensor, bad: Tensor) -> NoReturn:
+        row = int(bad.nonzero()[0])
+        which = self.shown(states, row)
         raise RewardError(
             f"{self.name}: the reward {self.reward!r} returned log R = {float(value[row])} for the "
-            f"object {which} (row {row} of {len(value)}). A log-reward must be finite: "
-            f"NaN comes from log of a negative number or 0/0, -inf from a reward of zero. Give "
-            f"such objects a small positive reward, e.g. Clipped(reward, low=-20)."
+            f"object {which} (row {row} of {len(value)}). A log-reward must be finite: {WAY_OUT}"
         )
 
 

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from gflow.environment.base import Environment
 from gflow.errors import IllegalActionError, ShapeError
-from gflow.state import take
 
 S = TypeVar("S")
 
@@ -142,7 +141,7 @@ class DiscreteEnvironment(Environment[S], kind=True):
     def refuse_stuck(self, states: S, mask: Tensor) -> NoReturn:
         """Complain about states in which no forward action is legal although they can go on."""
         row = int((~mask.any(-1)).nonzero()[0])
-        which = self.show(take(states, torch.tensor([row], device=mask.device)))[0]
+        which = self.shown(states, row)
         raise IllegalActionError(
             f"{self.name}: `forward_mask` allows no action in the state {which}, yet `is_terminal` "
             f"does not call it finished. Allow an action there, or make `is_terminal` true."
@@ -160,7 +159,7 @@ class DiscreteEnvironment(Environment[S], kind=True):
         if not bool(illegal.any()):
             return
         row = int(illegal.nonzero()[0])
-        which = self.show(take(states, torch.tensor([row], device=mask.device)))[0]
+        which = self.shown(states, row)
         raise IllegalActionError(
             f"{self.name}: {direction} action {int(actions[row])} is illegal in row {row} "
             f"({int(illegal.sum())} of {len(actions)} rows are). The state there is {which}; "

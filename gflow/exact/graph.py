@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from gflow.distinct import Distinct
+from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
-from gflow.errors import IncompatibleError
+from gflow.environment.keys import WITHOUT_KEYS, check_num_keys
+from gflow.errors import IncompatibleError, RewardError, ShapeError
 from gflow.masking import (
     masked_log_softmax,
     merge_classes,
@@ -23,7 +25,7 @@ from gflow.masking import (
     uniform_log_prob,
 )
 from gflow.policies.base import Policy, backward_scores
-from gflow.state import batch_size, cat, take, to_device
+from gflow.state import batch_size, cat, equal_rows, shorten, take, to_device
 
 S = TypeVar("S")
 
@@ -59,6 +61,7 @@ class StateGraph(Generic[S]):
         action: (E,) int64 forward action at the parent.
         backward_action: (E,) int64 action at the child that leads back.
         depth: (N,) int64 length of the longest way from the source.
+        condition: (1, C) the condition that the states start from and the reward reads, or None.
     """
 
     env: DiscreteEnvironment[S]
@@ -68,6 +71,7 @@ class StateGraph(Generic[S]):
     action: Tensor
     backward_action: Tensor
     depth: Tensor
+    condition: Tensor | None = None
 
     def __len__(self) -> int:
         return self.depth.shape[0]
@@ -100,7 +104,7 @@ class StateGraph(Generic[S]):
         if bool((values[place] != keys).any()):
             row = int((values[place] != keys).nonzero()[0])
             raise IncompatibleError(
-                f"{self.env.name}: the state {self.env.show(states)[row]} is not among the "
+                f"{self.env.name}: the state {self.env.shown(states, row)} is not among the "
                 f"{len(self)} enumerated ones."
             )
         return order[place]
@@ -122,19 +126,53 @@ class StateGraph(Generic[S]):
     # ------------------------------------------------------------------ numbers
 
     def log_reward(self, condition: Tensor | None = None) -> Tensor:
-        """(N,) float64 target log-reward of the objects, -inf for the other states."""
-        rows = self.objects
+        """(N,) float64 target log-reward of the objects, -inf for the other states.
+
+        Objects with a reward of zero, log R = -inf, are without mass.
+        """
+        rows, condition = self.objects, self._given(condition)
         given = None if condition is None else condition.expand(len(rows), -1)
-        value = self.env.target_log_reward(take(self.states, rows), given).double()
+        value = self.env.target_log_reward(take(self.states, rows), given, zero=True).double()
         return value.new_full((len(self),), -torch.inf).index_put((rows,), value)
 
     def log_target(self, condition: Tensor | None = None) -> Tensor:
-        """(X,) float64 exact log-probability of each object in the target law."""
+        """(X,) float64 exact log-probability of each object in the target law.
+
+        Raises:
+            RewardError: If no object has a reward above zero.
+        """
         value = self.log_reward(condition)[self.objects]
         symmetry = self.env.log_symmetry(take(self.states, self.objects))
         if symmetry is not None:
             value = value + symmetry.double()
+        if not bool((value > -torch.inf).any()):
+            raise RewardError(
+                f"{self.env.name}: all {len(value)} objects have a reward of zero, so there is "
+                f"nothing to sample."
+            )
         return value.log_softmax(0)
+
+    def _given(self, condition: Tensor | None) -> Tensor | None:
+        """(1, C) the condition that holds: the one given, else that of the list.
+
+        Raises:
+            ShapeError: If it is no (1, C).
+            IncompatibleError: If the states were listed for another one.
+        """
+        condition = checked_condition(self.env, condition)
+        if condition is None:
+            return self.condition
+        if self.env.source_reads_condition:
+            mine = self.condition
+            if mine is None or not torch.equal(mine.double(), condition.double()):
+                listed = "none" if mine is None else shorten(str(mine[0].tolist()))
+                raise IncompatibleError(
+                    f"{self.env.name}: its trajectories start where the condition says, and these "
+                    f"{len(self)} states were listed for the condition {listed}, not "
+                    f"{shorten(str(condition[0].tolist()))}. List them again: "
+                    f"enumerate_states(env, condition=condition)."
+                )
+        return condition
 
     def log_num_trajectories(self) -> Tensor:
         """(N,) float64 log of the number of ways from the source to each state."""
@@ -161,7 +199,7 @@ class StateGraph(Generic[S]):
 
         Args:
             policy: Any policy for the environment.
-            condition: (1, C) or None: one condition for all.
+            condition: (1, C) one condition for all; None for that of the list.
         """
         parts = []
         for part, given in self._parts(policy, condition):
@@ -201,6 +239,8 @@ class StateGraph(Generic[S]):
     ) -> ExactFlows:
         """The flows that every objective must find, for a backward policy.
 
+        Moves and stops that only lead to rewards of zero have log-probability -inf.
+
         Args:
             log_pb: (E,) log P_B of every transition; uniform over parents by default.
             condition: (1, C) or None.
@@ -214,7 +254,9 @@ class StateGraph(Generic[S]):
             out = _group_logsumexp(value, inverse, len(parents))
             flow[parents] = torch.logaddexp(flow[parents], out)
         log_pf = flow[self.child] + log_pb - flow[self.parent]
-        return ExactFlows(flow, log_pf, log_pb, log_reward - flow, float(flow[0]))
+        log_pf = log_pf.where(flow[self.child] > -torch.inf, -torch.inf)
+        log_stop = (log_reward - flow).where(log_reward > -torch.inf, -torch.inf)
+        return ExactFlows(flow, log_pf, log_pb, log_stop, float(flow[0]))
 
     def terminal_log_prob(self, log_pf: Tensor, log_stop: Tensor) -> Tensor:
         """(X,) float64 exact log-probability with which a policy builds each object.
@@ -248,28 +290,39 @@ class StateGraph(Generic[S]):
         self, policy: Policy, condition: Tensor | None, size: int = 65536
     ) -> Iterator[tuple[S, Tensor | None]]:
         """The states and their (., C) conditions in parts, where the policy is."""
+        condition = self._given(condition)
         device = next((p.device for p in policy.parameters()), self.depth.device)
         for rows in torch.arange(len(self)).split(size):
             given = None if condition is None else condition.expand(len(rows), -1).to(device)
             yield to_device(take(self.states, rows), device), given
 
 
-def enumerate_states(env: DiscreteEnvironment[S], limit: int = 2_000_000) -> StateGraph[S]:
+def enumerate_states(
+    env: DiscreteEnvironment[S], limit: int = 2_000_000, condition: Tensor | None = None
+) -> StateGraph[S]:
     """List all states and transitions of an environment, breadth first.
 
     Args:
         env: An environment with keys.
         limit: Give up beyond this many states.
+        condition: (1, C) or (C,) what the source and the reward read; needed where each trajectory
+            starts where its condition says. It is the default of every method of the graph.
 
     Raises:
-        IncompatibleError: If the environment has no keys, more states than `limit`, or a cycle.
+        IncompatibleError: If the environment has no keys, more states than `limit`, or a cycle; if
+            the source reads a condition and there is none.
+        ConfigError: If the keys do not fit into 62 bits.
     """
     if not env.has_keys:
         raise IncompatibleError(
-            f"{env.name} cannot be enumerated: it defines no `key` (or its keys exceed 64 bits)."
+            f"{env.name} cannot be enumerated: it defines no `key` (or its keys exceed 62 bits)."
         )
+    check_num_keys(env)
+    condition = checked_condition(env, condition)
     distinct = Distinct(None)
-    frontier = env.initial(1)
+    frontier = env.start(1, condition=condition)
+    if condition is None:
+        _refuse_many_sources(env)
     store, known, size = [frontier], {int(env.key(frontier)[0]): 0}, 1
     edges: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     start = 0
@@ -309,11 +362,50 @@ def enumerate_states(env: DiscreteEnvironment[S], limit: int = 2_000_000) -> Sta
     parent, child, action, undo = (
         (torch.cat(part) for part in zip(*edges, strict=True)) if edges else (empty,) * 4
     )
-    depth = _longest_way(env, parent, child, size)
-    return StateGraph(env, cat(store), parent, child, action, undo, depth)
+    states = cat(store)
+    depth = _longest_way(env, states, parent, child, action, size)
+    return StateGraph(env, states, parent, child, action, undo, depth, condition)
 
 
-def _longest_way(env: DiscreteEnvironment[Any], parent: Tensor, child: Tensor, size: int) -> Tensor:
+def checked_condition(env: Environment[Any], condition: Tensor | None) -> Tensor | None:
+    """(1, C) one condition, from (1, C) or (C,).
+
+    Raises:
+        ShapeError: If it holds several.
+    """
+    if condition is None:
+        return None
+    one = condition[None] if condition.dim() == 1 else condition
+    if one.dim() != 2 or one.shape[0] != 1 or (env.condition_dim or one.shape[1]) != one.shape[1]:
+        width = env.condition_dim or "C"
+        raise ShapeError(
+            f"{env.name}: exact answers are for one condition, (1, {width}), got "
+            f"{tuple(condition.shape)}. Ask for one row after the other."
+        )
+    return one
+
+
+def _refuse_many_sources(env: DiscreteEnvironment[Any]) -> None:
+    """Refuse to guess which source is meant."""
+    if not env.source_reads_condition:
+        return
+    some = env.start(8)
+    if env.condition_dim or not bool(equal_rows(some, take(some, torch.zeros(8).long())).all()):
+        raise IncompatibleError(
+            f"{env.name}: each trajectory starts where its condition says, so its states can be "
+            f"listed for one condition only. Give it: enumerate_states(env, condition=condition), "
+            f"(1, {env.condition_dim or 'C'})."
+        )
+
+
+def _longest_way(
+    env: DiscreteEnvironment[Any],
+    states: Any,
+    parent: Tensor,
+    child: Tensor,
+    action: Tensor,
+    size: int,
+) -> Tensor:
     """(N,) length of the longest way from the source; refuses cycles."""
     depth = torch.zeros(size, dtype=torch.int64)
     for _ in range(size + 1):
@@ -321,7 +413,21 @@ def _longest_way(env: DiscreteEnvironment[Any], parent: Tensor, child: Tensor, s
         if torch.equal(longer, depth):
             return depth
         depth = longer
-    raise IncompatibleError(f"{env.name} has a cycle: a state can be reached from itself.")
+    reached = env._step(take(states, parent), action)
+    other = ~equal_rows(reached, take(states, child))
+    if bool(other.any()):
+        row = int(other.nonzero()[0])
+        raise IncompatibleError(
+            f"{env.name} cannot be enumerated: {env.shown(reached, row)} and "
+            f"{env.shown(states, int(child[row]))} share the key {int(env.key(reached)[row])}, so "
+            f"that some state seems to be reached from itself. `key` must differ for different "
+            f"states. {WITHOUT_KEYS}"
+        )
+    row = int(depth.argmax())
+    raise IncompatibleError(
+        f"{env.name} has a cycle: the state {env.shown(states, row)} can be reached from itself. "
+        f"If a move may be taken back, count the moves in the state."
+    )
 
 
 def _group_logsumexp(value: Tensor, group: Tensor, count: int) -> Tensor:

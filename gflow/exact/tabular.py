@@ -65,12 +65,13 @@ class TabularPolicy(Policy):
         forward = torch.full_like(policy.forward_table, -1e4)
         backward = torch.full_like(policy.backward_table, -1e4)
         with torch.no_grad():
-            forward[graph.parent, graph.action] = flows.log_pf.to(forward.dtype)
+            forward[graph.parent, graph.action] = flows.log_pf.clamp(min=-1e4).to(forward.dtype)
             children, undo, log_pb = _every_way_back(graph, flows.log_pb)
             backward[children, undo] = log_pb.to(forward.dtype)
             if graph.env.stop_action is not None:
                 stops = graph.env.forward_mask(graph.states)[:, graph.env.stop_action]
-                forward[stops, graph.env.stop_action] = flows.log_stop[stops].to(forward.dtype)
+                log_stop = flows.log_stop[stops].clamp(min=-1e4)
+                forward[stops, graph.env.stop_action] = log_stop.to(forward.dtype)
             if edge_flows:
                 forward += flows.log_flow[:, None].to(forward.dtype)
             policy.forward_table.copy_(forward)

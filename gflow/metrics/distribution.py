@@ -118,7 +118,7 @@ def empirical_log_law(graph: StateGraph[S], objects: S) -> Tensor:
         raise ConfigError("empirical_log_law: there are no objects, so that no law is known.")
     if not bool(graph.can_end[rows].all()):
         row = int((~graph.can_end[rows]).nonzero()[0])
-        which = graph.env.show(take(objects, torch.tensor([row])))[0]
+        which = graph.env.shown(objects, row)
         raise ConfigError(
             f"empirical_log_law: row {row}, the state {which}, is not a finished object of "
             f"{graph.env.name}. Pass `trajectories.final_states` of whole trajectories."

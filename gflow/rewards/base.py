@@ -108,7 +108,11 @@ class Tempered(LogReward[S]):
 
 
 class Clipped(LogReward[S]):
-    """log R kept within [low, high]."""
+    """log R kept within [low, high].
+
+    With `low` objects whose reward is zero become possible: each gets R = e^low, so that n of them
+    are sampled with a probability of at most n e^low / Z. Masks that leave them out are exact.
+    """
 
     def __init__(
         self, reward: LogReward[S], low: float | None = None, high: float | None = None

@@ -205,7 +205,7 @@ def walk_kernels(
         if not together:
             states, rows = going(states, rows, last(states))
     if rows.shape[0] and limit is None and not together:
-        which = env.show(take(states, torch.zeros(1, dtype=torch.int64, device=device)))[0]
+        which = env.shown(states, 0)
         raise IllegalActionError(
             f"{env.name}: a trajectory is still going after horizon = {env.horizon} transitions, "
             f"in the state {which}. Raise `horizon`, or make `is_terminal` end it."

@@ -8,6 +8,7 @@ from torch import Tensor
 from gflow.distinct import Distinct
 from gflow.environment.continuous import ContinuousEnvironment
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.keys import check_num_keys
 from gflow.errors import ConfigError, IllegalActionError, IncompatibleError, ShapeError
 from gflow.masking import sample_masked
 from gflow.policies.base import Policy, Session, backward_scores
@@ -47,6 +48,7 @@ class Sampler:
             raise ConfigError(f"plan must be auto, ragged or static, got {plan!r}.")
         if share and not env.has_keys:
             raise ConfigError(f"share=True needs states with keys; {env.name} defines no `key`.")
+        check_num_keys(env)
         self.env, self.plan, self.share = env, plan, share
         self._distinct = Distinct(env.num_keys)
         self._all: Any = None

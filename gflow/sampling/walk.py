@@ -330,7 +330,7 @@ def walk_static(
 
 
 def _refuse_endless(env: DiscreteEnvironment[S], states: S) -> None:
-    which = env.show(take(states, torch.zeros(1, dtype=torch.int64, device=device_of(states))))[0]
+    which = env.shown(states, 0)
     raise IllegalActionError(
         f"{env.name}: a trajectory is still going after horizon = {env.horizon} transitions, in "
         f"the state {which}. Raise `horizon`, or make `forward_mask` and `is_terminal` end it."

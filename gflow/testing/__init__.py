@@ -9,9 +9,10 @@
 """
 
 from gflow.testing.enumeration import all_trajectories
-from gflow.testing.env_check import CheckedEnvironment, check_env
+from gflow.testing.env_check import check_env
 from gflow.testing.findings import BrokenEnvironmentError, BrokenObjectiveError, Finding
 from gflow.testing.objective_check import CheckedObjective, check_objective, sample_environments
+from gflow.testing.plan import CheckedEnvironment
 from gflow.testing.solve import minimise
 from gflow.testing.table import TableEnvironment
 

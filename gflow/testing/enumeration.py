@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
+from gflow.exact.graph import checked_condition
 from gflow.masking import representatives
 from gflow.sampling.sampler import Sampler
 from gflow.state import take
@@ -15,7 +16,9 @@ from gflow.trajectories import Trajectories
 S = TypeVar("S")
 
 
-def all_trajectories(env: DiscreteEnvironment[S], limit: int = 2000) -> Trajectories[S]:
+def all_trajectories(
+    env: DiscreteEnvironment[S], limit: int = 2000, condition: Tensor | None = None
+) -> Trajectories[S]:
     """Every way from the source to every object, actions with one child counted once.
 
     The sum of their probabilities under any policy is 1, so expectations under trajectories
@@ -24,12 +27,14 @@ def all_trajectories(env: DiscreteEnvironment[S], limit: int = 2000) -> Trajecto
     Args:
         env: The environment.
         limit: Give up beyond this many.
+        condition: (1, C) what source and reward read, or None.
 
     Raises:
         IncompatibleError: If there are more than `limit`.
     """
     done: list[list[int]] = []
-    states: Any = env.initial(1)
+    condition = checked_condition(env, condition)
+    states: Any = env.start(1, condition=condition)
     prefixes: list[list[int]] = [[]]
     while prefixes:
         mask = env.forward_mask(states)
@@ -53,7 +58,9 @@ def all_trajectories(env: DiscreteEnvironment[S], limit: int = 2000) -> Trajecto
             )
         if prefixes:
             states = env._step(take(states, rows), actions)
-    return Sampler(env, share=env.has_keys or None).along(*padded(done))
+    actions, length = padded(done)
+    given = None if condition is None else condition.expand(len(actions), -1)
+    return Sampler(env, share=env.has_keys or None).along(actions, length, condition=given)
 
 
 def padded(walks: list[list[int]]) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,9 @@
 """What a check found: which rule is broken, what was seen, what to do about it."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from gflow.errors import GFlowError
 
@@ -85,3 +86,11 @@ class Findings:
 
 class AbandonedError(Exception):
     """A method failed so that the rules which read its result cannot be checked. Internal."""
+
+
+def attempt(rule: Callable[..., None], *args: Any) -> None:
+    """One rule that cannot be checked to its end does not keep the others from being checked."""
+    try:
+        rule(*args)
+    except AbandonedError:
+        return

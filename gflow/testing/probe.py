@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.discrete import DiscreteEnvironment
-from gflow.state import batch_size, clone, equal_rows, take, tensors
+from gflow.state import batch_size, clone, equal_rows, shorten, take, tensors
 from gflow.testing.findings import AbandonedError, Findings
 
 SHAPES = {  # rows B, forward actions A, backward actions P; "?" may be None
@@ -30,10 +30,13 @@ class Probe:
     Args:
         env: The environment.
         findings: Where to note what is wrong.
+        condition: (1, C) what the source and the reward read, or None.
     """
 
-    def __init__(self, env: DiscreteEnvironment[Any], findings: Findings) -> None:
-        self.env, self.findings = env, findings
+    def __init__(
+        self, env: DiscreteEnvironment[Any], findings: Findings, condition: Tensor | None = None
+    ) -> None:
+        self.env, self.findings, self.condition = env, findings, condition
         self.form: list[tuple[tuple[int, ...], torch.dtype]] = []
 
     # ------------------------------------------------------------------ guarded calls
@@ -62,6 +65,17 @@ class Probe:
             self._expect(method, out, batch_size(states))
         return out
 
+    def start(self, count: int) -> Any:
+        """`count` sources, those of the condition where the environment reads it there."""
+        if self.condition is None or not self.env.source_reads_condition:
+            return self.env.initial(count, "cpu")
+        return self.env.start(count, "cpu", self.condition.expand(count, -1))
+
+    @property
+    def shown_condition(self) -> str:
+        """The condition for people."""
+        return shorten(str(None if self.condition is None else self.condition[0].tolist()))
+
     def step(self, states: Any, actions: Tensor) -> Any:
         """Children, not checking legality."""
         return self.call("_step", states, actions)
@@ -77,9 +91,9 @@ class Probe:
         except Exception:
             return None
 
-    def reward(self, states: Any, condition: Tensor | None) -> Any:
+    def reward(self, states: Any) -> Any:
         """The reward of finished objects, in whatever shape it comes."""
-        given = clone(states)
+        given, condition = clone(states), self.condition if self.env.condition_dim else None
         try:
             with torch.no_grad():
                 if condition is None:
@@ -135,9 +149,9 @@ class Probe:
         """One state for people, even if `show` itself is broken."""
         one = take(states, torch.tensor([row]))
         try:
-            return str(self.env.show(one)[0])
+            return shorten(str(self.env.show(one)[0]))
         except Exception:
-            return str([t.tolist() for t in tensors(one)])
+            return shorten(str([t.tolist() for t in tensors(one)]))
 
     # ------------------------------------------------------------------ expectations
 
@@ -149,7 +163,8 @@ class Probe:
         except (TypeError, AttributeError, IndexError) as error:
             self.findings.add(
                 "shape",
-                f"`{method}` returned {type(states).__name__}, which is no batch of states.",
+                f"`{method}` returned {type(states).__name__}, which is no batch of states. "
+                f"{error}",
                 "States are a tensor or a frozen dataclass of tensors with the batch first.",
             )
             raise AbandonedError from error

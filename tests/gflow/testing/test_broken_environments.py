@@ -3,6 +3,7 @@
 Run it as a script to read the messages:  python tests/gflow/testing/test_broken_environments.py
 """
 
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -426,6 +427,82 @@ class KeyOfTheMoment(Grid):
         self.num_keys = None
 
 
+class FlippedList(Grid):
+    """The list of all states runs backward."""
+
+    def all_states(self, device="cpu"):
+        return super().all_states(device).flip(0)
+
+
+class ShortList(Grid):
+    """The list of all states leaves out the last."""
+
+    def all_states(self, device="cpu"):
+        return super().all_states(device)[:-1]
+
+
+class ListWithoutRange(Grid):
+    """A list of all states, and nobody knows how many keys there are."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_keys = None
+
+    def all_states(self, device="cpu"):
+        return self.cells(torch.arange(self.side**self.dim))
+
+
+class BitSet(DiscreteEnvironment[Tensor]):
+    """Subsets of three of 80 items whose keys are bits: as in the example, with too many items."""
+
+    def __init__(self, n: int = 80):
+        self.num_actions = self.num_backward_actions = self.n = n
+        self.horizon, self.feature_sizes, self.num_keys = 3, (2,) * n, 2**n
+        self.reward = FunctionReward(lambda sets: sets.double().sum(-1))
+
+    def initial(self, batch_size, device="cpu"):
+        return torch.zeros(batch_size, self.n, dtype=torch.int64, device=device)
+
+    def forward_mask(self, states):
+        return (states == 0) & (states.sum(-1, keepdim=True) < 3)
+
+    def backward_mask(self, states):
+        return states == 1
+
+    def _step(self, states, actions):
+        return states.scatter(1, actions[:, None], 1)
+
+    def _backstep(self, states, actions):
+        return states.scatter(1, actions[:, None], 0)
+
+    def key(self, states):
+        return (states * 2 ** torch.arange(self.n)).sum(-1)
+
+
+class BitSetWithoutRange(BitSet):
+    """The same, and nothing says how far the keys go."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_keys = None
+
+
+class ForgotThatTheSourceReads(Grid):
+    """Starts where the condition says, and does not say so."""
+
+    condition_dim = 2
+
+    def start(self, batch_size, device="cpu", condition=None):
+        start = self.initial(batch_size, device)
+        return start if condition is None else (start + condition.long()).clamp(max=2)
+
+
+class SaysThatTheSourceReads(Grid):
+    """Says that it starts where the condition says, and does not."""
+
+    source_reads_condition = True
+
+
 @dataclass(frozen=True)
 class Words:
     """Letters and how many there are."""
@@ -466,6 +543,28 @@ class Prefixes(DiscreteEnvironment[Words]):
     def _backstep(self, states, actions):
         place = (states.length - 1).clamp(min=0)[:, None]
         return Words(states.letters.scatter(1, place, 0), states.length - 1)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Letters, and what is no tensor."""
+
+    letters: Tensor
+    label: Any
+
+
+class OptionalField(Prefixes):
+    """A field that may be absent."""
+
+    def initial(self, batch_size, device="cpu"):
+        return Labelled(super().initial(batch_size, device).letters, None)
+
+
+class TextField(Prefixes):
+    """A field of text."""
+
+    def initial(self, batch_size, device="cpu"):
+        return Labelled(super().initial(batch_size, device).letters, "word")
 
 
 class LeavesLettersBehind(Prefixes):
@@ -520,6 +619,15 @@ CASES: list[tuple[type[DiscreteEnvironment[Any]], set[str]]] = [
     (UniformAsMaxEntropy, {"wrong-max-entropy-logits"}),
     (Drifting, {"not-deterministic"}),
     (LeavesLettersBehind, {"wrong-backstep"}),
+    (FlippedList, {"wrong-all-states"}),
+    (ShortList, {"shape"}),
+    (ListWithoutRange, {"wrong-all-states"}),
+    (BitSet, {"key-overflow"}),
+    (BitSetWithoutRange, {"key-collision"}),
+    (ForgotThatTheSourceReads, {"source-reads-condition"}),
+    (SaysThatTheSourceReads, {"source-reads-condition"}),
+    (OptionalField, {"shape"}),
+    (TextField, {"shape"}),
 ]
 
 
@@ -552,6 +660,34 @@ def test_all_findings_are_reported_together() -> None:
 def test_the_state_is_shown() -> None:
     with pytest.raises(BrokenEnvironmentError, match=r"\(1, 1\), from where action 0"):
         check_env(ForgetsAWayForward())
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (OptionalField, r"The field `label` of the states is None"),
+        (TextField, r"The field `label` of the states is a str"),
+        (BitSet, r"num_keys takes 80 bits.*hash_rows"),
+        (ForgotThatTheSourceReads, r"`start` gives \(1, 1\) for the condition \[1.0, 1.0\]"),
+    ],
+)
+def test_the_message_names_what_is_wrong(broken: Any, message: str) -> None:
+    with pytest.raises(BrokenEnvironmentError) as caught:
+        check_env(broken())
+    assert re.search(message, " ".join(str(caught.value).split())), caught.value
+
+
+def test_long_states_are_cut_short() -> None:
+    """A state of 80 columns is no paragraph."""
+
+    class Wide(BitSet):
+        def forward_mask(self, states):
+            return states == 0
+
+    with pytest.raises(BrokenEnvironmentError) as caught:
+        check_env(Wide(60), examples=4, limit=100)
+    assert all(len(finding.seen) < 450 for finding in caught.value.findings), caught.value
+    assert " ... " in str(caught.value)
 
 
 def show(broken: Iterable[type[DiscreteEnvironment[Any]]]) -> None:

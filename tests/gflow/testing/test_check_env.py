@@ -45,6 +45,16 @@ def test_large_environments_are_walked(dim: int) -> None:
     assert checked.num_states > 50
 
 
+@pytest.mark.parametrize(("length", "limit"), [(2001, 2000), (300, 40), (350, 40), (400, 40)])
+def test_long_chains_are_right(length: int, limit: int) -> None:
+    """More states than the limit: the ends are among those that are looked at all the same."""
+    chain = TableEnvironment([*([i + 1] for i in range(length)), []], [0.0] * (length + 1))
+    checked = check_env(chain, examples=8, limit=limit)
+    assert not checked.exhaustive
+    assert checked.longest == length
+    assert checked.num_states == limit
+
+
 def test_no_keys_are_needed() -> None:
     env = HyperGrid(3, 4, ending="forced")
     env.has_keys = False  # type: ignore[misc]

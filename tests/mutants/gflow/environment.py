@@ -15,4 +15,16 @@ MUTANTS = (
         "",
         "tests/envs/molecules/test_molecule_scores.py::test_molecules_come_in_proportion_to_what_is_preferred",
     ),
+    (
+        "hash-places", "gflow/environment/keys.py",
+        "return _mix(_mix(flat + place).sum(1))",
+        "return _mix(_mix(flat).sum(1))",
+        "tests/gflow/environment/test_environment_keys.py::test_hashes_are_equal_exactly_for_equal_rows",
+    ),
+    (
+        "largest-key", "gflow/environment/keys.py",
+        "count > LARGEST_KEY:",
+        "count > 2 * LARGEST_KEY:",
+        "tests/gflow/environment/test_environment_keys.py::test_keys_that_do_not_fit_are_refused_with_the_way_out",
+    ),
 )  # fmt: skip

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gflow.state import batch_size
-from gflow.testing.explore import Explored
+from gflow.testing.discrete.explore import Explored
 from gflow.testing.probe import Probe
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.state import take
-from gflow.testing.explore import Explored
+from gflow.testing.discrete.explore import Explored
 from gflow.testing.findings import Findings
 from gflow.testing.probe import Probe
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.state import batch_size, take, tensors
-from gflow.testing.explore import Explored
+from gflow.testing.discrete.explore import Explored
 from gflow.testing.probe import Probe
 
 

@@ -59,7 +59,7 @@ def moves(probe: Probe, states: Any) -> tuple[Tensor, Tensor]:
 
 
 def _enumerate(probe: Probe, limit: int) -> Explored | None:
-    frontier = probe.env.initial(1)
+    frontier = probe.start(1)
     known = {int(probe.call("key", frontier)[0]): 0}
     store, parts, strays = [frontier], [], []
     start = 0
@@ -95,8 +95,8 @@ def _enumerate(probe: Probe, limit: int) -> Explored | None:
 def _walk(probe: Probe, examples: int, limit: int, generator: torch.Generator) -> Explored:
     """States on uniformly random walks from the source, and back from their ends."""
     env = probe.env
-    states = env.initial(examples)
-    store = [env.initial(1)]
+    states = probe.start(examples)
+    store = [probe.start(1)]
     longest, ends = 0, []
     patience = 4 * env.horizon + 64
     for time in range(patience + 1):
@@ -121,10 +121,10 @@ def _walk(probe: Probe, examples: int, limit: int, generator: torch.Generator) -
             raise AbandonedError
         states = probe.step(take(states, going), action[going])
         store.append(states)
-    store += _walk_back(probe, cat(ends), generator)
-    seen = cat(store)
-    first = _distinct(probe, seen)[:limit]
-    seen = take(seen, first)
+    last = cat(ends)
+    store += _walk_back(probe, last, generator)
+    seen = cat([store[0], last, *store[1:]])  # the ends are among those that are kept
+    seen = take(seen, _some(_distinct(probe, seen), batch_size(last), limit, generator))
     rows, actions = moves(probe, seen)
     if len(rows) > MOST_EDGES:
         some = torch.randperm(len(rows), generator=generator)[:MOST_EDGES].sort().values
@@ -167,6 +167,16 @@ def _walk_back(probe: Probe, ends: Any, generator: torch.Generator) -> list[Any]
         states = probe.backstep(take(states, going), action)
         store.append(states)
     return store
+
+
+def _some(rows: Tensor, ends: int, limit: int, generator: torch.Generator) -> Tensor:
+    """At most `limit` of the sorted rows: the source, ends of walks, and others evenly."""
+    if len(rows) <= limit:
+        return rows
+    first = rows[rows <= ends][: 1 + limit // 4]
+    rest = rows[~torch.isin(rows, first)]
+    others = rest[torch.randperm(len(rest), generator=generator)[: limit - len(first)]]
+    return torch.cat([first, others.sort().values])
 
 
 def _distinct(probe: Probe, states: Any) -> Tensor:

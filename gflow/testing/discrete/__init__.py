@@ -1,0 +1,1 @@
+"""Rules of environments whose actions are numbered."""
