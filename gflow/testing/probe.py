@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.errors import RewardError
+from gflow.rewards.values import real
 from gflow.state import batch_size, clone, equal_rows, shorten, take, tensors
 from gflow.testing.findings import AbandonedError, Findings
 
@@ -100,6 +102,10 @@ class Probe:
                     out = self.env.reward(given)
                 else:
                     out = self.env.reward(given, condition.expand(batch_size(states), -1))
+            out = real(out, f"The reward {self.env.reward!r}")
+        except RewardError as error:
+            self.findings.add("reward-shape", str(error), "A log-reward is a real number.")
+            raise AbandonedError from error
         except Exception as error:
             self.findings.add(
                 "raises",

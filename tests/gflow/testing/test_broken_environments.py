@@ -293,6 +293,13 @@ class ColumnReward(Grid):
         super().__init__(reward=FunctionReward(lambda s: uneven(s)[:, None]))
 
 
+class TruthReward(Grid):
+    """Good or not is no log-reward."""
+
+    def __init__(self):
+        super().__init__(reward=FunctionReward(lambda s: s.sum(-1) > 2))
+
+
 class LogOfNegative(Grid):
     """NaN at one cell."""
 
@@ -603,6 +610,7 @@ CASES: list[tuple[type[DiscreteEnvironment[Any]], set[str]]] = [
     (NoForcePromised, {"broken-promise"}),
     (StopFirst, {"stop-index"}),
     (ColumnReward, {"reward-shape"}),
+    (TruthReward, {"reward-shape"}),
     (LogOfNegative, {"reward-not-finite"}),
     (CentredReward, {"batch-dependence"}),
     (EnergyOfAnother, {"energies"}),
