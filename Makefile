@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/gflow train molecules --out runs/demo --overwrite True
+	$(BIN)/gflow train molecules --out runs/demo --overwrite
 
 # A worker per core, each with one thread.
 test: $(READY)

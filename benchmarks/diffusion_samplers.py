@@ -36,8 +36,8 @@ from gflow.metrics import (
     w2_floor,
 )
 from gflow.sampling.kernel_sampler import KernelSampler
-from gflow.tasks.behaviours import BehaviourOptions
-from gflow.tasks.options import ObjectiveOptions
+from gflow.tasks.options import RunConfig, objective_of
+from gflow.tasks.parts import Part
 from gflow.training.trainer import TrainConfig, Trainer
 
 SAMPLES = 2000
@@ -49,7 +49,8 @@ class Method:
     """How to train: options of the command line, and for annealed Langevin steps their number."""
 
     objective: str = "tb"
-    behaviour: dict[str, Any] = field(default_factory=dict)
+    behaviour: str = "on_policy"
+    search: dict[str, Any] = field(default_factory=dict)
     world: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     annealed: int = 0
@@ -63,7 +64,7 @@ class Method:
 
 
 LOUD = {"noise": 0.2, "noise_steps": 5000}  # as the published code explores
-SEARCH = {"behaviour": "langevin", "langevin_step_size": 0.1}
+SEARCH: dict[str, Any] = {"behaviour": "langevin", "search": {"step_size": 0.1}}
 COARSE = {"random_times": 20, "langevin": True}
 QUICK = {"noise": 0.45, "noise_steps": 2000, "lr": 3e-3}
 FAST = {"lr": 5e-3}
@@ -71,16 +72,16 @@ FAST = {"lr": 5e-3}
 METHODS = {
     "tb": Method(),
     "tb+expl": Method(train=LOUD),
-    "tb+expl+ls": Method(behaviour=SEARCH, train=LOUD),
-    "vargrad+expl+ls": Method("vargrad", SEARCH, train=LOUD),
+    "tb+expl+ls": Method(**SEARCH, train=LOUD),
+    "vargrad+expl+ls": Method("vargrad", **SEARCH, train=LOUD),
     "tb+expl+lp": Method(train=LOUD, world={"langevin": True}),
     "flsubtb+lp": Method("flsubtb", world={"langevin": True}),
     "kl": Method("kl"),
-    "tb+expl+ls, coarse": Method("tb", SEARCH, {"random_times": 20}, LOUD),
-    "vargrad+expl+lp+ls, coarse": Method("vargrad", SEARCH, COARSE, QUICK),
+    "tb+expl+ls, coarse": Method("tb", **SEARCH, world={"random_times": 20}, train=LOUD),
+    "vargrad+expl+lp+ls, coarse": Method("vargrad", **SEARCH, world=COARSE, train=QUICK),
     "vargrad annealed, 32": Method("vargrad", train=FAST, annealed=32),
     "vargrad annealed, 64": Method("vargrad", train=FAST, annealed=64),
-    "vargrad+ls annealed, 32": Method("vargrad", SEARCH, train=FAST, annealed=32),
+    "vargrad+ls annealed, 32": Method("vargrad", **SEARCH, train=FAST, annealed=32),
 }
 """The last four are our own: random grids of 20 steps with the score, chains, three times the rate
 and noise of 0.2 sqrt(5), since a fifth of the steps adds it; and Langevin steps along a path of
@@ -140,14 +141,15 @@ def trained(method: Method, target: str, seed: int, seconds: float) -> tuple[Tra
     world = DiffusionTask(target=target, **method.options(target))
     env = world.environment()
     counter = Counter(env.target)
-    objective = ObjectiveOptions(method.objective).build(world, env)
+    part = objective_of(world, method.objective)
+    objective = RunConfig.of(world, objective=part).build_objective(env)
     defaults: dict[str, Any] = {"batch_size": 300, "lr": 1e-3, "log_z_lr": 0.1, "seed": seed}
     trainer = Trainer(
         env,
         world.policy(env, objective.needs),
         objective,
         TrainConfig(**{**defaults, **method.train}),
-        behaviour=BehaviourOptions(**method.behaviour).build(),
+        behaviour=Part.of("behaviour", method.behaviour, method.search).build(),
     )
     began = time.process_time()
     while time.process_time() - began < seconds:

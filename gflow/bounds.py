@@ -99,11 +99,9 @@ def _complaint(value: Any, hint: Any, bounds: Bounds) -> str | None:
     if origin is Annotated:
         inner, *notes = typing.get_args(hint)
         found = next((n for n in notes if isinstance(n, Bounds)), bounds)
-        known = next((n for n in notes if isinstance(n, Known)), None)
         reason = _complaint(value, inner, found)
-        if known is None or reason is not None:
-            return reason
-        return _of_names(value, list(known.names()))
+        names = [name for note in notes if isinstance(note, Known) for name in note.names()]
+        return reason if reason is not None or not names else _of_names(value, names)
     if origin in (typing.Union, types.UnionType):
         reasons = [_complaint(value, member, bounds) for member in typing.get_args(hint)]
         if None in reasons:

@@ -9,7 +9,7 @@ from torch import Tensor
 from gflow.bounds import Bounds, Count, Natural, Positive, Rate
 from gflow.checks import checked
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError
+from gflow.errors import ConfigError, IncompatibleError
 from gflow.learner import Learner
 from gflow.objective import Objective, Regression, squared
 from gflow.objectives.db import DetailedBalance
@@ -119,6 +119,12 @@ class LearnedEnergyDecomposition(Objective):
             if base == "subtb"
             else DetailedBalance(regression)
         )
+        if encoder is None and not env.feature_sizes:
+            raise IncompatibleError(
+                f"LearnedEnergyDecomposition cannot train on {env.name}: it holds a network of "
+                f"states and knows none for an environment without `feature_sizes`. Use fldb "
+                f"or flsubtb, or, in Python, LearnedEnergyDecomposition.build(encoder=...)."
+            )
         encoder = FeatureEncoder(env, width) if encoder is None else encoder
         return cls(PairPotential(encoder, width), balance, **settings)
 

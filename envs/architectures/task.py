@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.architectures.data import (
     ArchitectureTable,
@@ -61,8 +62,8 @@ class ArchitectureTask(SeveralScores):
     column: str = ""
     scores: tuple[str, ...] = ()
     low: float = -12.0
-    width: int = 256
-    depth: int = 2
+    width: Count = 256
+    depth: Count = 2
     backward: BackwardChoice = "uniform"
 
     def environment(self) -> Architectures:
@@ -110,7 +111,7 @@ class ArchitectureTask(SeveralScores):
             numbers[f"best_{name}"] = value
         return numbers
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best cells as a text file; the front as a picture, if there is one."""
         if context.best is not None:
             lines = context.env.show(context.best.states)
@@ -119,7 +120,7 @@ class ArchitectureTask(SeveralScores):
             pairs = sorted(zip(shown, lines, strict=True), reverse=True)
             text = "".join(f"{value:.3f}\t{line}\n" for value, line in pairs)
             (folder / "cells.tsv").write_text(text)
-        return super().finish(context, folder)
+        return super().artifacts(context, folder)
 
     def report(self, context: Context) -> str:
         """The best cell, and a warning where nothing was measured."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count, Natural, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.report import figures_of, report_best, write_best
 from gflow.policies.base import Policy
@@ -64,14 +65,14 @@ class AtomsTask(SeveralScores):
 
     properties: tuple[str, ...] = ("qed",)
     combine: Literal["sum", "product", "preferences", "goals"] = "product"
-    beta: float = 16.0
+    beta: Positive = 16.0
     vector: bool = False
-    max_atoms: int = 9
+    max_atoms: Count = 9
     kinds: tuple[str, ...] = ("C", "N", "O", "F")
-    max_order: int = 3
-    workers: int = 2
-    width: int = 64
-    depth: int = 4
+    max_order: Count = 3
+    workers: Natural = 2
+    width: Count = 64
+    depth: Count = 4
     backward: BackwardChoice = "uniform"
 
     def environment(self) -> DiscreteEnvironment[Any]:
@@ -114,9 +115,9 @@ class AtomsTask(SeveralScores):
         numbers["valid"] = valid_fraction(env.smiles(objects), atoms)
         return numbers | figures_of(context, objects, _names(env))
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""
-        return write_best(context, folder, _names(context.env)) | super().finish(context, folder)
+        return write_best(context, folder, _names(context.env)) | super().artifacts(context, folder)
 
     def known_front(self, env: DiscreteEnvironment[Any]) -> Tensor | None:
         """Nobody knows it."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from gflow.backward.choice import own_backward
+from gflow.bounds import Count, NotNegative, Positive
 from gflow.environment.base import Environment
 from gflow.envs.cubes.base import UnitCube
 from gflow.envs.cubes.box import Box
@@ -29,7 +30,7 @@ ESTIMATED = 2000
 
 
 @dataclass(frozen=True)
-class BoxTask(Task):
+class BoxTask(Task[UnitCube]):
     """Points of the unit cube that move up until they stop.
 
     Attributes:
@@ -70,21 +71,21 @@ class BoxTask(Task):
         "ess",
     )
 
-    dim: int = 2
+    dim: Count = 2
     moves: Literal["auto", "arcs", "axes"] = "auto"
     reward: Literal["corners", "disk"] = "corners"
     delta: float = 0.25
-    min_step: float = 0.1
-    r0: float = 0.1
-    r1: float = 0.5
-    r2: float = 2.0
-    components: int = 8
-    source_components: int = 4
-    concentration_low: float = 1.0
-    concentration_high: float = 30.0
-    width: int = 128
-    depth: int = 3
-    frequencies: int = 10
+    min_step: Positive = 0.1
+    r0: NotNegative = 0.1
+    r1: NotNegative = 0.5
+    r2: NotNegative = 2.0
+    components: Count = 8
+    source_components: Count = 4
+    concentration_low: Positive = 1.0
+    concentration_high: Positive = 30.0
+    width: Count = 128
+    depth: Count = 3
+    frequencies: Count = 10
     backward: Literal["learned", "uniform", "pessimistic", "tlm"] = "learned"
 
     def cube_reward(self) -> CubeReward:
@@ -141,7 +142,7 @@ class BoxTask(Task):
             numbers["jsd_kde"] = float(kde_jsd(objects[:ESTIMATED], exact, [line, line]))
         return numbers
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """Samples over the density, in the first two coordinates."""
         env, trainer = context.env, context.trainer
         reward = env.reward

@@ -1,6 +1,5 @@
 """`gflow train dags`."""
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.dags.data import erdos_renyi_network, normalize, read_edges, read_table
 from gflow.envs.dags.env import DENSE_KEYS, Dags, DagState, count_paths
@@ -33,7 +33,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class DagsTask(Task):
+class DagsTask(Task[Dags]):
     """Causal graphs in proportion to their posterior probability, given data.
 
     Attributes:
@@ -70,18 +70,18 @@ class DagsTask(Task):
     data: str = ""
     true_edges: str = ""
     log: bool = False
-    variables: int = 5
-    edges: float = 5.0
-    rows: int = 100
-    noise_std: float = math.sqrt(0.1)
-    data_seed: int = 0
+    variables: Count = 5
+    edges: NotNegative = 5.0
+    rows: Count = 100
+    noise_std: Positive = 0.1**0.5
+    data_seed: Natural = 0
     score: Literal["bge", "bic", "linear_gaussian"] = "bge"
     prior: Literal["uniform", "erdos_renyi", "fair"] = "uniform"
-    max_parents: int = 0
-    beta: float = 1.0
+    max_parents: Natural = 0
+    beta: Positive = 1.0
     guide: Literal["completion", "delta", "none"] = "completion"
-    width: int = 256
-    depth: int = 2
+    width: Count = 256
+    depth: Count = 2
     backward: BackwardChoice = "uniform"
 
     @classmethod
@@ -154,7 +154,7 @@ class DagsTask(Task):
                 numbers["average_precision"] = edge_average_precision(got.edge, truth)
         return numbers
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """Edge marginals, learned and exact (or true), as tables and as a picture."""
         from gflow.tasks.pictures import heatmaps
 

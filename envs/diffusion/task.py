@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from gflow.bounds import Count, Natural, NotNegative, Positive, Probability
 from gflow.conditions.draws import ConditionSampler, TableCondition
 from gflow.environment.base import Environment
 from gflow.envs.diffusion.annealed import AnnealedLangevin
@@ -44,7 +45,7 @@ IMAGES, WAYS = 100, 20
 
 
 @dataclass(frozen=True)
-class DiffusionTask(Task):
+class DiffusionTask(Task[GaussianSteps]):
     """Points of a density on R^d, made of noise in Gaussian steps.
 
     Attributes:
@@ -88,20 +89,20 @@ class DiffusionTask(Task):
     )
 
     target: str = "gmm25"
-    dim: int = 0
+    dim: Natural = 0
     process: Literal["bridge", "ou", "euler", "annealed"] = "bridge"
-    sigma2: float = 0.0
-    end_sigma2: float = 0.0
-    nu: float = 1.0
-    power: float = 1.0
-    steps_per_trajectory: int = 100
-    random_times: int = 0
-    learned_variance: float = 0.0
-    learned_backward: float = 0.0
+    sigma2: NotNegative = 0.0
+    end_sigma2: NotNegative = 0.0
+    nu: Positive = 1.0
+    power: Positive = 1.0
+    steps_per_trajectory: Count = 100
+    random_times: Natural = 0
+    learned_variance: NotNegative = 0.0
+    learned_backward: Probability = 0.0
     langevin: bool = False
-    width: int = 64
-    depth: int = 2
-    repeat: int = 10
+    width: Count = 64
+    depth: Count = 2
+    repeat: Count = 10
 
     def density(self) -> Target:
         """The target."""
@@ -240,7 +241,7 @@ class DiffusionTask(Task):
             "log_marginal": float(known.mean()),
         }
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """Samples over the density, in the first two coordinates."""
         env, trainer = context.env, context.trainer
         assert isinstance(env, GaussianSteps)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from gflow.bounds import Count, Natural, NotNegative, Positive, Probability
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.graphs.draw import GraphDraw
@@ -31,7 +32,7 @@ RB = {  # number of groups, nodes per group
 
 
 @dataclass(frozen=True)
-class IndependentSetTask(Task):
+class IndependentSetTask(Task[IndependentSet]):
     """Independent sets of many random graphs at once; judged on graphs never trained on.
 
     Attributes:
@@ -61,18 +62,18 @@ class IndependentSetTask(Task):
 
     graphs: Literal["rb", "er", "ba"] = "rb"
     size: Literal["small", "medium", "large"] = "small"
-    train_graphs: int = 256
-    repeat: int = 8
-    held_out: int = 20
-    samples: int = 20
-    p: float = 0.15
-    m: int = 4
-    beta: float = 10.0
-    scale: float = 0.0
-    graph_seed: int = 0
-    seconds: float = 20.0
-    width: int = 64
-    depth: int = 3
+    train_graphs: Count = 256
+    repeat: Count = 8
+    held_out: Count = 20
+    samples: Count = 20
+    p: Probability = 0.15
+    m: Count = 4
+    beta: Positive = 10.0
+    scale: NotNegative = 0.0
+    graph_seed: Natural = 0
+    seconds: NotNegative = 20.0
+    width: Count = 64
+    depth: Count = 3
 
     def draw(self, count: int, seed: int) -> GraphBatch:
         """Random graphs of the kind and size asked for."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.landscapes import landscape_grid
@@ -48,10 +49,10 @@ class LandscapesTask(SeveralScores):
     )
 
     functions: tuple[str, ...] = ("branin", "currin")
-    side: int = 32
+    side: Count = 32
     ending: Literal["forced", "free"] = "forced"
-    width: int = 64
-    depth: int = 3
+    width: Count = 64
+    depth: Count = 3
     backward: BackwardChoice = "uniform"
 
     def environment(self) -> HyperGrid:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import (
@@ -29,7 +30,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class HypergridTask(Task):
+class HypergridTask(Task[HyperGrid]):
     """Cells of a grid, built by walking from the corner.
 
     Attributes:
@@ -51,18 +52,18 @@ class HypergridTask(Task):
     train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=16, lr_half_life=500)
     run: ClassVar[RunOptions] = RunOptions(threads=1)
 
-    dim: int = 2
-    side: int = 8
+    dim: Count = 2
+    side: Count = 8
     reward: Literal[
         "corners", "cosine", "cosine_product", "deceptive", "sparse", "multiscale", "landscape"
     ] = "corners"
-    r0: float = 0.0
+    r0: NotNegative = 0.0
     landscape: str = "branin"
-    levels: int = 3
-    beta: float = 1.0
+    levels: Count = 3
+    beta: Positive = 1.0
     ending: Literal["free", "forced"] = "free"
-    width: int = 256
-    depth: int = 2
+    width: Count = 256
+    depth: Count = 2
     backward: BackwardChoice = "learned"
 
     def grid_reward(self) -> GridReward:
@@ -111,7 +112,7 @@ class HypergridTask(Task):
         upper = (modes > (self.side - 1) / 2).long() @ (2 ** torch.arange(self.dim))
         return {"mode_regions": float(len(upper.unique()))}
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The learned and the exact law side by side, for two coordinates."""
         if self.dim != 2 or context.graph is None:
             return {}

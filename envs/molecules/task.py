@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count, Natural, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.report import figures_of, report_best, write_best
 from gflow.errors import ConfigError
@@ -67,17 +68,17 @@ class MoleculesTask(SeveralScores):
 
     properties: tuple[str, ...] = ("qed", "sa")
     combine: Literal["sum", "product", "preferences", "goals"] = "product"
-    beta: float = 64.0
+    beta: Positive = 64.0
     vector: bool = False
-    max_fragments: int = 5
-    min_fragments: int = 2
+    max_fragments: Count = 5
+    min_fragments: Count = 2
     smiles: str = ""
     skip_invalid: bool = False
-    vocabulary_size: int = 128
-    fragment_count: int = 3
-    workers: int = 2
-    width: int = 64
-    depth: int = 3
+    vocabulary_size: Count = 128
+    fragment_count: Count = 3
+    workers: Natural = 2
+    width: Count = 64
+    depth: Count = 3
     backward: BackwardChoice = "uniform"
 
     def environment(self) -> DiscreteEnvironment[Any]:
@@ -129,10 +130,10 @@ class MoleculesTask(SeveralScores):
         numbers = super().metrics(context, objects)
         return numbers | figures_of(context, objects, _molecules(context.env).host.goal.names)
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""
         names = _molecules(context.env).host.goal.names
-        return write_best(context, folder, names) | super().finish(context, folder)
+        return write_best(context, folder, names) | super().artifacts(context, folder)
 
     def known_front(self, env: DiscreteEnvironment[Any]) -> Tensor | None:
         """Nobody knows it."""

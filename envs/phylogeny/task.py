@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count, Natural, NotNegative
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.phylogeny.alignments import Alignment
 from gflow.envs.phylogeny.env import Forest, Parsimony, Phylogeny
@@ -26,7 +27,7 @@ WRITTEN = 1000
 
 
 @dataclass(frozen=True)
-class PhylogenyTask(Task):
+class PhylogenyTask(Task[Phylogeny]):
     """Phylogenetic trees of aligned sequences, by parsimony.
 
     Attributes:
@@ -62,14 +63,14 @@ class PhylogenyTask(Task):
 
     alignment: str = ""
     ambiguous: bool = False
-    taxa: int = 6
-    sites: int = 60
-    mutation: float = 0.3
-    alignment_seed: int = 0
-    scale: float = 4.0
+    taxa: Count = 6
+    sites: Count = 60
+    mutation: NotNegative = 0.3
+    alignment_seed: Natural = 0
+    scale: NotNegative = 4.0
     baseline: float | None = None
-    width: int = 256
-    depth: int = 2
+    width: Count = 256
+    depth: Count = 2
     backward: BackwardChoice = "maxent"
 
     def environment(self) -> Phylogeny:
@@ -109,7 +110,7 @@ class PhylogenyTask(Task):
             "unique": len(set(context.env.show(objects))) / len(found),
         }
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """Write the best distinct trees, with their mutations in front, in Newick format."""
         lines = [f"[{mutations:g}] {tree}" for tree, mutations in self.trees(context)]
         (folder / "trees.nwk").write_text("\n".join(lines) + "\n")

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoiceOrAuto, own_backward
+from gflow.bounds import Count, Natural, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.bits import (
     Form,
@@ -31,7 +32,7 @@ TESTED = 600
 
 
 @dataclass(frozen=True)
-class BitsTask(Task):
+class BitsTask(Task[DiscreteEnvironment[Any]]):
     """Strings of bits with planted modes, written word by word.
 
     Attributes:
@@ -57,18 +58,18 @@ class BitsTask(Task):
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=500)
 
-    bits: int = 120
-    word: int = 8
-    modes: int = 60
-    modes_seed: int = 0
-    beta: float = 2.0
+    bits: Count = 120
+    word: Count = 8
+    modes: Count = 60
+    modes_seed: Natural = 0
+    beta: Positive = 2.0
     form: Form = "distance"
     order: Literal["left_to_right", "any"] = "left_to_right"
-    backward: Literal["auto", BackwardChoice] = "auto"
+    backward: BackwardChoiceOrAuto = "auto"
     network: Literal["mlp", "transformer"] = "mlp"
-    width: int = 256
-    depth: int = 2
-    heads: int = 8
+    width: Count = 256
+    depth: Count = 2
+    heads: Count = 8
 
     def environment(self) -> DiscreteEnvironment[Any]:
         """The strings."""

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.backward.choice import BackwardChoiceOrAuto, own_backward
+from gflow.bounds import Count, Natural, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.envs.sequences.rna import PAIRS, SINGLES, DesignReward, rna_design
@@ -26,7 +27,7 @@ CANDIDATES = 2000
 
 
 @dataclass(frozen=True)
-class RNATask(Task):
+class RNATask(Task[DiscreteEnvironment[Any]]):
     """RNAs designed to fold into a target structure.
 
     Attributes:
@@ -50,12 +51,12 @@ class RNATask(Task):
 
     target: str = "..(((((..((((....))))..((((....))))..))))).."
     measure: Measure = "both"
-    beta: float = 16.0
+    beta: Positive = 16.0
     order: Literal["left_to_right", "any"] = "left_to_right"
-    backward: Literal["auto", BackwardChoice] = "auto"
-    workers: int = 2
-    width: int = 256
-    depth: int = 2
+    backward: BackwardChoiceOrAuto = "auto"
+    workers: Natural = 2
+    width: Count = 256
+    depth: Count = 2
 
     def environment(self) -> DiscreteEnvironment[Any]:
         """The designs."""
@@ -99,7 +100,7 @@ class RNATask(Task):
             "unique": len(set(designs)) / len(designs),
         }
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """Write the designs that fold into the target, best first."""
         with (folder / "designs.csv").open("w", newline="") as file:
             table = csv.writer(file)

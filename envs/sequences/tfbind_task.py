@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.rewards import TableReward
 from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_binding
@@ -20,7 +21,7 @@ MODES = 0.005
 
 
 @dataclass(frozen=True)
-class TFBindTask(Task):
+class TFBindTask(Task[DiscreteEnvironment[Any]]):
     """DNA 8-mers that bind a transcription factor.
 
     Attributes:
@@ -41,10 +42,10 @@ class TFBindTask(Task):
 
     table: str = "synthetic"
     order: Literal["prepend_append", "left_to_right", "any"] = "prepend_append"
-    beta: float = 3.0
+    beta: Positive = 3.0
     peak: float = 10.0
-    width: int = 256
-    depth: int = 2
+    width: Count = 256
+    depth: Count = 2
     backward: BackwardChoice = "learned"
 
     def environment(self) -> DiscreteEnvironment[Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count, Natural, Probability
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sets.bags import Bags, Substructures
 from gflow.policies.base import Policy
@@ -18,7 +19,7 @@ TASKS = {"published": (7, 13, 7), "published_small": (7, 7, 4)}
 
 
 @dataclass(frozen=True)
-class BagsTask(Task):
+class BagsTask(Task[Bags]):
     """Multisets of letters, rewarded where one letter is frequent.
 
     Attributes:
@@ -57,16 +58,16 @@ class BagsTask(Task):
     exact_limit: ClassVar[int] = 100_000
 
     task: Literal["published", "published_small", "own"] = "published"
-    letters: int = 4
-    size: int = 7
-    repeats: int = 4
-    fraction: float = 0.25
-    modes_seed: int = 0
+    letters: Count = 4
+    size: Count = 7
+    repeats: Count = 4
+    fraction: Probability = 0.25
+    modes_seed: Natural = 0
     base: float = 0.01
     substructure: float = 10.0
     mode: float = 30.0
-    width: int = 256
-    depth: int = 2
+    width: Count = 256
+    depth: Count = 2
     backward: BackwardChoice = "maxent"
 
     def environment(self) -> Bags:

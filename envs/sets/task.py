@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count, Natural
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets, PairwiseEnergy, published_sets
 from gflow.policies.base import Policy
@@ -18,7 +19,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class SetsTask(Task):
+class SetsTask(Task[FixedSizeSets]):
     """Subsets of a fixed size, built item by item.
 
     Attributes:
@@ -39,12 +40,12 @@ class SetsTask(Task):
     run: ClassVar[RunOptions] = RunOptions(threads=1)
 
     task: Literal["random", "small", "medium", "large"] = "random"
-    items: int = 10
-    size: int = 5
+    items: Count = 10
+    size: Count = 5
     interaction: float = 0.0
-    energy_seed: int = 0
-    width: int = 256
-    depth: int = 2
+    energy_seed: Natural = 0
+    width: Count = 256
+    depth: Count = 2
     backward: BackwardChoice = "learned"
 
     def environment(self) -> FixedSizeSets:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gflow.backward.choice import BackwardChoice, own_backward
+from gflow.bounds import Count
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.spins.env import EnergyModel
 from gflow.envs.spins.rewards import WIDEST_STRIP, IsingReward
@@ -16,7 +17,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class SpinsTask(Task):
+class SpinsTask(Task[EnergyModel]):
     """Ising spins on a lattice, set one by one in any order.
 
     Attributes:
@@ -35,13 +36,13 @@ class SpinsTask(Task):
     train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=64)
     run: ClassVar[RunOptions] = RunOptions(threads=1)
 
-    height: int = 3
-    width: int = 3
+    height: Count = 3
+    width: Count = 3
     coupling: float = 0.1
     field: float = 0.2
     periodic: bool = True
-    hidden: int = 256
-    depth: int = 2
+    hidden: Count = 256
+    depth: Count = 2
     backward: BackwardChoice = "uniform"
 
     def environment(self) -> EnergyModel:

@@ -11,6 +11,7 @@ from torch import Tensor
 from gflow.backward.choice import own_backward
 from gflow.behaviours.base import Behaviour, OnPolicy
 from gflow.behaviours.data import BackwardReplay
+from gflow.bounds import Count, Positive, Probability
 from gflow.envs.torus.alanine import Scan, Solvent
 from gflow.envs.torus.alanine_target import alanine
 from gflow.envs.torus.env import Torus
@@ -35,7 +36,7 @@ PICTURED = 50_000
 
 
 @dataclass(frozen=True)
-class TorusTask(Task):
+class TorusTask(Task[Torus]):
     """Two angles turned a fixed number of times by mixtures of von Mises laws.
 
     Attributes:
@@ -86,17 +87,17 @@ class TorusTask(Task):
     target: Literal["ramachandran", "sines", "alanine"] = "ramachandran"
     solvent: Solvent = "water"
     scan: Scan = "relaxed"
-    points: int = 36
-    kelvin: float = 300.0
-    length: int = 5
-    components: int = 5
-    min_concentration: float = 4.0
-    width: int = 128
-    depth: int = 2
-    frequencies: int = 5
+    points: Count = 36
+    kelvin: Positive = 300.0
+    length: Count = 5
+    components: Count = 5
+    min_concentration: Positive = 4.0
+    width: Count = 128
+    depth: Count = 2
+    frequencies: Count = 5
     shared: bool = False
     backward: Literal["learned", "uniform", "pessimistic", "tlm"] = "learned"
-    coverage: float = 0.25
+    coverage: Probability = 0.25
 
     def __post_init__(self) -> None:
         if not 0 <= self.coverage <= 1:
@@ -151,7 +152,7 @@ class TorusTask(Task):
         named = zip(target.basin_names, weights.tolist(), strict=True)
         return numbers | {f"basin_{name}": weight for name, weight in named}
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The learned and the exact density side by side, and their difference."""
         target, trainer = _target(context), context.trainer
         generator = torch.Generator(trainer.device).manual_seed(trainer.config.seed)

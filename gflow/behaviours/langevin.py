@@ -28,7 +28,7 @@ class LangevinSearch(Behaviour):
     Args:
         period: Batches between searches.
         steps: Steps of the chains in each search.
-        burn_in: First steps, whose proposals are not kept.
+        burn_in: First steps, whose proposals are not kept; by default half of them.
         step_size: Of the first search.
         beta: Inverse temperature of the chains.
         capacity: Objects that each memory holds.
@@ -45,7 +45,7 @@ class LangevinSearch(Behaviour):
         self,
         period: int = 100,
         steps: int = 200,
-        burn_in: int = 100,
+        burn_in: int | None = None,
         step_size: float = 0.01,
         beta: float = 1.0,
         capacity: int = 600_000,
@@ -53,6 +53,7 @@ class LangevinSearch(Behaviour):
         for name, value in (("period", period), ("steps", steps), ("capacity", capacity)):
             if value < 1:
                 raise ConfigError(f"LangevinSearch: {name} must be at least 1, got {value}.")
+        burn_in = steps // 2 if burn_in is None else burn_in
         if not 0 <= burn_in < steps:
             raise ConfigError(
                 f"LangevinSearch: burn_in must lie in [0, {steps}), the number of steps, got "

@@ -1,34 +1,37 @@
 """Which objective can train on which environment from which behaviour, and why not."""
 
+from typing import Any
+
 from gflow.behaviours.base import Behaviour
 from gflow.errors import IncompatibleError
+from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
-from gflow.tasks.behaviours import BEHAVIOURS, BehaviourOptions
-from gflow.tasks.options import TASKS, ObjectiveOptions
+from gflow.tasks.options import RunConfig, objective_of
+from gflow.tasks.parts import BEHAVIOURS, Part
+from gflow.tasks.registry import TASKS
 from gflow.tasks.task import Task
 
 Refusals = dict[tuple[str, str], str | None]
 """(objective, behaviour) to the reason against it, or None."""
 
-MARKS = {
-    "on_policy": "o",
-    "incomplete": "i",
-    "local_search": "l",
-    "branching": "b",
-    "langevin": "g",
-    "exact": "x",
-}
-"""What stands for a behaviour in the table."""
+
+def marks() -> dict[str, str]:
+    """A letter for each behaviour, for the table: its first that is free."""
+    found: dict[str, str] = {}
+    for name in BEHAVIOURS:
+        free = [c for c in (*name, *"abcdefghijklmnopqrstuvwxyz") if c not in found.values()]
+        found[name] = next(c for c in free if c.isalpha())
+    return found
 
 
-def refusals(cls: type[Task]) -> Refusals:
+def refusals(cls: type[Task[Any]]) -> Refusals:
     """For each objective and behaviour why they cannot train on a task, or None if they can."""
     task, env = cls(), cls.cheap()
     conditional = task.condition(env) is not None
     found: Refusals = {}
     for name in OBJECTIVES:
         try:
-            objective = ObjectiveOptions(name, log_z=0.0).build(task, env)
+            objective = build_objective(task, env, name)
             objective.check(env, conditional=conditional)
         except IncompatibleError as error:
             text = str(error)
@@ -43,7 +46,14 @@ def refusals(cls: type[Task]) -> Refusals:
 
 def behaviour_of(name: str) -> Behaviour:
     """A behaviour with its default settings."""
-    return BehaviourOptions(behaviour=name).build()
+    behaviour: Behaviour = Part.of("behaviour", name).build()
+    return behaviour
+
+
+def build_objective(task: Task[Any], env: Any, name: str) -> Objective:
+    """An objective with its default settings; log Z starts at 0, which costs nothing to find."""
+    settings = {"log_z": 0.0} if name == "tb" else {}
+    return RunConfig.of(task, objective=objective_of(task, name, **settings)).build_objective(env)
 
 
 def show() -> str:
@@ -54,7 +64,8 @@ def show() -> str:
         lines.append(title)
         for name, kind in known.items():
             lines.append(f"  {name:<12} {(kind.__doc__ or '').splitlines()[0]}")
-    legend = ", ".join(f"{mark} {name}" for name, mark in MARKS.items())
+    letters = marks()
+    legend = ", ".join(f"{mark} {name}" for name, mark in letters.items())
     lines.append(f"which go together ({legend})")
     lines.append(" " * 15 + "".join(f"{name:>11}" for name in OBJECTIVES))
     reasons: dict[tuple[str, str, str], list[str]] = {}
@@ -63,7 +74,7 @@ def show() -> str:
         cells = []
         for objective in OBJECTIVES:
             against = {b: found[objective, b] for b in BEHAVIOURS}
-            cells.append("".join(MARKS[b] if against[b] is None else "-" for b in BEHAVIOURS))
+            cells.append("".join(letters[b] if against[b] is None else "-" for b in BEHAVIOURS))
             for behaviour, reason in against.items():
                 if reason is not None:
                     what = "" if len(set(against.values())) == 1 else f" with {behaviour}"

@@ -244,7 +244,7 @@ def default_folder(config: RunConfig) -> Path:
     """What `--out` says, or runs/ENV-OBJECTIVE-SEED under the working folder."""
     if config.run.out:
         return Path(os.path.expandvars(config.run.out)).expanduser()
-    objective = config.objective.objective or config.task.objective
+    objective = config.objective.cls.name
     return Path("runs") / f"{config.task.name}-{objective}-{config.train.seed}"
 
 

@@ -45,7 +45,7 @@ class Run:
         torch.manual_seed(config.train.seed)  # initial weights
         task = config.task
         env = task.environment()
-        objective = config.objective.build(task, env)
+        objective = config.build_objective(env)
         policy, learners = policy_and_learners(task, env, objective.needs, config.backward)
         policy.to(config.run.device)
         for learner in learners:
@@ -258,7 +258,7 @@ class Run:
         with self.files.writing():
             self.files.write_summary(summary)
             try:
-                pictures = self.config.task.finish(self.context, self.folder)
+                pictures = self.config.task.artifacts(self.context, self.folder)
                 curves(read_jsonl(self.files.metrics), self.folder / "curves.png")
                 for name, path in pictures.items():
                     self.trackers.picture(name, path)

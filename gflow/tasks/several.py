@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gflow.behaviours.base import Behaviour
 from gflow.behaviours.front import FrontReplay
 from gflow.behaviours.hindsight import Hindsight
+from gflow.bounds import Count, NotNegative, Positive, Probability
 from gflow.conditions.draws import ConditionSampler
 from gflow.conditions.preferences import (
     DirichletPreferences,
@@ -44,7 +45,7 @@ GOALS, REPEATS = 15, 32
 
 
 @dataclass(frozen=True)
-class SeveralScores(Task):
+class SeveralScores(Task[DiscreteEnvironment[Any]]):
     """Options of tasks with several scores.
 
     Attributes:
@@ -64,14 +65,14 @@ class SeveralScores(Task):
 
     combine: Literal["sum", "product", "preferences", "goals"] = "sum"
     weights: tuple[float, ...] = ()
-    beta: float = 16.0
-    beta_shape: float = 0.0
-    alpha: float = 1.5
-    repeat: int = 1
+    beta: Positive = 16.0
+    beta_shape: NotNegative = 0.0
+    alpha: Positive = 1.5
+    repeat: Count = 1
     cosine: float = 0.98
-    limit: float = 0.2
-    hindsight: float = 0.3
-    front_share: float = 0.0
+    limit: Positive = 0.2
+    hindsight: Probability = 0.3
+    front_share: Probability = 0.0
 
     @abstractmethod
     def known_front(self, env: DiscreteEnvironment[Any]) -> Tensor | None:
@@ -176,7 +177,7 @@ class SeveralScores(Task):
         assert batch.scores is not None
         return float(focus_accuracy(batch.scores, asked[:, : env.num_scores], self.cosine))
 
-    def finish(self, context: Context, folder: Path) -> dict[str, Path]:
+    def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The front of the run against the true one, and fresh objects, as a picture."""
         env, trainer = context.env, context.trainer
         if not env.num_scores:

@@ -1,25 +1,34 @@
-"""What the command line must know of an environment to train on it."""
+"""Tasks: an environment with what a person needs around it, in Python and on the command line."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from gflow.backward.choice import SECOND_NETWORK, BackwardOptions, with_backward
+from gflow.backward.choice import BACKWARD_POLICIES, own_backward, with_backward
 from gflow.behaviours.base import Behaviour
+from gflow.bounds import Count, Natural, check_fields
 from gflow.conditions.draws import ConditionSampler
-from gflow.errors import ConfigError
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
+from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph, enumerate_states
 from gflow.learner import Learner
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive
-from gflow.policies.base import Policy
+from gflow.policies.base import MLPPolicy, Policy
 from gflow.policies.encoder import StateEncoder
 from gflow.terms import Needs
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training.config import TrainConfig
+from gflow.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from gflow.tasks.parts import Part
+
+E = TypeVar("E", bound=Environment[Any])
 
 
 @dataclass(frozen=True)
@@ -40,18 +49,16 @@ class RunOptions:
 
     out: str = ""
     overwrite: bool = False
-    eval_every: int = 200
-    eval_samples: int = 500
-    checkpoint_every: int = 200
+    eval_every: Count = 200
+    eval_samples: Count = 500
+    checkpoint_every: Count = 200
     track: tuple[str, ...] = ()
-    threads: int = 0
+    threads: Natural = 0
     device: str = "cpu"
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("eval_every", "eval_samples", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        check_fields(self)
         try:
             kind = torch.device(self.device).type
         except RuntimeError as e:
@@ -61,24 +68,34 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class Task(ABC):
-    """Options of one environment on the command line, and what to build from them.
+class Task(ABC, Generic[E]):
+    """An environment with its options, and what a person needs to train on it and to look at it.
 
-    Subclasses are frozen dataclasses; every field becomes a flag.
+    Subclasses are frozen dataclasses; every field becomes a flag, with its line under `Attributes`
+    as help. Only `environment` has to be written:
+
+        @dataclass(frozen=True)
+        class PolymerTask(Task[Polymers]):
+            length: Count = 8
+
+            def environment(self) -> Polymers:
+                return Polymers(self.length)
 
     Attributes:
-        name: As on the command line.
-        summary: One line for `gflow list`.
+        name: As on the command line; by default that of the class without "Task".
+        summary: One line for `gflow list`; by default the first of the docstring.
+        origin: What stands for the class in a run's file, if not its name.
         train: Training defaults that work here.
         run: Run defaults.
         objective: Objective by default.
-        headline: Figures printed while training; the files have all of them.
+        headline: Metrics printed while training; the files have all of them.
         exact_limit: Enumerate environments up to this many states for exact metrics.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    train: ClassVar[TrainConfig]
+    origin: ClassVar[str] = ""
+    train: ClassVar[TrainConfig] = TrainConfig()
     run: ClassVar[RunOptions] = RunOptions()
     objective: ClassVar[str] = "tb"
     headline: ClassVar[tuple[str, ...]] = (
@@ -93,67 +110,129 @@ class Task(ABC):
     )
     exact_limit: ClassVar[int] = 20_000
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Name and summary for classes that give none."""
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__.removesuffix("Task").lower() or cls.__name__.lower()
+        if "summary" not in cls.__dict__:
+            cls.summary = ((cls.__doc__ or "").strip().splitlines() or [cls.name])[0]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @abstractmethod
-    def environment(self) -> Any:
+    def environment(self) -> E:
         """The environment that the options describe."""
 
-    @abstractmethod
-    def policy(self, env: Any, needs: Needs) -> Policy:
-        """A fresh policy with the heads that an objective needs."""
+    def policy(self, env: E, needs: Needs) -> Policy:
+        """A fresh policy with the heads that an objective needs.
 
-    def backward_network(self, env: Any, log_flow: bool) -> Policy:
+        By default a perceptron over `feature_sizes`, as wide and deep as fields `width` and
+        `depth` say, with the backward policy of a field `backward`.
+
+        Raises:
+            IncompatibleError: The environment is not for such a policy.
+        """
+        if not isinstance(env, DiscreteEnvironment) or not env.feature_sizes:
+            lacks = (
+                "it declares no `feature_sizes` (one number per column of `encode`, which must "
+                "then be whole numbers below it). Give it these"
+                if isinstance(env, DiscreteEnvironment)
+                else "its moves have densities, and each kind of them needs heads of its own. Write"
+            )
+            tail = (
+                ", or write a Task whose `policy(env, needs)` returns a network for it."
+                if isinstance(env, DiscreteEnvironment)
+                else " a Task whose `policy(env, needs)` returns a network for it."
+            )
+            raise IncompatibleError(f"There is no policy for {env.name} by default: {lacks}{tail}")
+        return MLPPolicy(
+            env,
+            self._policy_option("width", 256),
+            self._policy_option("depth", 2),
+            own_backward(self._policy_option("backward", "learned")),
+            log_flow=needs.log_flow,
+            condition_encoder=self.condition_encoder(env),
+        )
+
+    def _policy_option(self, name: str, default: Any) -> Any:
+        return getattr(self, f"policy_{name}", getattr(self, name, default))
+
+    def backward_network(self, env: E, log_flow: bool) -> Policy:
         """A fresh second network for P_B, with a backward head or with a log-flow head."""
         kind = "uniform" if log_flow else "learned"
-        return replace(self, backward=kind).policy(env, Needs(log_flow=log_flow))  # type: ignore[call-arg]
+        field = "policy_backward" if hasattr(self, "policy_backward") else "backward"
+        return replace(self, **{field: kind}).policy(env, Needs(log_flow=log_flow))
 
     @classmethod
     def cheap(cls) -> Any:
         """An environment of the kind that is quick to build, to ask which objectives it admits."""
         return cls().environment()
 
-    def encoder(self, env: Any, width: int) -> StateEncoder | None:
+    def encoder(self, env: E, width: int) -> StateEncoder | None:
         """What networks beside the policy read states with; None for categorical features."""
         return None
 
-    def log_z(self, env: Any) -> float:
+    def log_z(self, env: E) -> float:
         """Initial log Z."""
         return 0.0
 
+    def supply(self, name: str, env: E, width: int) -> Any:
+        """What an objective takes beside its options, by the name of its argument.
+
+        Args:
+            name: Of the argument.
+            env: The environment.
+            width: Units of networks beside the policy.
+        """
+        several = bool(env.num_scores and env.condition_dim)
+        match name:
+            case "encoder":
+                return self.encoder(env, width)
+            case "log_z":
+                return self.log_z(env)
+            case "condition_dim":
+                return env.condition_dim if several else 0
+            case "condition_encoder":
+                return self.condition_encoder(env) if several else None
+        raise ConfigError(f"A task supplies no {name!r} to an objective.")
+
     def metrics(self, context: "Context", objects: Any) -> dict[str, float]:
-        """Figures of this task, from freshly sampled objects."""
+        """Metrics of this task, from freshly sampled objects."""
         return {}
 
-    def condition(self, env: Any) -> ConditionSampler | None:
+    def condition(self, env: E) -> ConditionSampler | None:
         """Draws the conditions of training batches, for tasks that have them."""
         return None
 
-    def condition_encoder(self, env: Any) -> nn.Module | None:
+    def condition_encoder(self, env: E) -> nn.Module | None:
         """What policies and log Z read of a condition; None for the condition as it is."""
         return None
 
-    def behaviour(self, env: Any, chosen: Behaviour) -> Behaviour:
+    def behaviour(self, env: E, chosen: Behaviour) -> Behaviour:
         """Where training batches come from: what the options choose, or that wrapped."""
         return chosen
 
-    def rewards(self, env: Any, objects: Any) -> Tensor:
+    def rewards(self, env: E, objects: Any) -> Tensor:
         """(B,) the reward R that users think of, before temperatures and corrections."""
         reward: Tensor = env.log_reward(objects).exp()
         return reward
 
-    def describe(self, env: Any, objects: Any) -> list[str]:
+    def describe(self, env: E, objects: Any) -> list[str]:
         """One line per object, for `gflow sample`."""
         lines: list[str] = env.show(objects)
         return lines
 
-    def finish(self, context: "Context", folder: Path) -> dict[str, Path]:
-        """Write what a user of this task expects to find; pictures by name."""
+    def artifacts(self, context: "Context", folder: Path) -> dict[str, Path]:
+        """Write what a user of this task expects to find; pictures and tables by name."""
         return {}
 
     def report(self, context: "Context") -> str:
         """What to print at the end."""
         return ""
 
-    def close(self, env: Any) -> None:  # noqa: B027
+    def close(self, env: E) -> None:
         """Release worker processes and the like; nothing by default."""
 
 
@@ -161,7 +240,7 @@ class Task(ABC):
 class Context:
     """A run in progress, as tasks see it."""
 
-    task: Task
+    task: Task[Any]
     env: Any
     trainer: Trainer
     best: BestObjects | None
@@ -171,23 +250,23 @@ class Context:
 
 
 def policy_and_learners(
-    task: Task, env: Any, needs: Needs, options: BackwardOptions
+    task: Task[Any], env: Any, needs: Needs, backward: "Part"
 ) -> tuple[Policy, list[Learner]]:
-    """The policy of a task with the backward policy that its options name, and what fits it.
+    """The policy of a task with the backward policy that was chosen, and what fits it.
 
-    Tasks without an option `backward` keep the backward policy that they choose.
+    Tasks that choose it themselves ("auto") keep what they choose.
     """
-    kind = getattr(task, "backward", "auto")
     policy = task.policy(env, needs)
-    if kind == "auto":
-        return with_backward(policy.backward, env, policy, options=options)
+    if backward.name == "auto":
+        return policy, []
+    cls = BACKWARD_POLICIES[backward.name]
     network = None
-    if kind in SECOND_NETWORK:
-        network = task.backward_network(env, log_flow=kind == "learned_maxent")
-    return with_backward(kind, env, policy, network, options)
+    if cls.network != "none":
+        network = task.backward_network(env, log_flow=cls.network == "log_flow")
+    return with_backward(backward.name, env, policy, network, **backward.settings)
 
 
-def enumerate_if_small(task: Task, env: Any) -> StateGraph[Any] | None:
+def enumerate_if_small(task: Task[Any], env: Any) -> StateGraph[Any] | None:
     """All states, if there are few enough to be worth it and one law is meant."""
     if env.condition_dim:
         return None

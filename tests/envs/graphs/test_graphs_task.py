@@ -6,7 +6,7 @@ import torch
 from gflow.cli.main import main
 from gflow.envs.graphs.optima import optimum
 from gflow.envs.graphs.task import IndependentSetTask, held_out
-from gflow.tasks.options import ObjectiveOptions, RunConfig
+from gflow.tasks.options import RunConfig
 from gflow.tasks.run import Run
 from gflow.tasks.task import RunOptions
 from gflow.training.trainer import TrainConfig
@@ -16,9 +16,7 @@ def test_a_run_reports_held_out_sizes(tmp_path):
     torch.set_default_dtype(torch.float32)
     task = IndependentSetTask(train_graphs=4, held_out=3, samples=4, width=8, depth=1)
     options = RunOptions(eval_samples=4, quiet=True, threads=1)
-    run = Run.create(
-        RunConfig(task, ObjectiveOptions(), TrainConfig(2, 4), options), tmp_path / "run"
-    )
+    run = Run.create(RunConfig.of(task, TrainConfig(2, 4), options), tmp_path / "run")
     summary = run.train()
     metrics = json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]
     assert summary["environment"] == "mis"
@@ -58,5 +56,5 @@ def test_branching_trains_on_graphs(tmp_path, capsys):
     assert main([*small, f"--out={tmp_path / 'run'}"]) == 0
     metrics = json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]
     assert 0.5 < metrics["ratio_to_optimum"] <= 1
-    assert main([*words, "--branch-whole=0", f"--out={tmp_path / 'refused'}"]) == 2
+    assert main([*words, "--whole=0", f"--out={tmp_path / 'refused'}"]) == 2
     assert "whole must lie in" in capsys.readouterr().err

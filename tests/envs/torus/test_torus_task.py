@@ -70,7 +70,7 @@ def test_learns(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("backward", ["uniform", "pessimistic", "tlm"])
 def test_other_backward_policies_train(backward: str, tmp_path: Path) -> None:
-    summary = train(tmp_path, "--steps=2", f"--backward={backward}", "--backward-steps=1")
+    summary = train(tmp_path, "--steps=2", f"--backward={backward}")
     assert np.isfinite(summary["metrics"]["loss"])
     assert main(["sample", str(tmp_path), "-n", "2"]) == 0
 

@@ -1,9 +1,9 @@
 """Backward policies with a network of their own: normalised, fitted as promised, resumed."""
 
 import copy
+import inspect
 import math
-from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -21,9 +21,7 @@ from gflow import (
     evaluate,
 )
 from gflow.backward.choice import (
-    SECOND_NETWORK,
-    BackwardChoice,
-    BackwardOptions,
+    BACKWARD_POLICIES,
     own_backward,
     with_backward,
 )
@@ -48,7 +46,8 @@ MERGED = TableEnvironment(ROWS, REWARD, stops=STOPS)
 FORK = TableEnvironment(ROWS, REWARD, stops=STOPS, merge_parents=False)
 GRID = HyperGrid(2, 3, Corners(3, 0.05))
 TASKS = {"merged": MERGED, "fork": FORK, "grid": GRID}
-KINDS = get_args(BackwardChoice)
+KINDS = tuple(BACKWARD_POLICIES)
+SECOND_NETWORK = tuple(k for k in KINDS if BACKWARD_POLICIES[k].network != "none")
 DRAWN = (*(kind for kind in KINDS if kind not in ("uniform", "maxent")),)
 
 
@@ -66,10 +65,17 @@ def network(graph: StateGraph[Any], kind: str, seed: int = 3) -> Policy:
     return scatter(TabularPolicy(graph, own), seed)  # type: ignore[arg-type, no-any-return]
 
 
+def taken(kind: str, **settings: Any) -> dict[str, Any]:
+    """Those of some settings that a backward policy has."""
+    known = inspect.signature(BACKWARD_POLICIES[kind]).parameters
+    return {name: value for name, value in settings.items() if name in known}
+
+
 def tabular(graph: StateGraph[Any], kind: Any, seed: int = 0) -> tuple[Policy, list[Any]]:
     policy = scatter(TabularPolicy(graph, own_backward(kind)), seed, 0.5)
-    options = BackwardOptions(backward_start="random")
-    return with_backward(kind, graph.env, policy, network(graph, kind), options)
+    return with_backward(
+        kind, graph.env, policy, network(graph, kind), **taken(kind, start="random")
+    )
 
 
 def total_over_parents(graph: StateGraph[Any], log_prob: Tensor) -> Tensor:
@@ -129,13 +135,11 @@ def test_what_is_drawn_backward_has_the_probability_that_is_evaluated(
 def test_a_zeroed_head_starts_uniform(kind: Any) -> None:
     graph = enumerate_states(GRID)
     policy = MLPPolicy(GRID, 8, backward=own_backward(kind))
-    start: Any = "auto" if kind in ("pessimistic", "tlm") else "uniform"
-    options = BackwardOptions(backward_start=start)
-    found, _ = with_backward(kind, GRID, policy, options=options)
+    start = {} if kind in ("pessimistic", "tlm") else {"start": "uniform"}
+    found, _ = with_backward(kind, GRID, policy, **start)
     torch.testing.assert_close(graph.log_pb(found), graph.uniform_log_pb())
-    other = BackwardOptions(backward_start="random")
     policy = MLPPolicy(GRID, 8, backward=own_backward(kind))
-    found, _ = with_backward(kind, GRID, policy, options=other)
+    found, _ = with_backward(kind, GRID, policy, start="random")
     assert (graph.log_pb(found) - graph.uniform_log_pb()).abs().max() > 1e-3
 
 
@@ -234,8 +238,8 @@ def test_likelihood_converges_to_the_frequencies_seen(
     graph = enumerate_states(env)
     policy = scatter(TabularPolicy(graph, "uniform"), 5)
     batch = Sampler(env).forward(policy, 64, generator=torch.Generator().manual_seed(0))
-    options = BackwardOptions(backward_lr=0.05, backward_decay=0.995, backward_start="random")
-    split, learners = with_backward(kind, env, policy, network(graph, kind), options)
+    options = {"lr": 0.05, "decay": 0.995, "start": "random"}
+    split, learners = with_backward(kind, env, policy, network(graph, kind), **options)
     generator = torch.Generator().manual_seed(0)
     for _ in range(100 if kind == "pessimistic" else 800):
         learners[0].learn(env, split, batch, generator)
@@ -372,7 +376,7 @@ def test_training_approaches_the_target(kind: str) -> None:
     torch.manual_seed(0)
     env = HyperGrid(2, 4, Corners(4))
     policy = MLPPolicy(env, 32, backward="uniform")
-    split, learners = with_backward(kind, env, policy, options=BackwardOptions(backward_steps=2))
+    split, learners = with_backward(kind, env, policy, **taken(kind, steps=2))
     config = TrainConfig(steps=150, batch_size=16, lr=5e-3)
     trainer = Trainer(env, split, TrajectoryBalance(), config, learners=learners)
     record = trainer.train()
@@ -388,8 +392,8 @@ def test_training_approaches_the_target(kind: str) -> None:
 def trainer_for(kind: Any, seed: int = 0) -> Trainer:
     torch.manual_seed(seed)
     policy = MLPPolicy(GRID, 8, backward=own_backward(kind), log_flow=True)
-    options = BackwardOptions(backward_steps=2, backward_batches=3, backward_decay=0.9)
-    split, learners = with_backward(kind, GRID, policy, options=options)
+    options = taken(kind, steps=2, batches=3, decay=0.9)
+    split, learners = with_backward(kind, GRID, policy, **options)
     config = TrainConfig(batch_size=4, epsilon=0.1, replay=20, ema=0.9, seed=seed)
     return Trainer(GRID, split, DetailedBalance(), config, learners=learners)
 
@@ -460,16 +464,22 @@ def test_what_does_not_fit_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backward_lr": 0.0}, "backward_lr must be positive"),
-        ({"backward_decay": 1.5}, "backward_decay must lie in"),
-        ({"backward_tau": -0.1}, "backward_tau must lie in"),
-        ({"backward_batches": 0}, "backward_batches at least 1"),
-        ({"backward_steps": -1}, "backward_steps must not be negative"),
+        ({"lr": 0.0}, "lr must lie in"),
+        ({"lr": math.nan}, "lr must lie in"),
+        ({"decay": 1.5}, "decay must lie in"),
+        ({"tau": -0.1}, "tau must lie in"),
+        ({"batches": 0}, "batches must be at least 1"),
+        ({"steps": -1}, "steps must be at least 1"),
     ],
 )
 def test_settings_are_checked(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(GFlowError, match=message):
-        replace(BackwardOptions(), **options)
+    refused = 0
+    for kind in KINDS:
+        if taken(kind, **options):
+            with pytest.raises(GFlowError, match=message):
+                BACKWARD_POLICIES[kind](**options)
+            refused += 1
+    assert refused
 
 
 def test_fits_check_their_own_settings() -> None:

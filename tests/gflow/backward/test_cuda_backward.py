@@ -1,12 +1,13 @@
 """Backward policies and replay where a GPU is: trained, saved and continued there."""
 
+import inspect
 from typing import Any
 
 import pytest
 import torch
 
 from gflow import BackwardReplay, MLPPolicy, enumerate_states, with_backward
-from gflow.backward.choice import SECOND_NETWORK, BackwardOptions
+from gflow.backward.choice import BACKWARD_POLICIES
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.objectives import DetailedBalance
@@ -14,14 +15,16 @@ from gflow.training.checkpoint import load_checkpoint, save_checkpoint
 from gflow.training.trainer import TrainConfig, Trainer
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+SECOND_NETWORK = tuple(k for k, c in BACKWARD_POLICIES.items() if c.network != "none")
 ENV = HyperGrid(2, 4, Corners(4, 0.05))
 
 
 def build(device: str, kind: Any, seed: int = 0, **settings: Any) -> Trainer:
     torch.manual_seed(seed)
     policy = MLPPolicy(ENV, 16, backward="uniform", log_flow=True)
-    options = BackwardOptions(backward_batches=3, backward_steps=2)
-    split, learners = with_backward(kind, ENV, policy, options=options)
+    known = inspect.signature(BACKWARD_POLICIES[kind]).parameters
+    options = {k: v for k, v in {"batches": 3, "steps": 2}.items() if k in known}
+    split, learners = with_backward(kind, ENV, policy, **options)
     for module in (split, *(learner.module for learner in learners)):
         module.to(device)
     config = TrainConfig(batch_size=8, plan="static", **settings)

@@ -14,7 +14,8 @@ import torch
 import yaml
 
 from gflow.cli.main import main
-from gflow.tasks.options import TASKS, RunConfig
+from gflow.tasks.options import RunConfig
+from gflow.tasks.registry import TASKS
 from gflow.training.json_lines import read_jsonl
 
 SMALL = ["--side=4", "--width=16", "--steps=40", "--eval-every=20", "--eval-samples=50"]
@@ -76,15 +77,15 @@ def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("accept", [pytest.param("greedy", marks=pytest.mark.slow), "metropolis"])
 def test_local_search_trains_and_reports(tmp_path: Path, accept: str) -> None:
-    flags = ["--behaviour=local_search", "--search-iterations=3", f"--search-accept={accept}"]
-    summary = train(tmp_path / "run", *flags, "--search-prefix=resampled", "--search-steps=2")
+    flags = ["--behaviour=local_search", "--iterations=3", f"--accept={accept}"]
+    summary = train(tmp_path / "run", *flags, "--prefix=resampled", "--local-search-steps=2")
     metrics = summary["metrics"]
     assert metrics["tv"] < summary["untrained"]["tv"]
     assert 0 < metrics["acceptance"] < 1
     assert metrics["reward_calls"] == 16
     saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert saved["behaviour"]["search_accept"] == accept
-    assert RunConfig.from_dict(saved).behaviour.search_steps == "2"
+    assert saved["behaviour"]["accept"] == accept
+    assert RunConfig.from_dict(saved).behaviour.settings["steps"] == 2
 
 
 def test_incomplete_trajectories_train(tmp_path: Path) -> None:
@@ -98,12 +99,12 @@ def test_impossible_behaviours(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "no behaviour named 'local'" in said
     assert "it needs whole trajectories" in complaint(capsys, [*words, "--behaviour=incomplete"])
     local = [*words, "--behaviour=local_search"]
-    assert "whole number" in complaint(capsys, [*local, "--search-steps=many"])
-    assert "no filter named" in complaint(capsys, [*local, "--search-accept=best"])
+    assert "whole number" in complaint(capsys, [*local, "--local-search-steps=many"])
+    assert "no filter named" in complaint(capsys, [*local, "--accept=best"])
     assert not (tmp_path / "x" / "config.yaml").exists()
 
 
-SEARCH = ["--behaviour=local_search", "--search-iterations=3", "--search-accept=metropolis"]
+SEARCH = ["--behaviour=local_search", "--iterations=3", "--accept=metropolis"]
 
 
 @pytest.mark.slow
@@ -255,7 +256,7 @@ def test_checkpoint_of_other_settings(capsys: pytest.CaptureFixture[str], tmp_pa
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_configuration_round_trip(name: str) -> None:
     cls = TASKS[name]
-    from gflow.cli.main import parse
+    from gflow.cli.train_flags import parse
 
     config = parse(cls, ["--seed=3", "--track", "wandb"])
     text = yaml.safe_dump(config.to_dict())

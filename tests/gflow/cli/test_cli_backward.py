@@ -2,18 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 
-from gflow.backward.choice import SECOND_NETWORK, BackwardChoice
+from gflow.backward.choice import BACKWARD_POLICIES
 from gflow.cli.main import main
 from gflow.policies.split import SplitPolicy
-from gflow.tasks.options import TASKS, RunConfig
+from gflow.tasks.options import RunConfig
+from gflow.tasks.registry import TASKS
 from gflow.tasks.run import Run
+from gflow.tasks.signature import choices_of, options_of
 from gflow.training.json_lines import read_jsonl
 
+SECOND_NETWORK = tuple(k for k, c in BACKWARD_POLICIES.items() if c.network != "none")
 BITS = ["--bits=16", "--word=4", "--modes=4"]
 QUICK = ["--eval-samples=20", "--quiet=True", "--width=16", "--batch-size=8"]
 
@@ -37,7 +40,7 @@ def train(folder: Path, task: str, *flags: str) -> dict[str, Any]:
     "kind",
     [
         kind if kind == "pessimistic" else pytest.param(kind, marks=pytest.mark.slow)
-        for kind in get_args(BackwardChoice)
+        for kind in BACKWARD_POLICIES
     ],
 )
 def test_every_backward_policy_by_its_name(tmp_path: Path, kind: str) -> None:
@@ -89,8 +92,8 @@ def test_other_tasks(tmp_path: Path, task: str, flags: list[str], kind: str) -> 
 
 def test_every_task_with_a_perceptron_offers_them() -> None:
     for name in ("hypergrid", "sets", "spins", "tfbind", "bits", "rna"):
-        hints = str(TASKS[name].__dataclass_fields__["backward"].type)
-        assert "BackwardChoice" in hints or "pessimistic" in hints
+        (option,) = (o for o in options_of(TASKS[name]) if o.name == "backward")
+        assert set(BACKWARD_POLICIES) <= set(choices_of(option.hint))
 
 
 def test_replay_and_exploration_have_flags(tmp_path: Path) -> None:

@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
-from gflow.cli.main import main, parse
+from gflow.cli.main import main
 from gflow.cli.sweep.picture import _panels, _rows
 from gflow.cli.sweep.points import Point, sweep_points
 from gflow.cli.sweep.run import PLAN, _figure, _label, _plan
 from gflow.cli.sweep.table import Comparison
+from gflow.cli.train_flags import parse
 from gflow.errors import ConfigError
-from gflow.tasks.options import task_class
 from gflow.tasks.pictures import pyplot
+from gflow.tasks.registry import task_class
 from gflow.training.json_lines import read_jsonl
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "sweeps").glob("*.yaml"))
@@ -266,7 +267,7 @@ def test_examples_are_sweeps_of_known_options(file: Path) -> None:
     for point in points:
         config = parse(cls, [*fixed, *(f"--{key}={value}" for key, value in point.items())])
         env = config.task.environment()
-        assert config.objective.build(config.task, env).name in point["objective"]
+        assert config.build_objective(env).name in point["objective"]
 
 
 def test_runs_are_told_apart_by_what_varies() -> None:

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from gflow.cli.main import main
-from gflow.cli.table import MARKS, behaviour_of, refusals
+from gflow.cli.table import behaviour_of, build_objective, marks, refusals
 from gflow.errors import IncompatibleError
 from gflow.objectives import OBJECTIVES
 from gflow.source import Source
-from gflow.tasks.behaviours import BEHAVIOURS
-from gflow.tasks.options import TASKS, ObjectiveOptions
+from gflow.tasks.parts import BEHAVIOURS
+from gflow.tasks.registry import TASKS
 from gflow.tasks.task import Task
 from gflow.training.trainer import TrainConfig, Trainer
 
@@ -26,10 +26,10 @@ def _single_precision() -> Any:
     torch.set_default_dtype(before)
 
 
-def trainer_of(cls: type[Task], objective: str, behaviour: str) -> Trainer:
+def trainer_of(cls: type[Task[Any]], objective: str, behaviour: str) -> Trainer:
     torch.manual_seed(0)
     task, env = cls(), cls.cheap()
-    loss = ObjectiveOptions(objective, log_z=0.0).build(task, env)
+    loss = build_objective(task, env, objective)
     policy = task.policy(env, loss.needs)
     explores = {"noise": 0.2} if getattr(env, "takes_noise", False) else {"epsilon": 0.2}
     explores = explores if Source.EXPLORED in loss.learns_from else {}
@@ -88,7 +88,7 @@ def test_the_command_prints_every_name_and_every_reason(capsys: pytest.CaptureFi
     for name in ("hypergrid", "sets", "mis", "diffusion"):
         found = refusals(TASKS[name])
         for objective, cell in zip(OBJECTIVES, rows[name], strict=True):
-            wanted = "".join(MARKS[b] if found[objective, b] is None else "-" for b in BEHAVIOURS)
+            wanted = "".join(marks()[b] if found[objective, b] is None else "-" for b in BEHAVIOURS)
             assert cell == wanted, (name, objective)
         for reason in found.values():
             assert reason is None or reason in said

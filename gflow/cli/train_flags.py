@@ -1,0 +1,97 @@
+"""The flags of `gflow train ENV`: read, and listed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gflow.cli.words import Word, listing, split, value_of
+from gflow.errors import ConfigError
+from gflow.tasks.flags import Flag, chosen_parts, dashed, find, flags_of, prefix
+from gflow.tasks.options import RunConfig
+from gflow.tasks.task import Task
+
+TITLES = {
+    "task": "environment",
+    "objective": "objective",
+    "regression": "regression",
+    "behaviour": "behaviour",
+    "backward": "backward policy",
+    "train": "training",
+    "run": "run",
+}
+
+
+def parse(cls: type[Task[Any]], words: Sequence[str], called: str = "") -> RunConfig:
+    """The settings of a run from command-line flags.
+
+    Args:
+        cls: The task.
+        words: After its name.
+        called: What the task was called.
+
+    Raises:
+        UnknownNameError: A part that there is not.
+        ConfigError: A flag that there is not, of a part that was not chosen, or a wrong value.
+    """
+    listed = f"gflow train {called or cls.name} --help"
+    free, typed = split(words)
+    if free:
+        raise ConfigError(f"There is no use for {free[0]!r}: flags begin with --. See `{listed}`.")
+    parts = _chosen(cls, typed)
+    flags = flags_of(cls, parts)
+    given: dict[str, Any] = {}
+    for word in typed:
+        name = word.name
+        option = find(name, flags, parts, listed).option
+        given[name] = value_of(word, option, dashed(name))
+    return RunConfig.from_flags(cls, given, listed)
+
+
+def show_help(called: str, cls: type[Task[Any]], words: Sequence[str]) -> None:
+    """Print the flags of a task with the parts that the words choose."""
+    typed = split(words)[1]
+    parts = _chosen(cls, typed)
+    given = {word.name for word in typed}
+    lines = [f"usage: gflow train {called} [flags]", "", cls.summary, ""]
+    flags = flags_of(cls, parts)
+    hidden = dependent(flags, given)
+    for section, title in TITLES.items():
+        own = [f for f in flags if f.section == section and f not in hidden]
+        lines += listing(title, own, _note(section, parts, len(own)))
+    for parent in dict.fromkeys(hidden.values()):
+        more = ", ".join(f.names[0] for f, p in hidden.items() if p == parent)
+        lines.append(f"More with {dashed(parent)} set: {more.replace('_', '-')}.")
+    lines.append(
+        "Other parts have other flags: add --help to e.g. --objective subtb, --behaviour "
+        "local_search."
+    )
+    print("\n".join(lines))
+
+
+def dependent(flags: Sequence[Flag], given: set[str]) -> dict[Flag, str]:
+    """Flags of training that say something only with another one, which is off; with its name.
+
+    `replay_keep` is about `replay`, which is 0 by default.
+    """
+    train = {f.option.name: f for f in flags if f.section == "train"}
+    found: dict[Flag, str] = {}
+    for name, flag in train.items():
+        parent = train.get(name.partition("_")[0])
+        if parent is None or parent is flag or parent.option.default:
+            continue
+        if not given & {name, parent.option.name}:
+            found[flag] = parent.option.name
+    return found
+
+
+def _chosen(cls: type[Task[Any]], typed: Sequence[Word]) -> dict[str, str]:
+    return chosen_parts(cls, {w.name: w.values[0] for w in typed if len(w.values) == 1})
+
+
+def _note(section: str, parts: dict[str, str], count: int) -> str:
+    """What is chosen, and how its options may be called too."""
+    if section not in parts:
+        return ""
+    name = parts[section]
+    if section == "backward" or count < 2:
+        return name
+    return f"{name}; its options also begin with {dashed(prefix(section, name))}-"

@@ -1,0 +1,97 @@
+"""Tasks by name: the built-in ones, those of installed packages, and classes by reference.
+
+Only the task that is asked for is imported. A package adds names of its own by entry points:
+
+    [project.entry-points."gflow.tasks"]
+    polymers = "my_package.tasks:PolymerTask"
+
+A reference, `package.module:Class` or `file.py:Class`, may name a `Task` or an `Environment`.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from gflow.environment.base import Environment
+from gflow.errors import ConfigError, UnknownNameError
+from gflow.tasks.bare import task_of
+from gflow.tasks.locate import absolute, load_class
+from gflow.tasks.task import Task
+
+GROUP = "gflow.tasks"
+"""The entry points by which a package adds tasks."""
+
+BUILT_IN = {
+    "hypergrid": "gflow.envs.grids.task:HypergridTask",
+    "molecules": "gflow.envs.molecules.task:MoleculesTask",
+    "atoms": "gflow.envs.atoms.task:AtomsTask",
+    "dags": "gflow.envs.dags.task:DagsTask",
+    "bits": "gflow.envs.sequences.bits_task:BitsTask",
+    "tfbind": "gflow.envs.sequences.tfbind_task:TFBindTask",
+    "rna": "gflow.envs.sequences.rna_task:RNATask",
+    "sets": "gflow.envs.sets.task:SetsTask",
+    "bags": "gflow.envs.sets.bags_task:BagsTask",
+    "spins": "gflow.envs.spins.task:SpinsTask",
+    "mis": "gflow.envs.graphs.task:IndependentSetTask",
+    "landscapes": "gflow.envs.grids.landscapes_task:LandscapesTask",
+    "architecture": "gflow.envs.architectures.task:ArchitectureTask",
+    "phylogeny": "gflow.envs.phylogeny.task:PhylogenyTask",
+    "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
+    "torus": "gflow.envs.torus.task:TorusTask",
+    "box": "gflow.envs.cubes.task:BoxTask",
+}
+
+
+class Tasks(Mapping[str, type[Task[Any]]]):
+    """Every task that has a name; each is imported when it is looked up."""
+
+    def __getitem__(self, name: str) -> type[Task[Any]]:
+        if name in BUILT_IN:
+            return load_class(BUILT_IN[name], (Task,))
+        installed = _installed()
+        if name not in installed:
+            raise UnknownNameError("environment", name, self)
+        return _task_of_package(installed[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*BUILT_IN, *(name for name in _installed() if name not in BUILT_IN)))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+TASKS = Tasks()
+
+
+def task_class(reference: str) -> type[Task[Any]]:
+    """The task that a name or a reference stands for.
+
+    Args:
+        reference: A name from `gflow list`, ``package.module:Class`` or ``file.py:Class``; the
+            class may be a `Task` or an `Environment`, from whose signature a task is made.
+
+    Raises:
+        UnknownNameError: With the closest known name.
+        ConfigError: The file, the module or the class cannot be had, or is of another kind.
+    """
+    if ":" not in reference and not reference.endswith(".py"):
+        return TASKS[reference]
+    found = load_class(reference, (Task, Environment))
+    cls: type[Task[Any]] = found if issubclass(found, Task) else task_of(found)
+    cls.origin = absolute(reference)
+    return cls
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _task_of_package(point: EntryPoint) -> type[Task[Any]]:
+    package = point.dist.name if point.dist is not None else "a package"
+    try:
+        found = load_class(point.value, (Task, Environment))
+    except ConfigError as error:
+        raise ConfigError(f"The environment {point.name!r} of {package}: {error}") from error
+    cls: type[Task[Any]] = found if issubclass(found, Task) else task_of(found)
+    cls.origin = point.name
+    return cls
