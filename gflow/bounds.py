@@ -42,17 +42,18 @@ class Bounds:
         below = value < self.high if self.open_high else value <= self.high
         return above and below
 
-    def __str__(self) -> str:
-        if self.low == -LARGEST and self.high == LARGEST:
-            return f"must be finite and at most {LARGEST:g} in size"
-        if self.high == LARGEST:
-            return (
-                f"must be positive, at most {LARGEST:g}"
-                if self.open_low and not self.low
-                else (f"must be at least {self.low:g} and at most {LARGEST:g}")
-            )
-        left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
-        return f"must lie in {left}{self.low:g}, {self.high:g}{right}"
+    def why_not(self, value: float) -> str:
+        """What is allowed, in words that go after the name of a number that is not."""
+        if self.high < LARGEST:
+            left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
+            return f"must lie in {left}{self.low:g}, {self.high:g}{right}"
+        if not math.isfinite(value):
+            return "must be finite"
+        if abs(value) > LARGEST:
+            return f"must be at most {LARGEST:g} in size"
+        if self.open_low and not self.low:
+            return "must be positive"
+        return f"must be {'more than' if self.open_low else 'at least'} {self.low:g}"
 
 
 ANY = Bounds()
@@ -85,7 +86,7 @@ def complaint(value: Any, hint: Any) -> str | None:
 
     Example:
         >>> complaint(0, Count)
-        'must be at least 1 and at most 1e+12, got 0'
+        'must be at least 1, got 0'
         >>> complaint("high", float)
         "must be a number, got 'high'"
         >>> complaint(2, float | None) is None
@@ -152,7 +153,7 @@ def _of_kind(value: Any, hint: Any, bounds: Bounds) -> str | None:
         number = float(value)
         if math.isfinite(number) and bounds.holds(number) and abs(number) <= LARGEST:
             return None
-        return f"{bounds}, got {value!r}"
+        return f"{bounds.why_not(number)}, got {value!r}"
     return None  # what is no plain option is left to who takes it
 
 
