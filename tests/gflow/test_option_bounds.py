@@ -61,7 +61,7 @@ class Options:
 
 
 def test_a_dataclass_names_class_field_and_value() -> None:
-    with pytest.raises(ConfigError, match=r"Options: size must be at least 1 .*, got 0\."):
+    with pytest.raises(ConfigError, match=r"Options: size must be at least 1, got 0\."):
         Options(size=0)
     with pytest.raises(ConfigError, match=r"Options: kind must be one of near, far, got 'no'\."):
         Options(kind="no")  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def test_a_dataclass_names_class_field_and_value() -> None:
 def test_arguments_by_name() -> None:
     check_finite("who", a=1, b=-2.5)
     check_range("who", Bounds(0, 1, open_high=True), a=0)
-    with pytest.raises(ConfigError, match=r"who: b must be finite .*, got inf\."):
+    with pytest.raises(ConfigError, match=r"who: b must be finite, got inf\."):
         check_finite("who", a=1, b=INF)
     with pytest.raises(ConfigError, match=r"who: a must lie in \[0, 1\), got 1\."):
         check_range("who", Bounds(0, 1, open_high=True), a=1)

@@ -168,7 +168,7 @@ def test_trees_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(name in row["object"] for row in rows for name in ("cat", "dog", "eel", "fox"))
     said = complaint(capsys, "phylogeny", "--alignment=none.json", f"--out={tmp_path / 'x'}")
-    assert "there is no file none.json" in said
+    assert "here is no file none.json" in said
 
 
 def test_the_baseline_is_a_tree_met_at_random() -> None:
