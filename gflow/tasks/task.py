@@ -19,8 +19,9 @@ from gflow.exact.graph import StateGraph, enumerate_states
 from gflow.learner import Learner
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive
-from gflow.policies.base import MLPPolicy, Policy
+from gflow.policies.base import Policy
 from gflow.policies.encoder import StateEncoder
+from gflow.policies.mlp import MLPPolicy
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
 from gflow.training.trainer import Trainer
