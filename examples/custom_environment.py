@@ -12,7 +12,7 @@ from torch import Tensor
 from gflow import Environment, FunctionReward, MLPPolicy, enumerate_states
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 class Triples(Environment[Tensor]):

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from gflow import FunctionReward, HostReward, MLPPolicy, enumerate_states
-from gflow.envs.sequences.alphabet import Alphabet
-from gflow.envs.sequences.env import AnyOrder, VariableLength
+from gflow.envs.sequences import Alphabet, AnyOrder, VariableLength
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
 from gflow.policies.transformer import CausalTransformer
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def any_order(config: TrainConfig) -> float:

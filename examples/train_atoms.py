@@ -11,12 +11,12 @@ import argparse
 import torch
 
 from gflow import Sampler
-from gflow.envs.atoms.env import Atoms
+from gflow.envs.atoms import Atoms
 from gflow.envs.atoms.policy import AtomPolicy
 from gflow.envs.molecules import Goal
 from gflow.envs.molecules.extras import rdkit
 from gflow.objectives import OBJECTIVES
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ import argparse
 import torch
 
 from gflow import MLPPolicy, Sampler, enumerate_states
-from gflow.envs.sets.bags import Bags, Substructures
+from gflow.envs.sets import Bags, Substructures
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

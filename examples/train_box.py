@@ -10,15 +10,14 @@ import argparse
 
 import torch
 
+from gflow.envs.cubes import Box, Cube
 from gflow.envs.cubes.base import UnitCube
-from gflow.envs.cubes.box import Box
-from gflow.envs.cubes.cube import Cube
 from gflow.envs.cubes.policy import BoxPolicy
 from gflow.envs.cubes.rewards import REGIONS, RingedCorners
 from gflow.metrics import histogram_jsd
 from gflow.objectives import OBJECTIVES
 from gflow.sampling.kernel_sampler import KernelSampler
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

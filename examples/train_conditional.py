@@ -15,7 +15,7 @@ from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 LOW, HIGH = 0.25, 2.0
 

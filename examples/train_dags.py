@@ -11,15 +11,15 @@ import argparse
 import torch
 
 from gflow import enumerate_states
+from gflow.envs.dags import Dags
 from gflow.envs.dags.data import erdos_renyi_network
-from gflow.envs.dags.env import Dags
 from gflow.envs.dags.guide import CompletionGuide
 from gflow.envs.dags.metrics import Marginals, expected_shd
 from gflow.envs.dags.policy import DagPolicy
 from gflow.envs.dags.scores import BGe
 from gflow.metrics import total_variation
 from gflow.objectives import PROPORTIONAL
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

@@ -11,14 +11,14 @@ import argparse
 import torch
 
 from gflow import evaluate
-from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion import Diffusion
 from gflow.envs.diffusion.policy import DiffusionPolicy
 from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets import make_target
 from gflow.metrics import elbo, eubo, importance_log_z, mode_coverage
 from gflow.objectives import OBJECTIVES
 from gflow.sampling.kernel_sampler import KernelSampler
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

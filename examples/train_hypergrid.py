@@ -14,7 +14,7 @@ from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.metrics import total_variation
 from gflow.objectives import PROPORTIONAL
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

@@ -11,15 +11,15 @@ import time
 
 import torch
 
+from gflow.envs.graphs import IndependentSet
 from gflow.envs.graphs.draw import GraphDraw
-from gflow.envs.graphs.independent_set import IndependentSet
 from gflow.envs.graphs.instances import GraphBatch, barabasi_albert, erdos_renyi, rb_graphs
 from gflow.envs.graphs.node_subsets import NodeCount
 from gflow.envs.graphs.optima import degree_greedy, optimum
 from gflow.envs.graphs.policy import GraphPolicy
 from gflow.objectives import PROPORTIONAL
 from gflow.sampling.sampler import Sampler
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 CHOICES = ["vargrad", "db", "subtb", "fldb", "flsubtb"]
 

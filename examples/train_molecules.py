@@ -12,7 +12,7 @@ import torch
 from gflow import Sampler
 from gflow.envs.molecules import Goal, MoleculePolicy, Molecules
 from gflow.objectives import TrajectoryBalance
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

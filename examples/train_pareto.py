@@ -18,7 +18,7 @@ from gflow.memory.pareto import ParetoArchive, exact_front
 from gflow.metrics import gd_plus, hypervolume, igd_plus, pc_entropy
 from gflow.objectives import TrajectoryBalance
 from gflow.rewards.scalarizations import Preferences
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

@@ -11,11 +11,10 @@ import argparse
 import torch
 
 from gflow import MLPPolicy, Sampler, enumerate_states
-from gflow.envs.phylogeny.alignments import Alignment
-from gflow.envs.phylogeny.env import Parsimony, Phylogeny
+from gflow.envs.phylogeny import Alignment, Parsimony, Phylogeny
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

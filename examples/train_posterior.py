@@ -14,13 +14,13 @@ import torch
 
 from gflow import evaluate
 from gflow.conditions.draws import TableCondition
-from gflow.envs.diffusion.env import Diffusion
+from gflow.envs.diffusion import Diffusion
 from gflow.envs.diffusion.policy import DiffusionPolicy
 from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets import VAEPosterior
 from gflow.objectives import LogPartitionVariance
 from gflow.sampling.kernel_sampler import KernelSampler
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 IMAGES, WAYS = 50, 20
 

@@ -13,7 +13,7 @@ from gflow import MLPPolicy, Sampler
 from gflow.envs.sequences.rna import DesignReward, rna_design
 from gflow.envs.sequences.rna_scores import folds_into
 from gflow.objectives import OBJECTIVES
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 JUNCTION = "..(((((..((((....))))..((((....))))..))))).."
 

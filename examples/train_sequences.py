@@ -18,7 +18,7 @@ from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_bi
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
 from gflow.policies.transformer import CausalTransformer
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def bits(steps: int) -> None:

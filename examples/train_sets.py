@@ -11,10 +11,10 @@ import argparse
 import torch
 
 from gflow import MLPPolicy, Sampler, enumerate_states
-from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets, published_sets
+from gflow.envs.sets import AdditiveEnergy, FixedSizeSets, published_sets
 from gflow.metrics import total_variation
 from gflow.objectives import PROPORTIONAL
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from gflow.envs.graphs.small_graphs import LabelledGraphs, SmallGraphs
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES
 from gflow.state import take
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def triangles(graphs: LabelledGraphs) -> Tensor:

@@ -12,11 +12,11 @@ import math
 import torch
 
 from gflow import MLPPolicy, Sampler, enumerate_states
-from gflow.envs.spins.env import EnergyModel
+from gflow.envs.spins import EnergyModel
 from gflow.envs.spins.rewards import IsingReward
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 
 def main() -> None:

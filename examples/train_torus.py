@@ -11,13 +11,13 @@ import argparse
 import torch
 
 from gflow.behaviours.data import BackwardReplay
-from gflow.envs.torus.env import Torus
+from gflow.envs.torus import Torus
 from gflow.envs.torus.metrics import basin_weights, cell_jsd, cell_jsd_floor
 from gflow.envs.torus.policy import TorusPolicy
 from gflow.envs.torus.targets import Sines, ramachandran, resampled
 from gflow.objectives import OBJECTIVES
 from gflow.sampling.kernel_sampler import KernelSampler
-from gflow.training.trainer import TrainConfig, Trainer
+from gflow.training import TrainConfig, Trainer
 
 TARGETS = {"ramachandran": ramachandran, "sines": Sines}
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from gflow.former import install
 from gflow.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -108,3 +109,5 @@ __all__ = [
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)
+
+install()

@@ -1,1 +1,5 @@
 """Cells of neural networks."""
+
+from gflow.envs.architectures.env import Architectures
+
+__all__ = ["Architectures"]

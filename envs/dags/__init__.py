@@ -1,1 +1,5 @@
 """Causal structures."""
+
+from gflow.envs.dags.env import Dags, DagState
+
+__all__ = ["DagState", "Dags"]

@@ -1,1 +1,5 @@
 """Two environments as one."""
+
+from gflow.envs.pairs.composition import Product, Stack
+
+__all__ = ["Product", "Stack"]

@@ -1,1 +1,5 @@
 """Angles."""
+
+from gflow.envs.torus.env import Torus
+
+__all__ = ["Torus"]
