@@ -23,7 +23,7 @@ from gflow.objective import Objective
 from gflow.objectives import PROPORTIONAL, TrajectoryBalance
 from gflow.policies.base import PolicyOutput
 from gflow.sampling.exploration import Exploration
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.terms import FlowTerms
 
 CASES = 20
@@ -53,7 +53,7 @@ def largest(objective: Objective, seed: int) -> tuple[float, float]:
     env = Diffusion(target, Brownian(rate), steps, log_variance_range=8.0)
     policy = Looking(env) if objective.needs.energy else OraclePolicy(env)
     loud = Exploration(noise=0.7)
-    batch = KernelSampler(env).forward(policy, 16, exploration=loud, generator=g)
+    batch = Sampler(env).forward(policy, 16, exploration=loud, generator=g)
     terms = evaluate(env, policy, batch, objective.needs)
     if isinstance(objective, TrajectoryBalance):
         assert target.log_z is not None

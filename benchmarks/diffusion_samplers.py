@@ -35,7 +35,7 @@ from gflow.metrics import (
     w2,
     w2_floor,
 )
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.tasks.options import RunConfig, objective_of
 from gflow.tasks.parts import Part
 from gflow.training.trainer import TrainConfig, Trainer
@@ -182,7 +182,7 @@ def measured(trainer: Trainer, world: Any, counter: Counter, seed: int) -> Numbe
     target: Target = trainer.env.target  # type: ignore[attr-defined]
     spent = {"energies": float(counter.energies), "scores": float(counter.scores)}
     view = replace(world, random_times=0).diffusion(target, world.steps_per_trajectory)
-    sampler, policy = KernelSampler(view), trainer.evaluated_policy
+    sampler, policy = Sampler(view), trainer.evaluated_policy
     generator = torch.Generator().manual_seed(1000 + seed)
     assert target.log_z is not None
     with torch.no_grad():

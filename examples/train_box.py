@@ -16,7 +16,7 @@ from gflow.envs.cubes.policy import BoxPolicy
 from gflow.envs.cubes.rewards import REGIONS, RingedCorners
 from gflow.metrics import histogram_jsd
 from gflow.objectives import OBJECTIVES
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.training import TrainConfig, Trainer
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     part = max(1, args.steps // 10)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))
-        points = KernelSampler(env).forward(policy, 5000).final_states
+        points = Sampler(env).forward(policy, 5000).final_states
         seen = torch.bincount(reward.region(points), minlength=3) / len(points)
         print(
             f"step {trainer.step:5d}  loss {record['loss']:.3f}  "

@@ -17,7 +17,7 @@ from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets import make_target
 from gflow.metrics import elbo, eubo, importance_log_z, mode_coverage
 from gflow.objectives import OBJECTIVES
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.training import TrainConfig, Trainer
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     config = TrainConfig(batch_size=300, noise=0.2, noise_steps=args.steps, seed=args.seed)
     trainer = Trainer(env, policy, objective, config)
 
-    sampler, draws = KernelSampler(env), torch.Generator().manual_seed(args.seed)
+    sampler, draws = Sampler(env), torch.Generator().manual_seed(args.seed)
     assert target.modes is not None
     assert target.mode_radius is not None
     part = max(1, args.steps // 6)

@@ -19,7 +19,7 @@ from gflow.envs.diffusion.policy import DiffusionPolicy
 from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets import VAEPosterior
 from gflow.objectives import LogPartitionVariance
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.training import TrainConfig, Trainer
 
 IMAGES, WAYS = 50, 20
@@ -48,7 +48,7 @@ def main() -> None:
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))
         given = images.repeat_interleave(WAYS, 0)
-        batch = KernelSampler(env).forward(policy, len(given), condition=given, generator=generator)
+        batch = Sampler(env).forward(policy, len(given), condition=given, generator=generator)
         with torch.no_grad():
             weight = evaluate(env, policy, batch).log_weight.view(IMAGES, WAYS)
         better = float((weight.logsumexp(1) - math.log(WAYS)).mean())

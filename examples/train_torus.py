@@ -16,7 +16,7 @@ from gflow.envs.torus.metrics import basin_weights, cell_jsd, cell_jsd_floor
 from gflow.envs.torus.policy import TorusPolicy
 from gflow.envs.torus.targets import Sines, ramachandran, resampled
 from gflow.objectives import OBJECTIVES
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.training import TrainConfig, Trainer
 
 TARGETS = {"ramachandran": ramachandran, "sines": Sines}
@@ -51,7 +51,7 @@ def main() -> None:
     print(f"exact log Z {target.log_z:.3f}, basins {', '.join(target.basin_names)}: {exact}")
     while trainer.step < args.steps:
         record = trainer.train(min(max(1, args.steps // 5), args.steps - trainer.step))
-        angles = KernelSampler(env).forward(policy, 5000).final_states.angles
+        angles = Sampler(env).forward(policy, 5000).final_states.angles
         basins = ", ".join(f"{v:.3f}" for v in basin_weights(target, angles).tolist())
         print(
             f"step {trainer.step:5d}  loss {record['loss']:.2e}  log Z {record['log_z']:.3f}  "

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from gflow.backward.choice import with_backward
     from gflow.behaviours.data import BackwardReplay
     from gflow.environment.base import Environment
+    from gflow.environment.categorical import Categorical
     from gflow.environment.continuous import ContinuousEnvironment
+    from gflow.environment.density import Density
     from gflow.environment.discrete import DiscreteEnvironment
-    from gflow.environment.kernel import Kernel
+    from gflow.environment.law import Law
     from gflow.evaluation.evaluate import evaluate
     from gflow.exact.graph import StateGraph, enumerate_states
     from gflow.exact.tabular import TabularPolicy
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
         Tempered,
     )
     from gflow.sampling.exploration import Exploration
-    from gflow.sampling.kernel_sampler import KernelSampler, sampler_of
     from gflow.sampling.reversed import Reversed
     from gflow.sampling.sampler import Sampler
     from gflow.terms import FlowTerms, Needs
@@ -41,15 +42,16 @@ __version__ = "0.1.0"
 _HOME = {
     "BackwardReplay": "gflow.behaviours.data",
     "CachedReward": "gflow.rewards.base",
+    "Categorical": "gflow.environment.categorical",
     "Clipped": "gflow.rewards.base",
     "DiscreteEnvironment": "gflow.environment.discrete",
     "Exploration": "gflow.sampling.exploration",
     "FlowTerms": "gflow.terms",
     "FunctionReward": "gflow.rewards.base",
     "HostReward": "gflow.rewards.base",
-    "Kernel": "gflow.environment.kernel",
+    "Density": "gflow.environment.density",
     "ContinuousEnvironment": "gflow.environment.continuous",
-    "KernelSampler": "gflow.sampling.kernel_sampler",
+    "Law": "gflow.environment.law",
     "LogReward": "gflow.rewards.base",
     "LogZ": "gflow.objective",
     "MLPPolicy": "gflow.policies.mlp",
@@ -69,23 +71,23 @@ _HOME = {
     "Trajectories": "gflow.trajectories",
     "enumerate_states": "gflow.exact.graph",
     "evaluate": "gflow.evaluation.evaluate",
-    "sampler_of": "gflow.sampling.kernel_sampler",
     "with_backward": "gflow.backward.choice",
 }
 
 __all__ = [
     "BackwardReplay",
     "CachedReward",
+    "Categorical",
     "Clipped",
     "ContinuousEnvironment",
+    "Density",
     "DiscreteEnvironment",
     "Environment",
     "Exploration",
     "FlowTerms",
     "FunctionReward",
     "HostReward",
-    "Kernel",
-    "KernelSampler",
+    "Law",
     "LogReward",
     "LogZ",
     "MLPPolicy",
@@ -104,7 +106,6 @@ __all__ = [
     "Trajectories",
     "enumerate_states",
     "evaluate",
-    "sampler_of",
     "with_backward",
 ]
 

@@ -1,7 +1,13 @@
 """Distributions over legal actions: the one place where masks meet logits."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+PART = 1 << 20
+"""Numbers that `chosen_log_prob` works on at a time, so that no second table is made."""
 
 
 def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
@@ -11,8 +17,52 @@ def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     meaningless instead of NaN, so that they poison neither values nor gradients. Nothing reads
     them.
     """
-    dead = ~mask.any(-1, keepdim=True)
-    return logits.masked_fill(~(mask | dead), -torch.inf).log_softmax(-1)
+    return _legal(logits, mask).log_softmax(-1)
+
+
+def chosen_log_prob(logits: Tensor, mask: Tensor, rows: Tensor, actions: Tensor) -> Tensor:
+    """(...) log-probabilities of some actions, without an (N, A) table of all of them.
+
+    The entries of `masked_log_softmax` at `rows` and `actions`. Nothing of the size of the logits
+    is kept for the backward pass but the logits themselves.
+
+    Args:
+        logits: (N, A).
+        mask: (N, A) bool legal actions.
+        rows: (...) int64.
+        actions: (...) int64.
+    """
+    found: Tensor = _Chosen.apply(logits, mask, rows.flatten(), actions.flatten())
+    return found.view(actions.shape)
+
+
+class _Chosen(torch.autograd.Function):
+    """logit - logsumexp at (M,) rows and actions."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, mask: Tensor, rows: Tensor, actions: Tensor) -> Tensor:
+        size = max(1, PART // logits.shape[1])
+        parts = zip(logits.split(size), mask.split(size), strict=True)
+        norm = torch.cat([_legal(part, ok).logsumexp(-1) for part, ok in parts])
+        ctx.save_for_backward(logits, mask, rows, actions, norm)
+        found = logits[rows, actions] - norm[rows]
+        open_to = mask[rows, actions] | ~mask.any(-1)[rows]
+        return found.masked_fill(~open_to, -torch.inf)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        logits, mask, rows, actions, norm = ctx.saved_tensors
+        total = torch.zeros_like(norm).index_add_(0, rows, gradient)
+        found = logits - norm[:, None]
+        found.exp_().mul_(total.neg_()[:, None])
+        found.masked_fill_(~(mask | ~mask.any(-1, keepdim=True)), 0.0)
+        found.index_put_((rows, actions), gradient, accumulate=True)
+        return found, None, None, None
+
+
+def _legal(logits: Tensor, mask: Tensor) -> Tensor:
+    return logits.masked_fill(~(mask | ~mask.any(-1, keepdim=True)), -torch.inf)
 
 
 def uniform_log_prob(mask: Tensor, classes: Tensor | None = None) -> Tensor:

@@ -18,6 +18,7 @@ class Needs:
             what makes an objective forward-looking.
         scores: The vector of raw objectives of the objects.
         backward_divergence: How far P_B is from uniform at every visited state.
+        mover: Whose each transition is.
         whole: Trajectories must run to their end.
     """
 
@@ -27,6 +28,7 @@ class Needs:
     energy: bool = False
     scores: bool = False
     backward_divergence: bool = False
+    mover: bool = False
     whole: bool = True
 
 
@@ -59,6 +61,8 @@ class FlowTerms:
             None for nothing.
         backward_divergence: (B, T) KL(uniform over the parents of s_{t+1} || P_B); 0 for a stop.
         learned_log_reward: (B, T + 1) what the objective's own network says of log R at s_t.
+        mover: (B, T) int64 whose each transition is (see `Environment.mover`); None if not asked
+            for, or if all are the agent's.
         condition: (B, C) or None.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
     """
@@ -79,6 +83,7 @@ class FlowTerms:
     log_symmetry: Tensor | None = None
     backward_divergence: Tensor | None = None
     learned_log_reward: Tensor | None = None
+    mover: Tensor | None = None
     condition: Tensor | None = None
     complete: Tensor | None = None
 

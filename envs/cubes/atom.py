@@ -1,4 +1,4 @@
-"""Atoms: the part of a kernel that has a probability instead of a density."""
+"""Atoms: the part of a law that has a probability instead of a density."""
 
 import torch
 from torch import Tensor

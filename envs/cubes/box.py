@@ -84,9 +84,9 @@ class Box(UnitCube):
         high = torch.minimum(least[:, 0].acos(), most[:, 1].asin()) / QUARTER
         return low, (high - low).clamp(min=torch.finfo(room.dtype).eps)
 
-    # ------------------------------------------------------------------ kernels
+    # ------------------------------------------------------------------ laws
 
-    def forward_kernel(self, states: Tensor, outputs: Tensor) -> StopOrMove:
+    def forward_law(self, states: Tensor, outputs: Tensor) -> StopOrMove:
         """Stop, or a move in the quarter disk or on an arc.
 
         Outputs are read as the logit of stopping and the mixture on the arc, or, at the source, as
@@ -99,7 +99,7 @@ class Box(UnitCube):
         place = BetaMixture.of(outputs[:, 1 : 1 + 3 * self.components], low, high)
         return self._forward(states, outputs[:, 0], first, place)
 
-    def backward_kernel(self, states: Tensor, outputs: Tensor | None = None) -> HomeOrBack:
+    def backward_law(self, states: Tensor, outputs: Tensor | None = None) -> HomeOrBack:
         """Home by force, or down an arc; evenly over its legal part without outputs."""
         home = self.must_return(states)
         if outputs is None:
@@ -119,7 +119,7 @@ class Box(UnitCube):
         elsewhere[0], elsewhere[1 : 1 + len(arc)] = logit_of(self.stop_rate), arc
         return source, elsewhere, arc
 
-    def exploration_kernel(self, states: Tensor) -> StopOrMove:
+    def exploration_law(self, states: Tensor) -> StopOrMove:
         """Even on the quarter disk and on arcs; stops at `stop_rate`."""
         even = BetaMixture.even(states[:, 0])
         alpha = states.new_tensor([2.0, 1.0]).expand_as(states)[..., None]  # even by area

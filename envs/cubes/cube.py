@@ -81,15 +81,15 @@ class Cube(UnitCube):
         low = self.min_step + (room - 1 + self.border).clamp(min=0.0)
         return low, (room - low).clamp(min=torch.finfo(room.dtype).eps)
 
-    # ------------------------------------------------------------------ kernels
+    # ------------------------------------------------------------------ laws
 
-    def forward_kernel(self, states: Tensor, outputs: Tensor) -> StopOrMove:
+    def forward_law(self, states: Tensor, outputs: Tensor) -> StopOrMove:
         """Stop, or increments; at the source all outputs are read as their mixtures."""
         first = self._mixture(outputs[:, : 3 * self.source_components * self.dim])
         place = self._mixture(outputs[:, 1 : 1 + 3 * self.components * self.dim])
         return self._forward(states, outputs[:, 0], first, place)
 
-    def backward_kernel(self, states: Tensor, outputs: Tensor | None = None) -> HomeOrBack:
+    def backward_law(self, states: Tensor, outputs: Tensor | None = None) -> HomeOrBack:
         """Home at once, or down; evenly over what is legal without outputs."""
         if outputs is None:
             logit = torch.full_like(states[:, 0], logit_of(self.home))
@@ -111,7 +111,7 @@ class Cube(UnitCube):
         back = torch.cat([torch.full((1,), logit_of(self.home)), later])
         return source, elsewhere, back
 
-    def exploration_kernel(self, states: Tensor) -> StopOrMove:
+    def exploration_law(self, states: Tensor) -> StopOrMove:
         """Even over the cube and over what is left of it; stops half the time."""
         even = BetaMixture.even(states)
         return self._forward(states, torch.zeros_like(states[:, 0]), even, even)

@@ -1,4 +1,4 @@
-"""Moves of boxes: laws of displacements with densities, and kernels with an atom beside them."""
+"""Moves of boxes: laws of displacements with densities, and laws with an atom beside them."""
 
 import math
 from abc import ABC, abstractmethod
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from gflow.environment.kernel import Kernel
+from gflow.environment.density import Density
 from gflow.envs.cubes.atom import Atom
 from gflow.envs.cubes.beta_mixture import BetaMixture, inside
 
@@ -111,7 +111,7 @@ def turn(move: Tensor) -> Tensor:
     return torch.atan2(move[:, 1], move[:, 0]) / QUARTER
 
 
-class StopOrMove(Kernel[Tensor]):
+class StopOrMove(Density[Tensor]):
     """Forward: stop, or move up by one law from the source and by another from elsewhere.
 
     Args:
@@ -149,7 +149,7 @@ class StopOrMove(Kernel[Tensor]):
         return self.stop.yes
 
 
-class HomeOrBack(Kernel[Tensor]):
+class HomeOrBack(Density[Tensor]):
     """Backward: go back to the source at once, or move down.
 
     Args:

@@ -106,13 +106,13 @@ class AnnealedLangevin(GaussianSteps):
             value = self.path.log_density(states.x, self.time(states), condition)
             return self._checked(value, states)
 
-    # ------------------------------------------------------------------ kernels
+    # ------------------------------------------------------------------ laws
 
-    def forward_kernel(self, states: DiffusionState, outputs: Tensor) -> "AnnealedStep":
+    def forward_law(self, states: DiffusionState, outputs: Tensor) -> "AnnealedStep":
         """A Langevin step along the path, and the drift; from the source, the draw of x_0."""
         return AnnealedStep(self, states, outputs)
 
-    def backward_kernel(
+    def backward_law(
         self, states: DiffusionState, outputs: Tensor | None = None
     ) -> "AnnealedStepBack":
         """A Langevin step against the drift; from x_0 to the source by force.

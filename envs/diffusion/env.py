@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gflow.environment.kernel import gaussian_log_prob
+from gflow.environment.density import gaussian_log_prob
 from gflow.envs.diffusion.bridge import BrownianBridge
 from gflow.envs.diffusion.gaussian_steps import (
     DiffusionInputs,
@@ -87,15 +87,13 @@ class Diffusion(GaussianSteps):
         """The Brownian bridge; see `ContinuousEnvironment.bridge`."""
         return BrownianBridge(self)
 
-    # ------------------------------------------------------------------ kernels
+    # ------------------------------------------------------------------ laws
 
-    def forward_kernel(self, states: DiffusionState, outputs: Tensor) -> "ForwardStep":
+    def forward_law(self, states: DiffusionState, outputs: Tensor) -> "ForwardStep":
         """A Gaussian step with the learned drift."""
         return ForwardStep(self, states, outputs)
 
-    def backward_kernel(
-        self, states: DiffusionState, outputs: Tensor | None = None
-    ) -> "BackwardStep":
+    def backward_law(self, states: DiffusionState, outputs: Tensor | None = None) -> "BackwardStep":
         """A Gaussian step back; to the source by force."""
         return BackwardStep(self, states, outputs)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.continuous import PointEnvironment
-from gflow.environment.kernel import Kernel, gaussian_log_prob
+from gflow.environment.density import Density, gaussian_log_prob
 from gflow.envs.diffusion.annealing_path import AnnealingPath
 from gflow.envs.diffusion.process import check_grid, uniform_grid
 from gflow.envs.targets.base import Target
@@ -241,7 +241,7 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
         return self._tables[key]
 
 
-class StepAhead(Kernel[DiffusionState]):
+class StepAhead(Density[DiffusionState]):
     """P_F of N states; a subclass says means and variances.
 
     Args:
@@ -274,7 +274,7 @@ class StepAhead(Kernel[DiffusionState]):
         return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None
 
     def retrace(self, states: DiffusionState) -> DiffusionState:
-        """N next states as functions of means and variances; see `Kernel.retrace`."""
+        """N next states as functions of means and variances; see `Density.retrace`."""
         mean, variance = self.moments(states.grid)
         moves = variance > 0
         std = torch.where(moves, variance, 1.0).sqrt()
@@ -286,7 +286,7 @@ class StepAhead(Kernel[DiffusionState]):
         return _log_prob(states.x, *self.moments(states.grid), self.env.offset > 0)
 
 
-class StepBack(Kernel[DiffusionState]):
+class StepBack(Density[DiffusionState]):
     """P_B of N states; a subclass says means and variances.
 
     Args:

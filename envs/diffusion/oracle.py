@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
-from gflow.environment.kernel import gaussian_log_prob
+from gflow.environment.density import gaussian_log_prob
 from gflow.envs.diffusion.env import Diffusion, DiffusionState
 from gflow.envs.diffusion.process import Brownian
 from gflow.envs.targets.gaussian import Gaussian

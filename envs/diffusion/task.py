@@ -29,7 +29,7 @@ from gflow.metrics import (
 )
 from gflow.policies.base import Policy
 from gflow.policies.encoder import StateEncoder
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -198,7 +198,7 @@ class DiffusionTask(Task[GaussianSteps]):
         view, sampler = env, trainer.sampler
         if self.random_times:
             view = self.diffusion(target, self.steps_per_trajectory)
-            sampler = KernelSampler(view)
+            sampler = Sampler(view)
             batch = sampler.forward(policy, count, generator=generator, device=trainer.device)
             points, terms = batch.final_states.x, evaluate(view, policy, batch)
             numbers["elbo"] = float(elbo(terms))

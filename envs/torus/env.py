@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.continuous import ContinuousEnvironment
-from gflow.environment.kernel import Kernel
+from gflow.environment.density import Density
 from gflow.envs.targets.base import Target
 from gflow.envs.torus.von_mises import UniformAngles, VonMisesMixture, wrap
 from gflow.errors import ConfigError, ShapeError
@@ -157,19 +157,19 @@ class Torus(ContinuousEnvironment[TorusState]):
         """Log Z of the target where it is known."""
         return self.target.log_z
 
-    # ------------------------------------------------------------------ kernels
+    # ------------------------------------------------------------------ laws
 
-    def forward_kernel(self, states: TorusState, outputs: Tensor) -> "Turn":
+    def forward_law(self, states: TorusState, outputs: Tensor) -> "Turn":
         """Increments from mixtures of von Mises laws."""
         return Turn(states, self.mixture(outputs), +1)
 
-    def backward_kernel(self, states: TorusState, outputs: Tensor | None = None) -> "Turn":
+    def backward_law(self, states: TorusState, outputs: Tensor | None = None) -> "Turn":
         """The same for what is taken away, or uniform angles; to the source by force."""
         if outputs is None:
             return Turn(states, UniformAngles(states.angles), -1)
         return Turn(states, self.mixture(outputs), -1)
 
-    def exploration_kernel(self, states: TorusState) -> "Turn":
+    def exploration_law(self, states: TorusState) -> "Turn":
         """Uniform angles."""
         return Turn(states, UniformAngles(states.angles), +1)
 
@@ -183,7 +183,7 @@ class Torus(ContinuousEnvironment[TorusState]):
         )
 
 
-class Turn(Kernel[TorusState]):
+class Turn(Density[TorusState]):
     """The law of the angles one move on, or one move back, for N states.
 
     Args:

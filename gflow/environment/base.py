@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from gflow.deferred import require
+from gflow.environment.law import Law
+from gflow.environment.movers import CHANCE
 from gflow.errors import IncompatibleError, RewardError
 from gflow.rewards.base import LogReward
 from gflow.rewards.values import real
@@ -28,8 +30,9 @@ class Environment(ABC, Generic[S]):
     """States between a source and finished objects, and the reward of these, in batches.
 
     How one gets from state to state is said by the two kinds: a `DiscreteEnvironment` has
-    actions that are numbered, a `ContinuousEnvironment` has densities. States are a tensor or a
-    frozen dataclass of tensors with the batch first (see `gflow.state`).
+    actions that are numbered, a `ContinuousEnvironment` has densities. What differs is one object,
+    the `Law` of the moves at a batch of states. States are a tensor or a frozen dataclass of
+    tensors with the batch first (see `gflow.state`).
 
     Attributes:
         reward: `LogReward` of finished objects.
@@ -41,6 +44,9 @@ class Environment(ABC, Generic[S]):
         num_keys: `key` lies in ``range(num_keys)``, or None if that range is not small.
         condition_dim: Width of the condition that reward and policy read, 0 for none.
         source_reads_condition: Each trajectory starts where its condition says (see `start`).
+        numbered: Moves are numbered actions; else they have densities. Said by the kind.
+        has_keys: `key` is defined.
+        has_movers: `mover` is defined: some moves are not the agent's.
     """
 
     reward: LogReward[S]
@@ -52,7 +58,9 @@ class Environment(ABC, Generic[S]):
     num_keys: int | None = None
     condition_dim: int = 0
     source_reads_condition: bool = False
+    numbered: ClassVar[bool]
     has_keys: ClassVar[bool]
+    has_movers: ClassVar[bool]
 
     def __init_subclass__(cls, kind: bool = False, **kwargs: Any) -> None:
         """Give what is derived from this class itself the discrete kind; `kind` marks the kinds."""
@@ -64,6 +72,7 @@ class Environment(ABC, Generic[S]):
                 DiscreteEnvironment if base is Environment else base for base in cls.__bases__
             )
         cls.has_keys = cls.key is not Environment.key
+        cls.has_movers = cls.mover is not Environment.mover
 
     # ------------------------------------------------------------------ what a subclass defines
 
@@ -71,17 +80,37 @@ class Environment(ABC, Generic[S]):
     def initial(self, batch_size: int, device: torch.device | str = "cpu") -> S:
         """B copies of the source s0."""
 
-    @abstractmethod
+    # What follows is said by the two kinds, or asked of a subclass by them.
+
     def is_terminal(self, states: S) -> Tensor:
         """(B,) bool: the object is finished by force."""
+        raise NotImplementedError
 
-    @abstractmethod
     def is_initial(self, states: S) -> Tensor:
         """(B,) bool: the state is the source s0."""
+        raise NotImplementedError
 
-    @abstractmethod
     def can_end(self, states: S) -> Tensor:
         """(B,) bool: the state is a finished object, or may be declared one by stopping."""
+        raise NotImplementedError
+
+    def forward_law(self, states: S, outputs: Tensor) -> Law[Any]:
+        """The law of the next move that the policy means.
+
+        Args:
+            states: B states. Finished ones may be among them; their law means nothing.
+            outputs: (B, A) raw outputs of the policy.
+        """
+        raise NotImplementedError
+
+    def backward_law(self, states: S, outputs: Tensor | None = None) -> Law[Any]:
+        """The law of the move back.
+
+        Args:
+            states: B states. Sources may be among them; their law means nothing.
+            outputs: (B, P) raw outputs of the policy, or None for the fixed law.
+        """
+        raise NotImplementedError
 
     # ------------------------------------------------------------------ what a subclass may define
 
@@ -109,6 +138,39 @@ class Environment(ABC, Generic[S]):
         objects tells them apart by it.
         """
         return self.key(states)
+
+    def backward_action(self, states: S, actions: Tensor) -> Tensor:
+        """(B,) int64: the move back that undoes `actions`, (B,) int64, taken at `states`."""
+        return actions
+
+    def mover(self, states: S) -> Tensor | None:
+        """(B,) int64 whose move it is at each state; None (the default): all the agent's.
+
+        `AGENT`, a player, +1 or -1, or `CHANCE` (see `gflow.environment.movers`).
+        """
+        return None
+
+    def chance_law(self, states: S) -> Law[Any]:
+        """The law of the moves at states where it is chance's turn; for others it means nothing.
+
+        Of the same kind as `forward_law`: for numbered moves a `Categorical` over the actions that
+        `forward_mask` allows there.
+        """
+        raise IncompatibleError(
+            f"{self.name}: `mover` gives moves to chance, and there is no `chance_law`. Define "
+            f"`chance_law(states)` as the law of these moves."
+        )
+
+    def max_entropy_law(self, states: S) -> Law[Any]:
+        """The law of the move back that makes all ways to an object equally likely.
+
+        Raises:
+            IncompatibleError: If the environment cannot count its trajectories.
+        """
+        raise IncompatibleError(
+            f"{self.name} cannot count its trajectories, so the maximum-entropy backward policy is "
+            f"not available. Use backward='uniform' or 'learned'."
+        )
 
     def log_symmetry(self, states: S) -> Tensor | None:
         """(B,) or None: log of how often counting actions counts this object too much.
@@ -175,6 +237,21 @@ class Environment(ABC, Generic[S]):
     def name(self) -> str:
         """Name of the environment for messages."""
         return type(self).__name__
+
+    def law(self, states: S, outputs: Tensor) -> Law[Any]:
+        """The law of the next move whoever makes it: the policy's, or chance's own.
+
+        No output of the policy counts where it is chance's turn.
+
+        Args:
+            states: B states.
+            outputs: (B, A) raw outputs of the policy.
+        """
+        law = self.forward_law(states, outputs)
+        mover = self.mover(states)
+        if mover is None:
+            return law
+        return law.where(mover != CHANCE, self.chance_law(states))
 
     def log_reward(self, states: S, condition: Tensor | None = None, zero: bool = False) -> Tensor:
         """(B,) log R(x) of finished objects, refused if it is not finite or misshapen.

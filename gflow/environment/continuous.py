@@ -1,14 +1,14 @@
 """Environments whose moves have densities: boxes, tori, diffusions."""
 
 from abc import abstractmethod
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
 from gflow.environment.bridge import Bridge
-from gflow.environment.kernel import Kernel
+from gflow.environment.density import Density
 from gflow.errors import IncompatibleError
 
 S = TypeVar("S")
@@ -17,25 +17,25 @@ S = TypeVar("S")
 class ContinuousEnvironment(Environment[S], kind=True):
     r"""A pointed measurable space of states, handled in batches.
 
-    Where a `DiscreteEnvironment` turns logits into a masked categorical law over numbered actions,
-    this turns the raw outputs of a policy into a `Kernel` over next states, one for each
-    direction. A transition *is* the pair of its states; `Trajectories.actions` holds 0 for a move
+    Where a `DiscreteEnvironment` turns logits into a `Categorical` law over numbered actions, this
+    turns the raw outputs of a policy into a `Density` over next states, one for each direction. A
+    transition *is* the pair of its states; `Trajectories.actions` holds 0 for a move
     and 1 for a stop, which changes no state.
 
     Shapes: N states, A = `num_outputs` forward outputs, P = `num_backward_outputs`.
 
-    **What a subclass defines.** `initial`, `is_terminal`, `is_initial`, `forward_kernel`,
-    `backward_kernel`, the sizes, and `can_stop` if objects may end by stopping. After at most
+    **What a subclass defines.** `initial`, `is_terminal`, `is_initial`, `forward_law`,
+    `backward_law`, the sizes, and `can_stop` if objects may end by stopping. After at most
     `horizon` transitions every object must be finished: a step counter in the state, or a least
     displacement, takes the place of acyclicity.
 
     Attributes:
-        num_outputs: A, parameters of the forward kernel.
-        num_backward_outputs: P, parameters of a learned backward kernel, 0 if it is always fixed.
+        num_outputs: A, parameters of the forward law.
+        num_backward_outputs: P, parameters of a learned backward law, 0 if it is always fixed.
         stop_action: 1 if objects may end by stopping, else None.
         fixed_length: Every trajectory has exactly `horizon` moves and no stop.
-        takes_noise: `Kernel.sample` can add noise.
-        reparametrised: Forward kernels have `Kernel.retrace`.
+        takes_noise: `Density.sample` can add noise.
+        reparametrised: Forward laws have `Density.retrace`.
 
     The other attributes are those of `Environment`.
 
@@ -44,6 +44,7 @@ class ContinuousEnvironment(Environment[S], kind=True):
         https://arxiv.org/abs/2301.12594
     """
 
+    numbered = False
     num_outputs: int
     num_backward_outputs: int = 0
     fixed_length: bool = False
@@ -51,7 +52,15 @@ class ContinuousEnvironment(Environment[S], kind=True):
     reparametrised: bool = False
 
     @abstractmethod
-    def forward_kernel(self, states: S, outputs: Tensor) -> Kernel[S]:
+    def is_terminal(self, states: S) -> Tensor:
+        """(N,) bool: the object is finished by force."""
+
+    @abstractmethod
+    def is_initial(self, states: S) -> Tensor:
+        """(N,) bool: the state is the source s0."""
+
+    @abstractmethod
+    def forward_law(self, states: S, outputs: Tensor) -> Density[S]:
         """The law of the next state of N states that are not finished by force.
 
         Args:
@@ -60,15 +69,19 @@ class ContinuousEnvironment(Environment[S], kind=True):
         """
 
     @abstractmethod
-    def backward_kernel(self, states: S, outputs: Tensor | None = None) -> Kernel[S]:
+    def backward_law(self, states: S, outputs: Tensor | None = None) -> Density[S]:
         """The law of the previous state of N states other than the source.
 
         Args:
             states: N states. Sources may be among them; their law means nothing.
-            outputs: (N, P) raw outputs of a policy, or None for the fixed backward kernel.
+            outputs: (N, P) raw outputs of a policy, or None for the fixed backward law.
         """
 
-    def exploration_kernel(self, states: S) -> Kernel[S] | None:
+    def law(self, states: S, outputs: Tensor) -> Density[S]:
+        """The law of the next state, whoever moves; see `Environment.law`."""
+        return cast(Density[S], super().law(states, outputs))
+
+    def exploration_law(self, states: S) -> Density[S] | None:
         """A law over everything that is legal, to explore with; None if there is none."""
         return None
 

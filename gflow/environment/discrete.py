@@ -1,13 +1,16 @@
 """The one interface that discrete environments implement and the engine consumes."""
 
 from abc import abstractmethod
-from typing import NoReturn, TypeVar
+from functools import partial
+from typing import NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
-from gflow.errors import IllegalActionError, ShapeError
+from gflow.environment.categorical import Categorical
+from gflow.errors import IllegalActionError, IncompatibleError, ShapeError
+from gflow.masking import representatives
 
 S = TypeVar("S")
 
@@ -40,6 +43,7 @@ class DiscreteEnvironment(Environment[S], kind=True):
     The other attributes are those of `Environment`.
     """
 
+    numbered = True
     num_actions: int
     num_backward_actions: int
 
@@ -62,10 +66,6 @@ class DiscreteEnvironment(Environment[S], kind=True):
         """Parents reached by backward `actions`, (B,) int64."""
 
     # ------------------------------------------------------------------ what a subclass may define
-
-    def backward_action(self, states: S, actions: Tensor) -> Tensor:
-        """(B,) int64: the backward action at ``step(states, actions)`` that leads back."""
-        return actions
 
     def forward_action(self, states: S, backward_actions: Tensor) -> Tensor:
         """(B,) int64: the action at ``backstep(states, backward_actions)`` that leads here."""
@@ -109,6 +109,37 @@ class DiscreteEnvironment(Environment[S], kind=True):
         return None
 
     # ------------------------------------------------------------------ what the engine adds
+
+    def forward_law(self, states: S, outputs: Tensor) -> Categorical:
+        """softmax(outputs) over legal actions; see `Environment.forward_law`."""
+        return Categorical(
+            outputs, self.forward_mask(states), partial(self.forward_classes, states)
+        )
+
+    def law(self, states: S, outputs: Tensor) -> Categorical:
+        """The law of the next action, whoever moves; see `Environment.law`."""
+        return cast(Categorical, super().law(states, outputs))
+
+    def backward_law(self, states: S, outputs: Tensor | None = None) -> Categorical:
+        """softmax(outputs) over legal backward actions; without outputs even over parents."""
+        if outputs is None:
+            return self._over_parents(states, None)
+        classes = partial(self.backward_classes, states)
+        return Categorical(outputs, self.backward_mask(states), classes)
+
+    def max_entropy_law(self, states: S) -> Categorical:
+        """P_B(s | s') = n(s) / n(s') by `max_entropy_logits`; see `Environment.max_entropy_law`."""
+        logits = self.max_entropy_logits(states)
+        if logits is None:
+            super().max_entropy_law(states)  # refuses
+        return self._over_parents(states, logits)
+
+    def _over_parents(self, states: S, logits: Tensor | None) -> Categorical:
+        """A law of parents: of equivalent actions only the first is legal."""
+        mask, classes = self.backward_mask(states), self.backward_classes(states)
+        if classes is not None:
+            mask = representatives(mask, classes)
+        return Categorical(logits, mask, lambda: classes)
 
     def step(self, states: S, actions: Tensor) -> S:
         """Children reached by `actions`, (B,) int64, after checking that each is legal.
@@ -168,5 +199,19 @@ class DiscreteEnvironment(Environment[S], kind=True):
         )
 
 
-def _less(value: Tensor, correction: Tensor | None) -> Tensor:
-    return value if correction is None else value - correction.to(value.dtype)
+def require_numbered(env: Environment[S], who: str, instead: str) -> DiscreteEnvironment[S]:
+    """The environment, for what makes sense only where moves are numbered.
+
+    Args:
+        env: Any environment.
+        who: What asks, for the message.
+        instead: What to do otherwise: a sentence.
+
+    Raises:
+        IncompatibleError: If the moves have densities.
+    """
+    if not isinstance(env, DiscreteEnvironment):
+        raise IncompatibleError(
+            f"{who} counts actions, and the moves of {env.name} have densities. {instead}"
+        )
+    return env

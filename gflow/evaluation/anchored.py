@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
+from gflow.environment.movers import AGENT
 from gflow.errors import IncompatibleError
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.trajectories import Trajectories
@@ -63,6 +64,14 @@ def scores_of(
         plain = plain if log_symmetry is None else plain + log_symmetry
         scores = plain[:, None]
     return scores, log_symmetry
+
+
+def movers(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor | None:
+    """(B, T) whose each transition is, the agent's after the end; None if all are the agent's."""
+    found = env.mover(trajectories.states)
+    if found is None:
+        return None
+    return found[trajectories.state_index[:, :-1]].where(trajectories.mask, AGENT)
 
 
 def plain_log_reward(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:

@@ -8,7 +8,6 @@ from torch import Tensor
 from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
 from gflow.policies.base import Policy
-from gflow.rewards.values import real
 from gflow.state import cat, tensors
 from gflow.terms import FlowTerms
 from gflow.trajectories import Trajectories
@@ -19,13 +18,13 @@ def retraced_terms(
 ) -> FlowTerms:
     """The flow terms of trajectories of the policy itself, differentiable along their paths.
 
-    The noise of each step is recovered from the trajectories under the kernels as they are, and the
+    The noise of each step is recovered from the trajectories under the laws as they are, and the
     walk is repeated with it from the source: the states are the same, and now functions of the
     policy's parameters. So are log P_F, log P_B and the log-reward. The noise is standard only if
     the trajectories were sampled by this very policy, without exploration.
 
     Args:
-        env: An environment with `reparametrised` kernels and trajectories of one length.
+        env: An environment with `reparametrised` laws and trajectories of one length.
         policy: The policy that sampled the trajectories.
         trajectories: B whole trajectories.
 
@@ -42,16 +41,16 @@ def retraced_terms(
             outputs = session(states, rows)
         else:
             outputs = policy.forward_logits(env, states, condition)
-        kernel = env.forward_kernel(states, outputs)
-        states = kernel.retrace(trajectories.states_at(time + 1))
-        log_pf.append(kernel.log_prob(states))
+        law = env.law(states, outputs)
+        states = law.retrace(trajectories.states_at(time + 1))
+        log_pf.append(law.log_prob(states))
         path.append(states)
 
     after, back = cat(path[1:]), None
     if policy.backward == "learned":
         given = None if condition is None else condition.repeat(env.horizon, 1)
         back = policy.backward_logits(env, after, given)
-    log_pb = env.backward_kernel(after, back).log_prob(cat(path[:-1]))
+    log_pb = env.backward_law(after, back).log_prob(cat(path[:-1]))
     table = torch.stack(log_pf, 1)
     return FlowTerms(
         log_pf=table,
@@ -70,7 +69,6 @@ def _with_gradient(
     """(B,) the target log-rewards as they are known, with the gradient of the reward."""
     given = trajectories.condition
     value = env.reward(objects) if given is None else env.reward(objects, given)
-    value = real(value, f"{env.name}: the reward {env.reward!r}")
     moves = any(part.requires_grad for part in tensors(objects))
     if moves and not value.requires_grad:
         raise IncompatibleError(

@@ -15,16 +15,12 @@ from torch import Tensor
 
 from gflow.distinct import Distinct
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.environment.keys import WITHOUT_KEYS, check_num_keys
+from gflow.environment.movers import AGENT, CHANCE
 from gflow.errors import IncompatibleError, RewardError, ShapeError
-from gflow.masking import (
-    masked_log_softmax,
-    merge_classes,
-    representatives,
-    uniform_log_prob,
-)
-from gflow.policies.base import Policy, backward_scores
+from gflow.masking import representatives, uniform_log_prob
+from gflow.policies.base import Policy, backward_law
 from gflow.state import batch_size, cat, equal_rows, shorten, take, to_device
 
 S = TypeVar("S")
@@ -80,6 +76,12 @@ class StateGraph(Generic[S]):
     def can_end(self) -> Tensor:
         """(N,) bool: states that are objects."""
         return self.env.can_end(self.states)
+
+    @cached_property
+    def movers(self) -> Tensor:
+        """(N,) int64 whose move it is at each state (see `Environment.mover`)."""
+        found = self.env.mover(self.states)
+        return torch.full((len(self),), AGENT) if found is None else found
 
     @cached_property
     def objects(self) -> Tensor:
@@ -197,6 +199,8 @@ class StateGraph(Generic[S]):
     def log_pf(self, policy: Policy, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(E,) log P_F of every transition and (N,) log P_F(stop), float64, of a policy.
 
+        Moves of chance have their own probabilities.
+
         Args:
             policy: Any policy for the environment.
             condition: (1, C) one condition for all; None for that of the list.
@@ -204,11 +208,8 @@ class StateGraph(Generic[S]):
         parts = []
         for part, given in self._parts(policy, condition):
             logits = policy.forward_logits(self.env, part, given)
-            parts.append(masked_log_softmax(logits, self.env.forward_mask(part)).double().cpu())
+            parts.append(self.env.law(part, logits).table().double().cpu())
         log_prob = torch.cat(parts)
-        classes = self.env.forward_classes(self.states)
-        if classes is not None:
-            log_prob = merge_classes(log_prob, classes)
         stop = self.env.stop_action
         log_stop = log_prob.new_full((len(self),), -torch.inf)
         if stop is not None:
@@ -226,12 +227,8 @@ class StateGraph(Generic[S]):
             learned = None
             if policy.backward == "learned":
                 learned = policy.backward_logits(self.env, part, given)
-            logits, mask, classes = backward_scores(self.env, policy, part, learned)
-            value = masked_log_softmax(logits, mask).double()
-            if classes is not None:
-                value = merge_classes(value.masked_fill(~mask, -torch.inf), classes)
-                value = value.gather(1, classes)
-            parts.append(value.cpu())
+            law = backward_law(self.env, policy, part, learned)
+            parts.append(law.table().double().cpu())
         return torch.cat(parts)[self.child, self.backward_action]
 
     def exact_flows(
@@ -244,7 +241,17 @@ class StateGraph(Generic[S]):
         Args:
             log_pb: (E,) log P_B of every transition; uniform over parents by default.
             condition: (1, C) or None.
+
+        Raises:
+            IncompatibleError: If some moves are chance's: nobody chooses their probabilities, so
+                that flows in proportion to the reward need not exist.
         """
+        if self.env.has_movers and bool((self.movers == CHANCE).any()):
+            raise IncompatibleError(
+                f"{self.env.name}: some of its moves are chance's, whose probabilities no policy "
+                f"can choose, so no flows in proportion to the reward are promised. "
+                f"`terminal_law(policy)` gives what a policy reaches."
+            )
         log_pb = self.uniform_log_pb() if log_pb is None else log_pb.double()
         log_reward = self.log_reward(condition)
         flow = log_reward.clone()
@@ -298,7 +305,7 @@ class StateGraph(Generic[S]):
 
 
 def enumerate_states(
-    env: DiscreteEnvironment[S], limit: int = 2_000_000, condition: Tensor | None = None
+    env: Environment[S], limit: int = 2_000_000, condition: Tensor | None = None
 ) -> StateGraph[S]:
     """List all states and transitions of an environment, breadth first.
 
@@ -309,10 +316,11 @@ def enumerate_states(
             starts where its condition says. It is the default of every method of the graph.
 
     Raises:
-        IncompatibleError: If the environment has no keys, more states than `limit`, or a cycle; if
-            the source reads a condition and there is none.
+        IncompatibleError: If the environment has no keys, more states than `limit`, a cycle, or
+            moves with densities; if the source reads a condition and there is none.
         ConfigError: If the keys do not fit into 62 bits.
     """
+    env = require_numbered(env, "enumerate_states", "A continuum of states has no list.")
     if not env.has_keys:
         raise IncompatibleError(
             f"{env.name} cannot be enumerated: it defines no `key` (or its keys exceed 62 bits)."

@@ -3,15 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import torch
 from torch import Tensor, nn
 
 from gflow.environment.base import Environment
+from gflow.environment.categorical import Categorical
+from gflow.environment.continuous import ContinuousEnvironment
+from gflow.environment.density import Density
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.law import Law
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.masking import representatives
 from gflow.trajectories import Trajectories
 
 Backward = Literal["learned", "uniform", "maxent"]
@@ -139,34 +142,39 @@ class BackwardNetwork(Protocol):
         """(N, P) logits of N states, or None for fixed kinds."""
 
 
-def backward_scores(
+@overload
+def backward_law(
     env: DiscreteEnvironment[Any], policy: BackwardNetwork, states: Any, learned: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The backward policy at N states: (N, P) logits, (N, P) mask, and classes or None.
+) -> Categorical: ...
+@overload
+def backward_law(
+    env: ContinuousEnvironment[Any], policy: BackwardNetwork, states: Any, learned: Tensor | None
+) -> Density[Any]: ...
+def backward_law(
+    env: Environment[Any], policy: BackwardNetwork, states: Any, learned: Tensor | None
+) -> Law[Any]:
+    """The backward policy at N states: the one place that knows the three kinds.
 
-    The one place that knows the three kinds. Fixed kinds speak of parents, so equivalent actions
-    leave only the first of their class.
+    Fixed kinds speak of parents, so equivalent actions leave only the first of their class.
 
     Args:
         env: The environment.
         policy: Says which kind.
         states: N states.
-        learned: (N, P) logits of the policy's head, if it has one.
+        learned: (N, P) outputs of the policy's head, if it has one.
+
+    Raises:
+        IncompatibleError: A learned backward policy without outputs, or a "maxent" one where the
+            environment cannot count trajectories.
     """
-    mask, classes = env.backward_mask(states), env.backward_classes(states)
     if policy.backward == "learned":
         if learned is None:
             raise IncompatibleError(
                 f"{type(policy).__name__} declares a learned backward policy and returned no "
                 f"backward logits."
             )
-        return learned, mask, classes
-    if classes is not None:
-        mask = representatives(mask, classes)
-    logits = env.max_entropy_logits(states) if policy.backward == "maxent" else None
-    if logits is None:
-        logits = torch.zeros(mask.shape, device=mask.device)
-    return logits, mask, classes
+        return env.backward_law(states, learned)
+    return env.max_entropy_law(states) if policy.backward == "maxent" else env.backward_law(states)
 
 
 def check_backward(env: DiscreteEnvironment[Any], backward: str) -> None:

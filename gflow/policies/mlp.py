@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.discrete import require_numbered
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import Backward, check_backward
 from gflow.policies.heads import Heads, TrunkPolicy, linear
@@ -30,14 +30,14 @@ class MLPPolicy(TrunkPolicy):
         generator: For the initial weights.
 
     Raises:
-        IncompatibleError: If the environment declares no `feature_sizes`.
+        IncompatibleError: If the environment declares no `feature_sizes`, or moves have densities.
     """
 
     offset: Tensor
 
     def __init__(
         self,
-        env: DiscreteEnvironment[Any],
+        env: Environment[Any],
         width: int = 256,
         depth: int = 2,
         backward: Backward = "learned",
@@ -46,6 +46,7 @@ class MLPPolicy(TrunkPolicy):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        env = require_numbered(env, "MLPPolicy", "Use a policy made for it.")
         if not env.feature_sizes:
             raise IncompatibleError(
                 f"MLPPolicy reads categorical features, and {env.name} declares none. Set "

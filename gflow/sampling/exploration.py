@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.errors import ConfigError
-from gflow.masking import sample_masked
+from gflow.environment.categorical import Categorical
+from gflow.errors import ConfigError, IncompatibleError
 
 
 @dataclass(frozen=True)
@@ -48,38 +48,37 @@ class Exploration:
         if (self.other is None) != (self.other_weight == 0):
             raise ConfigError("Exploration: give `other` and a positive `other_weight` together.")
 
-    def draw(
+    def explored(
         self,
-        logits: Tensor,
-        mask: Tensor,
-        other_logits: Tensor | None,
+        law: Categorical,
+        other: Categorical | None,
         uniform_rows: Tensor | None,
         stop_action: int | None,
         generator: torch.Generator | None,
-    ) -> Tensor:
-        """(L,) int64 actions.
+    ) -> Categorical:
+        """The laws that actions are drawn from instead, coins being thrown where there are some.
 
         Args:
-            logits: (L, A) of the policy, before the mask.
-            mask: (L, A) bool legal actions.
-            other_logits: (L, A) of `other`, or None.
+            law: L laws of the policy.
+            other: Those of `other`, or None.
             uniform_rows: (L,) bool rows whose whole trajectory is uniform, or None.
             stop_action: Index of the stop action, or None.
             generator: Source of randomness.
         """
+        logits = law.logits
         if self.temperature != 1:
             logits = logits / self.temperature
         if self.stop_bias and stop_action is not None:
             logits = logits.clone()
             logits[:, stop_action] -= self.stop_bias
-        if other_logits is not None:
+        if other is not None:
             swap = self._coin(self.other_weight, logits, generator)
-            logits = torch.where(swap[:, None], other_logits, logits)
+            logits = torch.where(swap[:, None], other.logits, logits)
         if self.epsilon:
             logits = logits.masked_fill(self._coin(self.epsilon, logits, generator)[:, None], 0.0)
         if uniform_rows is not None:
             logits = logits.masked_fill(uniform_rows[:, None], 0.0)
-        return sample_masked(logits, mask, generator)
+        return Categorical(logits, law.mask)
 
     @staticmethod
     def _coin(probability: float, like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -88,3 +87,33 @@ class Exploration:
 
 
 ON_POLICY = Exploration()
+
+
+def check_exploration(env: Any, exploration: Exploration) -> None:
+    """Refuse ways to explore that an environment does not know.
+
+    Raises:
+        IncompatibleError: With what it knows.
+    """
+    if env.numbered:
+        if exploration.noise:
+            raise IncompatibleError(
+                f"{env.name} cannot explore by noise: its actions are numbered. Use epsilon."
+            )
+        return
+    wrong = [
+        name
+        for name, plain in (("temperature", 1.0), ("stop_bias", 0.0), ("other_weight", 0.0))
+        if getattr(exploration, name) != plain
+    ]
+    if exploration.noise and not env.takes_noise:
+        wrong.append("noise")
+    if exploration.epsilon or exploration.trajectory_epsilon:
+        state = env.initial(1)
+        if env.exploration_law(state) is None:
+            wrong.append("epsilon")
+    if wrong:
+        raise IncompatibleError(
+            f"{env.name} cannot explore by {', '.join(wrong)}: its moves have densities. It takes "
+            f"{'noise' if env.takes_noise else 'epsilon or trajectory_epsilon'}."
+        )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.sampling.walk import Walk
 
 S = TypeVar("S")
@@ -19,7 +19,8 @@ class Reversed(DiscreteEnvironment[S]):
     rollout serves both directions.
     """
 
-    def __init__(self, env: DiscreteEnvironment[S]) -> None:
+    def __init__(self, env: Environment[S]) -> None:
+        env = require_numbered(env, "Reversed", "Sampler(env).backward walks back in either kind.")
         self.env = env
         self.num_actions = env.num_backward_actions
         self.num_backward_actions = env.num_actions

@@ -5,28 +5,26 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.distinct import Distinct
-from gflow.environment.continuous import ContinuousEnvironment
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.base import Environment
 from gflow.environment.keys import check_num_keys
-from gflow.errors import ConfigError, IllegalActionError, IncompatibleError, ShapeError
-from gflow.masking import sample_masked
-from gflow.policies.base import Policy, Session, backward_scores
+from gflow.errors import ConfigError, ShapeError
+from gflow.policies.base import Policy
+from gflow.sampling.densities import DensityMoves
 from gflow.sampling.exploration import ON_POLICY, Exploration
-from gflow.sampling.reversed import Reversed, turned
-from gflow.sampling.walk import Draw, Score, Scores, Walk, walk_listed, walk_ragged, walk_static
-from gflow.state import batch_size, device_of, take
+from gflow.sampling.numbered import NumberedMoves
+from gflow.sampling.walk import Walk
+from gflow.state import device_of, take
 from gflow.trajectories import Trajectories
 
 S = TypeVar("S")
 Plan = Literal["auto", "ragged", "static"]
 
-LIST_KEYS = 8
-"""With at most this many keys per trajectory, all states are evaluated at once."""
-
 
 class Sampler:
-    """Draws trajectories of one environment.
+    """Draws trajectories of one environment, of either kind.
+
+    Where moves have densities there is one way to walk: rows leave the batch as they finish unless
+    all have the same length, and neither `plan` nor `share` changes anything.
 
     Args:
         env: The environment.
@@ -37,21 +35,15 @@ class Sampler:
     """
 
     def __init__(
-        self, env: DiscreteEnvironment[Any], plan: Plan = "auto", share: bool | None = None
+        self, env: Environment[Any], plan: Plan = "auto", share: bool | None = None
     ) -> None:
-        if isinstance(env, ContinuousEnvironment):
-            raise IncompatibleError(
-                f"{env.name}: its moves have densities, and Sampler walks by numbered actions. Use "
-                f"KernelSampler(env), or sampler_of(env) for either."
-            )
         if plan not in ("auto", "ragged", "static"):
             raise ConfigError(f"plan must be auto, ragged or static, got {plan!r}.")
         if share and not env.has_keys:
             raise ConfigError(f"share=True needs states with keys; {env.name} defines no `key`.")
         check_num_keys(env)
-        self.env, self.plan, self.share = env, plan, share
-        self._distinct = Distinct(env.num_keys)
-        self._all: Any = None
+        kind: Any = NumberedMoves if env.numbered else DensityMoves
+        self.env, self.moves = env, kind(env, plan, share)
 
     @torch.no_grad()
     def forward(
@@ -87,7 +79,7 @@ class Sampler:
             raise ConfigError(f"A batch needs at least one trajectory, got {count}.")
         start = self.env.start(count, device, condition)
         session = policy.begin(self.env, count, condition)
-        walk = self._forward(policy, start, session, exploration, condition, limit, generator)
+        walk = self.moves.forward(policy, start, session, exploration, condition, limit, generator)
         return self._finish(walk, condition, cut=limit is not None)
 
     @torch.no_grad()
@@ -126,10 +118,10 @@ class Sampler:
         condition = trajectories.condition
         start = trajectories.states_after(keep)
         end = limit
-        if self._static(device_of(start)):  # which walks to the horizon in any case
+        if self.moves.static(device_of(start)):  # which walks to the horizon in any case
             left = self.env.horizon - int(keep.min())
             end = left if limit is None else min(limit, left)
-        walk = self._forward(policy, start, None, exploration, condition, end, generator)
+        walk = self.moves.forward(policy, start, None, exploration, condition, end, generator)
         tail = self._finish(walk, condition, cut=limit is not None)
         return trajectories.splice(keep, tail)
 
@@ -173,24 +165,8 @@ class Sampler:
         Returns:
             B trajectories in forward time order.
         """
-        env = self.env
-        view = Reversed(env)
-
-        def score(states: Any, rows: Tensor) -> Scores:
-            given = None if condition is None else condition[rows]
-            learned = None
-            if policy.backward == "learned":
-                learned = policy.backward_logits(env, states, given)
-            return backward_scores(env, policy, states, learned)[:2]
-
-        def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
-            logits, mask = scores
-            assert logits is not None
-            assert mask is not None
-            return sample_masked(logits, mask, generator)
-
-        walk = self._walk(view, objects, score, draw, condition)
-        return self._finish(turned(env, walk, objects), condition, log_reward, scores)
+        walk = self.moves.backward(policy, objects, condition, generator)
+        return self._finish(walk, condition, log_reward, scores)
 
     @torch.no_grad()
     def along(
@@ -214,134 +190,10 @@ class Sampler:
         Raises:
             IllegalActionError: If an action is illegal where it is taken, or the actions of a
                 trajectory end before its object is finished.
+            IncompatibleError: If moves have densities: actions alone repeat no trajectory.
         """
-        env = self.env
-        if actions.dim() != 2 or tuple(length.shape) != (actions.shape[0],):
-            raise ShapeError(
-                f"`actions` must be (B, T) and `length` (B,), got {tuple(actions.shape)} and "
-                f"{tuple(length.shape)}."
-            )
-        count = actions.shape[0]
-
-        def score(states: Any, rows: Tensor) -> Scores:
-            return (env.forward_mask(states),)
-
-        def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
-            short = length[rows] <= time
-            if bool(short.any()):
-                row = int(rows[short][0])
-                raise IllegalActionError(
-                    f"{env.name}: trajectory {row} is not finished after its {int(length[row])} "
-                    f"actions. Give all actions up to the end, a stop included."
-                )
-            chosen, mask = actions[rows, time], scores[0]
-            assert mask is not None
-            illegal = ~mask.gather(1, chosen[:, None].clamp(0, env.num_actions - 1)).squeeze(1)
-            illegal |= (chosen < 0) | (chosen >= env.num_actions)
-            if bool(illegal.any()):
-                row = int(illegal.nonzero()[0])
-                raise IllegalActionError(
-                    f"{env.name}: action {int(chosen[row])} of trajectory {int(rows[row])} is "
-                    f"illegal at time {time}; legal: {mask[row].nonzero().flatten().tolist()}."
-                )
-            return chosen
-
-        share = self._shared(count, condition)
-        walk = walk_ragged(env, env.start(count, actions.device, condition), score, draw, share)
-        if bool((walk.length < length).any()):
-            row = int((walk.length < length).nonzero()[0])
-            raise IllegalActionError(
-                f"{env.name}: trajectory {row} is finished after {int(walk.length[row])} of its "
-                f"{int(length[row])} actions."
-            )
+        walk = self.moves.along(actions, length, condition)
         return self._finish(walk, condition, log_reward, scores)
-
-    # ------------------------------------------------------------------ plans
-
-    def _forward(
-        self,
-        policy: Policy,
-        start: S,
-        session: Session | None,
-        exploration: Exploration,
-        condition: Tensor | None,
-        limit: int | None,
-        generator: torch.Generator | None,
-    ) -> Walk[S]:
-        """Walk on from B states with the policy as explored, for at most `limit` transitions."""
-        env, count, device = self.env, batch_size(start), device_of(start)
-        uniform = None
-        if exploration.trajectory_epsilon:
-            coin = torch.rand(count, device=device, generator=generator)
-            uniform = coin < exploration.trajectory_epsilon
-        may_stick = not (env.every_state_stops or self._static(device))
-        other = exploration.other
-
-        def score(states: Any, rows: Tensor) -> Scores:
-            given = None if condition is None else condition[rows]
-            mask = env.forward_mask(states)
-            if may_stick and not bool(mask.any(-1).all()):
-                _refuse_stuck(env, states, mask)
-            if session is None:
-                logits = policy.forward_logits(env, states, given)
-            else:
-                logits = session(states, rows)
-            if other is None:
-                return logits, mask, None
-            return logits, mask, other.forward_logits(env, states, given)
-
-        def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
-            logits, mask, mixed = scores
-            assert logits is not None
-            assert mask is not None
-            if exploration is ON_POLICY:
-                return sample_masked(logits, mask, generator)
-            far = None if uniform is None else uniform[rows]
-            return exploration.draw(logits, mask, mixed, far, env.stop_action, generator)
-
-        return self._walk(env, start, score, draw, condition, session is not None, limit)
-
-    def _static(self, device: torch.device | str) -> bool:
-        if self.plan == "auto":
-            return torch.device(device).type != "cpu"
-        return self.plan == "static"
-
-    def _shared(self, count: int, condition: Tensor | None) -> Distinct | None:
-        if condition is not None or not self.env.has_keys:
-            return None
-        return self._distinct if self.share is not False else None
-
-    def _listed(self, count: int, device: torch.device, condition: Tensor | None) -> Any:
-        """All states, if evaluating them all is less work than walking, else None."""
-        keys = self.env.num_keys
-        if condition is not None or self.share is not None or keys is None:
-            return None
-        if keys > LIST_KEYS * count:
-            return None
-        if self._all is None or device_of(self._all) != device:
-            self._all = self.env.all_states(device)
-        return self._all
-
-    def _walk(
-        self,
-        env: DiscreteEnvironment[S],
-        start: S,
-        score: Score,
-        draw: Draw,
-        condition: Tensor | None,
-        apart: bool = False,
-        limit: int | None = None,
-    ) -> Walk[S]:
-        """A walk by the plan in force; `apart` keeps equal states of different rows apart."""
-        count, device = batch_size(start), device_of(start)
-        if self._static(device):
-            return walk_static(env, start, score, draw, limit)
-        if apart:
-            return walk_ragged(env, start, score, draw, limit=limit)
-        listed = self._listed(count, device, condition)
-        if listed is not None:
-            return walk_listed(env, start, listed, score, draw, limit)
-        return walk_ragged(env, start, score, draw, self._shared(count, condition), limit)
 
     def _finish(
         self,
@@ -382,11 +234,3 @@ class Sampler:
             owner=None if condition is None else walk.owner,
             complete=complete,
         )
-
-
-def _refuse_stuck(env: DiscreteEnvironment[Any], states: Any, mask: Tensor) -> None:
-    """Complain if a state without legal action is not a finished object."""
-    stuck = ~mask.any(-1) & ~env.is_terminal(states)
-    if bool(stuck.any()):
-        rows = stuck.nonzero().squeeze(1)
-        env.refuse_stuck(take(states, rows), mask[rows])

@@ -8,7 +8,7 @@ ignored, nothing is read by the host. For GPUs, where launches and synchronisati
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,14 +25,20 @@ SHARE_FROM = 24
 """Fewer live rows than this do not look for equal states at each time, which costs what it saves.
 Where the batch is that small, the stored states are compared once, at the end, for the loss."""
 
-Scores = tuple[Tensor | None, ...]
 
-Score = Callable[[Any, Tensor], Scores]
-"""(U states, rows) to what decides about actions there, (U, ...) each; row i is in state i unless
-equal states are shared, which is done only where nothing depends on the row."""
+class Scored(Protocol):
+    """What is known of the next move at U states: a law, or a law with more beside it."""
 
-Draw = Callable[[Scores, Tensor, int], Tensor]
-"""((L, ...) scores of the states of L rows, (L,) rows, time) to (L,) actions."""
+    def take(self, rows: Tensor) -> Any:
+        """The same for some of the states, repeatedly."""
+
+
+Score = Callable[[Any, Tensor], Any]
+"""(U states, rows) to what is known of the moves there, `Scored`; row i is in state i unless equal
+states are shared, which is done only where nothing depends on the row."""
+
+Draw = Callable[[Any, Tensor, int], Tensor]
+"""(what is known of the states of L rows, (L,) rows, time) to (L,) actions."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,8 @@ def walk_ragged(
     while rows.shape[0] and time != limit:
         if time >= env.horizon:
             _refuse_endless(env, level)
-        scores = score(level, rows)
-        actions = draw(scores if group is None else gather(scores, group), rows, time)
+        scores: Scored = score(level, rows)
+        actions = draw(scores if group is None else scores.take(group), rows, time)
         moves.append((rows, actions))
         parents = level if group is None else take(level, group)
         if env.stop_action is not None:
@@ -167,7 +173,7 @@ def walk_listed(
     """
     count, device = batch_size(start), device_of(start)
     rows, states = torch.arange(count, device=device), start
-    scores = score(listed, rows)
+    scores: Scored = score(listed, rows)
     done = env.is_terminal(listed) if env.has_forced_terminals else None
     visits: list[Tensor] = []
     place: list[Tensor] = []
@@ -186,7 +192,7 @@ def walk_listed(
             break
         if len(moves) >= env.horizon:
             _refuse_endless(env, states)
-        actions = draw(gather(scores, keys), rows, len(moves))
+        actions = draw(scores.take(keys), rows, len(moves))
         moves.append((rows, actions))
         if env.stop_action is not None:
             kept = (actions != env.stop_action).nonzero().squeeze(1)
@@ -197,11 +203,6 @@ def walk_listed(
         states = env._step(states, actions)
     owner = torch.zeros(0, dtype=torch.int64, device=device)
     return assemble(env, count, listed, visits, torch.cat(place), moves, owner)
-
-
-def gather(scores: Scores, index: Tensor) -> Scores:
-    """Rows `index` of every score."""
-    return tuple(None if score is None else score[index] for score in scores)
 
 
 def assemble(
@@ -279,9 +280,7 @@ def _inverse(
     if moves is not None:
         going = torch.arange(actions.shape[1], device=actions.device) < moves[:, None]
         actions = actions.where(going, 0)
-    if not isinstance(env, DiscreteEnvironment):  # a move is undone by a move
-        return actions
-    if type(env).backward_action is DiscreteEnvironment.backward_action:
+    if type(env).backward_action is Environment.backward_action:
         return actions
     inverse = env.backward_action(take(states, index[:, :-1].flatten()), actions.flatten())
     inverse = inverse.view(actions.shape)

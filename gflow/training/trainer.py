@@ -22,8 +22,8 @@ from gflow.learner import Learner, average_into, parameters_of
 from gflow.memory.replay import ReplayBuffer
 from gflow.objective import Objective
 from gflow.policies.base import Policy
-from gflow.sampling.exploration import ON_POLICY, Exploration
-from gflow.sampling.kernel_sampler import check_exploration, sampler_of
+from gflow.sampling.exploration import ON_POLICY, Exploration, check_exploration
+from gflow.sampling.sampler import Sampler
 from gflow.source import source_refusal
 from gflow.terms import FlowTerms
 from gflow.training.config import TrainConfig
@@ -97,7 +97,7 @@ class Trainer:
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         self.condition, self.callbacks = condition, tuple(callbacks)
         self.device = next(policy.parameters()).device
-        self.sampler = sampler_of(env, config.plan)
+        self.sampler = Sampler(env, config.plan)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.step, self.record_every = 0, record_every
         self.ledger, self.deferred = Ledger(), Deferred(self.device)

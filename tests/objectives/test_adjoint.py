@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gflow import FlowTerms, Policy, PolicyOutput, evaluate
-from gflow.environment.kernel import gaussian_log_prob
+from gflow.environment.density import gaussian_log_prob
 from gflow.envs.diffusion.env import Diffusion
 from gflow.envs.diffusion.policy import DiffusionPolicy
 from gflow.envs.diffusion.process import Brownian, OrnsteinUhlenbeck
@@ -23,7 +23,7 @@ from gflow.errors import IncompatibleError
 from gflow.objectives import AdjointSampling
 from gflow.objectives.adjoint import AdjointTerms
 from gflow.objectives.regression import Huber
-from gflow.sampling.kernel_sampler import sampler_of
+from gflow.sampling.sampler import Sampler
 from gflow.training.trainer import TrainConfig, Trainer
 
 SIGMA2 = 2.3
@@ -83,7 +83,7 @@ def test_to_one_gaussian_every_end_asks_for_the_same_drift(
     pull = env.bridge().pull(ends)
     torch.testing.assert_close(pull, torch.tensor(mean).expand(6, -1), atol=1e-9, rtol=1e-9)
     policy, objective = DiffusionPolicy(env, 8), AdjointSampling()
-    batch = sampler_of(env).forward(policy, 6, generator=seeded(seed))
+    batch = Sampler(env).forward(policy, 6, generator=seeded(seed))
     far = objective(objective.evaluate(env, policy, batch)).item()
     torch.testing.assert_close(far, sum(m * m for m in mean) / sigma2, atol=1e-9, rtol=1e-9)
     with torch.no_grad():
@@ -119,7 +119,7 @@ class Follows(Policy):
 def test_each_end_keeps_its_condition() -> None:
     env = Diffusion(Placed(SIGMA2), Brownian(SIGMA2), 3)
     condition = torch.randn(5, 2, generator=seeded(4))
-    batch = sampler_of(env).forward(Follows(), 5, condition=condition, generator=seeded(0))
+    batch = Sampler(env).forward(Follows(), 5, condition=condition, generator=seeded(0))
     objective = AdjointSampling(measured=2)
     terms = objective.evaluate(env, Follows(), batch)
     assert objective(terms).item() < 1e-16
@@ -154,7 +154,7 @@ def test_bridges_have_the_law_of_the_process_given_its_end(time: float) -> None:
     count, step = 40_000, round(time * 20)
     ends = env.objects(torch.full((count, 1), 1.7))
     inputs = env.bridge().at(ends, torch.full((count,), time), seeded(0))
-    walked = sampler_of(env).backward(DiffusionPolicy(env, 4), ends, generator=seeded(1))
+    walked = Sampler(env).backward(DiffusionPolicy(env, 4), ends, generator=seeded(1))
     for x in (inputs.x, walked.states_at(step).x):
         variance = SIGMA2 * time * (1 - time)
         assert abs(x.mean() - 1.7 * time) < 4 * math.sqrt(variance / count)
@@ -169,7 +169,7 @@ def test_the_regression_is_smallest_at_the_optimal_drift() -> None:
     """On ends with the law of the target: no gradient at the oracle in any of four directions."""
     env, policy = Diffusion(MIXTURE, Brownian(SIGMA2), 3), Bent()
     objective, found = AdjointSampling(repeats=4), []
-    sampler = sampler_of(env)
+    sampler = Sampler(env)
     for seed in range(40):
         ends = env.exact_objects(1000, seeded(seed))
         batch = sampler.backward(policy, ends, generator=seeded(seed))
@@ -189,7 +189,7 @@ def test_the_regression_is_smallest_at_the_optimal_drift() -> None:
 def test_the_loss_is_a_mean_over_objects_and_times() -> None:
     env = Diffusion(Gaussian([1.0, -2.0], 0.5), Brownian(SIGMA2), 3)
     policy = DiffusionPolicy(env, 8)
-    batch = sampler_of(env).forward(policy, 7, generator=seeded(0))
+    batch = Sampler(env).forward(policy, 7, generator=seeded(0))
     objective = AdjointSampling(repeats=5)
     terms = objective.evaluate(env, policy, batch)
     assert isinstance(terms, AdjointTerms)
@@ -218,7 +218,7 @@ def test_some_log_weights_are_known_and_no_gradient_goes_into_them() -> None:
     policy = DiffusionPolicy(env, 8, generator=seeded(0))
     with torch.no_grad():
         policy.drift.last.weight.normal_(generator=seeded(1))
-    batch = sampler_of(env).forward(policy, 9, generator=seeded(0))
+    batch = Sampler(env).forward(policy, 9, generator=seeded(0))
     objective = AdjointSampling(measured=4)
     terms = objective.evaluate(env, policy, batch)
     known = evaluate(env, policy, batch)

@@ -19,7 +19,7 @@ from gflow.envs.targets.gaussian import Gaussian
 from gflow.envs.targets.mixture import gmm9
 from gflow.errors import IncompatibleError
 from gflow.objectives import MaximumLikelihood
-from gflow.sampling.kernel_sampler import sampler_of
+from gflow.sampling.sampler import Sampler
 from gflow.testing import all_trajectories
 from gflow.training.trainer import TrainConfig, Trainer
 
@@ -51,9 +51,7 @@ def test_the_likelihood_at_the_optimum_is_the_entropy_in_closed_form() -> None:
     bridges = [sigma2 / steps * i / (i + 1) for i in range(1, steps)]
     torch.testing.assert_close(forward, entropy(sigma2) + sum(map(entropy, bridges)))
     count = 4000
-    batch = sampler_of(env).backward(
-        policy, env.exact_objects(count, seeded(0)), generator=seeded(1)
-    )
+    batch = Sampler(env).backward(policy, env.exact_objects(count, seeded(0)), generator=seeded(1))
     terms = objective.evaluate(env, policy, batch)
     share = objective.per_trajectory(terms).detach() * count
     assert target.log_z is not None

@@ -18,7 +18,7 @@ from gflow import (
     evaluate,
 )
 from gflow.behaviours.exact_samples import ExactSamples
-from gflow.environment.kernel import gaussian_log_prob
+from gflow.environment.density import gaussian_log_prob
 from gflow.envs.diffusion.env import Diffusion
 from gflow.envs.diffusion.policy import DiffusionPolicy
 from gflow.envs.diffusion.process import Brownian, OrnsteinUhlenbeck, Process, random_grids
@@ -34,7 +34,7 @@ from gflow.objectives import (
     PathwiseDivergence,
     TrajectoryBalance,
 )
-from gflow.sampling.kernel_sampler import sampler_of
+from gflow.sampling.sampler import Sampler
 from gflow.training.trainer import TrainConfig, Trainer
 
 MIXTURE = GaussianMixture(torch.tensor([[-1.0, 0.5], [2.0, 0.0], [0.0, -1.5]]), 0.4)
@@ -61,7 +61,7 @@ def sample(
     env: Diffusion, policy: Policy, count: int, seed: int = 0, noise: float = 0.0
 ) -> Trajectories[Any]:
     exploration = Exploration(noise=noise)
-    return sampler_of(env).forward(policy, count, exploration=exploration, generator=seeded(seed))
+    return Sampler(env).forward(policy, count, exploration=exploration, generator=seeded(seed))
 
 
 worlds = st.builds(
@@ -108,7 +108,7 @@ class Placed(Target):
 def test_each_walk_keeps_its_condition(back: float, grids: Any) -> None:
     env = Diffusion(Placed(0.7), Brownian(1.5), grids, backward_range=back)
     policy, condition = scattered(env), torch.randn(5, 2, generator=seeded(4))
-    batch = sampler_of(env).forward(policy, 5, condition=condition, generator=seeded(0))
+    batch = Sampler(env).forward(policy, 5, condition=condition, generator=seeded(0))
     again, known = retraced_terms(env, policy, batch), evaluate(env, policy, batch)
     torch.testing.assert_close(again.log_weight, known.log_weight)
     (slope,) = torch.autograd.grad(again.log_reward.sum(), policy.given.weight)  # type: ignore[union-attr]
@@ -198,9 +198,7 @@ def test_the_optimal_constant_drift_leaves_no_variance(
     share = objective.per_trajectory(terms) * 6
     torch.testing.assert_close(share, torch.full_like(share, -constant / dim), atol=1e-8, rtol=0)
     torch.testing.assert_close(objective(terms).item(), -constant / dim, atol=1e-8, rtol=0)
-    backward = sampler_of(env).backward(
-        policy, env.exact_objects(6, seeded(1)), generator=seeded(2)
-    )
+    backward = Sampler(env).backward(policy, env.exact_objects(6, seeded(1)), generator=seeded(2))
     for given_batch in (batch, backward, sample(env, policy, 6, noise=2.0)):
         known = evaluate(env, policy, given_batch)
         assert TrajectoryBalance(constant)(known).item() < 1e-15

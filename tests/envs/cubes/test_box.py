@@ -17,7 +17,7 @@ from gflow.envs.cubes.policy import BoxPolicy
 from gflow.envs.cubes.rewards import InnerDisk, RingedCorners
 from gflow.errors import ConfigError, ShapeError
 from gflow.objectives import DetailedBalance, ModifiedDetailedBalance, TrajectoryBalance
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.terms import FlowTerms, Needs
 
 SEEDS = st.integers(0, 10_000)
@@ -101,9 +101,9 @@ def test_densities_integrate_to_one(seed: int, delta: float, components: int) ->
 
     ahead = outputs(len(states), env.num_outputs, seed)
     points, weight = arc_points(states, delta, 1.0)
-    kernel = env.forward_kernel(spread, ahead.repeat_interleave(many, 0))
+    kernel = env.forward_law(spread, ahead.repeat_interleave(many, 0))
     density = kernel.log_prob(points.flatten(0, 1)).exp().view(weight.shape)
-    stop = env.forward_kernel(states, ahead).log_stop.exp()
+    stop = env.forward_law(states, ahead).log_stop.exp()
     assert bool(((stop > 0) & (stop < 1)).all())
     torch.testing.assert_close(
         (density * weight).sum(-1) + stop, torch.ones(len(states)), atol=1e-5, rtol=0
@@ -112,7 +112,7 @@ def test_densities_integrate_to_one(seed: int, delta: float, components: int) ->
     points, weight = arc_points(states, delta, -1.0)
     for back in (None, outputs(len(states), env.num_backward_outputs, seed)):
         shared = None if back is None else back.repeat_interleave(many, 0)
-        density = env.backward_kernel(spread, shared).log_prob(points.flatten(0, 1)).exp()
+        density = env.backward_law(spread, shared).log_prob(points.flatten(0, 1)).exp()
         total = (density.view(weight.shape) * weight).sum(-1)
         torch.testing.assert_close(total, torch.ones(len(states)), atol=1e-5, rtol=0)
 
@@ -121,8 +121,8 @@ def test_densities_integrate_to_one(seed: int, delta: float, components: int) ->
     disk = torch.stack([rho * phi.cos(), rho * phi.sin()], -1).flatten(0, 1)
     area = (rho * delta * w[:, None] * math.pi / 2 * w[None]).flatten()
     for kernel in (
-        env.forward_kernel(env.initial(len(disk)), ahead[:1].expand(len(disk), -1)),
-        env.exploration_kernel(env.initial(len(disk))),
+        env.forward_law(env.initial(len(disk)), ahead[:1].expand(len(disk), -1)),
+        env.exploration_law(env.initial(len(disk))),
     ):
         assert float((kernel.log_prob(disk).exp() * area).sum()) == pytest.approx(1, abs=1e-5)
 
@@ -156,7 +156,7 @@ def test_moves_are_legal_both_ways(seed: int, delta: float, spread: float, epsil
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
     for head in (policy.ahead.last, policy.back.last):
         torch.nn.init.normal_(head.weight, std=spread, generator=generator)
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     walks = [
         sampler.forward(policy, 200, exploration=Exploration(epsilon), generator=generator),
         sampler.backward(
@@ -180,7 +180,7 @@ def test_single_precision_is_legal_too() -> None:
     """Angles recomputed from rounded states stay in their intervals: no weight goes astray."""
     env = Box(delta=0.1, concentrations=(1.0, 2.0))
     torch.set_default_dtype(torch.float32)
-    policy, sampler = even(env, -2.0), KernelSampler(env)
+    policy, sampler = even(env, -2.0), Sampler(env)
     generator = torch.Generator().manual_seed(0)
     batch = sampler.forward(policy, 20_000, generator=generator)
     narrow = log_weight(env, policy, batch).double()
@@ -206,7 +206,7 @@ def z_score(values: Tensor, exact: float) -> float:
 def test_weights_have_the_mean_z() -> None:
     """B3, and the same from exact samples backward, whose inverse weights have the mean 1 / Z."""
     env = Box(delta=0.5, concentrations=(1.0, 2.0))
-    policy, sampler = even(env, -1.0), KernelSampler(env)
+    policy, sampler = even(env, -1.0), Sampler(env)
     generator = torch.Generator().manual_seed(0)
     forward = sampler.forward(policy, 60_000, generator=generator)
     assert abs(z_score(log_weight(env, policy, forward).exp(), 0.305)) < 4
@@ -230,7 +230,7 @@ def test_learned_backward_kernels_keep_the_mean() -> None:
             return PolicyOutput(ahead, back.backward_logits(env, states))
 
     plain = even(env, -1.0)
-    policy, sampler = Both(plain.source.data, plain.elsewhere.data), KernelSampler(env)
+    policy, sampler = Both(plain.source.data, plain.elsewhere.data), Sampler(env)
     batch = sampler.forward(policy, 40_000, generator=generator)
     assert abs(z_score(log_weight(env, policy, batch).exp(), 0.305)) < 4
 
@@ -244,7 +244,7 @@ def test_trajectory_balance_is_zero_at_an_exact_solution(seed: int, delta: float
     env = Box(InnerDisk(delta), delta=delta, concentrations=(1.0, 2.0))
     policy = even(env, 1e3)
     generator = torch.Generator().manual_seed(seed)
-    batch = KernelSampler(env).forward(policy, 50, generator=generator)
+    batch = Sampler(env).forward(policy, 50, generator=generator)
     log_z = math.log(math.pi * delta**2 / 4)
     objective = TrajectoryBalance(log_z=log_z)
     residual = objective.residual(evaluate(env, policy, batch))
@@ -271,9 +271,9 @@ def test_residuals_depend_on_the_measure_of_one_side_only(
     env = Box(delta=0.25)
     generator = torch.Generator().manual_seed(0)
     policy = BoxPolicy(env, width=16, depth=1, log_flow=True, generator=generator)
-    batch = KernelSampler(env).forward(policy, 64, generator=generator)
+    batch = Sampler(env).forward(policy, 64, generator=generator)
     tb, db = residuals(env, policy, batch)
-    plain, up, down = Arc.log_prob, env._forward, env.backward_kernel
+    plain, up, down = Arc.log_prob, env._forward, env.backward_law
 
     class PerRadian(Arc):
         def log_prob(self, move: Tensor) -> Tensor:
@@ -286,7 +286,7 @@ def test_residuals_depend_on_the_measure_of_one_side_only(
     if sides != "backward":
         monkeypatch.setattr(env, "_forward", lambda *args: changed(up(*args), "later"))
     if sides != "forward":
-        monkeypatch.setattr(env, "backward_kernel", lambda *args: changed(down(*args), "back"))
+        monkeypatch.setattr(env, "backward_law", lambda *args: changed(down(*args), "back"))
     tb_now, db_now = residuals(env, policy, batch)
     later = (batch.length - batch.stopped.long() - 1).double()
     assert int(later.max()) > 1
@@ -313,14 +313,14 @@ def test_forced_moves_are_certain_and_without_gradient(seed: int, delta: float) 
     assert bool(env.is_terminal(ends).all())
     assert not bool(env.can_stop(ends).any())
     raw = outputs(len(ends), env.num_outputs, seed).requires_grad_()
-    stop = env.forward_kernel(ends, raw).log_stop
+    stop = env.forward_law(ends, raw).log_stop
     assert stop.tolist() == [0.0] * len(ends)
     (gradient,) = torch.autograd.grad(stop.sum(), raw)
     assert not bool(gradient.any())
 
     assert bool(env.must_return(near).all())
     raw = outputs(len(near), env.num_backward_outputs, seed).requires_grad_()
-    kernel = env.backward_kernel(near, raw)
+    kernel = env.backward_law(near, raw)
     value = kernel.log_prob(torch.zeros_like(near))
     assert value.tolist() == [0.0] * len(near)
     (gradient,) = torch.autograd.grad(value.sum(), raw)
@@ -329,8 +329,8 @@ def test_forced_moves_are_certain_and_without_gradient(seed: int, delta: float) 
 
     source = env.initial(3)
     raw = outputs(3, env.num_outputs, seed)
-    assert env.forward_kernel(source, raw).log_stop.tolist() == [-math.inf] * 3
-    assert not bool(env.forward_kernel(source, raw).sample(generator)[1].any())
+    assert env.forward_law(source, raw).log_stop.tolist() == [-math.inf] * 3
+    assert not bool(env.forward_law(source, raw).sample(generator)[1].any())
 
 
 def test_whole_trajectories_send_no_gradient_into_forced_steps() -> None:
@@ -338,7 +338,7 @@ def test_whole_trajectories_send_no_gradient_into_forced_steps() -> None:
     env = Box(delta=0.6)
     generator = torch.Generator().manual_seed(0)
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
-    batch = KernelSampler(env).forward(policy, 300, generator=generator)
+    batch = Sampler(env).forward(policy, 300, generator=generator)
     ahead = policy(env, batch.states).forward_logits.detach().requires_grad_()
     back = policy(env, batch.states).backward_logits.detach().requires_grad_()
 
@@ -375,7 +375,7 @@ def test_detailed_balance_implies_flow_matching(seed: int, delta: float) -> None
     parents, weight = arc_points(states, delta, -1.0)
     many = parents.shape[1]
     spread, flat = states.repeat_interleave(many, 0), parents.flatten(0, 1)
-    log_pb = env.backward_kernel(spread, raw.repeat_interleave(many, 0)).log_prob(flat)
+    log_pb = env.backward_law(spread, raw.repeat_interleave(many, 0)).log_prob(flat)
     log_pf = log_flow(spread) + log_pb - log_flow(flat)
     one = torch.ones(len(flat), dtype=torch.int64)
     terms = FlowTerms(
@@ -400,11 +400,11 @@ def test_modified_detailed_balance_is_detailed_balance_with_the_flow_put_in(seed
     env = Box(delta=0.3)
     generator = torch.Generator().manual_seed(seed)
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
-    batch = KernelSampler(env).forward(policy, 40, generator=generator)
+    batch = Sampler(env).forward(policy, 40, generator=generator)
     terms = evaluate(env, policy, batch)
     states = batch.states[batch.state_index[:, 1:]]  # (B, T, 2) without the source
     flat = states.flatten(0, 1)
-    log_stop = env.forward_kernel(flat, policy(env, flat).forward_logits).log_stop
+    log_stop = env.forward_law(flat, policy(env, flat).forward_logits).log_stop
     log_reward = env.log_reward(flat)
     later = FlowTerms(
         log_pf=terms.log_pf[:, 1:],
@@ -431,7 +431,7 @@ def test_exploration_is_even_over_what_is_legal() -> None:
     """The first move by area, later ones by angle, and it stops at the rate that it says."""
     env = Box(delta=0.25)
     policy = BoxPolicy(env, width=8, depth=1, generator=torch.Generator().manual_seed(0))
-    batch = KernelSampler(env).forward(
+    batch = Sampler(env).forward(
         policy,
         20_000,
         exploration=Exploration(trajectory_epsilon=1.0),

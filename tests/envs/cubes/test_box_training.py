@@ -17,7 +17,7 @@ from gflow.envs.cubes.policy import BoxPolicy, PointEncoder
 from gflow.envs.cubes.rewards import InnerDisk
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives import OBJECTIVES
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.source import Source
 from gflow.training.trainer import TrainConfig, Trainer
 
@@ -97,7 +97,7 @@ def test_local_search_keeps_the_law(make: Any, prefix: Any) -> None:
     env = make()
     generator = torch.Generator().manual_seed(0)
     policy = BoxPolicy(env, 16, 1, generator=generator)
-    sampler, count = KernelSampler(env), 6000
+    sampler, count = Sampler(env), 6000
     current = sampler.backward(
         policy, env.objects(env.reward.sample(count, generator)), generator=generator
     )
@@ -191,16 +191,16 @@ def test_policies_start_nearly_even(make: Any) -> None:
     env = make()
     generator = torch.Generator().manual_seed(0)
     policy = BoxPolicy(env, 32, 2, generator=generator)
-    batch = KernelSampler(env).forward(policy, 500, generator=generator)
+    batch = Sampler(env).forward(policy, 500, generator=generator)
     rows, times = batch.moves.nonzero(as_tuple=True)
     before, after = (batch.states[batch.state_index[rows, times + k]] for k in (0, 1))
     with torch.no_grad():
         output = policy(env, before)
-        mine = env.forward_kernel(before, output.forward_logits).log_prob(after)
-        even = env.exploration_kernel(before).log_prob(after)
+        mine = env.forward_law(before, output.forward_logits).log_prob(after)
+        even = env.exploration_law(before).log_prob(after)
         assert float((mine - even).abs().mean()) < 0.25 * env.dim + 0.3
-        mine = env.backward_kernel(after, policy(env, after).backward_logits).log_prob(before)
-        even = env.backward_kernel(after).log_prob(before)
+        mine = env.backward_law(after, policy(env, after).backward_logits).log_prob(before)
+        even = env.backward_law(after).log_prob(before)
         assert float((mine - even).abs().mean()) < 0.25 * env.dim
         policy.zero_backward_head()
         raw = policy.backward_logits(env, after)

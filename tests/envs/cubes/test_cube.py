@@ -15,7 +15,7 @@ from gflow.envs.cubes.policy import BoxPolicy
 from gflow.envs.cubes.rewards import RingedCorners
 from gflow.errors import ConfigError
 from gflow.objectives import TrajectoryBalance
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 
 SEEDS = st.integers(0, 10_000)
 STEPS = st.floats(0.05, 0.6)
@@ -57,10 +57,10 @@ def test_densities_integrate_to_one(seed: int, dim: int, step: float, parts: int
     ahead, back = outputs(env.num_outputs, seed), outputs(env.num_backward_outputs, seed + 1)
 
     def forward(states: Tensor) -> Any:
-        return env.forward_kernel(states, ahead.expand(len(states), -1))
+        return env.forward_law(states, ahead.expand(len(states), -1))
 
     def backward(states: Tensor) -> Any:
-        return env.backward_kernel(states, back.expand(len(states), -1))
+        return env.backward_law(states, back.expand(len(states), -1))
 
     low = (1 - step) * (0.05 + 0.9 * torch.rand(dim, generator=generator))
     stop = float(forward(low[None]).log_stop.exp())
@@ -68,11 +68,11 @@ def test_densities_integrate_to_one(seed: int, dim: int, step: float, parts: int
     assert 0 < stop < 1
     assert total + stop == pytest.approx(1, abs=1e-3)  # the border is left out
     source = torch.zeros(dim)
-    for kernel_of in (forward, env.exploration_kernel):
+    for kernel_of in (forward, env.exploration_law):
         total = mass(kernel_of, source, *rectangle(torch.zeros(dim), torch.ones(dim)))
         assert total == pytest.approx(1, abs=1e-4)
     high = 1 - low
-    for kernel_of in (backward, env.backward_kernel):
+    for kernel_of in (backward, env.backward_law):
         home = float(kernel_of(high[None]).log_prob(source[None]).exp())
         total = mass(kernel_of, high, *rectangle(torch.zeros(dim), high - step))
         assert 0 < home < 1
@@ -88,7 +88,7 @@ def test_moves_are_legal_both_ways(seed: int, dim: int, step: float, epsilon: fl
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
     for head in (policy.ahead.last, policy.back.last):
         torch.nn.init.normal_(head.weight, std=3.0, generator=generator)
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     objects = env.objects(env.reward.sample(200, generator))
     for batch in (
         sampler.forward(policy, 200, exploration=Exploration(epsilon), generator=generator),
@@ -132,7 +132,7 @@ def test_weights_have_the_mean_z(dim: int) -> None:
         policy.source.fill_(-4.0)
         for head in (policy.ahead.last, policy.back.last):
             head.bias.fill_(-4.0)[0] = 0.0
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     z = 0.1 + 0.5 * 0.5**dim + 2 * 0.2**dim
     with torch.no_grad():
         forward = sampler.forward(policy, 40_000, generator=generator)
@@ -157,13 +157,13 @@ def test_forced_moves_are_certain_and_without_gradient(seed: int, dim: int) -> N
     low = 0.01 + 0.7 * torch.rand(6, dim, generator=generator)
     low[:, -1] = 0.2 * torch.rand(6, generator=generator)
     raw = torch.randn(6, env.num_backward_outputs, generator=generator).requires_grad_()
-    value = env.backward_kernel(low, raw).log_prob(torch.zeros_like(low))
+    value = env.backward_law(low, raw).log_prob(torch.zeros_like(low))
     assert value.tolist() == [0.0] * 6
     assert not bool(torch.autograd.grad(value.sum(), raw)[0].any())
-    assert env.backward_kernel(low).log_prob(torch.zeros_like(low)).tolist() == [0.0] * 6
+    assert env.backward_law(low).log_prob(torch.zeros_like(low)).tolist() == [0.0] * 6
     raw = torch.randn(6, env.num_outputs, generator=generator).requires_grad_()
     assert bool(env.is_terminal(1 - low).all())
-    stop = env.forward_kernel(1 - low, raw).log_stop
+    stop = env.forward_law(1 - low, raw).log_stop
     assert stop.tolist() == [0.0] * 6
     assert not bool(torch.autograd.grad(stop.sum(), raw)[0].any())
 
@@ -177,7 +177,7 @@ def test_trajectory_balance_is_zero_at_an_exact_solution() -> None:
         policy.source.fill_(-1e3)
         policy.ahead.last.weight.zero_()
         policy.ahead.last.bias.zero_()[0] = 1e3
-        batch = KernelSampler(env).forward(policy, 200, generator=generator)
+        batch = Sampler(env).forward(policy, 200, generator=generator)
         terms = evaluate(env, policy, batch)
     # Backward, an object may have come in several moves; the fixed kernel must be told that it
     # has not.

@@ -29,7 +29,7 @@ from gflow.objectives import (
 )
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.sampling.exploration import Exploration
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.terms import FlowTerms, Needs
 from gflow.training.trainer import TrainConfig, Trainer
 from gflow.trajectories import Trajectories
@@ -134,7 +134,7 @@ def test_log_densities_are_those_of_the_formulas(
 ) -> None:
     env = AnnealedLangevin(gmm9(), variance, steps, rate, end_rate, 1.5, clip=1e6)
     policy = stirred(env, seed)
-    batch = KernelSampler(env).forward(policy, 5, exploration=LOUD, generator=generator(seed))
+    batch = Sampler(env).forward(policy, 5, exploration=LOUD, generator=generator(seed))
     assert env.horizon == steps + 1
     terms = evaluate(env, policy, batch)
     ahead, back = by_hand(env, policy, batch)
@@ -154,11 +154,11 @@ def test_samples_follow_their_density() -> None:
     drift, score = out[0].chunk(2)
     torch.testing.assert_close(score, env.score(middle)[0])
     rate, h = 0.5**0.5, 0.25  # state 3 is at time 2/4
-    ahead = env.forward_kernel(middle, out).sample(generator(0))[0]
+    ahead = env.forward_law(middle, out).sample(generator(0))[0]
     mean = x[0] + h * (rate * score + rate**0.5 * drift)
     torch.testing.assert_close(ahead.x.mean(0), mean, atol=0.02, rtol=0)
     torch.testing.assert_close(ahead.x.var(0), torch.full((2,), 2 * rate * h), atol=0.02, rtol=0)
-    back = env.backward_kernel(middle, out).sample(generator(1))[0]
+    back = env.backward_law(middle, out).sample(generator(1))[0]
     before = 0.5**0.25  # the rate where the step to here began, at time 1/4
     mean = x[0] + h * (before * score - rate**0.5 * drift)
     torch.testing.assert_close(back.x.mean(0), mean, atol=0.02, rtol=0)
@@ -166,7 +166,7 @@ def test_samples_follow_their_density() -> None:
     assert int(ahead.step[0]) == 4
     assert int(back.step[0]) == 2
     source = env.initial(count)
-    first = env.forward_kernel(source, policy(env, source).forward_logits)
+    first = env.forward_law(source, policy(env, source).forward_logits)
     start = first.sample(generator(2))[0]
     torch.testing.assert_close(start.x.mean(0), torch.zeros(2), atol=0.03, rtol=0)
     torch.testing.assert_close(start.x.var(0), torch.full((2,), 2.0), atol=0.06, rtol=0)
@@ -182,7 +182,7 @@ def test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step(
     assert target.log_z is not None
     env = AnnealedLangevin(target, variance, steps, rate, clip=1e6)
     policy = DiffusionPolicy(env, width=8)
-    batch = KernelSampler(env).forward(policy, 6, generator=generator(seed))
+    batch = Sampler(env).forward(policy, 6, generator=generator(seed))
     weight = evaluate(env, policy, batch).log_weight
     size = batch.final_states.x.square().sum(-1) - batch.states_at(1).x.square().sum(-1)
     torch.testing.assert_close(weight, target.log_z - rate / steps * size / (4 * variance**2))
@@ -196,7 +196,7 @@ def test_the_error_of_the_weight_falls_with_the_step() -> None:
     def weight(steps: int) -> Tensor:
         env = AnnealedLangevin(target, 1.5, steps, 2.0)
         policy = DiffusionPolicy(env, width=8)
-        batch = KernelSampler(env).forward(policy, 4000, generator=generator(steps))
+        batch = Sampler(env).forward(policy, 4000, generator=generator(steps))
         return evaluate(env, policy, batch).log_weight
 
     coarse, fine, finer = (weight(steps) for steps in (8, 16, 32))
@@ -209,7 +209,7 @@ def test_the_error_of_the_weight_falls_with_the_step() -> None:
 def test_bounds_bracket_log_z_whatever_the_drift() -> None:
     """On gmm9, where the start covers all modes; the importance-weighted bound is near."""
     env = AnnealedLangevin(gmm9(), 16.0, 24, 20.0, 3.0, 3.0)
-    policy, sampler = stirred(env), KernelSampler(env)
+    policy, sampler = stirred(env), Sampler(env)
     ahead = evaluate(env, policy, sampler.forward(policy, 4000, generator=generator(0)))
     exact = env.objects(env.target.sample(4000, generator(1)))
     above = evaluate(env, policy, sampler.backward(policy, exact, generator=generator(2)))
@@ -222,7 +222,7 @@ def test_backward_walks_reach_the_source_by_force() -> None:
     env = AnnealedLangevin(gmm9(), 4.0, 5)
     policy = stirred(env)
     x = torch.randn(7, 2, generator=generator(3))
-    batch = KernelSampler(env).backward(policy, env.objects(x), generator=generator(2))
+    batch = Sampler(env).backward(policy, env.objects(x), generator=generator(2))
     terms = evaluate(env, policy, batch)
     assert bool((batch.states_at(0).x == 0).all())
     assert bool((batch.states_at(0).step == 0).all())
@@ -240,7 +240,7 @@ def test_backward_walks_reach_the_source_by_force() -> None:
 def test_one_pass_of_the_network_serves_both_directions() -> None:
     env = AnnealedLangevin(gmm9(), 4.0, 5)
     policy = stirred(env, log_flow=True)
-    batch = KernelSampler(env).forward(policy, 6, generator=generator(0))
+    batch = Sampler(env).forward(policy, 6, generator=generator(0))
     calls: list[int] = []
     policy.drift.register_forward_hook(lambda *_: calls.append(1))
     output = policy.of_trajectories(env, batch)
@@ -270,7 +270,7 @@ def test_the_drift_starts_at_zero_and_scores_are_bounded() -> None:
 def test_rollouts_with_a_memory_follow_the_same_law() -> None:
     env = AnnealedLangevin(gmm25(), 16.0, 6, 4.0, 1.0, 2.0)
     policy = stirred(env, langevin=True)
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     quick = sampler.forward(policy, 5, generator=generator(2))
     policy.begin = lambda *_: None  # type: ignore[method-assign]
     slow = sampler.forward(policy, 5, generator=generator(2))
@@ -281,7 +281,7 @@ def test_random_grids_weigh_as_each_alone() -> None:
     grids = random_grids(4, 3, seed=1)
     env = AnnealedLangevin(gmm9(), 4.0, grids, 2.0, 1.0)
     policy = stirred(env)
-    batch = KernelSampler(env).forward(policy, 12, generator=generator(0))
+    batch = Sampler(env).forward(policy, 12, generator=generator(0))
     assert len(batch.final_states.grid.unique()) == 3
     terms = evaluate(env, policy, batch)
     for grid in range(3):
@@ -299,7 +299,7 @@ def test_random_grids_weigh_as_each_alone() -> None:
 def test_targets_may_read_a_condition() -> None:
     """The score that the kernels see is that of each trajectory's own target."""
     env = AnnealedLangevin(Shifted(), 1.0, 8, 2.0)
-    policy, sampler = stirred(env), KernelSampler(env)
+    policy, sampler = stirred(env), Sampler(env)
     given_to = torch.tensor([[4.0, 0.0]]).repeat(400, 1)
     given_to[200:] *= -1
     batch = sampler.forward(policy, 400, condition=given_to, generator=generator(0))
@@ -309,7 +309,7 @@ def test_targets_may_read_a_condition() -> None:
     alone = evaluate(env, policy, batch.select(torch.arange(200, 400)))
     torch.testing.assert_close(terms.log_weight[200:], alone.log_weight)
     with pytest.raises(IncompatibleError, match="score of a target that needs a condition"):
-        env.backward_kernel(batch.final_states)
+        env.backward_law(batch.final_states)
 
 
 class Still(Policy):
@@ -329,7 +329,7 @@ class Still(Policy):
 def test_without_outputs_the_steps_back_are_those_of_langevin() -> None:
     env = AnnealedLangevin(gmm9(), 4.0, 5)
     still, zero = Still(env), DiffusionPolicy(env, width=8)
-    batch = KernelSampler(env).forward(still, 4, generator=generator(0))
+    batch = Sampler(env).forward(still, 4, generator=generator(0))
     ours, theirs = evaluate(env, still, batch), evaluate(env, zero, batch)
     torch.testing.assert_close(ours.log_pf, theirs.log_pf)
     torch.testing.assert_close(ours.log_pb, theirs.log_pb)
@@ -342,7 +342,7 @@ def losses(objective: Objective, steps: int = 25) -> list[float]:
     """Of one fixed batch."""
     env = AnnealedLangevin(gmm9(), 16.0, 8, 10.0, 3.0, 2.0)
     policy = stirred(env, log_flow=objective.needs.log_flow)
-    batch = KernelSampler(env).forward(policy, 32, exploration=LOUD, generator=generator(0))
+    batch = Sampler(env).forward(policy, 32, exploration=LOUD, generator=generator(0))
     optimizer = torch.optim.Adam([*policy.parameters(), *objective.parameters()], 3e-3)
     found = []
     for _ in range(steps):
@@ -379,7 +379,7 @@ def test_the_right_constant_drift_carries_the_path_along() -> None:
     moved.drift.last.bias.copy_(target.mean / 0.5)  # w = s f
 
     def spread(policy: DiffusionPolicy) -> float:
-        batch = KernelSampler(env).forward(policy, 500, generator=generator(0))
+        batch = Sampler(env).forward(policy, 500, generator=generator(0))
         return float(evaluate(env, policy, batch).log_weight.std())
 
     assert spread(moved) < 0.1
@@ -389,7 +389,7 @@ def test_the_right_constant_drift_carries_the_path_along() -> None:
 @pytest.mark.slow
 def test_training_beats_annealed_langevin_alone() -> None:
     def gaps(trainer: Trainer, env: AnnealedLangevin) -> tuple[float, float]:
-        policy, sampler = trainer.evaluated_policy, KernelSampler(env)
+        policy, sampler = trainer.evaluated_policy, Sampler(env)
         with torch.no_grad():
             terms = evaluate(env, policy, sampler.forward(policy, 4000, generator=generator(5)))
             exact = env.objects(env.target.sample(4000, generator(6)))
@@ -427,4 +427,4 @@ def test_sizes_are_checked_and_paths_of_scores_refused() -> None:
     policy = DiffusionPolicy(env, width=8)
     with pytest.raises(IncompatibleError, match="no learned backward head"):
         policy.zero_backward_head()
-    assert isinstance(evaluate(env, policy, KernelSampler(env).forward(policy, 2)), FlowTerms)
+    assert isinstance(evaluate(env, policy, Sampler(env).forward(policy, 2)), FlowTerms)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow.environment.kernel import gaussian_log_prob
+from gflow.environment.density import gaussian_log_prob
 from gflow.envs.diffusion.env import Diffusion, DiffusionState
 from gflow.envs.diffusion.oracle import OraclePolicy
 from gflow.envs.diffusion.policy import DiffusionPolicy
@@ -35,7 +35,6 @@ from gflow.objectives import (
 )
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.sampling.exploration import Exploration
-from gflow.sampling.kernel_sampler import KernelSampler
 from gflow.sampling.sampler import Sampler
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
@@ -77,7 +76,7 @@ def exact_terms(
     target = gaussian(dim, seed)
     env = Diffusion(target, Brownian(sigma2), times or steps, log_variance_range=8.0)
     policy = OraclePolicy(env)
-    batch = KernelSampler(env).forward(policy, 6, exploration=LOUD, generator=generator(seed))
+    batch = Sampler(env).forward(policy, 6, exploration=LOUD, generator=generator(seed))
     assert target.log_z is not None
     return evaluate(env, policy, batch, Needs(log_flow=True)), target.log_z, env, batch
 
@@ -116,13 +115,13 @@ def test_residuals_vanish_on_any_time_grid(dim: int, steps: int, seed: int) -> N
     target = gaussian(dim, seed)
     env = Diffusion(target, Brownian(1.5), grids, log_variance_range=8.0)
     policy = OraclePolicy(env)
-    batch = KernelSampler(env).forward(policy, 16, exploration=LOUD, generator=generator(seed))
+    batch = Sampler(env).forward(policy, 16, exploration=LOUD, generator=generator(seed))
     assert len(batch.final_states.grid.unique()) > 1
     terms = evaluate(env, policy, batch, Needs(log_flow=True))
     assert target.log_z is not None
     for objective in (TrajectoryBalance(target.log_z), DetailedBalance(), SubTrajectoryBalance()):
         assert float(objective.residual(terms).abs().max()) < 1e-8
-    back = KernelSampler(env).backward(policy, batch.final_states, generator=generator(seed))
+    back = Sampler(env).backward(policy, batch.final_states, generator=generator(seed))
     terms = evaluate(env, policy, back, Needs(log_flow=True))
     assert float(DetailedBalance().residual(terms).abs().max()) < 1e-8
 
@@ -132,7 +131,7 @@ def test_forward_looking_flows_are_plain_flows_in_other_words() -> None:
     """D6: the head is log F* less the interpolation, and the end is log R."""
     env = Diffusion(gaussian(2, 3), Brownian(2.0), 7, log_variance_range=8.0)
     oracle = OraclePolicy(env)
-    batch = KernelSampler(env).forward(oracle, 5, exploration=LOUD, generator=generator(0))
+    batch = Sampler(env).forward(oracle, 5, exploration=LOUD, generator=generator(0))
     plain = evaluate(env, oracle, batch, Needs(log_flow=True))
     looking = evaluate(env, Looking(oracle), batch, Needs(log_flow=True, energy=True))
     assert plain.log_flow is not None
@@ -169,7 +168,7 @@ def test_constant_drift_is_exact_where_variances_agree(
     policy = DiffusionPolicy(env, width=8, log_flow=False)
     with torch.no_grad():
         policy.drift.last.bias.copy_(target.mean)
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     batch = sampler.forward(policy, 8, generator=generator(seed))
     terms = evaluate(env, policy, batch)
     torch.testing.assert_close(terms.log_weight, torch.full((8,), target.log_z))
@@ -191,7 +190,7 @@ def test_the_gap_of_the_fixed_variance_falls_as_one_over_steps(steps: int) -> No
     def gap(number: int, spread: float) -> float:
         env = Diffusion(gmm25(), Brownian(5.0), number, log_variance_range=spread)
         policy = OraclePolicy(env)
-        batch = KernelSampler(env).forward(policy, 3000, generator=generator(number))
+        batch = Sampler(env).forward(policy, 3000, generator=generator(number))
         return -float(elbo(evaluate(env, policy, batch)))
 
     coarse, fine = gap(steps, 0.0), gap(2 * steps, 0.0)
@@ -212,7 +211,7 @@ def test_bounds_bracket_log_z_off_the_optimum() -> None:
             bump[:, :2] = 0.5 * torch.sin(3 * states.x)
             return PolicyOutput(out.forward_logits + bump)
 
-    policy, sampler = Disturbed(env), KernelSampler(env)
+    policy, sampler = Disturbed(env), Sampler(env)
     ahead = evaluate(env, policy, sampler.forward(policy, 2000, generator=generator(0)))
     exact = env.objects(env.target.sample(2000, generator(1)))
     back = evaluate(env, policy, sampler.backward(policy, exact, generator=generator(2)))
@@ -252,7 +251,7 @@ def test_vargrad_is_trajectory_balance_at_its_best_log_z() -> None:
     env = Diffusion(gmm25(), Brownian(5.0), 5)
     policy = DiffusionPolicy(env, width=8, generator=generator(0))
     torch.nn.init.normal_(policy.drift.last.weight, 0, 0.3, generator=generator(1))
-    batch = KernelSampler(env).forward(policy, 12, generator=generator(2))
+    batch = Sampler(env).forward(policy, 12, generator=generator(2))
 
     def gradient(loss: Tensor) -> Tensor:
         found = torch.autograd.grad(loss, list(policy.drift.parameters()))
@@ -313,7 +312,7 @@ def test_without_a_drift_the_stationary_law_is_sampled_exactly(
     assert target.log_z is not None
     env = Diffusion(target, OrnsteinUhlenbeck(nu), steps)
     policy = Silent(env)
-    batch = KernelSampler(env).forward(policy, 6, generator=generator(seed))
+    batch = Sampler(env).forward(policy, 6, generator=generator(seed))
     assert env.horizon == steps + 1
     terms = evaluate(env, policy, batch)
     torch.testing.assert_close(terms.log_weight, torch.full((6,), target.log_z))
@@ -342,7 +341,7 @@ def test_backward_samples_follow_their_density(process: Process) -> None:
     env = Diffusion(gaussian(2, 0), process, 4)
     x = torch.tensor([[1.0, -2.0]]).expand(40_000, 2)
     objects = env.objects(x)
-    batch = KernelSampler(env).backward(Silent(env), objects, generator=generator(0))
+    batch = Sampler(env).backward(Silent(env), objects, generator=generator(0))
     steps = batch.states_at(env.horizon - 1)
     c, w = process.backward(torch.tensor(0.75), torch.tensor(1.0))
     torch.testing.assert_close(steps.x.mean(0), c * x[0], atol=0.03, rtol=0)
@@ -357,7 +356,7 @@ def test_a_learned_backward_kernel_reaches_the_source_by_force() -> None:
     policy = DiffusionPolicy(env, width=8, generator=generator(0))
     assert policy.back is not None
     torch.nn.init.normal_(policy.back.last.weight, 0, 3.0, generator=generator(1))
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     batch = sampler.backward(policy, env.objects(torch.randn(7, 2)), generator=generator(2))
     terms = evaluate(env, policy, batch)
     assert bool((batch.states_at(0).x == 0).all())
@@ -378,7 +377,7 @@ def test_a_learned_backward_kernel_reaches_the_source_by_force() -> None:
 def test_noise_changes_what_is_drawn_and_not_what_it_weighs() -> None:
     env = Diffusion(gmm25(), Brownian(5.0), 20)
     policy = DiffusionPolicy(env, width=8, generator=generator(0))
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     calm = sampler.forward(policy, 4000, generator=generator(1)).final_states.x
     loud = sampler.forward(policy, 4000, exploration=LOUD, generator=generator(1)).final_states.x
     expected = 5.0 + 20 * LOUD.noise**2
@@ -394,7 +393,7 @@ def test_resumed_and_cut_trajectories_weigh_as_whole_ones() -> None:
     env = Diffusion(gmm25(), Brownian(5.0), 12, log_variance_range=2.0)
     policy = DiffusionPolicy(env, width=8, log_flow=True, generator=generator(0))
     torch.nn.init.normal_(policy.drift.last.weight, 0, 0.3, generator=generator(1))
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     batch = sampler.forward(policy, 6, generator=generator(2))
     keep = torch.tensor([0, 3, 12, 7, 11, 5])
     again = sampler.resume(policy, batch, keep, generator=generator(3))
@@ -420,7 +419,7 @@ def test_rollouts_with_a_memory_follow_the_same_law() -> None:
     env = Diffusion(gmm25(), Brownian(5.0), 6)
     policy = DiffusionPolicy(env, width=8, langevin=True, generator=generator(0))
     torch.nn.init.normal_(policy.drift.last.weight, 0, 0.3, generator=generator(1))
-    sampler = KernelSampler(env)
+    sampler = Sampler(env)
     quick = sampler.forward(policy, 5, generator=generator(2))
     policy.begin = lambda *_: None  # type: ignore[method-assign]
     slow = sampler.forward(policy, 5, generator=generator(2))
@@ -439,7 +438,7 @@ def test_rotations_leave_the_weight_of_an_isotropic_target(seed: int) -> None:
             return PolicyOutput(torch.cat([states.x * size.cos(), size.sin().expand(-1, 3)], -1))
 
     policy = Radial(env)
-    batch = KernelSampler(env).forward(policy, 5, generator=generator(seed))
+    batch = Sampler(env).forward(policy, 5, generator=generator(seed))
     turn = torch.linalg.qr(torch.randn(3, 3, generator=generator(seed)))[0]
     s = batch.states
     turned = type(batch)(**{**vars(batch), "states": DiffusionState(s.x @ turn.T, s.step, s.grid)})
@@ -492,7 +491,7 @@ def test_grids_are_checked() -> None:
 
 def test_worlds_with_densities_refuse_what_they_cannot_do() -> None:
     env = Diffusion(gaussian(2, 0), Brownian(1.0), 3)
-    policy, sampler = DiffusionPolicy(env, width=8), KernelSampler(env)
+    policy, sampler = DiffusionPolicy(env, width=8), Sampler(env)
     with pytest.raises(IncompatibleError, match="cannot explore by epsilon.*It takes noise"):
         sampler.forward(policy, 2, exploration=Exploration(epsilon=0.1))
     batch = sampler.forward(policy, 2)
@@ -500,7 +499,5 @@ def test_worlds_with_densities_refuse_what_they_cannot_do() -> None:
         evaluate(env, policy, batch, Needs(edge_flow=True))
     with pytest.raises(IncompatibleError, match="replay_rebuild='backward'"):
         sampler.along(batch.actions, batch.length)
-    with pytest.raises(IncompatibleError, match="Use KernelSampler"):
-        Sampler(env)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"points \(B, 2\), got \(4, 3\)"):
         env.objects(torch.zeros(4, 3))

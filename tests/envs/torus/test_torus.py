@@ -18,7 +18,7 @@ from gflow.errors import ConfigError, IncompatibleError, ShapeError
 from gflow.objectives import OBJECTIVES, TrajectoryBalance
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.sampling.exploration import Exploration
-from gflow.sampling.kernel_sampler import KernelSampler, sampler_of
+from gflow.sampling.sampler import Sampler
 from gflow.state import take
 from gflow.training.trainer import TrainConfig, Trainer
 
@@ -36,7 +36,7 @@ def policy_of(env: Torus, seed: int = 0, **settings: Any) -> TorusPolicy:
 
 def drawn(env: Torus, policy: Policy, count: int = 50, **settings: Any) -> Any:
     generator = torch.Generator().manual_seed(1)
-    return sampler_of(env).forward(policy, count, generator=generator, **settings)
+    return Sampler(env).forward(policy, count, generator=generator, **settings)
 
 
 def torus_points(count: int) -> Tensor:
@@ -50,7 +50,6 @@ def torus_points(count: int) -> Tensor:
 def test_every_trajectory_makes_all_moves_within_the_circle() -> None:
     env = world()
     batch = drawn(env, policy_of(env))
-    assert isinstance(sampler_of(env), KernelSampler)
     assert batch.length.tolist() == [4] * 50
     assert not bool(batch.stopped.any())
     path = take(batch.states, batch.state_index.flatten())
@@ -67,9 +66,9 @@ def test_states_given_are_not_changed() -> None:
     states = TorusState(torch.ones(3, 2), torch.ones(3, dtype=torch.int64))
     before = states.angles.clone()
     for kernel in (
-        env.forward_kernel(states, torch.zeros(3, env.num_outputs)),
-        env.backward_kernel(states),
-        env.exploration_kernel(states),
+        env.forward_law(states, torch.zeros(3, env.num_outputs)),
+        env.backward_law(states),
+        env.exploration_law(states),
     ):
         kernel.sample(torch.Generator().manual_seed(0))
     assert torch.equal(states.angles, before)
@@ -81,7 +80,7 @@ def test_backward_trajectories_lead_to_the_source() -> None:
     objects = env.objects(env.target.sample(30, torch.Generator().manual_seed(0)))
     for backward in ("learned", "uniform"):
         policy = policy_of(env, backward=backward)
-        batch = sampler_of(env).backward(policy, objects, generator=torch.Generator())
+        batch = Sampler(env).backward(policy, objects, generator=torch.Generator())
         assert torch.equal(batch.final_states.angles, objects.angles)
         first = take(batch.states, batch.state_index[:, 0])
         assert bool(env.is_initial(first).all())
@@ -98,7 +97,7 @@ def test_the_way_back_from_step_one_is_forced() -> None:
     env = world()
     states = TorusState(torch.rand(4, 2) * 6, torch.tensor([1, 2, 1, 4]))
     outputs = torch.randn(4, env.num_backward_outputs)
-    for kernel in (env.backward_kernel(states, outputs), env.backward_kernel(states)):
+    for kernel in (env.backward_law(states, outputs), env.backward_law(states)):
         before, stops = kernel.sample(torch.Generator().manual_seed(0))
         assert stops is None
         assert before.step.tolist() == [0, 1, 0, 3]
@@ -113,7 +112,7 @@ def test_the_forced_way_back_sends_no_gradient() -> None:
     env = world()
     states = TorusState(torch.rand(2, 2) * 6, torch.tensor([1, 2]))
     outputs = torch.randn(2, env.num_backward_outputs, requires_grad=True)
-    kernel = env.backward_kernel(states, outputs)
+    kernel = env.backward_law(states, outputs)
     kernel.log_prob(TorusState(torch.zeros(2, 2), states.step - 1)).sum().backward()
     assert outputs.grad is not None
     assert outputs.grad[0].eq(0).all()
@@ -129,10 +128,10 @@ def test_kernels_integrate_to_one(kind: str) -> None:
     outputs = torch.randn(1, env.num_outputs, generator=torch.Generator().manual_seed(0))
     outputs = outputs.expand(count, -1)
     kernel = {
-        "forward": lambda: env.forward_kernel(states, outputs),
-        "backward": lambda: env.backward_kernel(states, outputs),
-        "uniform": lambda: env.backward_kernel(states),
-        "explore": lambda: env.exploration_kernel(states),
+        "forward": lambda: env.forward_law(states, outputs),
+        "backward": lambda: env.backward_law(states, outputs),
+        "uniform": lambda: env.backward_law(states),
+        "explore": lambda: env.exploration_law(states),
     }[kind]()
     density = kernel.log_prob(TorusState(points, states.step)).exp()
     assert float(density.mean()) * (2 * math.pi) ** 2 == pytest.approx(1, abs=1e-7)
@@ -149,7 +148,7 @@ def test_draws_of_a_kernel_have_its_density(forward: bool) -> None:
     def kernel(rows: int) -> Any:
         states = TorusState(torch.tensor([[1.0, 5.0]]).expand(rows, 2), torch.full((rows,), 3))
         wide = outputs.expand(rows, -1)
-        return env.forward_kernel(states, wide) if forward else env.backward_kernel(states, wide)
+        return env.forward_law(states, wide) if forward else env.backward_law(states, wide)
 
     step = torch.zeros(len(points), dtype=torch.int64)
     law = kernel(len(points)).log_prob(TorusState(points, step)).softmax(0)
@@ -165,9 +164,9 @@ def test_backward_takes_away_what_forward_adds() -> None:
     env = world()
     outputs = torch.randn(6, env.num_outputs)
     here = TorusState(torch.rand(6, 2) * 6, torch.full((6,), 2))
-    there, _ = env.forward_kernel(here, outputs).sample(torch.Generator().manual_seed(0))
-    ahead = env.forward_kernel(here, outputs).log_prob(there)
-    torch.testing.assert_close(ahead, env.backward_kernel(there, outputs).log_prob(here))
+    there, _ = env.forward_law(here, outputs).sample(torch.Generator().manual_seed(0))
+    ahead = env.forward_law(here, outputs).log_prob(there)
+    torch.testing.assert_close(ahead, env.backward_law(there, outputs).log_prob(here))
 
 
 def test_the_least_concentration_is_kept_and_the_largest_finite() -> None:
@@ -179,7 +178,7 @@ def test_the_least_concentration_is_kept_and_the_largest_finite() -> None:
     assert float(env.mixture(-4 * outputs).concentration.max()) == pytest.approx(4 + math.e**10)
     flat = world(min_concentration=0.0)
     states = TorusState(torch.rand(1, 2), torch.tensor([1]))
-    near = flat.forward_kernel(states, outputs).log_prob(states)
+    near = flat.forward_law(states, outputs).log_prob(states)
     assert float(near) == pytest.approx(-2 * math.log(2 * math.pi))
 
 
@@ -305,8 +304,8 @@ def test_local_search_keeps_the_law_of_exact_objects() -> None:
     policy = policy_of(env)
     generator = torch.Generator().manual_seed(2)
     objects = env.objects(env.target.sample(count, generator))
-    current = sampler_of(env).backward(policy, objects, generator=generator)
-    rollout = Rollout(policy, sampler_of(env), generator=generator)
+    current = Sampler(env).backward(policy, objects, generator=generator)
+    rollout = Rollout(policy, Sampler(env), generator=generator)
     for _ in range(3):
         revision = LocalSearch(1, "random", "metropolis").revise(rollout, current)
         current = revision.following

@@ -17,7 +17,7 @@ from gflow.cli.main import main
 from gflow.envs.torus import alanine_target
 from gflow.envs.torus.task import TorusTask
 from gflow.errors import ConfigError
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.terms import Needs
 
 SMALL = [
@@ -98,7 +98,7 @@ def test_a_share_of_batches_covers_the_torus() -> None:
     env = task.environment()
     covering = task.behaviour(env, OnPolicy())
     assert isinstance(covering, BackwardReplay)
-    rollout = Rollout(task.policy(env, Needs()), KernelSampler(env), generator=torch.Generator())
+    rollout = Rollout(task.policy(env, Needs()), Sampler(env), generator=torch.Generator())
     ends = covering.collect(rollout, 400).final_states.angles[-200:]
     assert float(env.target.shares(ends).mean(0)[3]) == pytest.approx(0.08, abs=0.06)
     search = LocalSearch(3)

@@ -19,7 +19,7 @@ from gflow.envs.targets import Gaussian, Target
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.objectives import LogPartitionVariance, TrajectoryBalance
-from gflow.sampling.kernel_sampler import KernelSampler
+from gflow.sampling.sampler import Sampler
 from gflow.training.trainer import TrainConfig, Trainer
 
 
@@ -50,7 +50,7 @@ def test_batches_take_turns_and_the_chains_find_what_the_policy_does_not() -> No
     policy = DiffusionPolicy(env, width=8)
     behaviour = search()
     behaviour.check(env, TrajectoryBalance())
-    rollout = Rollout(policy, KernelSampler(env), generator=seeded())
+    rollout = Rollout(policy, Sampler(env), generator=seeded())
     batches = [behaviour.collect(rollout, 32) for _ in range(8)]
     assert behaviour.seen is not None
     assert behaviour.found is not None
@@ -72,7 +72,7 @@ def test_searches_come_every_period_and_go_on_with_their_step_size() -> None:
     env = far_world()
     behaviour = search(period=6)
     behaviour.check(env, TrajectoryBalance())
-    rollout = Rollout(DiffusionPolicy(env, width=8), KernelSampler(env), generator=seeded())
+    rollout = Rollout(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
     sizes, steps = [], []
     for _ in range(14):
         behaviour.collect(rollout, 16)
@@ -92,7 +92,7 @@ def test_conditions_stay_with_their_objects() -> None:
     behaviour = search(period=2, steps=80, burn_in=60)
     behaviour.check(env, LogPartitionVariance())
     condition = TableCondition(table, repeat=4)
-    rollout = Rollout(policy, KernelSampler(env), condition=condition, generator=seeded())
+    rollout = Rollout(policy, Sampler(env), condition=condition, generator=seeded())
     for _ in range(4):
         batch = behaviour.collect(rollout, 24)
     memory = behaviour.found
@@ -111,7 +111,7 @@ def test_conditional_variance_is_the_mean_over_its_groups() -> None:
     policy = DiffusionPolicy(env, width=8, generator=seeded())
     table = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0]])
     given = table.repeat_interleave(4, 0)
-    batch = KernelSampler(env).forward(policy, 12, condition=given, generator=seeded(1))
+    batch = Sampler(env).forward(policy, 12, condition=given, generator=seeded(1))
     objective = LogPartitionVariance()
     whole = objective(evaluate(env, policy, batch))
     shuffled = batch.select(torch.randperm(12, generator=seeded(2)))

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import DiscreteEnvironment, FunctionReward, Reversed
+from gflow import Categorical, DiscreteEnvironment, FunctionReward, Reversed
 from gflow.distinct import Distinct
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.errors import IllegalActionError
-from gflow.sampling.walk import Scores, Walk, walk_listed, walk_ragged, walk_static
+from gflow.sampling.walk import Walk, walk_listed, walk_ragged, walk_static
 from gflow.testing.strategies import random_dags
 
 GRIDS = [HyperGrid(2, 4), HyperGrid(2, 4, ending="forced"), HyperGrid(3, 2), HyperGrid(1, 2)]
@@ -24,14 +24,12 @@ def rule(env: DiscreteEnvironment[Any], seed: int) -> tuple[Any, Any]:
     """A choice that depends on the row, the time and what is legal, and on nothing else."""
     priority = torch.rand(64, 64, 16, generator=torch.Generator().manual_seed(seed))
 
-    def score(states: Any, rows: Tensor) -> Scores:
-        return (env.forward_mask(states),)
+    def score(states: Any, rows: Tensor) -> Categorical:
+        return Categorical(None, env.forward_mask(states))
 
-    def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
-        (mask,) = scores
-        assert mask is not None
-        rank = priority[rows % 64, time % 64][:, torch.arange(mask.shape[1]) % 16]
-        return rank.masked_fill(~mask, -1).argmax(1)
+    def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
+        rank = priority[rows % 64, time % 64][:, torch.arange(law.mask.shape[1]) % 16]
+        return rank.masked_fill(~law.mask, -1).argmax(1)
 
     return score, draw
 
@@ -102,10 +100,10 @@ def test_rows_that_all_stop_at_one_time_have_full_tables() -> None:
     env = HyperGrid(2, 4)
     stop = torch.tensor([0, 1, 2, 0, 0, 0, 0])  # the static plan goes on to the horizon
 
-    def score(states: Any, rows: Tensor) -> Scores:
-        return (None,)
+    def score(states: Any, rows: Tensor) -> Categorical:
+        return Categorical(None, env.forward_mask(states))
 
-    def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
+    def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
         return stop[time].expand(len(rows))
 
     walks = [plan(env, env.initial(3), score, draw) for plan in (walk_ragged, walk_static)]
@@ -149,10 +147,10 @@ class Endless(HyperGrid):
 def test_a_walk_that_does_not_end_is_refused(plan: str) -> None:
     env = Endless(1, 3)
 
-    def score(states: Any, rows: Tensor) -> Scores:
-        return (None,)
+    def score(states: Any, rows: Tensor) -> Categorical:
+        return Categorical(None, env.forward_mask(states))
 
-    def draw(scores: Scores, rows: Tensor, time: int) -> Tensor:
+    def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
         return torch.zeros_like(rows)
 
     env.stop_action = None

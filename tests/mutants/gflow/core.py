@@ -9,8 +9,8 @@ MUTANTS = (
     ),
     (
         "masking-finite", "gflow/masking.py",
-        "return logits.masked_fill(~(mask | dead), -torch.inf).log_softmax(-1)",
-        "return logits.masked_fill(~(mask | dead), -10.0).log_softmax(-1)",
+        "return logits.masked_fill(~(mask | ~mask.any(-1, keepdim=True)), -torch.inf)",
+        "return logits.masked_fill(~(mask | ~mask.any(-1, keepdim=True)), -10.0)",
         "tests/gflow/test_masking.py::test_probabilities_are_those_of_the_legal_logits_alone",
     ),
     (

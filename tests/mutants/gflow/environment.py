@@ -4,7 +4,7 @@ DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
 
 MUTANTS = (
     (
-        "gaussian-norm", "gflow/environment/kernel.py",
+        "gaussian-norm", "gflow/environment/density.py",
         "norm = -0.5 * x.shape[-1] *",
         "norm = -0.5 *",
         f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",

@@ -10,15 +10,15 @@ DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
 
 MUTANTS = (
     (
-        "pairs-after", "gflow/evaluation/kernel_terms.py",
+        "pairs-after", "gflow/evaluation/densities.py",
         "self._before, self._after = index[:, :-1][moves], index[:, 1:][moves]",
         "self._before, self._after = index[:, :-1][moves], index[:, :-1][moves]",
         f"{DIFFUSION}::test_resumed_and_cut_trajectories_weigh_as_whole_ones",
     ),
     (
-        "annealed-score-of-the-parent", "gflow/evaluation/kernel_terms.py",
-        "back = None if learned is None else pairs.after(learned)",
-        "back = None if learned is None else pairs.before(learned)",
+        "annealed-score-of-the-parent", "gflow/evaluation/densities.py",
+        "return None if learned is None else self.after(learned)",
+        "return None if learned is None else self.before(learned)",
         f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
     ),
     (
@@ -40,9 +40,9 @@ MUTANTS = (
         f"{PATHWISE}::test_a_reward_without_gradient_is_refused_with_a_way_out",
     ),
     (
-        "op-divergence-mask", "gflow/evaluation/evaluate.py",
-        "return -log_prob.masked_fill(~mask, 0.0).sum(-1) / count - count.log()",
-        "return -log_prob.masked_fill(~mask, -1e3).sum(-1) / count - count.log()",
+        "op-divergence-mask", "gflow/evaluation/numbered.py",
+        "return -law.table().masked_fill(~parents, 0.0).sum(-1) / count - count.log()",
+        "return -law.table().masked_fill(~parents, -1e3).sum(-1) / count - count.log()",
         f"{PRESERVING}::test_the_backward_regulariser_is_zero_for_uniform_policies_only[stop]",
     ),
     (
@@ -52,9 +52,9 @@ MUTANTS = (
         "tests/gflow/evaluation/test_evaluation.py::test_the_end_is_anchored_at_the_reward_and_only_there",
     ),
     (
-        "evaluation-parent", "gflow/evaluation/evaluate.py",
-        "states, index = trajectories.states, trajectories.state_index[:, 1:]",
-        "states, index = trajectories.states, trajectories.state_index[:, :-1]",
+        "evaluation-parent", "gflow/evaluation/numbered.py",
+        "entered = trajectories.state_index[:, 1:]",
+        "entered = trajectories.state_index[:, :-1]",
         ZERO,
     ),
     (

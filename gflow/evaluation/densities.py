@@ -1,4 +1,4 @@
-"""From trajectories to flow terms in environments whose moves have densities."""
+"""Log-probabilities of transitions where moves have densities, from the pairs of their states."""
 
 from typing import Any, TypeVar
 
@@ -7,22 +7,19 @@ from torch import Tensor
 
 from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
-from gflow.evaluation.anchored import energies, log_flows, scores_of
-from gflow.policies.base import BackwardNetwork, Policy
+from gflow.evaluation.parts import Parts
+from gflow.policies.base import BackwardNetwork, Policy, backward_law
 from gflow.state import take, tree_map
-from gflow.terms import FlowTerms, Needs
+from gflow.terms import Needs
 from gflow.trajectories import Trajectories
 
 S = TypeVar("S")
 
 
-def kernel_terms(
-    env: ContinuousEnvironment[Any],
-    policy: Policy,
-    trajectories: Trajectories[Any],
-    needs: Needs = Needs(),
-) -> FlowTerms:
-    """The flow terms of trajectories under the policy as it is now; see `gflow.evaluate`.
+def parts(
+    env: ContinuousEnvironment[Any], policy: Policy, trajectories: Trajectories[Any], needs: Needs
+) -> Parts:
+    """See `gflow.evaluate`.
 
     Raises:
         IncompatibleError: If the objective reads what sums over all children or all parents.
@@ -40,43 +37,26 @@ def kernel_terms(
     output = policy.of_trajectories(env, trajectories, trajectories.condition_of_states)
     pairs = Pairs(trajectories)
     before, after = pairs.before(trajectories.states), pairs.after(trajectories.states)
-    ahead = env.forward_kernel(before, pairs.before(output.forward_logits))
+    ahead = env.law(before, pairs.before(output.forward_logits))
     log_pf = pairs.table(ahead.log_prob(after))
     if env.stop_action is not None:
         log_pf = _with_stops(env, trajectories, output.forward_logits, log_pf)
-    learned = output.backward_logits if policy.backward == "learned" else None
-    back = None if learned is None else pairs.after(learned)
-    behind = env.backward_kernel(after, back)
-    log_pb = pairs.table(behind.log_prob(before))
-    energy = energies(env, trajectories) if needs.energy else None
-    log_flow = log_flows(policy, output, trajectories, energy) if needs.log_flow else None
-    scores, log_symmetry = scores_of(env, trajectories) if needs.scores else (None, None)
-    return FlowTerms(
-        log_pf=log_pf,
-        log_pb=log_pb.to(log_pf.dtype),
-        log_reward=trajectories.log_reward,
-        length=trajectories.length,
-        stopped=trajectories.stopped,
-        log_flow=log_flow,
-        energy=energy,
-        scores=scores,
-        log_symmetry=log_symmetry,
-        condition=trajectories.condition,
-        complete=trajectories.complete,
-    )
+    learned = pairs.entered(output.backward_logits)
+    log_pb = pairs.table(backward_law(env, policy, after, learned).log_prob(before))
+    return Parts(output, log_pf, log_pb.to(log_pf.dtype))
 
 
-def kernel_log_pb(
-    env: ContinuousEnvironment[Any], policy: BackwardNetwork, trajectories: Trajectories[Any]
+def log_pb(
+    env: ContinuousEnvironment[Any],
+    policy: BackwardNetwork,
+    trajectories: Trajectories[Any],
+    learned: Tensor | None,
 ) -> Tensor:
-    """(B, T) log P_B of trajectories alone, with gradients; see `evaluate.log_pb`."""
-    states, learned = trajectories.states, None
+    """See `gflow.evaluation.evaluate.log_pb`."""
     pairs = Pairs(trajectories)
-    if policy.backward == "learned":
-        learned = policy.backward_logits(env, states, trajectories.condition_of_states)
-        learned = None if learned is None else pairs.after(learned)
-    kernel = env.backward_kernel(pairs.after(states), learned)
-    return pairs.table(kernel.log_prob(pairs.before(states)))
+    before, after = pairs.before(trajectories.states), pairs.after(trajectories.states)
+    law = backward_law(env, policy, after, pairs.entered(learned))
+    return pairs.table(law.log_prob(before))
 
 
 class Pairs:
@@ -114,6 +94,10 @@ class Pairs:
         """(M, ...) what is `stored` for the state that each move enters."""
         return self._take(stored, self._after)
 
+    def entered(self, learned: Tensor | None) -> Tensor | None:
+        """(M, P) what backward policies say of the state that each move enters, if they do."""
+        return None if learned is None else self.after(learned)
+
     def _take(self, stored: S, rows: Any) -> S:
         if self.in_order:
             return tree_map(lambda t: t[rows], stored)
@@ -134,8 +118,7 @@ def _with_stops(
 ) -> Tensor:
     """`log_pf` with the log-probabilities of the stops put in."""
     last = trajectories.state_index.gather(1, trajectories.length[:, None]).squeeze(1)
-    kernel = env.forward_kernel(take(trajectories.states, last), outputs[last])
-    log_stop = kernel.log_stop
+    log_stop = env.law(take(trajectories.states, last), outputs[last]).log_stop
     assert log_stop is not None  # promised by `stop_action`
     steps = torch.arange(log_pf.shape[1], device=log_pf.device)
     ends = trajectories.stopped[:, None] & (steps == trajectories.length[:, None] - 1)

@@ -1,4 +1,4 @@
-"""Sampling trajectories in environments whose moves have densities."""
+"""How a batch walks where moves have densities."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,59 +6,40 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Environment
 from gflow.environment.continuous import ContinuousEnvironment
-from gflow.environment.discrete import DiscreteEnvironment
-from gflow.environment.kernel import Kernel
+from gflow.environment.density import Density
+from gflow.environment.movers import CHANCE
 from gflow.errors import IllegalActionError, IncompatibleError
-from gflow.policies.base import Policy, Session
-from gflow.sampling.exploration import ON_POLICY, Exploration
+from gflow.policies.base import Policy, Session, backward_law
+from gflow.sampling.exploration import ON_POLICY, Exploration, check_exploration
 from gflow.sampling.reversed import turned
-from gflow.sampling.sampler import Plan, Sampler
 from gflow.sampling.walk import Walk, assemble
 from gflow.state import batch_size, cat, device_of, take, where
-from gflow.trajectories import Trajectories
 
 S = TypeVar("S")
 
 
-def sampler_of(env: Environment[Any], plan: Plan = "auto") -> Sampler:
-    """The sampler for either kind of environment."""
-    if isinstance(env, ContinuousEnvironment):
-        return KernelSampler(env, plan)
-    assert isinstance(env, DiscreteEnvironment)
-    return Sampler(env, plan)
+class DensityMoves:
+    """Walks by densities; see `Sampler` for what the arguments mean.
 
-
-class KernelSampler(Sampler):
-    """Draws trajectories of an environment whose moves have densities; used like `Sampler`.
-
-    Actions are 0 for moves and 1 for stops, so given actions say nothing (`along` refuses). Rows
-    leave the batch as they finish unless all have the same length; on a GPU too, where environments
-    of one length (diffusions, tori) read nothing on the host.
+    Actions are 0 for moves and 1 for stops. Rows leave the batch as they finish unless all have the
+    same length; on a GPU too, where environments of one length (diffusions, tori) read nothing on
+    the host.
 
     Args:
         env: The environment.
-        plan: As of `Sampler`; there is only one way to walk here, and it is ignored.
+        plan: Ignored: there is only one way to walk here.
+        share: Ignored: no state is met twice.
     """
 
-    env: Any
+    def __init__(self, env: ContinuousEnvironment[Any], plan: str, share: bool | None) -> None:
+        self.env: Any = env
 
-    def __init__(self, env: ContinuousEnvironment[Any], plan: Plan = "auto") -> None:
-        self.env, self.plan, self.share = env, plan, None
+    def static(self, device: torch.device | str) -> bool:
+        """Never: rows leave the batch as they finish."""
+        return False
 
-    def along(self, actions: Tensor, length: Tensor, **known: Any) -> Trajectories[Any]:
-        """Refused: moves are pairs of states here.
-
-        Raises:
-            IncompatibleError: Always.
-        """
-        raise IncompatibleError(
-            f"{self.env.name}: its moves have densities, so actions alone repeat no trajectory. "
-            f"Draw trajectories backward from the objects: replay_rebuild='backward'."
-        )
-
-    def _forward(
+    def forward(
         self,
         policy: Policy,
         start: S,
@@ -68,6 +49,7 @@ class KernelSampler(Sampler):
         limit: int | None,
         generator: torch.Generator | None,
     ) -> Walk[S]:
+        """Walk on from B states with the policy as explored, for at most `limit` transitions."""
         env = self.env
         check_exploration(env, exploration)
         count, device = batch_size(start), device_of(start)
@@ -82,79 +64,54 @@ class KernelSampler(Sampler):
             else:
                 given = None if condition is None else condition[rows]
                 outputs = policy.forward_logits(env, states, given)
-            kernel: Kernel[S] = env.forward_kernel(states, outputs)
-            reached, stops = kernel.sample(generator, exploration.noise)
+            law: Density[S] = env.law(states, outputs)
+            reached, stops = law.sample(generator, exploration.noise)
             if exploration is ON_POLICY or not (exploration.epsilon or free is not None):
                 return reached, stops
-            other, other_stops = env.exploration_kernel(states).sample(generator)
+            other, other_stops = env.exploration_law(states).sample(generator)
             swap = torch.rand(len(rows), device=device, generator=generator) < exploration.epsilon
             if free is not None:
                 swap = swap | free[rows]
+            if (mover := env.mover(states)) is not None:
+                swap = swap & (mover != CHANCE)
             if stops is not None:
                 stops = torch.where(swap, other_stops, stops)
             return where(swap, other, reached), stops
 
-        return walk_kernels(env, start, move, limit=limit)
+        return walk_densities(env, start, move, limit=limit)
 
-    @torch.no_grad()
     def backward(
         self,
         policy: Policy,
-        objects: Any,
-        *,
-        log_reward: Tensor | None = None,
-        scores: Tensor | None = None,
-        condition: Tensor | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Trajectories[Any]:
-        """Trajectories that end in the given objects, drawn with the backward policy.
-
-        See `Sampler.backward`.
-        """
+        objects: S,
+        condition: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Walk[S]:
+        """A walk from B objects to the source by the backward policy, in forward time."""
         env = self.env
 
-        def move(states: Any, rows: Tensor) -> tuple[Any, None]:
+        def move(states: S, rows: Tensor) -> tuple[S, None]:
             learned = None
             if policy.backward == "learned":
                 given = None if condition is None else condition[rows]
                 learned = policy.backward_logits(env, states, given)
-            return env.backward_kernel(states, learned).sample(generator)[0], None
+            return backward_law(env, policy, states, learned).sample(generator)[0], None
 
-        walk = walk_kernels(env, objects, move, backward=True)
-        return self._finish(turned(env, walk, objects), condition, log_reward, scores)
+        return turned(env, walk_densities(env, objects, move, backward=True), objects)
 
+    def along(self, actions: Tensor, length: Tensor, condition: Tensor | None) -> Walk[Any]:
+        """Refused: moves are pairs of states here.
 
-def check_exploration(env: Environment[Any], exploration: Exploration) -> None:
-    """Refuse ways to explore that an environment does not know.
-
-    Raises:
-        IncompatibleError: With what it knows.
-    """
-    if not isinstance(env, ContinuousEnvironment):
-        if exploration.noise:
-            raise IncompatibleError(
-                f"{env.name} cannot explore by noise: its actions are numbered. Use epsilon."
-            )
-        return
-    wrong = [
-        name
-        for name, plain in (("temperature", 1.0), ("stop_bias", 0.0), ("other_weight", 0.0))
-        if getattr(exploration, name) != plain
-    ]
-    if exploration.noise and not env.takes_noise:
-        wrong.append("noise")
-    if exploration.epsilon or exploration.trajectory_epsilon:
-        state = env.initial(1)
-        if env.exploration_kernel(state) is None:
-            wrong.append("epsilon")
-    if wrong:
+        Raises:
+            IncompatibleError: Always.
+        """
         raise IncompatibleError(
-            f"{env.name} cannot explore by {', '.join(wrong)}: its moves have densities. It takes "
-            f"{'noise' if env.takes_noise else 'epsilon or trajectory_epsilon'}."
+            f"{self.env.name}: its moves have densities, so actions alone repeat no trajectory. "
+            f"Draw trajectories backward from the objects: replay_rebuild='backward'."
         )
 
 
-def walk_kernels(
+def walk_densities(
     env: ContinuousEnvironment[S],
     start: S,
     move: Callable[[S, Tensor], tuple[S, Tensor | None]],
