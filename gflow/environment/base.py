@@ -248,10 +248,8 @@ class Environment(ABC, Generic[S]):
             outputs: (B, A) raw outputs of the policy.
         """
         law = self.forward_law(states, outputs)
-        mover = self.mover(states)
-        if mover is None:
-            return law
-        return law.where(mover != CHANCE, self.chance_law(states))
+        mover = self.mover(states) if self.has_movers else None
+        return law if mover is None else law.where(mover != CHANCE, self.chance_law(states))
 
     def log_reward(self, states: S, condition: Tensor | None = None, zero: bool = False) -> Tensor:
         """(B,) log R(x) of finished objects, refused if it is not finite or misshapen.

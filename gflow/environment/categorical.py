@@ -40,13 +40,13 @@ class Categorical(Law[Tensor]):
 
     def __init__(self, logits: Tensor | None, mask: Tensor, classes: Classes | None = None) -> None:
         self.mask = mask
-        self._logits, self._classes = logits, classes
+        self._logits, self._classes, self._even = logits, classes, logits is None
 
-    @cached_property
+    @property
     def logits(self) -> Tensor:
-        """(N, A)."""
+        """(N, A), zeros for equal probabilities."""
         if self._logits is None:
-            return torch.zeros(self.mask.shape, device=self.mask.device)
+            self._logits = torch.zeros(self.mask.shape, device=self.mask.device)
         return self._logits
 
     @cached_property
@@ -70,7 +70,7 @@ class Categorical(Law[Tensor]):
             rows: (...) int64 in which law each is asked for; by default one in each.
             exists: (...) bool; the others are 0 and send no gradient, whatever is asked for.
         """
-        if self._logits is None:
+        if self._even:
             found = self._uniform if rows is None else self._uniform[rows]
         else:
             if rows is None:
@@ -113,13 +113,11 @@ class Categorical(Law[Tensor]):
 
     def take(self, rows: Tensor) -> "Categorical":
         """The laws of some of the states; see `Law.take`."""
-        logits, classes = self._logits, self._classes
 
-        def chosen() -> Tensor | None:
-            found = None if classes is None else classes()
-            return None if found is None else found[rows]
+        def classes() -> Tensor | None:
+            return None if self.classes is None else self.classes[rows]
 
-        return Categorical(None if logits is None else logits[rows], self.mask[rows], chosen)
+        return Categorical(None if self._even else self.logits[rows], self.mask[rows], classes)
 
     def where(self, condition: Tensor, other: Law[Tensor]) -> "Categorical":
         """Row by row this law where `condition` (N,) holds, else `other`, of the same actions."""

@@ -1,7 +1,7 @@
 """Environments whose moves have densities: boxes, tori, diffusions."""
 
 from abc import abstractmethod
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -77,9 +77,10 @@ class ContinuousEnvironment(Environment[S], kind=True):
             outputs: (N, P) raw outputs of a policy, or None for the fixed backward law.
         """
 
-    def law(self, states: S, outputs: Tensor) -> Density[S]:
-        """The law of the next state, whoever moves; see `Environment.law`."""
-        return cast(Density[S], super().law(states, outputs))
+    if TYPE_CHECKING:
+
+        def law(self, states: S, outputs: Tensor) -> Density[S]:
+            """The law of the next state, whoever moves; see `Environment.law`."""
 
     def exploration_law(self, states: S) -> Density[S] | None:
         """A law over everything that is legal, to explore with; None if there is none."""

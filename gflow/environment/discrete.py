@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from functools import partial
-from typing import NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -116,9 +116,10 @@ class DiscreteEnvironment(Environment[S], kind=True):
             outputs, self.forward_mask(states), partial(self.forward_classes, states)
         )
 
-    def law(self, states: S, outputs: Tensor) -> Categorical:
-        """The law of the next action, whoever moves; see `Environment.law`."""
-        return cast(Categorical, super().law(states, outputs))
+    if TYPE_CHECKING:
+
+        def law(self, states: S, outputs: Tensor) -> Categorical:
+            """The law of the next action, whoever moves; see `Environment.law`."""
 
     def backward_law(self, states: S, outputs: Tensor | None = None) -> Categorical:
         """softmax(outputs) over legal backward actions; without outputs even over parents."""

@@ -80,32 +80,35 @@ class NumberedMoves:
         may_stick = not (env.every_state_stops or self.static(device))
         other = exploration.other
 
-        def score(states: Any, rows: Tensor) -> Look:
-            given = None if condition is None else condition[rows]
+        def law_at(states: Any, rows: Tensor) -> Categorical:
             if session is None:
+                given = None if condition is None else condition[rows]
                 logits = policy.forward_logits(env, states, given)
             else:
                 logits = session(states, rows)
             law = env.law(states, logits)
             if may_stick and not bool(law.mask.any(-1).all()):
                 _refuse_stuck(env, states, law.mask)
-            if exploration is ON_POLICY:
-                return Look(law)
-            mixed = None
+            return law
+
+        def look(states: Any, rows: Tensor) -> Look:
+            law, mixed = law_at(states, rows), None
             if other is not None:
+                given = None if condition is None else condition[rows]
                 mixed = env.law(states, other.forward_logits(env, states, given))
             mover = env.mover(states)
             return Look(law, mixed, None if mover is None else mover == CHANCE)
 
-        def draw(look: Look, rows: Tensor, time: int) -> Tensor:
-            law = look.law
-            if exploration is not ON_POLICY:
-                far = None if uniform is None else uniform[rows]
-                law = exploration.explored(law, look.other, far, env.stop_action, generator)
-                if look.chance is not None:
-                    law = look.law.where(look.chance, law)
+        def explore(look: Look, rows: Tensor, time: int) -> Tensor:
+            far = None if uniform is None else uniform[rows]
+            law = exploration.explored(look.law, look.other, far, env.stop_action, generator)
+            if look.chance is not None:
+                law = look.law.where(look.chance, law)
             return law.sample(generator)[0]
 
+        plain = exploration is ON_POLICY
+        score: Score = law_at if plain else look
+        draw: Draw = self._draw(generator) if plain else explore
         return self._walk(env, start, score, draw, condition, session is not None, limit)
 
     def backward(
@@ -118,17 +121,15 @@ class NumberedMoves:
         """A walk from B objects to the source by the backward policy, in forward time."""
         env = self.env
 
-        def score(states: Any, rows: Tensor) -> Look:
-            given = None if condition is None else condition[rows]
+        def score(states: Any, rows: Tensor) -> Categorical:
             learned = None
             if policy.backward == "learned":
+                given = None if condition is None else condition[rows]
                 learned = policy.backward_logits(env, states, given)
-            return Look(backward_law(env, policy, states, learned))
+            return backward_law(env, policy, states, learned)
 
-        def draw(look: Look, rows: Tensor, time: int) -> Tensor:
-            return look.law.sample(generator)[0]
-
-        return turned(env, self._walk(Reversed(env), objects, score, draw, condition), objects)
+        walk = self._walk(Reversed(env), objects, score, self._draw(generator), condition)
+        return turned(env, walk, objects)
 
     def along(self, actions: Tensor, length: Tensor, condition: Tensor | None) -> Walk[Any]:
         """A walk that takes given actions; see `Sampler.along`."""
@@ -140,10 +141,10 @@ class NumberedMoves:
             )
         count = actions.shape[0]
 
-        def score(states: Any, rows: Tensor) -> Look:
-            return Look(Categorical(None, env.forward_mask(states)))
+        def score(states: Any, rows: Tensor) -> Categorical:
+            return Categorical(None, env.forward_mask(states))
 
-        def draw(look: Look, rows: Tensor, time: int) -> Tensor:
+        def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
             short = length[rows] <= time
             if bool(short.any()):
                 row = int(rows[short][0])
@@ -151,7 +152,7 @@ class NumberedMoves:
                     f"{env.name}: trajectory {row} is not finished after its {int(length[row])} "
                     f"actions. Give all actions up to the end, a stop included."
                 )
-            chosen, mask = actions[rows, time], look.law.mask
+            chosen, mask = actions[rows, time], law.mask
             illegal = ~mask.gather(1, chosen[:, None].clamp(0, env.num_actions - 1)).squeeze(1)
             illegal |= (chosen < 0) | (chosen >= env.num_actions)
             if bool(illegal.any()):
@@ -173,6 +174,15 @@ class NumberedMoves:
         return walk
 
     # ------------------------------------------------------------------ plans
+
+    @staticmethod
+    def _draw(generator: torch.Generator | None) -> Draw:
+        """Actions from laws as they are."""
+
+        def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
+            return law.sample(generator)[0]
+
+        return draw
 
     def static(self, device: torch.device | str) -> bool:
         """Whether walks on a device go on to the horizon, with all rows."""
