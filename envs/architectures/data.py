@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gflow.envs.frame_pickle import read_frame
 from gflow.errors import ConfigError, UnknownNameError
-from gflow.readers.tables import NUMBER, Table
+from gflow.readers.rows import NUMBER
+from gflow.readers.tables import Table
 from gflow.readers.tables import read_table as read_any_table
 from gflow.readers.text import name_without_packing, read_bytes
 

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from gflow.errors import ConfigError
 from gflow.readers import tables
-from gflow.readers.rows import Rows, read_rows
-from gflow.readers.tables import NUMBER
+from gflow.readers.rows import NUMBER, Rows, read_rows
 
 SACHS = (
     "The protein-signalling data of Sachs et al. (2005) are distributed with the Causal Discovery "
@@ -155,6 +154,9 @@ def _columns(rows: Rows, variables: set[str]) -> tuple[int, int, bool]:
                 raise ConfigError(f"{rows.at(0)}: the columns {rows.cells[0]} repeat a name.")
             return first.index(cause), first.index(effect), True
     if len(first) == 2 and set(rows.cells[0]) <= variables:
+        for cause, effect in HEADERS:
+            if set(rows.comment) == {cause, effect}:
+                return rows.comment.index(cause), rows.comment.index(effect), False
         return 0, 1, False
     known = ", ".join(f"{cause},{effect}" for cause, effect in HEADERS)
     raise ConfigError(

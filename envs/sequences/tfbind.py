@@ -9,8 +9,7 @@ from gflow.envs.sequences.alphabet import Alphabet
 from gflow.envs.sequences.env import SequenceEnvironment
 from gflow.envs.sequences.rewards import measured_sequences
 from gflow.errors import ConfigError
-from gflow.readers.rows import read_rows
-from gflow.readers.tables import NUMBER
+from gflow.readers.rows import NUMBER, read_rows
 
 LENGTH = 8
 COMPLEMENT = str.maketrans("ACGT", "TGCA")

@@ -1,6 +1,7 @@
 """Lines of a separated file as rows of cells, each with its line number."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from gflow.readers.text import read_text
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
 """In the order in which they are tried."""
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 PROBED = 200
 """Lines by which a separator is judged."""
@@ -24,12 +27,14 @@ class Rows:
         separator: What separates cells.
         cells: Rows of cells without surrounding blanks; rows may differ in length.
         lines: The line in the file on which each row begins, counted from 1.
+        comment: Words of the comment right above the first row, in small letters.
     """
 
     path: str
     separator: str
     cells: list[list[str]]
     lines: list[int]
+    comment: tuple[str, ...] = ()
 
     def at(self, row: int) -> str:
         """Where a row is, for messages."""
@@ -44,7 +49,8 @@ def read_rows(
     The separator is the first of tab, semicolon, comma and blanks that cuts the first line into
     several cells and the following ones into as many; failing that, the first that cuts the first
     line at all. Lines on top that begin with ``#`` are comments, except that the last of them
-    counts as a header if it has as many cells as the line below.
+    counts as a header if it has as many cells as the line below (among blanks, only if that line
+    holds a number).
 
     Args:
         path: The file, compressed or not.
@@ -61,7 +67,7 @@ def read_rows(
     lines = text.split("\n")
     if separator is None:
         separator = _separator(lines)
-    _blank_comments(lines, separator)
+    comment = _blank_comments(lines, separator)
     cells, numbers = [], []
     for number, row in _parsed(str(path), lines, separator):
         if any(row):
@@ -69,7 +75,7 @@ def read_rows(
             numbers.append(number)
     if not cells:
         raise ConfigError(f"{path} is empty. {missing}".strip())
-    return Rows(str(path), separator, cells, numbers)
+    return Rows(str(path), separator, cells, numbers, comment)
 
 
 def _separator(lines: list[str]) -> str:
@@ -89,20 +95,23 @@ def _separator(lines: list[str]) -> str:
     return able[0] if able else ","
 
 
-def _blank_comments(lines: list[str], separator: str) -> None:
-    """Empty the comments on top, unless the last has as many cells as the line below: a header."""
+def _blank_comments(lines: list[str], separator: str) -> tuple[str, ...]:
+    """Empty the comments on top, unless the last is a header; its words if it is none."""
     last = None
     for place, line in enumerate(lines):
         if line.lstrip().startswith("#"):
-            last, lines[place] = (place, line), ""
+            last, lines[place] = (place, line.lstrip().lstrip("#").strip(" ")), ""
         elif line.strip():
-            if last is not None:
-                shown = last[1].lstrip().lstrip("#").strip(" ")
-                above = next(_reader([shown], separator, strict=False))
-                below = next(_reader([line], separator, strict=False))
-                if len(above) == len(below) > 1:
-                    lines[last[0]] = shown
-            return
+            if last is None:
+                return ()
+            above = next(_reader([last[1]], separator, strict=False))
+            below = next(_reader([line], separator, strict=False))
+            sure = separator != " " or any(NUMBER.fullmatch(cell) for cell in below)
+            if len(above) == len(below) > 1 and sure:
+                lines[last[0]] = last[1]
+                return ()
+            return tuple(re.findall(r"\w+", last[1].lower()))
+    return ()
 
 
 def _reader(lines: Iterable[str], separator: str, strict: bool) -> Iterator[list[str]]:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from gflow.errors import ConfigError
-from gflow.readers.rows import SEPARATORS, Rows, read_rows
+from gflow.readers.rows import NUMBER, SEPARATORS, Rows, read_rows
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 MISSING = frozenset({"", "nan", "+nan", "-nan", "na", "n/a", "#n/a", "null", "none", "?", "-", "."})
 COUNTERS = frozenset({"index", "idx", "id", "row", "rowid", "row_id", "no", "no.", "nr", "#"})
@@ -174,7 +173,7 @@ def _counts(cells: Sequence[str]) -> bool:
 
 def _with_row_names(names: list[str], body: list[list[str]]) -> list[str]:
     """Names for rows with one cell more than the header: row names in front, or an empty end."""
-    if not any(row[-1] for row in body):
+    if names[-1] and not any(row[-1] for row in body):
         return [*names, ""]
     return ["", *names]
 
