@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gflow.envs.molecules.extras import MoleculeError, parse_smiles, rdkit
+from gflow.envs.molecules.extras import MoleculeError, oddity, parse_smiles, rdkit
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Record
 
@@ -144,8 +144,10 @@ def drawing_of(smiles: str, kinds: Sequence[str], max_atoms: int) -> Drawing:
     """
     where = "Atoms.states_from_smiles"
     molecule = parse_smiles(smiles, where)
-    chem = rdkit()
-    chem.Kekulize(molecule, clearAromaticFlags=True)
+    odd = oddity(molecule)
+    if odd:
+        raise MoleculeError(f"{where}: {smiles!r} cannot be built: {odd}.")
+    rdkit().Kekulize(molecule, clearAromaticFlags=True)
     names = {KINDS[name][:2]: name for name in kinds}
     bonds = tuple(
         (min(ends), max(ends), int(b.GetBondTypeAsDouble()))
@@ -161,9 +163,7 @@ def drawing_of(smiles: str, kinds: Sequence[str], max_atoms: int) -> Drawing:
         elif used != KINDS[name][2]:
             reason = f"its atom {at} ({name}) has {used} bonds, and would need {KINDS[name][2]}"
         atoms.append(name)
-    if "." in smiles:
-        reason = "it has several parts"
-    elif len(atoms) > max_atoms:
+    if len(atoms) > max_atoms:
         reason = f"it has {len(atoms)} heavy atoms and max_atoms is {max_atoms}"
     if reason:
         raise MoleculeError(f"{where}: {smiles!r} cannot be built: {reason}.")

@@ -26,7 +26,10 @@ def rdkit(name: str = "rdkit.Chem") -> Any:
 
 
 def parse_smiles(smiles: str, where: str) -> Any:
-    """The molecule that a SMILES string describes, without stereo marks.
+    """The molecule that a SMILES string describes.
+
+    Stereo marks and numbers of atoms (``[CH3:1]``) are left out, hydrogens that are written out
+    belong to their atoms.
 
     Raises:
         MoleculeError: With the caller `where`, the string and RDKit's reason.
@@ -40,9 +43,40 @@ def parse_smiles(smiles: str, where: str) -> Any:
             if molecule is not None:
                 try:
                     chem.SanitizeMol(molecule)
+                    molecule = chem.RemoveHs(molecule) if "[H" in smiles else molecule
                 except ValueError as error:
                     molecule, reason = None, str(error).strip().splitlines()[0]
     if molecule is None:
         raise MoleculeError(f"{where}: {smiles!r} is not a valid SMILES ({reason.rstrip('.')}).")
     chem.RemoveStereochemistry(molecule)
+    for atom in molecule.GetAtoms() if ":" in smiles else ():
+        atom.SetAtomMapNum(0)
     return molecule
+
+
+def is_smiles(text: str) -> bool:
+    """Whether RDKit takes a word for SMILES."""
+    try:
+        parse_smiles(text, "")
+    except MoleculeError:
+        return False
+    return True
+
+
+def oddity(molecule: Any) -> str:
+    """Why a molecule is none that single, double and triple bonds of elements make; or empty.
+
+    Dummy atoms and their isotopes are left to the caller.
+    """
+    bonds = rdkit().BondType
+    plain = (bonds.SINGLE, bonds.DOUBLE, bonds.TRIPLE, bonds.AROMATIC)
+    if len(rdkit().GetMolFrags(molecule)) > 1:
+        return "it has several parts, as a salt or a mixture; give the one that is meant"
+    for atom in molecule.GetAtoms():
+        if atom.GetIsotope() and atom.GetAtomicNum():
+            return f"its atom {atom.GetIdx()} ({atom.GetSmarts()}) is an isotope"
+    for bond in molecule.GetBonds():
+        if bond.GetBondType() not in plain:
+            ends = f"{bond.GetBeginAtomIdx()} and {bond.GetEndAtomIdx()}"
+            return f"its bond between the atoms {ends} is {str(bond.GetBondType()).lower()}"
+    return ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from gflow.envs.molecules.extras import MoleculeError, parse_smiles, rdkit
+from gflow.envs.molecules.extras import MoleculeError, oddity, parse_smiles, rdkit
 from gflow.errors import ConfigError
 
 MAX_PORTS = 4
@@ -50,7 +50,8 @@ def make_fragment(
         count: How often it was seen.
 
     Raises:
-        ConfigError: If there is no port, too many, or a port that is not on a single bond.
+        ConfigError: If there is no port, too many, or a port that is not on a single bond; or if
+            there are several parts, isotopes, or bonds that are neither single, double nor triple.
     """
     chem = rdkit()
     try:
@@ -63,6 +64,9 @@ def make_fragment(
             f"make_fragment: {smiles!r} has {len(dummies)} attachment points; a fragment needs "
             f"1 to {MAX_PORTS} dummy atoms '*' besides real atoms."
         )
+    odd = oddity(molecule)
+    if odd:
+        raise ConfigError(f"make_fragment: {smiles!r} is no fragment: {odd}. One part is needed.")
     single = chem.BondType.SINGLE
     if any(a.GetDegree() != 1 or a.GetBonds()[0].GetBondType() != single for a in dummies):
         raise ConfigError(

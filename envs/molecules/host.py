@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from gflow.envs.molecules.assembly import Assembly, Builder, canonical
 from gflow.envs.molecules.decompose import Decomposer
-from gflow.envs.molecules.extras import MoleculeError, parse_smiles, rdkit
+from gflow.envs.molecules.extras import MoleculeError, oddity, parse_smiles, rdkit
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Record, Scorer
 from gflow.envs.molecules.vocabulary import Vocabulary, cut
@@ -79,8 +79,9 @@ class Host:
         return self.scorer.decomposer
 
     def decompose(self, smiles: str) -> list[Assembly]:
-        """All assemblies of a molecule."""
-        return self.decomposer.assemblies(parse_smiles(smiles, "Molecules.decompose"))
+        """All assemblies of a molecule; none of a salt, a mixture or an isotope."""
+        molecule = parse_smiles(smiles, "Molecules.decompose")
+        return [] if oddity(molecule) else self.decomposer.assemblies(molecule)
 
     def one_assembly(self, smiles: str) -> Assembly:
         """The first assembly of a molecule.
@@ -89,13 +90,16 @@ class Host:
             MoleculeError: If there is none, saying why.
         """
         molecule = parse_smiles(smiles, "Molecules.states_from_smiles")
-        found = self.decomposer.assemblies(molecule)
+        odd = oddity(molecule)
+        found = [] if odd else self.decomposer.assemblies(molecule)
         if found:
             return found[0]
         pieces = [rdkit().CanonSmiles(_unlabelled(piece)) for piece in cut(molecule)]
         known = {f.smiles for f in self.vocabulary.fragments}
         missing = [piece for piece in dict.fromkeys(pieces) if piece not in known]
-        if not pieces:
+        if odd:
+            reason = odd
+        elif not pieces:
             reason = "it has no bond that the BRICS rules cut, so it is no tree of fragments"
         elif missing:
             reason = (

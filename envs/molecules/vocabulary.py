@@ -9,20 +9,20 @@ Reference:
     ChemMedChem 3(10), 2008, https://doi.org/10.1002/cmdc.200800178
 """
 
-import csv
 import hashlib
 import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gflow.envs.molecules.extras import MoleculeError, parse_smiles, rdkit
+from gflow.envs.molecules.extras import MoleculeError, is_smiles, oddity, parse_smiles, rdkit
 from gflow.envs.molecules.fragments import MAX_PORTS, Fragment, make_fragment, may_bond
 from gflow.errors import ConfigError
+from gflow.readers.molecules import Entry, read_molecules
 
 CACHE_FORMAT = 1
 ELEMENTS = frozenset({1, 6, 7, 8, 9, 15, 16, 17, 35, 53})
@@ -71,7 +71,8 @@ class Vocabulary:
         """Refuse an empty vocabulary and repeated fragments."""
         if not self.fragments:
             raise ConfigError(
-                "Vocabulary: no fragment is left. Give more molecules, or lower `min_count`."
+                "Vocabulary: no fragment is left. Give more molecules, or ask for pieces seen less "
+                "often (--fragment-count, min_count in Python)."
             )
         seen = Counter(f.smiles for f in self.fragments)
         twice = [smiles for smiles, n in seen.items() if n > 1]
@@ -110,20 +111,25 @@ class Vocabulary:
     ) -> "Vocabulary":
         """Fragments of the user's own molecules.
 
+        The parts of salts and mixtures are cut one by one; pieces with charges, isotopes, radicals
+        or rare elements become no fragments.
+
         Args:
-            paths: Files with one SMILES at the start of each line (``.smi``, ``.txt``), or ``.csv``
-                with a column named ``smiles`` (else the first column).
+            paths: Files with one SMILES at the start of each line (``.smi``, ``.txt``), tables
+                (``.csv``, ``.tsv``) with a column named ``smiles``, or structures (``.sdf``), all
+                compressed or not; see `gflow.readers.molecules`.
             options: Which pieces to keep.
-            skip_invalid: Leave out lines that are not valid SMILES instead of complaining.
+            skip_invalid: Leave out molecules that RDKit cannot read instead of complaining.
 
         Raises:
+            ConfigError: If a file cannot be read, or has no one column of SMILES.
             MoleculeError: With file, line number and string.
         """
         molecules = (
             molecule
             for path in paths
-            for number, smiles in _read_lines(Path(path))
-            if (molecule := _parse_line(smiles, f"{path}, line {number}", skip_invalid)) is not None
+            for entry in read_molecules(path, is_smiles)
+            if (molecule := _parse(entry, skip_invalid)) is not None
         )
         return cls._cut(molecules, options or CutOptions())
 
@@ -226,45 +232,29 @@ def _usable(labelled: str, options: CutOptions) -> bool:
     molecule = rdkit().MolFromSmiles(labelled)
     if molecule is None:
         return False
+    if oddity(molecule):
+        return False
     heavy = [atom for atom in molecule.GetAtoms() if atom.GetAtomicNum() > 0]
     return (
         1 <= len(heavy) <= options.max_atoms
-        and all(a.GetAtomicNum() in ELEMENTS and not a.GetIsotope() for a in heavy)
+        and all(a.GetAtomicNum() in ELEMENTS for a in heavy)
         and not any(a.GetNumRadicalElectrons() for a in heavy)
         and sum(a.GetFormalCharge() for a in heavy) == 0
     )
 
 
-def _parse_line(smiles: str, where: str, skip_invalid: bool) -> Any | None:
+def _parse(entry: Entry, skip_invalid: bool) -> Any | None:
     try:
-        return parse_smiles(smiles, where)
+        if entry.fault:
+            raise MoleculeError(f"{entry.place}: {entry.fault}.")
+        return parse_smiles(entry.smiles, entry.place)
     except MoleculeError as error:
         if skip_invalid:
             return None
         raise MoleculeError(
-            f"{error} Correct or remove the line, or pass skip_invalid=True to leave it out."
+            f"{error} Correct or remove it, or leave out all such molecules with --skip-invalid "
+            f"(skip_invalid=True in Python)."
         ) from error
-
-
-def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and SMILES."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(f"Vocabulary: cannot read {path}: {error.strerror}.") from error
-    if path.suffix != ".csv":
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip() and not line.startswith("#"):
-                yield number, line.split()[0]
-        return
-    rows = csv.reader(text.splitlines())
-    column = 0
-    for number, row in enumerate(rows, 1):
-        names = [cell.strip().lower() for cell in row]
-        if number == 1 and "smiles" in names:
-            column = names.index("smiles")
-        elif len(row) > column:
-            yield number, row[column].strip()
 
 
 def _cache_path(options: CutOptions, version: str) -> Path:

@@ -327,6 +327,13 @@ def test_bad_options(options, error, message):
         ("CCl", r"its atom 1 \(Cl\) is not among C, N, O, F"),
         ("C[CH]C", r"its atom 1 \(C\) has 3 bonds, and would need 4"),
         ("C.C", "it has several parts"),
+        ("[13CH3]O", r"its atom 0 .* is an isotope"),
+        ("O[13CH3]", r"its atom 1 .* is an isotope"),
+        ("[2H]C([2H])([2H])O", "is an isotope"),
+        ("C$C", "its bond between the atoms 0 and 1 is quadruple"),
+        ("CN->[Fe]", "its bond between the atoms 1 and 2 is dative"),
+        ("C~C", "its bond between the atoms 0 and 1 is unspecified"),
+        ("*C", r"its atom 0 \(\*\) is not among"),
         ("CCCCCCCCCC", "it has 10 heavy atoms and max_atoms is 9"),
     ],
 )

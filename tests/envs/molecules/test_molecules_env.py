@@ -186,6 +186,34 @@ def test_what_cannot_be_built_says_why(drugs: Molecules, smiles: str, message: s
         drugs.states_from_smiles([smiles])
 
 
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [
+        ("COc1ccccc1.Cl", "it has several parts, as a salt or a mixture; give the one"),
+        ("Cl.COc1ccccc1", "it has several parts"),
+        ("COc1ccccc1.COc1ccccc1", "it has several parts"),
+        ("[Na+].COc1ccccc1C([O-])=O", "it has several parts"),
+        ("[13CH3]Oc1ccccc1", r"its atom 0 .* is an isotope"),
+        ("c1ccccc1O[13CH3]", r"its atom 7 .* is an isotope"),
+        ("[2H]C([2H])([2H])Oc1ccccc1", "is an isotope"),
+        ("C$C", "its bond between the atoms 0 and 1 is quadruple"),
+        ("COc1ccccc1N->[Fe]", "is dative"),
+    ],
+)
+def test_salts_isotopes_and_odd_bonds_are_refused(smiles: str, reason: str) -> None:
+    env = Molecules(Vocabulary.from_fragments(["*c1ccccc1", "*OC", "*C", "*CC"]), max_fragments=3)
+    with pytest.raises(MoleculeError, match=rf"cannot be built: .*{reason}"):
+        env.states_from_smiles([smiles])
+    assert env.decompose(smiles) == []
+
+
+def test_numbers_of_atoms_and_hydrogens_written_out_change_nothing() -> None:
+    env = Molecules(Vocabulary.from_fragments(["*c1ccccc1", "*OC", "*C", "*CC"]), max_fragments=3)
+    plain = env.states_from_smiles(["COc1ccccc1"])
+    for smiles in ("[CH3:1][O:2]c1ccccc1", "[H]C([H])([H])Oc1ccccc1", "[H]c1ccc(OC)cc1"):
+        assert torch.equal(env.key(env.states_from_smiles([smiles])), env.key(plain))
+
+
 def test_sizes_and_vocabularies_that_cannot_work_are_refused() -> None:
     vocabulary = Vocabulary.from_fragments(["*C", "*O*"])
     with pytest.raises(ConfigError, match="min_fragments=5, max_fragments=4"):

@@ -1,5 +1,6 @@
 """Vocabularies: cutting, closure, symmetry, caching, complaints."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -149,10 +150,110 @@ def test_own_files(tmp_path: Path) -> None:
     assert "*c1ccccc1" in {f.smiles for f in vocabulary.fragments}
 
 
+MOLECULES = ["CCOc1ccccc1", "COc1ccccc1", "CCN(Cc1ccccc1)C(C)=O"]
+ANY = CutOptions(min_count=1)
+
+
+def write_structures(path: Path, smiles: list[str]) -> None:
+    from rdkit import Chem
+
+    with Chem.SDWriter(str(path)) as file:
+        for text in smiles:
+            file.write(Chem.MolFromSmiles(text))
+
+
+FILES = {
+    "own.smi": "".join(f"{s} name{i} more\n" for i, s in enumerate(MOLECULES)),
+    "tabs.txt": "".join(f"{s}\tname {i}\n" for i, s in enumerate(MOLECULES)),
+    "comments.smi": "# from a library\n" + "\n\n".join(MOLECULES),
+    "header.smi": "smiles zinc_id\n" + "".join(f"{s} Z{i}\n" for i, s in enumerate(MOLECULES)),
+    "second.smi": "zinc_id smiles\n" + "".join(f"Z{i} {s}\n" for i, s in enumerate(MOLECULES)),
+    "plain.csv": "id,smiles\n" + "".join(f"{i},{s}\n" for i, s in enumerate(MOLECULES)),
+    "index.csv": ",Smiles\n" + "".join(f"{i},{s}\n" for i, s in enumerate(MOLECULES)),
+    "no_header.csv": "".join(f"{s},{i}.5\n" for i, s in enumerate(MOLECULES)),
+    "quoted.csv": "".join(f'"{s}","WEHI, {i}"\n' for i, s in enumerate(MOLECULES)),
+    "chembl.csv": '"ChEMBL ID";"Name";"Smiles"\n'
+    + "".join(f'"CHEMBL{i}";"";"{s}"\n' for i, s in enumerate(MOLECULES)),
+    "other_name.tsv": "id\tcanonical_smiles\n"
+    + "".join(f"{i}\t{s}\n" for i, s in enumerate(MOLECULES)),
+    "two.csv": "isomeric_smiles,SMILES\n" + "".join(f"x,{s}\n" for s in MOLECULES),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("form", ["plain", "gz", "mark, CRLF"])
+def test_files_of_molecules_in_every_dialect(name: str, form: str, tmp_path: Path) -> None:
+    file, data = tmp_path / name, FILES[name].encode()
+    if form == "gz":
+        file = tmp_path / f"{name}.gz"
+        data = gzip.compress(data)
+    elif form != "plain":
+        data = b"\xef\xbb\xbf" + data.replace(b"\n", b"\r\n")
+    file.write_bytes(data)
+    assert Vocabulary.from_files([file], ANY) == Vocabulary.from_smiles(MOLECULES, ANY)
+    assert Vocabulary.from_files([file], ANY, skip_invalid=True) == Vocabulary.from_files(
+        [file], ANY
+    )
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_structures(packed: bool, tmp_path: Path) -> None:
+    file = tmp_path / "own.sdf"
+    write_structures(file, MOLECULES)
+    if packed:
+        other = tmp_path / "own.sdf.gz"
+        other.write_bytes(gzip.compress(file.read_bytes()))
+        file = other
+    assert Vocabulary.from_files([file], ANY) == Vocabulary.from_smiles(MOLECULES, ANY)
+
+
+def test_a_bad_structure_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "own.sdf"
+    write_structures(file, [*MOLECULES[:1], "CC(C)(C)C", *MOLECULES[1:]])
+    blocks = file.read_text().split("$$$$\n")
+    blocks[1] = blocks[1].replace(" 0  0\n", " 9  9\n").replace("V2000", "V9999")
+    file.write_text("$$$$\n".join(blocks))
+    with pytest.raises(MoleculeError, match="own.sdf, molecule 2: RDKit cannot read the"):
+        Vocabulary.from_files([file], ANY)
+    found = Vocabulary.from_files([file], ANY, skip_invalid=True)
+    assert found == Vocabulary.from_smiles(MOLECULES, ANY)
+    file.write_text("")
+    with pytest.raises(ConfigError, match=r"own.sdf holds no molecule in the format of MDL"):
+        Vocabulary.from_files([file], ANY)
+
+
+REFUSED = {
+    "no smiles": ("id,weight\n1,2\n", "line 1: no column is called smiles, and 'id' is no SMILES"),
+    "no header, names first": ("Z1,CCO\nZ2,CCC\n", "line 1: .*'Z1' is no SMILES; the columns are"),
+    "two columns": ("smiles_a,smiles_b\nC,C\n", "the columns 'smiles_a', 'smiles_b' may all be"),
+    "twice": ("smiles,Smiles\nC,C\n", "the columns 'smiles', 'Smiles' may all be the SMILES. Call"),
+    "only a header": ("smiles,id\n", "has a header and no molecule below it"),
+    "empty": ("", "is empty"),
+    "ragged": ("smiles,id\nCCO,1\nCCC\n", "line 3: this row has 1 cells and the header 2"),
+    "open quote": ('smiles,id\nCCO,"1\nCCC,2\n', "line 2: .*Look for a quotation mark"),
+    "Latin-1": ("smiles,ångström\nCCO,1\n", "line 1: the byte 0xe5 is not utf-8 text. Save the"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("skip_invalid", [False, True])
+def test_files_without_one_column_of_smiles(case: str, skip_invalid: bool, tmp_path: Path) -> None:
+    text, message = REFUSED[case]
+    file = tmp_path / "own.csv"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(ConfigError, match=message):
+        Vocabulary.from_files([file], ANY, skip_invalid)
+
+
+def test_parts_of_mixtures_are_cut_one_by_one() -> None:
+    mixture = Vocabulary.from_smiles(["CCOc1ccccc1.COc1ccccc1.Cl", MOLECULES[2]], ANY)
+    assert mixture == Vocabulary.from_smiles(MOLECULES, ANY)
+
+
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
     file = tmp_path / "own.smi"
     file.write_text("CCOc1ccccc1\nCCOC(((\nCOc1ccccc1\n")
-    with pytest.raises(MoleculeError, match=r"own\.smi, line 2: 'CCOC\(\(\('.*skip_invalid=True"):
+    with pytest.raises(MoleculeError, match=r"own\.smi, line 2: 'CCOC\(\(\('.*--skip-invalid"):
         Vocabulary.from_files([file])
     options = CutOptions(min_count=1)
     skipped = Vocabulary.from_files([file], options, skip_invalid=True)
@@ -166,9 +267,19 @@ def test_complaints() -> None:
         make_fragment("CC")
     with pytest.raises(ConfigError, match="exactly one single bond"):
         make_fragment("*=C")
+    for smiles, reason in (
+        ("*c1ccccc1.*C", "it has several parts, as a salt or a mixture.*One part is needed"),
+        ("*C.Cl", "it has several parts"),
+        ("*[13CH3]", r"its atom 1 \(\[13C\S+ is an isotope"),
+        ("*N->[Fe]", "its bond between the atoms 1 and 2 is dative"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            make_fragment(smiles)
+    assert make_fragment("[16*]C").labels == ((16,),), "isotopes of ports are labels"
+    assert make_fragment("[*:1][CH2:2][H]").smiles == "*C"
     with pytest.raises(ConfigError, match="max_ports must be between 1 and 4, got 9"):
         CutOptions(max_ports=9)
     with pytest.raises(ConfigError, match="no fragment is left"):
         Vocabulary.from_smiles(["CC"])
-    with pytest.raises(ConfigError, match="cannot read"):
+    with pytest.raises(ConfigError, match="There is no file nowhere.smi"):
         Vocabulary.from_files(["nowhere.smi"])
