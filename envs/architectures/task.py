@@ -49,6 +49,7 @@ class ArchitectureTask(SeveralScores):
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
         "tv",
+        "mean_score",
         "mean_reward",
         "best_accuracy",
         "regret",

@@ -65,6 +65,16 @@ class DagsTask(Task[Dags]):
     )
     run: ClassVar[RunOptions] = RunOptions(eval_every=500, eval_samples=2000, threads=1)
     objective: ClassVar[str] = "mdb"
+    headline: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "tv",
+        "mean_log_score",
+        "top_log_score",
+        "expected_shd",
+        "auroc",
+        "edge_correlation",
+        "log_z_error",
+    )
     exact_limit: ClassVar[int] = 2 ** (DENSE_KEYS * (DENSE_KEYS - 1))
 
     data: str = ""
@@ -134,15 +144,20 @@ class DagsTask(Task[Dags]):
         complete = torch.ones(1, env.variables, env.variables).triu(1).bool()
         return float(env.reward(DagState(complete, count_paths(complete))))
 
-    def rewards(self, env: DiscreteEnvironment[Any], objects: Any) -> Tensor:
-        """(B,) the log-score relative to no edges: scores themselves are too large to print."""
-        return _score_of(env)(objects)
+    def rewards(self, env: Dags, objects: Any, condition: Tensor | None = None) -> Tensor | None:
+        """Scores are probabilities of data sets: their logarithms are reported."""
+        return None
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Marginals against the exact ones, and graphs against the true one."""
         graphs = objects.adjacency.cpu()
         got = Marginals.of(graphs)
-        numbers = {"expected_edges": expected_edges(graphs)}
+        score = _score_of(context.env)(objects)
+        numbers = {
+            "expected_edges": expected_edges(graphs),
+            "mean_log_score": float(score.double().mean()),  # relative to no edges
+            "top_log_score": float(score.max()),
+        }
         exact = self._exact_marginals(context)
         if exact is not None:
             numbers |= {f"{k}_correlation": v for k, v in got.correlations(exact).items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, NotNegative, Positive
@@ -101,6 +102,12 @@ class HypergridTask(Task[HyperGrid]):
         return MLPPolicy(
             env, self.width, self.depth, own_backward(self.backward), log_flow=needs.log_flow
         )
+
+    def rewards(
+        self, env: DiscreteEnvironment[Any], objects: Any, condition: Tensor | None = None
+    ) -> Tensor:
+        """(B,) the reward family's own, before the temperature."""
+        return self.grid_reward()(objects).exp()
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """How many of the 2^dim regions of modes the best objects so far lie in."""

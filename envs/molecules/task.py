@@ -60,6 +60,7 @@ class MoleculesTask(SeveralScores):
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
         "mean_reward",
+        "mean_score",
         "top_reward",
         "unique",
         "top10_mean_reward",
@@ -116,8 +117,12 @@ class MoleculesTask(SeveralScores):
             env, self.width, self.depth, own_backward(self.backward), needs.log_flow
         )
 
-    def rewards(self, env: DiscreteEnvironment[Any], objects: Any) -> Tensor:
-        """(B,) rewards in [0, 1] before the temperature."""
+    def rewards(
+        self, env: DiscreteEnvironment[Any], objects: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
+        """(B,) rewards in [0, 1] before the temperature; None where there are several scores."""
+        if env.num_scores:
+            return None
         values: Tensor = _molecules(env).reward_values(objects)
         return values
 

@@ -97,9 +97,11 @@ class PhylogenyTask(Task[Phylogeny]):
         trees = sum(math.log(k) for k in range(3, 2 * env.leaves - 2, 2))
         return trees + float(env.log_reward(random_trees(env, GUESSES)).mean())
 
-    def rewards(self, env: DiscreteEnvironment[Any], objects: Any) -> Tensor:
-        """(B,) rewards, relative to that of the baseline, which may be many orders of magnitude."""
-        return env.log_reward(objects).double().exp()
+    def rewards(
+        self, env: Phylogeny, objects: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
+        """R is exponential in the number of mutations, and these are reported."""
+        return None
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Mutations of the sampled trees, and how many of these are distinct."""

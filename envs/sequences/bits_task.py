@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+from torch import Tensor
 
 from gflow.backward.choice import BackwardChoiceOrAuto, own_backward
 from gflow.bounds import Count, Natural, Positive
@@ -57,6 +58,16 @@ class BitsTask(Task[DiscreteEnvironment[Any]]):
         steps=5000, batch_size=16, lr=1e-3, log_z_lr=0.05, epsilon=1e-3, weight_decay=1e-5
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=500)
+    headline: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "mean_log_reward",
+        "nearest_mode",
+        "modes_in_sample",
+        "test_spearman",
+        "log_z",
+        "elbo",
+        "ess",
+    )
 
     bits: Count = 120
     word: Count = 8
@@ -98,6 +109,12 @@ class BitsTask(Task[DiscreteEnvironment[Any]]):
         """Log of the number of strings, and the log-reward of a random one, 0.39 n from a mode."""
         reward = _reward(env)
         return self.bits * (math.log(2) - 0.39 * reward.scale)
+
+    def rewards(
+        self, env: DiscreteEnvironment[Any], objects: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
+        """R of a random string is e^-90 and less: its logarithm and distances are reported."""
+        return None
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Modes within reach of the sample, and how likelihood follows reward on test strings."""

@@ -84,7 +84,9 @@ class RNATask(Task[DiscreteEnvironment[Any]]):
         reward = _reward(env)
         return float(reward.allowed.sum(1).log().sum()) + self.beta * math.log(0.5)
 
-    def rewards(self, env: DiscreteEnvironment[Any], objects: Any) -> Tensor:
+    def rewards(
+        self, env: DiscreteEnvironment[Any], objects: Any, condition: Tensor | None = None
+    ) -> Tensor:
         """(B,) agreement with the target, in [0, 1]."""
         return (env.log_reward(objects) / self.beta).exp()
 

@@ -1,9 +1,12 @@
 """`gflow train tfbind`."""
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+
+from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Positive
@@ -43,7 +46,7 @@ class TFBindTask(Task[DiscreteEnvironment[Any]]):
     table: str = "synthetic"
     order: Literal["prepend_append", "left_to_right", "any"] = "prepend_append"
     beta: Positive = 3.0
-    peak: float = 10.0
+    peak: Positive = 10.0
     width: Count = 256
     depth: Count = 2
     backward: BackwardChoice = "learned"
@@ -64,6 +67,12 @@ class TFBindTask(Task[DiscreteEnvironment[Any]]):
     def log_z(self, env: DiscreteEnvironment[Any]) -> float:
         """The logarithm of a tenth of the peak for every sequence."""
         return 9.0
+
+    def rewards(
+        self, env: DiscreteEnvironment[Any], objects: Any, condition: Tensor | None = None
+    ) -> Tensor:
+        """(B,) binding as a share of the strongest, before exponent and factor."""
+        return ((env.log_reward(objects) - math.log(self.peak)) / self.beta).exp()
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """How many of the best 0.5 % of all sequences are in the sample."""

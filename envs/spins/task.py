@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count
 from gflow.environment.discrete import DiscreteEnvironment
@@ -35,6 +37,16 @@ class SpinsTask(Task[EnergyModel]):
     summary: ClassVar[str] = "Ising spins on a torus or grid; log Z by transfer matrix"
     train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=64)
     run: ClassVar[RunOptions] = RunOptions(threads=1)
+    headline: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "tv",
+        "mean_log_reward",
+        "magnetisation",
+        "log_z",
+        "log_z_error",
+        "elbo",
+        "ess",
+    )
 
     height: Count = 3
     width: Count = 3
@@ -59,6 +71,12 @@ class SpinsTask(Task[EnergyModel]):
     def log_z(self, env: DiscreteEnvironment[Any]) -> float:
         """Log of the number of configurations: Z without couplings and fields."""
         return self.height * self.width * math.log(2)
+
+    def rewards(
+        self, env: EnergyModel, objects: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
+        """Log R is minus an energy, and that is reported."""
+        return None
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Means over the sample, and how far they are from the exact ones."""

@@ -139,6 +139,10 @@ class TorusTask(Task[Torus]):
         generator = torch.Generator().manual_seed(0)
         return BackwardReplay(env, env.objects(resampled(env.target, generator)), self.coverage)
 
+    def rewards(self, env: Torus, objects: Any, condition: Tensor | None = None) -> Tensor | None:
+        """A density on a torus is known up to a factor: its logarithm is reported."""
+        return None
+
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Distances of the sample from the exact density, and the weights of basins."""
         target, angles = _target(context), objects.angles.cpu()

@@ -11,6 +11,7 @@ from gflow.bounds import Count, Natural
 from gflow.cli.train_flags import parse, show_help
 from gflow.cli.words import HELP, call
 from gflow.errors import GFlowError
+from gflow.evaluation.anchored import plain_log_reward
 from gflow.tasks.registry import TASKS, task_class
 from gflow.tasks.run import Run
 from gflow.training.json_lines import to_json
@@ -131,9 +132,12 @@ def sample(folder: str, number: Count = 10, seed: Natural = 0) -> int:
             device=trainer.device,
         )
         objects = batch.final_states
-        rewards = context.task.rewards(context.env, objects).tolist()
-        for text, reward in zip(context.task.describe(context.env, objects), rewards, strict=True):
-            print(to_json({"object": text, "reward": reward}))
+        values, name = context.task.rewards(context.env, objects, batch.condition), "reward"
+        if values is None:
+            values, name = plain_log_reward(context.env, batch), "log_reward"
+        texts = context.task.describe(context.env, objects)
+        for text, value in zip(texts, values.tolist(), strict=True):
+            print(to_json({"object": text, name: value}))
     finally:
         run.close()
     return 0

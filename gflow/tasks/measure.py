@@ -1,11 +1,14 @@
-"""The figures of an evaluation: the same names for every task."""
+"""The metrics of an evaluation: the same names for every task, and the same meaning."""
+
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from gflow.evaluation.anchored import plain_log_reward
 from gflow.metrics import (
     effective_sample_size,
     elbo,
-    expected_reward,
     importance_log_z,
     jsd,
     kl,
@@ -21,7 +24,7 @@ from gflow.tasks.task import Context
 
 @torch.no_grad()
 def evaluate_run(context: Context, samples: int) -> dict[str, float]:
-    """Sample from the evaluated policy and measure; exact figures where all states are known.
+    """Sample from the evaluated policy and measure; exact numbers where all states are known.
 
     The random numbers come from a generator of their own, so that evaluating changes nothing
     about the training that follows.
@@ -36,11 +39,9 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
     )
     terms = trainer.objective.evaluate(env, policy, batch)
     objects = batch.final_states
-    rewards = context.task.rewards(env, objects).double()
-    numbers = {
-        "mean_reward": float(rewards.mean()),
-        "top_reward": float(rewards.max()),
-        "mean_log_reward": float(terms.log_reward.mean()),
+    numbers = _rewards(context, objects, condition)
+    numbers |= {
+        "mean_log_reward": float(plain_log_reward(env, batch).double().mean()),
         "mean_length": float(terms.length.double().mean()),
         "log_z": float(trainer.objective.log_z_estimate(terms).mean()),
     }
@@ -60,22 +61,32 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
     return numbers
 
 
+def _rewards(context: Context, objects: Any, condition: Tensor | None) -> dict[str, float]:
+    """Mean and best R, before temperatures, where a task has such numbers."""
+    rewards = context.task.rewards(context.env, objects, condition)
+    if rewards is None:
+        return {}
+    return {"mean_reward": float(rewards.double().mean()), "top_reward": float(rewards.max())}
+
+
 def _exact(context: Context) -> dict[str, float]:
     graph = context.graph
     assert graph is not None
     law = graph.terminal_law(context.trainer.evaluated_policy)
     target = graph.log_target()
     objects = take(graph.states, graph.objects)
-    log_reward = context.env.log_reward(objects).double()
-    correlation = log_reward_correlation(law, log_reward)
-    got, wanted = expected_reward(law, log_reward), expected_reward(target, log_reward)
-    return {
+    correlation = log_reward_correlation(law, context.env.log_reward(objects).double())
+    rewards = context.task.rewards(context.env, objects)
+    numbers = {
         "tv": float(total_variation(law, target)),
         "l1": float(l1(law, target)),
         "jsd": float(jsd(law, target)),
         "kl": float(kl(target, law)),
-        "expected_reward": float(got),
-        "reward_accuracy": float(mean_reward_accuracy(got, wanted)),
         "pearson": correlation.pearson,
         "spearman": correlation.spearman,
     }
+    if rewards is not None:
+        got, wanted = ((p.double().exp() * rewards.double()).sum() for p in (law, target))
+        numbers["expected_reward"] = float(got)
+        numbers["reward_accuracy"] = float(mean_reward_accuracy(got, wanted))
+    return numbers

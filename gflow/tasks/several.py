@@ -126,9 +126,11 @@ class SeveralScores(Task[DiscreteEnvironment[Any]]):
             chosen = FrontReplay(ParetoArchive(env, FRONT), self.front_share, chosen)
         return chosen
 
-    def rewards(self, env: DiscreteEnvironment[Any], objects: Any) -> Tensor:
-        """(B,) mean of the scores, or the reward where there is one number."""
-        return env.scores(objects).mean(-1) if env.num_scores else super().rewards(env, objects)
+    def rewards(
+        self, env: DiscreteEnvironment[Any], objects: Any, condition: Tensor | None = None
+    ) -> Tensor | None:
+        """(B,) the reward where there is one; None where there are scores, which are reported."""
+        return None if env.num_scores else super().rewards(env, objects, condition)
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """How the sample covers the front, or the faces of the unit cube if none is known."""
@@ -138,7 +140,10 @@ class SeveralScores(Task[DiscreteEnvironment[Any]]):
         scores = env.scores(objects)
         known = self.known_front(env)
         front = unit_faces(env.num_scores) if known is None else known
+        means = scores.double().mean(-1)
         numbers = {
+            "mean_score": float(means.mean()),
+            "top_score": float(means.max()),
             "gd_plus": float(gd_plus(scores, front)),
             "igd_plus": float(igd_plus(scores, front)),
             "hausdorff": float(averaged_hausdorff(scores, front)),

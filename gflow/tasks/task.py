@@ -215,10 +215,13 @@ class Task(ABC, Generic[E]):
         """Where training batches come from: what the options choose, or that wrapped."""
         return chosen
 
-    def rewards(self, env: E, objects: Any) -> Tensor:
-        """(B,) the reward R that users think of, before temperatures and corrections."""
-        reward: Tensor = env.log_reward(objects).exp()
-        return reward
+    def rewards(self, env: E, objects: Any, condition: Tensor | None = None) -> Tensor | None:
+        """(B,) the reward R of objects, before any temperature: what `mean_reward` is the mean of.
+
+        None where R spans so many orders of magnitude that its mean says nothing (posteriors,
+        densities, energies) or where there are several scores; log R is then what is reported.
+        """
+        return object_log_reward(env, objects, condition).exp()
 
     def describe(self, env: E, objects: Any) -> list[str]:
         """One line per object, for `gflow sample`."""
@@ -235,6 +238,15 @@ class Task(ABC, Generic[E]):
 
     def close(self, env: E) -> None:
         """Release worker processes and the like; nothing by default."""
+
+
+def object_log_reward(
+    env: Environment[Any], objects: Any, condition: Tensor | None = None
+) -> Tensor:
+    """(B,) log R of finished objects, each for all the states that stand for it together."""
+    value = env.log_reward(objects, condition).double()
+    shared = env.log_multiplicity(objects)
+    return value if shared is None else value + shared.double()
 
 
 @dataclass
