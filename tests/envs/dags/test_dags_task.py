@@ -10,7 +10,7 @@ from gflow.cli.main import main
 from gflow.envs.dags.data import erdos_renyi_network
 from gflow.envs.dags.guide import DeltaGuide
 from gflow.envs.dags.policy import DagPolicy
-from gflow.envs.dags.task import DagsTask
+from gflow.envs.dags.task import DagsTask, _score_of
 from gflow.errors import ConfigError
 from gflow.rewards.base import Tempered
 from gflow.tasks.pictures import pyplot
@@ -106,7 +106,7 @@ def test_temperature_reaches_reward_and_guide() -> None:
     empty = env.initial(1)
     gain = env.log_reward(env.step(empty, torch.tensor([1]))) - env.log_reward(empty)
     torch.testing.assert_close(policy.guide(empty)[0, 1], gain[0])
-    torch.testing.assert_close(task.rewards(env, env.step(empty, torch.tensor([1]))), gain / 0.25)
+    torch.testing.assert_close(_score_of(env)(env.step(empty, torch.tensor([1]))), gain / 0.25)
     assert task.log_z(env) == pytest.approx(
         float(env.log_reward(env.states(torch.ones(1, 3, 3).triu(1)))), rel=1e-5
     )
@@ -118,5 +118,7 @@ def test_complaints() -> None:
         DagsTask(true_edges="edges.csv").environment()
     with pytest.raises(ConfigError, match="rows must be at least 1, got 0"):
         DagsTask(rows=0).environment()
-    with pytest.raises(ConfigError, match="There is no score 'bde'"):
+    with pytest.raises(
+        ConfigError, match="score must be one of bge, bic, linear_gaussian, got 'bde'"
+    ):
         DagsTask(score="bde").environment()  # type: ignore[arg-type]

@@ -118,7 +118,7 @@ def test_options_become_what_they_say() -> None:
 def test_weights_are_refused_where_they_would_not_be_read() -> None:
     for combine in ("preferences", "goals"):
         with pytest.raises(ConfigError, match=f"combine={combine} draws others"):
-            LandscapesTask(combine=combine, weights=(1.0, 3.0)).environment()  # type: ignore[arg-type]
+            LandscapesTask(combine=combine, weights=(1.0, 3.0)).environment()
 
 
 def test_the_front_of_a_task_is_that_of_its_options() -> None:
