@@ -4,76 +4,71 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from gflow.readers.pickled_arrays import content, numpy_names
+from gflow.readers.plain_pickle import LARGEST, Built, load_plain, refuse
+
 
 class _Index:
     """Stands for pandas' indexes; holds what one was made of."""
 
-    def __init__(self, content: dict[str, Any]) -> None:
+    def __init__(self, content: Any) -> None:
         self.content = content
 
 
-class _Holder:
+class _Holder(Built):
     """Stands for a frame or its block manager; keeps the state it is given."""
 
     state: Any = None
 
-    def __setstate__(self, state: Any) -> None:
+    def build(self, state: Any) -> None:
+        """Keep it."""
         self.state = state
 
 
-class _FrameOnly(pickle.Unpickler):
-    """Reads numpy arrays and the skeleton of a data frame; anything else is refused."""
+def _slice(*numbers: Any) -> slice:
+    if not 1 <= len(numbers) <= 3 or any(type(n) not in (int, type(None)) for n in numbers):
+        refuse("it has a slice of something else than numbers")
+    return slice(*numbers)
 
-    def find_class(self, module: str, name: str) -> Any:
-        import numpy as np
 
-        reconstruct = np.zeros(1).__reduce__()[0]
-        allowed: dict[tuple[str, str], Any] = {
-            ("pandas.core.frame", "DataFrame"): _Holder,
-            ("pandas.core.internals.managers", "BlockManager"): _Holder,
-            ("pandas.core.indexes.base", "_new_Index"): lambda kind, content: _Index(content),
-            ("pandas.core.indexes.base", "Index"): _Index,
-            ("pandas.core.indexes.range", "RangeIndex"): _Index,
-            ("builtins", "slice"): slice,
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-        }
-        for home in ("numpy.core", "numpy._core"):
-            allowed[f"{home}.multiarray", "_reconstruct"] = reconstruct
-            allowed[f"{home}.numeric", "_frombuffer"] = _from_buffer
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no table needs")
-        return allowed[module, name]
+_NAMES = {
+    ("pandas.core.frame", "DataFrame"): _Holder,
+    ("pandas.core.internals.managers", "BlockManager"): _Holder,
+    ("pandas.core.indexes.base", "_new_Index"): lambda kind, content: _Index(content),
+    ("pandas.core.indexes.base", "Index"): None,
+    ("pandas.core.indexes.range", "RangeIndex"): None,
+    ("builtins", "slice"): _slice,
+    **numpy_names(texts=True),
+}
 
 
 def read_frame(path: str | Path) -> dict[str, list[Any]]:
     """Columns of a pickled pandas data frame by name, as plain Python lists.
 
-    Only the reconstruction of numpy arrays and of the frame itself is allowed.
+    The frame and its arrays are rebuilt from their bytes; nothing that the file names is called.
 
     Args:
         path: The file, written by any pandas that stores "0.14.1" block managers.
 
     Raises:
-        pickle.UnpicklingError: The pickle asks for anything else.
+        pickle.UnpicklingError: The pickle asks for anything else, or is no frame.
     """
     with Path(path).open("rb") as file:
-        frame = _FrameOnly(file).load()
-    if not isinstance(frame, _Holder) or not isinstance(frame.state, dict):
-        raise pickle.UnpicklingError("it holds no data frame")
-    manager: Any = frame.state.get("_mgr", frame.state.get("_data"))
+        frame = load_plain(file.read(LARGEST + 1), _NAMES)
+    try:
+        return _columns(frame)
+    except (LookupError, TypeError, ValueError, AttributeError) as e:
+        raise pickle.UnpicklingError("it holds no data frame") from e
+
+
+def _columns(frame: Any) -> dict[str, list[Any]]:
+    manager = frame.state.get("_mgr", frame.state.get("_data"))
     parts = manager.state[3]["0.14.1"]
-    names = parts["axes"][0].content["data"].tolist()
+    names = content(parts["axes"][0].content["data"]).tolist()
     columns: dict[str, list[Any]] = {}
     for block in parts["blocks"]:
-        places = block["mgr_locs"]
-        rows = range(len(names))[places] if isinstance(places, slice) else places.tolist()
-        for row, values in zip(rows, block["values"], strict=True):
-            columns[names[row]] = values.tolist()
+        places, values = block["mgr_locs"], content(block["values"])
+        rows = range(len(names))[places] if type(places) is slice else content(places).tolist()
+        for row, column in zip(rows, values, strict=True):
+            columns[names[row]] = column.tolist()
     return {name: columns[name] for name in names}
-
-
-def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: str) -> Any:
-    import numpy as np
-
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order)  # type: ignore[call-overload]

@@ -1,7 +1,6 @@
 """The learned docking score of soluble epoxide hydrolase (sEH) of the first GFlowNet paper."""
 
 import gzip
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +13,8 @@ from torch.nn import functional as F
 
 from gflow.envs.molecules.extras import MoleculeError, rdkit
 from gflow.errors import ConfigError
+from gflow.readers.pickled_arrays import content, numpy_names
+from gflow.readers.plain_pickle import LARGEST, load_plain
 
 WIDTH, STEPS, READS = 64, 12, 3
 ELEMENTS, FEATURES = 56, 71
@@ -203,7 +204,7 @@ class SehNetwork:
 def load_seh_weights(path: str | Path) -> list[Tensor]:
     """The 22 float32 arrays of the published file.
 
-    The pickle is read with nothing but numpy's reconstruction of arrays allowed.
+    The pickle is read as data: nothing that it names is called.
 
     Raises:
         ConfigError: The file is missing, or does not hold these arrays.
@@ -213,7 +214,8 @@ def load_seh_weights(path: str | Path) -> list[Tensor]:
         raise ConfigError(f"There is no file of sEH weights at {path}. {WHERE}")
     try:
         with gzip.open(path) as file:
-            arrays = [torch.tensor(a, dtype=torch.float32) for a in _ArraysOnly(file).load()]
+            found = load_plain(file.read(LARGEST + 1), numpy_names())
+        arrays = [torch.tensor(content(a), dtype=torch.float32) for a in found]
     except Exception as error:  # a damaged pickle may raise anything
         raise ConfigError(f"{path} cannot be read as sEH weights: {error}. {WHERE}") from error
     if len(arrays) != 22:
@@ -225,23 +227,6 @@ def load_seh_weights(path: str | Path) -> list[Tensor]:
                 f"{WHERE}"
             )
     return arrays
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads numpy arrays in lists; a pickle that names anything else is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        import numpy as np
-
-        allowed = {
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-            ("numpy.core.multiarray", "_reconstruct"): np.zeros(1).__reduce__()[0],
-            ("numpy._core.multiarray", "_reconstruct"): np.zeros(1).__reduce__()[0],
-        }
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs")
-        return allowed[module, name]
 
 
 @cache

@@ -149,7 +149,7 @@ def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no file of sEH weights at .*GFNOrg/gflownet"):
         Goal((f"seh:{tmp_path / 'none'}",))
     evil = write(tmp_path / "evil", [np.zeros(1), print])
-    with pytest.raises(ConfigError, match=r"asks for builtins\.print, which no array needs"):
+    with pytest.raises(ConfigError, match=r"asks for builtins\.print, which no table needs"):
         SehProxy(evil)
     short = write(tmp_path / "short", synthetic()[:5])
     with pytest.raises(ConfigError, match="holds 5 arrays, not 22"):
