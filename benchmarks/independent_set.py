@@ -148,7 +148,7 @@ def judge(args: argparse.Namespace) -> None:
     best = torch.tensor([value for value, _ in exact], dtype=torch.float64)
     sure = torch.tensor([proven for _, proven in exact])
     runs = {
-        folder.name: torch.load(folder / "found.pt", map_location="cpu", weights_only=False)
+        folder.name: torch.load(folder / "found.pt", map_location="cpu", weights_only=True)
         for folder in args.folders
     }
     for found in runs.values():
