@@ -4,12 +4,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gflow.errors import ConfigError
+from gflow.readers import graph_objects, graphs
+from gflow.readers.graph_objects import pairs_of
 
 Range = int | tuple[int, int]
 
@@ -96,10 +99,12 @@ class GraphBatch:
 
         Args:
             sizes: Nodes of each graph, at least one.
-            edges: For each graph (M, 2) ints, a tensor or nested lists; repetitions count once.
+            edges: For each graph (M, 2) whole numbers, a tensor, an array or nested lists, each row
+                an edge (so PyG's (2, E) goes in transposed); repetitions count once.
 
         Raises:
-            ConfigError: No graph or node, a loop, or an edge to a node that does not exist.
+            ConfigError: No graph or node, edges of another shape, a loop, or an edge to a node that
+                does not exist.
         """
         if not sizes or len(sizes) != len(edges) or min(sizes) < 1:
             raise ConfigError(
@@ -109,7 +114,7 @@ class GraphBatch:
         offset = torch.tensor([0, *sizes]).cumsum(0)
         parts = []
         for graph, (size, pairs) in enumerate(zip(sizes, edges, strict=True)):
-            pairs = torch.as_tensor(pairs, dtype=torch.int64).reshape(-1, 2)
+            pairs = pairs_of(pairs, f"GraphBatch: graph {graph}")
             bad = (pairs < 0) | (pairs >= size) | (pairs[:, :1] == pairs[:, 1:])
             if bool(bad.any()):
                 row = int(bad.any(-1).nonzero()[0])
@@ -124,14 +129,62 @@ class GraphBatch:
         return GraphBatch(offset, torch.stack([code // offset[-1], code % offset[-1]]))
 
     @staticmethod
-    def from_networkx(graphs: Iterable[Any]) -> "GraphBatch":
-        """Graphs from networkx; nodes are numbered in the order in which they are listed."""
-        sizes, edges = [], []
-        for graph in graphs:
-            place = {node: i for i, node in enumerate(graph.nodes)}
-            sizes.append(len(place))
-            edges.append([(place[u], place[v]) for u, v in graph.edges])
-        return GraphBatch.from_edges(sizes, edges)
+    def from_files(paths: Iterable[str | Path], ignore_weights: bool = False) -> "GraphBatch":
+        """Graphs from files, one each: DIMACS, lists of edges, matrices; see `readers.graphs`.
+
+        Args:
+            paths: The files, compressed or not.
+            ignore_weights: Take graphs without their weights instead of refusing them.
+
+        Raises:
+            ConfigError: With file and line, if one is no undirected simple graph.
+        """
+        return GraphBatch._of([graphs.read_graph(path, ignore_weights) for path in paths])
+
+    @staticmethod
+    def from_networkx(found: Iterable[Any], ignore_weights: bool = False) -> "GraphBatch":
+        """Graphs from networkx; nodes are numbered in the order in which they are listed.
+
+        Args:
+            found: The graphs, undirected and without loops; parallel edges count once.
+            ignore_weights: Take graphs without their weights instead of refusing them.
+
+        Raises:
+            ConfigError: If one is directed, has a loop or weights.
+        """
+        found = [found] if hasattr(found, "nodes") else found
+        return GraphBatch._of([graph_objects.from_networkx(g, ignore_weights) for g in found])
+
+    @staticmethod
+    def from_pyg(found: Iterable[Any], ignore_weights: bool = False) -> "GraphBatch":
+        """Graphs from PyG, each with both directions of every edge in ``edge_index``.
+
+        Args:
+            found: The graphs.
+            ignore_weights: Take graphs without their weights instead of refusing them.
+
+        Raises:
+            ConfigError: If one is directed, has a loop or weights.
+        """
+        found = [found] if hasattr(found, "edge_index") else found
+        return GraphBatch._of([graph_objects.from_pyg(g, ignore_weights) for g in found])
+
+    @staticmethod
+    def from_adjacency(matrices: Iterable[Any], ignore_weights: bool = False) -> "GraphBatch":
+        """Graphs from symmetric (N, N) matrices of 0 and 1, of any sizes.
+
+        Args:
+            matrices: Tensors, arrays, or sparse matrices of SciPy.
+            ignore_weights: Take graphs without their weights instead of refusing them.
+
+        Raises:
+            ConfigError: If one is no such matrix.
+        """
+        return GraphBatch._of([graph_objects.from_adjacency(m, ignore_weights) for m in matrices])
+
+    @staticmethod
+    def _of(found: Sequence[graphs.Graph]) -> "GraphBatch":
+        return GraphBatch.from_edges([g.nodes for g in found], [g.edges for g in found])
 
 
 def erdos_renyi(count: int, nodes: Range, p: float, generator: torch.Generator) -> GraphBatch:
