@@ -11,6 +11,7 @@ from torch import Tensor
 from gflow.masking import (
     class_log_prob,
     masked_log_softmax,
+    merge_classes,
     representatives,
     sample_masked,
     uniform_log_prob,
@@ -97,6 +98,23 @@ def test_a_class_has_the_probability_of_its_members_together() -> None:
         got = class_log_prob(log_prob, CLASSES, torch.tensor([action, action]), exists).exp()
         members = CLASSES == CLASSES[:, action][:, None]
         torch.testing.assert_close(got, (log_prob.exp() * members).sum(-1))
+
+
+def test_merged_classes_hold_the_sum_where_their_first_action_stands() -> None:
+    """Row by row, though there are as many rows as actions."""
+    generator = torch.Generator().manual_seed(1)
+    log_prob = torch.randn(5, 5, generator=generator).log_softmax(-1)
+    log_prob[2, 4] = -torch.inf
+    classes = CLASSES[torch.tensor([0, 1, 0, 0, 1])]
+    wanted = torch.zeros(5, 5)
+    for row in range(5):
+        for action in range(5):
+            wanted[row, classes[row, action]] += log_prob[row, action].exp()
+    got = merge_classes(log_prob, classes)
+    torch.testing.assert_close(got.exp(), wanted)
+    assert got[0, 1] == got[0, 4] == -torch.inf
+    wide = merge_classes(log_prob[:2], CLASSES)
+    torch.testing.assert_close(wide.exp().sum(-1), torch.ones(2))
 
 
 def test_equivalent_actions_count_once() -> None:

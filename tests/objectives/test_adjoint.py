@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gflow import FlowTerms, Policy, PolicyOutput, evaluate
 from gflow.environment.density import gaussian_log_prob
+from gflow.envs.diffusion.bridge import BrownianBridge
 from gflow.envs.diffusion.env import Diffusion
 from gflow.envs.diffusion.policy import DiffusionPolicy
 from gflow.envs.diffusion.process import Brownian, OrnsteinUhlenbeck
@@ -184,6 +185,31 @@ def test_the_regression_is_smallest_at_the_optimal_drift() -> None:
     loss = objective(objective.evaluate(env, policy, batch))
     slope = torch.autograd.grad(loss, policy.weight)[0]
     assert bool((slope.abs() > 8 * error).any())
+
+
+def test_times_are_drawn_evenly_and_anew_for_every_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = Diffusion(MIXTURE, Brownian(SIGMA2), 3)
+    policy = DiffusionPolicy(env, 4)
+    batch = Sampler(env).forward(policy, 500, generator=seeded(0))
+    seen: list[tuple[Tensor, Tensor]] = []
+    plain = BrownianBridge.at
+
+    def at(self: Any, objects: Any, time: Tensor, generator: Any = None) -> Any:
+        seen.append((objects.x, time))
+        return plain(self, objects, time, generator)
+
+    monkeypatch.setattr(BrownianBridge, "at", at)
+    objective = AdjointSampling(repeats=6)
+    for _ in range(2):
+        objective.evaluate(env, policy, batch)
+    (ends, first), (_, second) = seen
+    torch.testing.assert_close(ends, batch.final_states.x.repeat(6, 1))
+    assert len(first.unique()) == 3000
+    assert not bool((first == second).any())
+    for time in (first, second):
+        assert bool((time >= 0).all() & (time < 1).all())
+        counts = torch.histc(time, 10, 0, 1)
+        assert float((counts - 300).square().sum() / 300) < 27.9  # chi-square of 9, 0.1 %
 
 
 def test_the_loss_is_a_mean_over_objects_and_times() -> None:

@@ -205,6 +205,16 @@ def test_the_optimal_constant_drift_leaves_no_variance(
         assert LogPartitionVariance()(known).item() < 1e-15
 
 
+def check_gap(terms: Any, total: Tensor) -> None:
+    """log P_F - log P_B is `total`, up to the rounding of the sums that it is the difference of.
+
+    On grids with tiny steps the densities of wild trajectories are large and cancel.
+    """
+    gap = (terms.log_pf - terms.log_pb).sum(-1)
+    size = 1 + (terms.log_pf.abs() + terms.log_pb.abs()).sum(-1)
+    assert bool(((gap - total).abs() <= 1e-12 * size).all())
+
+
 def wild(env: Diffusion, count: int, seed: int) -> Trajectories[Any]:
     """Trajectories that no sampler would draw: every state far from the one before."""
     flat = sample(env, DiffusionPolicy(env, 4), count, seed)
@@ -233,8 +243,7 @@ def test_girsanov_holds_in_discrete_time(steps: int, grid: bool, sigma2: float, 
         f = drift / math.sqrt(sigma2)
         noise = (after.x - before.x - drift * dt) / (sigma2 * dt).sqrt()
         total = total + 0.5 * f.square().sum(-1) * dt + (f * noise).sum(-1) * dt.sqrt()
-    gap = (terms.log_pf - terms.log_pb).sum(-1)
-    torch.testing.assert_close(gap, total, rtol=1e-10, atol=1e-10)
+    check_gap(terms, total)
 
 
 @given(steps=st.integers(1, 24), nu=st.floats(0.4, 2), seed=st.integers(0, 99))
@@ -254,8 +263,7 @@ def test_girsanov_holds_for_the_exponential_scheme(steps: int, nu: float, seed: 
         noise = (after.x - keep * before.x - 2 * nu**2 * lam * f) / (nu * alpha.sqrt())
         total = total + 2 * (nu * lam).square() / alpha * f.square().sum(-1)
         total = total + 2 * nu * lam / alpha.sqrt() * (f * noise).sum(-1)
-    gap = (terms.log_pf - terms.log_pb).sum(-1)
-    torch.testing.assert_close(gap, total, rtol=1e-11, atol=1e-11)
+    check_gap(terms, total)
 
 
 class Linear(Policy):

@@ -84,6 +84,40 @@ def test_searches_come_every_period_and_go_on_with_their_step_size() -> None:
     assert len(set(steps)) == 4
 
 
+@pytest.mark.parametrize("beta", [1.0, 25.0])
+def test_chains_run_at_their_own_temperature(beta: float) -> None:
+    """On N(0, I) they settle at a variance of 1 / beta."""
+    env = Diffusion(Gaussian([0.0, 0.0], 1.0), Brownian(1.0), 4)
+    behaviour = search(period=2, steps=300, burn_in=200, beta=beta)
+    behaviour.check(env, TrajectoryBalance())
+    rollout = Rollout(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
+    for _ in range(2):
+        behaviour.collect(rollout, 64)
+    assert behaviour.found is not None
+    x = behaviour.found.objects.x
+    assert len(x) > 1000
+    assert float(x.square().mean()) == pytest.approx(1 / beta, rel=0.25)
+
+
+def test_the_best_of_both_memories_are_drawn_most() -> None:
+    """By rank: the mean of what is drawn is well above that of what is remembered."""
+    env = Diffusion(Gaussian([0.0, 0.0], 1.0), Brownian(1.0), 4)
+    behaviour = search(period=100)
+    behaviour.check(env, TrajectoryBalance())
+    rollout = Rollout(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
+    for _ in range(2):
+        behaviour.collect(rollout, 400)
+    assert behaviour.seen is not None
+    assert behaviour.found is not None
+    for memory in (behaviour.seen, behaviour.found):
+        rows = memory.rows(2000, seeded(1))
+        every = memory.log_reward
+        assert float(every[rows].mean()) > float(every.mean()) + 0.3 * float(every.std())
+        assert len(rows.unique()) > 100
+    drawn = behaviour.collect(rollout, 400), behaviour.collect(rollout, 400)
+    assert float(drawn[1].log_reward.mean()) > float(behaviour.found.log_reward.mean()) + 0.2
+
+
 def test_conditions_stay_with_their_objects() -> None:
     """D12: stored points, conditions and log-rewards belong together."""
     env = Diffusion(Shifted(), Brownian(1.0), 5)

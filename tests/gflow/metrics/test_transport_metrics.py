@@ -86,6 +86,30 @@ def test_sinkhorn_of_a_moved_sample_is_the_square_of_the_move(seed: int, blur: f
     assert float(sinkhorn(x, x.clone(), blur=blur)) == pytest.approx(0, abs=1e-3)
 
 
+def two_by_two(x: torch.Tensor, y: torch.Tensor, epsilon: float) -> float:
+    """Cost and entropy of the best plan between two points and two, which is one number.
+
+    The plan (p, 1/2 - p; 1/2 - p, p) is best at p = 1/2 s(gap / 2 epsilon), s the logistic.
+    """
+    cost = (x[:, None] - y).square().sum(-1)
+    gap = float(cost[0, 1] + cost[1, 0] - cost[0, 0] - cost[1, 1])
+    p = 1 / (1 + math.exp(-gap / (2 * epsilon))) / 2
+    plan = torch.tensor([[p, 0.5 - p], [0.5 - p, p]], dtype=torch.float64)
+    return float((plan * cost).sum() + epsilon * torch.xlogy(plan, 4 * plan).sum())
+
+
+@given(seed=st.integers(0, 10**6), blur=st.floats(0.3, 2))
+def test_sinkhorn_of_two_points_and_two_is_the_formula(seed: int, blur: float) -> None:
+    x, y = draw(seed, 2, 3).double(), 1.5 * draw(seed + 1, 2, 3).double() + 0.5
+    epsilon = 2 * blur**2
+    exact = two_by_two(x, y, epsilon)
+    exact -= two_by_two(x, x, epsilon) / 2 + two_by_two(y, y, epsilon) / 2
+    value = float(sinkhorn(x, y, blur=blur, tolerance=1e-9))
+    assert value == pytest.approx(exact, rel=1e-6, abs=1e-6)
+    shift = float((x.mean(0) - y.mean(0)).square().sum())
+    assert value > shift - 1e-6  # what the means are apart is only a part of it
+
+
 def test_sinkhorn_goes_from_the_means_to_w2() -> None:
     x, y = draw(0, 60, 2), draw(1, 50, 2) * 0.5 + 1
     means = float((x.mean(0) - y.mean(0)).square().sum())
@@ -116,6 +140,24 @@ def test_mmd_is_unbiased_in_closed_form() -> None:
         assert float(values.mean()) == pytest.approx(exact, abs=4 * error)
         assert error < 0.005
     assert float(values.min()) < exact
+
+
+def test_the_bandwidth_is_the_median_distance_within_y() -> None:
+    """Of all pairs of different points of `y`, and of nothing else."""
+    x, y = draw(0, 12, 2), 3 * draw(1, 9, 2)
+    median = float(torch.nn.functional.pdist(y.double()).median())
+    torch.testing.assert_close(mmd(x, y), mmd(x, y, bandwidth=median))
+    by_hand = (
+        sum(math.exp(-float((a - b).square().sum()) / (2 * median**2)) for a in x for b in x) - 12
+    ) / (12 * 11)
+    by_hand += (
+        sum(math.exp(-float((a - b).square().sum()) / (2 * median**2)) for a in y for b in y) - 9
+    ) / (9 * 8)
+    by_hand -= (
+        2 * sum(math.exp(-float((a - b).square().sum()) / (2 * median**2)) for a in x for b in y)
+    ) / (12 * 9)
+    assert float(mmd(x, y)) == pytest.approx(by_hand)
+    assert abs(float(mmd(x, y)) - float(mmd(y[:8], x))) > 1e-3
 
 
 def test_mmd_does_not_read_the_order() -> None:

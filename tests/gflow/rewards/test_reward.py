@@ -52,6 +52,37 @@ def test_temperatures_are_given_per_object() -> None:
         assert wrapped(CELLS, beta).shape == (4,)
 
 
+class HalfWay(LogReward[Tensor]):
+    """Another number for unfinished objects than for finished ones."""
+
+    has_partial = True
+
+    def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
+        return states.sum(-1).double()
+
+    def partial(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
+        return 0.5 * states.sum(-1).double() - 1
+
+
+def test_wrappers_wrap_the_rewards_of_unfinished_objects_too() -> None:
+    inner, given_ = HalfWay(), torch.tensor([[0.5], [1.0], [2.0], [3.0]])
+    partial = torch.tensor([-0.5, 1.5, -1.0, 1.5])
+    torch.testing.assert_close(Tempered(inner, 3.0).partial(CELLS), 3 * partial)
+    torch.testing.assert_close(Clipped(inner, -0.7, 1.0).partial(CELLS), partial.clamp(-0.7, 1.0))
+    torch.testing.assert_close(
+        TemperatureConditional(inner).partial(CELLS, given_), given_[:, 0] * partial
+    )
+    key = HyperGrid(2, 4).key
+    torch.testing.assert_close(CachedReward(inner, key).partial(CELLS), partial)
+    torch.testing.assert_close(CachedReward(inner, key)(CELLS), CELLS.sum(-1).double())
+    torch.testing.assert_close(
+        Clipped(Tempered(inner, 3.0), high=2.0).partial(CELLS), (3 * partial).clamp(max=2.0)
+    )
+    wrappers = [Tempered(inner, 3.0), Clipped(inner), TemperatureConditional(inner)]
+    assert all(wrapped.has_partial for wrapped in (*wrappers, CachedReward(inner, key)))
+    assert not Tempered(total, 3.0).has_partial
+
+
 class Counting(LogReward[Tensor]):
     def __init__(self) -> None:
         self.seen: list[Any] = []

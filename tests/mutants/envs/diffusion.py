@@ -4,6 +4,7 @@ ANNEALED = "tests/envs/diffusion/test_annealed.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 ADJOINT = "tests/objectives/test_adjoint.py"
 DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
+PROCESS = "tests/envs/diffusion/test_process.py"
 
 MUTANTS = (
     (
@@ -161,5 +162,35 @@ MUTANTS = (
         "score = score * (clip / norm.clamp(min=clip))",
         "score = score.clamp(-clip, clip)",
         f"{ADJOINT}::test_the_clip_is_of_the_norm_of_the_gradient",
+    ),
+    (
+        "euler-gain", "envs/diffusion/process.py",
+        "gain = self.nu * (2 * self.rate(t)).sqrt() * (u - t)",
+        "gain = self.nu * self.rate(t).sqrt() * (u - t)",
+        f"{PROCESS}::test_euler_steps_by_hand",
+    ),
+    (
+        "euler-forward-shrinks", "envs/diffusion/process.py",
+        "return 1 + step, gain, 2 * self.nu**2 * step",
+        "return 1 - step, gain, 2 * self.nu**2 * step",
+        f"{PROCESS}::test_both_schemes_are_one_process_in_short_steps[0.4]",
+    ),
+    (
+        "euler-variance", "envs/diffusion/process.py",
+        "return 1 + step, gain, 2 * self.nu**2 * step",
+        "return 1 + step, gain, self.nu**2 * step",
+        f"{PROCESS}::test_euler_steps_by_hand",
+    ),
+    (
+        "euler-backward-grows", "envs/diffusion/process.py",
+        "return 1 - step, 2 * self.nu**2 * step",
+        "return 1 + step, 2 * self.nu**2 * step",
+        f"{PROCESS}::test_euler_steps_by_hand",
+    ),
+    (
+        "euler-backward-variance", "envs/diffusion/process.py",
+        "return 1 - step, 2 * self.nu**2 * step",
+        "return 1 - step, 2 * self.nu * step",
+        f"{PROCESS}::test_euler_steps_by_hand",
     ),
 )  # fmt: skip

@@ -112,4 +112,16 @@ MUTANTS = (
         "rollout.generator)",
         f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
     ),
+    (
+        "langevin-beta", "gflow/behaviours/langevin.py",
+        "inverse_temperature=self.beta,",
+        "inverse_temperature=1.0,",
+        f"{LANGEVIN}::test_chains_run_at_their_own_temperature[25.0]",
+    ),
+    (
+        "langevin-draws-evenly", "gflow/behaviours/langevin.py",
+        'draw="rank"',
+        'draw="uniform"',
+        f"{LANGEVIN}::test_the_best_of_both_memories_are_drawn_most",
+    ),
 )  # fmt: skip

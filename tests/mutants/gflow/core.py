@@ -37,4 +37,22 @@ MUTANTS = (
         "later = time - keep[:, None] + 1",
         "tests/gflow/training/test_resume.py::test_what_is_kept_is_kept",
     ),
+    (
+        "merge-by-columns", "gflow/masking.py",
+        "torch.zeros_like(log_prob).scatter_add_(1, classes, part)",
+        "torch.zeros_like(log_prob).scatter_add_(0, classes, part)",
+        "tests/gflow/test_masking.py::test_merged_classes_hold_the_sum_where_their_first_action_stands",
+    ),
+    (
+        "merge-top-by-columns", "gflow/masking.py",
+        '.scatter_reduce_(1, classes, log_prob, "amax")',
+        '.scatter_reduce_(0, classes, log_prob, "amax")',
+        "tests/gflow/test_masking.py::test_merged_classes_hold_the_sum_where_their_first_action_stands",
+    ),
+    (
+        "merge-gathers-columns", "gflow/masking.py",
+        "(log_prob - top.gather(1, classes)).exp()",
+        "(log_prob - top.gather(0, classes)).exp()",
+        "tests/gflow/test_masking.py::test_merged_classes_hold_the_sum_where_their_first_action_stands",
+    ),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 TRANSPORT = "tests/gflow/metrics/test_transport_metrics.py"
 COVERAGE = "tests/gflow/metrics/test_coverage_metrics.py"
+REFUSALS = "tests/gflow/metrics/test_metric_refusals.py"
 
 MUTANTS = (
     (
@@ -45,5 +46,65 @@ MUTANTS = (
         "gap.cos() - 1 if kernel",
         "-gap.square() / 2 if kernel",
         f"{COVERAGE}::test_only_the_wrapped_kernel_closes_the_circle",
+    ),
+    (
+        "sinkhorn-no-entropic-cost", "gflow/metrics/transport.py",
+        "                return f.mean() + g.mean()\n",
+        "                return 0 * f.mean()\n",
+        f"{TRANSPORT}::test_sinkhorn_of_two_points_and_two_is_the_formula",
+    ),
+    (
+        "sinkhorn-not-debiased", "gflow/metrics/transport.py",
+        "- own / 2 + shift",
+        "+ shift",
+        f"{TRANSPORT}::test_sinkhorn_of_two_points_and_two_is_the_formula",
+    ),
+    (
+        "sinkhorn-blur", "gflow/metrics/transport.py",
+        "limits = (2 * blur**2,",
+        "limits = (blur**2,",
+        f"{TRANSPORT}::test_sinkhorn_of_two_points_and_two_is_the_formula",
+    ),
+    (
+        "mmd-bandwidth-squared", "gflow/metrics/transport.py",
+        "float(within[i, j].median()) ** 0.5",
+        "float(within[i, j].median())",
+        f"{TRANSPORT}::test_the_bandwidth_is_the_median_distance_within_y",
+    ),
+    (
+        "mmd-bandwidth-with-itself", "gflow/metrics/transport.py",
+        "float(within[i, j].median()) ** 0.5",
+        "float(within.median()) ** 0.5",
+        f"{TRANSPORT}::test_the_bandwidth_is_the_median_distance_within_y",
+    ),
+    (
+        "mmd-kernel-width", "gflow/metrics/transport.py",
+        "(-squared / (2 * bandwidth**2)).exp()",
+        "(-squared / bandwidth**2).exp()",
+        f"{TRANSPORT}::test_the_bandwidth_is_the_median_distance_within_y",
+    ),
+    (
+        "modes-with-nan", "gflow/metrics/samples.py",
+        '    check_numbers("greedy_modes", neg_inf=True, scores=scores)\n',
+        "",
+        f"{REFUSALS}::test_nan_is_refused_by_name_and_with_a_way_out[greedy_modes-0]",
+    ),
+    (
+        "front-with-nan", "gflow/memory/pareto.py",
+        '    check_numbers("non_dominated", neg_inf=True, pos_inf=True, scores=scores)\n',
+        "",
+        f"{REFUSALS}::test_nan_is_refused_by_name_and_with_a_way_out[non_dominated-0]",
+    ),
+    (
+        "numbers-infinite", "gflow/checks.py",
+        "        if not pos_inf:\n",
+        "        if pos_inf:\n",
+        f"{REFUSALS}::test_infinity_is_refused_where_it_has_no_place[mmd-0]",
+    ),
+    (
+        "numbers-unchecked", "gflow/checks.py",
+        "if reason is not None:\n                where",
+        "if reason is None and False:\n                where",
+        f"{REFUSALS}::test_numbers_out_of_range_are_refused[radius=0]",
     ),
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """Mutants of `gflow/testing`."""
 
+CHECK = "tests/gflow/testing/test_check_objective.py"
+
 MUTANTS = (
     (
         "checker-all-states", "gflow/testing/discrete/key_rules.py",
@@ -18,5 +20,11 @@ MUTANTS = (
         "first = rows[rows <= ends][: 1 + limit // 4]",
         "first = rows[:1]",
         "tests/gflow/testing/test_check_env.py::test_long_chains_are_right",
+    ),
+    (
+        "solution-unread", "gflow/testing/objective_rules.py",
+        "return case.objective.solution is Solution.ORDERED",
+        "return False",
+        f"{CHECK}::test_objectives_are_judged_by_the_solution_that_they_name",
     ),
 )  # fmt: skip

@@ -6,6 +6,7 @@ ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
 SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 DESCENT = "tests/objectives/test_regression_gradients.py"
 BOX = "tests/envs/cubes/test_box.py"
+LOSS = "tests/objectives/test_loss_invariances.py"
 
 MUTANTS = (
     (
@@ -79,5 +80,47 @@ MUTANTS = (
         "implied = terms.state_log_reward - terms.log_stop",
         "implied = terms.state_log_reward + terms.log_stop",
         f"{BOX}::test_modified_detailed_balance_is_detailed_balance_with_the_flow_put_in",
+    ),
+    (
+        "fm-leaves-of-cut", "objectives/fm.py",
+        "return ends if terms.complete is None else ends & terms.complete[:, None]",
+        "return ends",
+        f"{LOSS}::test_flow_matching_balances_ends_of_whole_trajectories_alone",
+    ),
+    (
+        "fm-leaf-share", "objectives/fm.py",
+        "(self.leaf_coefficient / ends.sum().clamp(min=1))",
+        "(self.leaf_coefficient / seen.sum().clamp(min=1))",
+        f"{LOSS}::test_flow_matching_balances_ends_of_whole_trajectories_alone",
+    ),
+    (
+        "mdb-weighs-stops", "objectives/mdb.py",
+        "return moves.to(terms.log_pf.dtype) / moves.sum().clamp(min=1)",
+        "return moves.to(terms.log_pf.dtype) / terms.mask.sum().clamp(min=1)",
+        f"{LOSS}::test_modified_balance_of_one_move_and_of_none",
+    ),
+    (
+        "mdb-one-move-left-out", "objectives/mdb.py",
+        "moves.sum().clamp(min=1)",
+        "moves.sum().clamp(min=2)",
+        f"{LOSS}::test_modified_balance_of_one_move_and_of_none",
+    ),
+    (
+        "mdb-no-move-nan", "objectives/mdb.py",
+        "moves.sum().clamp(min=1)",
+        "moves.sum()",
+        f"{LOSS}::test_modified_balance_of_one_move_and_of_none",
+    ),
+    (
+        "subtb-beyond-the-cut", "objectives/subtb.py",
+        "return (g[:, i] - g[:, j]).where(j <= terms.length[:, None], 0.0)",
+        "return (g[:, i] - g[:, j]).where(j < terms.length[:, None], 0.0)",
+        f"{LOSS}::test_cut_trajectories_are_read_up_to_the_cut[subtb]",
+    ),
+    (
+        "regression-unchecked", "objectives/regression.py",
+        "objective.regression != Squared()",
+        "objective.regression == Squared()",
+        "tests/objectives/test_objective_refusals.py::test_a_regression_of_no_residuals_is_refused",
     ),
 )  # fmt: skip

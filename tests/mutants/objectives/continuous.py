@@ -34,4 +34,22 @@ MUTANTS = (
         "self.generator.get_state()",
         f"{ADJOINT}::test_objects_are_brought_back_by_a_memory_and_a_run_resumes",
     ),
+    (
+        "adjoint-early-times", "objectives/adjoint.py",
+        ").to(wanted.device)",
+        ").to(wanted.device) / 2",
+        f"{ADJOINT}::test_times_are_drawn_evenly_and_anew_for_every_object",
+    ),
+    (
+        "adjoint-one-time", "objectives/adjoint.py",
+        "self.repeats * count, dtype=wanted.dtype",
+        "self.repeats, dtype=wanted.dtype",
+        f"{ADJOINT}::test_times_are_drawn_evenly_and_anew_for_every_object",
+    ),
+    (
+        "bridge-of-any-reward", "envs/diffusion/bridge.py",
+        "if not isinstance(env.reward, TargetReward):",
+        "if False:",
+        "tests/objectives/test_objective_refusals.py::test_a_bridge_reads_the_score_of_the_reward_that_is_trained_on",
+    ),
 )  # fmt: skip

@@ -33,4 +33,46 @@ MUTANTS = (
         "        if True:\n            potential = self.potential(env, trajectories)",
         f"{LED}::test_led7_flows_send_no_gradient_into_potentials",
     ),
+    (
+        "led-log-z-of-the-next", "objectives/led.py",
+        "return terms.log_flow[:, 0]",
+        "return terms.log_flow[:, 1]",
+        f"{LED}::test_led2_log_f_of_the_source_is_log_z[redistribute]",
+    ),
+    (
+        "led-mean-gap-of-all", "objectives/led.py",
+        "gap.sum() / whole.sum().clamp(min=1)",
+        "gap.sum() / len(gap)",
+        f"{LED}::test_mean_gap_is_the_mean_unexplained_energy",
+    ),
+    (
+        "led-mean-gap-signed", "objectives/led.py",
+        "self._gap(terms).abs().where(whole, 0.0)",
+        "self._gap(terms).where(whole, 0.0)",
+        f"{LED}::test_mean_gap_is_the_mean_unexplained_energy",
+    ),
+    (
+        "led-mean-gap-of-cut", "objectives/led.py",
+        "whole = whole & terms.complete",
+        "whole = whole",
+        f"{LED}::test_mean_gap_is_the_mean_unexplained_energy",
+    ),
+    (
+        "led-bases-swapped", "objectives/led.py",
+        'if base == "subtb"',
+        'if base != "subtb"',
+        f"{LED}::test_the_base_is_the_one_that_was_asked_for",
+    ),
+    (
+        "led-lam-lost", "objectives/led.py",
+        "SubTrajectoryBalance(lam, regression=regression)",
+        "SubTrajectoryBalance(regression=regression)",
+        f"{LED}::test_the_base_is_the_one_that_was_asked_for",
+    ),
+    (
+        "led-potential-doubled", "objectives/led.py",
+        "torch.where(steps == ends[:, None], end[:, None], terms.log_flow - spent)",
+        "torch.where(steps == ends[:, None], end[:, None], terms.log_flow - 2 * spent)",
+        f"{LED}::test_led1_exact_potentials_are_forward_looking_energies[db-none]",
+    ),
 )  # fmt: skip
