@@ -25,7 +25,6 @@ from gflow.envs.torus.metrics import (
 )
 from gflow.envs.torus.policy import TorusPolicy
 from gflow.envs.torus.targets import Sines, TorusTarget, ramachandran, resampled
-from gflow.errors import ConfigError
 from gflow.policies.base import Policy
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
@@ -98,10 +97,6 @@ class TorusTask(Task[Torus]):
     shared: bool = False
     backward: Literal["learned", "uniform", "pessimistic", "tlm"] = "learned"
     coverage: Probability = 0.25
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.coverage <= 1:
-            raise ConfigError(f"coverage must lie in [0, 1], got {self.coverage}.")
 
     def density(self) -> TorusTarget:
         """What to sample from."""

@@ -1,5 +1,6 @@
 """The command `gflow`."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ import torch
 from gflow.bounds import Count, Natural
 from gflow.cli.train_flags import parse, show_help
 from gflow.cli.words import HELP, call
-from gflow.errors import GFlowError
+from gflow.errors import GFlowError, IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
+from gflow.tasks.advice import advised
 from gflow.tasks.registry import TASKS, task_class
 from gflow.tasks.run import Run
 from gflow.training.json_lines import to_json
@@ -41,8 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         if words[0] == "train":
-            return train(words[1:])
-        return call(COMMANDS[words[0]], words[1:], {"n": "number"})
+            code = train(words[1:])
+        else:
+            code = call(COMMANDS[words[0]], words[1:], {"n": "number"})
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # as in `gflow list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except GFlowError as error:
         print(f"gflow: {error}", file=sys.stderr)
         return 2
@@ -61,7 +69,12 @@ def train(words: list[str]) -> int:
     if any(word in HELP for word in words):
         show_help(words[0], cls, words[1:])
         return 0
-    return _train(Run.create(parse(cls, words[1:], words[0])))
+    config = parse(cls, words[1:], words[0])
+    try:
+        run = Run.create(config)
+    except IncompatibleError as error:
+        raise advised(config, error) from error
+    return _train(run)
 
 
 def resume(folder: str, steps: Count | None = None) -> int:
@@ -159,10 +172,7 @@ def list_() -> int:
     """Environments, objectives and behaviours, and which go together."""
     from gflow.cli.table import show
 
-    try:
-        print(show(), flush=True)
-    except BrokenPipeError:  # as in `gflow list | head`
-        sys.stderr.close()
+    print(show())
     return 0
 
 

@@ -145,9 +145,9 @@ def convert(text: str, hint: Any) -> Any:
     if origin is Annotated:
         return convert(text, typing.get_args(hint)[0])
     if origin in (typing.Union, types.UnionType):
-        values = [(convert(text, member), member) for member in typing.get_args(hint)]
-        fits = [v for v, member in values if complaint(v, member) is None]
-        return fits[0] if fits else values[0][0]
+        values = [convert(text, member) for member in typing.get_args(hint)]
+        others = [v for v in values if v != text or v is None]  # NaN, too, is a number
+        return (others or values)[0]
     if origin is Literal:
         return next((k for k in typing.get_args(hint) if str(k) == text), text)
     if hint is bool:
