@@ -22,15 +22,9 @@ if TYPE_CHECKING:
     from gflow.policies.base import Policy, PolicyOutput
     from gflow.policies.mlp import MLPPolicy
     from gflow.policies.split import SplitPolicy
-    from gflow.rewards.base import (
-        CachedReward,
-        Clipped,
-        FunctionReward,
-        HostReward,
-        LogReward,
-        TemperatureConditional,
-        Tempered,
-    )
+    from gflow.rewards.base import FunctionReward, LogReward
+    from gflow.rewards.remembering import CachedReward, HostReward
+    from gflow.rewards.wrappers import Clipped, TemperatureConditional, Tempered
     from gflow.sampling.exploration import Exploration
     from gflow.sampling.reversed import Reversed
     from gflow.sampling.sampler import Sampler
@@ -41,14 +35,14 @@ __version__ = "0.1.0"
 
 _HOME = {
     "BackwardReplay": "gflow.behaviours.data",
-    "CachedReward": "gflow.rewards.base",
+    "CachedReward": "gflow.rewards.remembering",
     "Categorical": "gflow.environment.categorical",
-    "Clipped": "gflow.rewards.base",
+    "Clipped": "gflow.rewards.wrappers",
     "DiscreteEnvironment": "gflow.environment.discrete",
     "Exploration": "gflow.sampling.exploration",
     "FlowTerms": "gflow.terms",
     "FunctionReward": "gflow.rewards.base",
-    "HostReward": "gflow.rewards.base",
+    "HostReward": "gflow.rewards.remembering",
     "Density": "gflow.environment.density",
     "ContinuousEnvironment": "gflow.environment.continuous",
     "Law": "gflow.environment.law",
@@ -66,8 +60,8 @@ _HOME = {
     "SplitPolicy": "gflow.policies.split",
     "StateGraph": "gflow.exact.graph",
     "TabularPolicy": "gflow.exact.tabular",
-    "TemperatureConditional": "gflow.rewards.base",
-    "Tempered": "gflow.rewards.base",
+    "TemperatureConditional": "gflow.rewards.wrappers",
+    "Tempered": "gflow.rewards.wrappers",
     "Trajectories": "gflow.trajectories",
     "enumerate_states": "gflow.exact.graph",
     "evaluate": "gflow.evaluation.evaluate",

@@ -91,6 +91,18 @@ class Trajectories(Generic[S]):
             return replace(self, complete=None)
         return replace(self.select(self.complete.nonzero().squeeze(1)), complete=None)
 
+    def first_visits(self) -> tuple[Tensor, Tensor]:
+        """(N,) trajectory and (N,) time of the first visit to each stored state.
+
+        The first trajectory through it, at its first time; times after an end repeat the last
+        state, and come later than its own. A state that none visits is put at the last of all.
+        """
+        index = self.state_index
+        cells = torch.arange(index.numel(), device=index.device)
+        unseen = torch.full((self.num_states,), index.numel() - 1, device=index.device)
+        first = unseen.scatter_reduce(0, index.flatten(), cells, "amin")
+        return first // index.shape[1], first % index.shape[1]
+
     def states_at(self, time: int) -> S:
         """(B,) the states s_time; meaningless for trajectories that are shorter."""
         return take(self.states, self.state_index[:, time])

@@ -199,7 +199,7 @@ class ForwardLookingOrderPreservingSubTrajectoryBalance(OrderPreservingSubTrajec
         visited = torch.arange(index.shape[1], device=index.device) <= terms.length[:, None]
         value: Tensor = self.network(env, trajectories.states, given)
         learned = value[index].where(visited, 0.0)
-        energy = env.partial_log_reward(trajectories.states, given)[index].neg()
+        energy = env.partial_of_trajectories(trajectories)[index].neg()
         return replace(
             terms,
             log_flow=terms.log_flow + learned,

@@ -26,7 +26,8 @@ from gflow.envs.dags.policy import DagPolicy, Guide
 from gflow.envs.dags.scores import BIC, BGe, LinearGaussian, erdos_renyi_prior, fair_prior
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy
-from gflow.rewards.base import LogReward, Tempered
+from gflow.rewards.base import LogReward
+from gflow.rewards.wrappers import Tempered
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig

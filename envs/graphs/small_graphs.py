@@ -35,10 +35,13 @@ class OfGraphs(LogReward[Tensor]):
     has_partial = True
 
     def __init__(self, reward: LogReward[LabelledGraphs], graphs: LabelledGraphs) -> None:
-        self.reward, self.values = reward, reward(graphs)
+        self.reward, self.graphs, self.values = reward, graphs, reward(graphs)
+        self._scored_by = self.version
 
     def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
+        if self._scored_by != self.version:
+            self.values, self._scored_by = self.reward(self.graphs), self.version
         self.values = self.values.to(states.device)
         return self.values[states]
 

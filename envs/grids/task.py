@@ -24,7 +24,7 @@ from gflow.envs.grids.rewards import (
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy
 from gflow.policies.mlp import MLPPolicy
-from gflow.rewards.base import Tempered
+from gflow.rewards.wrappers import Tempered
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig

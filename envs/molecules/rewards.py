@@ -10,9 +10,10 @@ from torch import Tensor
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Record
 from gflow.errors import ConfigError
-from gflow.rewards.base import LogReward, Tempered
+from gflow.rewards.base import LogReward
 from gflow.rewards.scalarizations import Scalarization
 from gflow.rewards.vector import VectorReward
+from gflow.rewards.wrappers import Tempered
 from gflow.state import device_of, take
 
 Records = Callable[[Any], list[Record]]

@@ -17,8 +17,8 @@ from gflow.envs.sequences.rna_scores import (
     vienna,
 )
 from gflow.errors import ConfigError, UnknownNameError
-from gflow.rewards.base import HostReward
 from gflow.rewards.pool import WorkerPool
+from gflow.rewards.remembering import HostReward
 
 SINGLES = ("A", "C", "G", "U")
 PAIRS = ("AU", "UA", "CG", "GC", "GU", "UG")

@@ -1,7 +1,7 @@
 """Objects, states and rewards: what is true of every environment, discrete or continuous."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from gflow.rewards.base import LogReward
 from gflow.rewards.values import real
 from gflow.rewards.vector import VectorReward
 from gflow.state import batch_size, describe, device_of, shorten, take
+
+if TYPE_CHECKING:
+    from gflow.trajectories import Trajectories
 
 S = TypeVar("S")
 
@@ -314,6 +317,27 @@ class Environment(ABC, Generic[S]):
             if self.has_partial:
                 return self.log_reward(self.complete(states), condition)
             return self.reward.partial(states, condition)  # refuses, and says what to do
+
+    def partial_of_trajectories(self, trajectories: "Trajectories[S]") -> Tensor:
+        """(N,) `partial_log_reward` of the stored states, in one pass if the reward has one."""
+        states, condition = trajectories.states, trajectories.condition_of_states
+        own = type(self).partial_log_reward is not Environment.partial_log_reward
+        if own or not (self.reward.has_partial or self.every_state_stops):
+            return self.partial_log_reward(states, condition)
+        value = self._reward_of(trajectories)
+        return value if self.reward.has_partial else _less(value, self.log_multiplicity(states))
+
+    def target_of_trajectories(self, trajectories: "Trajectories[S]") -> Tensor:
+        """(N,) `target_log_reward` of the stored states, which must all be objects."""
+        states = trajectories.states
+        value = _less(self._reward_of(trajectories), self.log_multiplicity(states))
+        return _less(value, self.log_symmetry(states))
+
+    def _reward_of(self, trajectories: "Trajectories[S]") -> Tensor:
+        with torch.no_grad():
+            given = trajectories.condition_of_states
+            value = self.reward.of_trajectories(self, trajectories, given)
+        return self._checked(value, trajectories.states)
 
     @property
     def num_scores(self) -> int:

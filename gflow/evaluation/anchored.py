@@ -28,7 +28,7 @@ def anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
 def energies(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
     """(B, T + 1) E(s_t); minus the target log-reward at the end of whole trajectories, 0 after."""
     index = trajectories.state_index
-    value = env.partial_log_reward(trajectories.states, trajectories.condition_of_states)
+    value = env.partial_of_trajectories(trajectories)
     energy = anchor(value[index], trajectories).neg()
     return energy.where(times(index) <= trajectories.length[:, None], 0.0)
 

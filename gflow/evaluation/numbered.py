@@ -37,7 +37,7 @@ def parts(
     if needs.stop:
         assert env.stop_action is not None  # refused by the objective otherwise
         found.others["log_stop"] = law.of(env.stop_action)[index]
-        found.others["state_log_reward"] = env.target_log_reward(states, given)[index]
+        found.others["state_log_reward"] = env.target_of_trajectories(trajectories)[index]
     if needs.backward_divergence:
         divergence = _divergence(back).to(log_pf.dtype)
         found.others["backward_divergence"] = divergence[index[:, 1:]].where(

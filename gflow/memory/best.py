@@ -18,7 +18,7 @@ class BestObjects:
     A trainer callback. Rewards are the objects' own, not the corrected training targets nor their
     shares among states that stand for one object, which is kept once (`Environment.object_key`).
     Where they depend on a condition and there are several scores, the logarithm of the mean score
-    counts.
+    counts. When the reward has changed (`LogReward.version`), all are scored anew.
 
     Args:
         env: An environment with keys.
@@ -27,49 +27,103 @@ class BestObjects:
 
     def __init__(self, env: DiscreteEnvironment[Any], capacity: int = 100) -> None:
         self.env, self.capacity = env, capacity
-        self.states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
-        self.log_reward = torch.zeros(0)
+        self._states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
+        self._log_reward = torch.zeros(0)
+        self._condition: Tensor | None = None
         self.keys = torch.zeros(0, dtype=torch.int64)
+        self._scored_by = env.reward.version
+        self._device: torch.device | str = "cpu"
 
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def states(self) -> Any:
+        """N objects, best first, under the reward as it is."""
+        self.refresh()
+        return self._states
+
+    @property
+    def log_reward(self) -> Tensor:
+        """(N,) their log-rewards."""
+        self.refresh()
+        return self._log_reward
+
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
-        objects = to_device(batch.final_states, "cpu")
-        if batch.condition is not None and batch.scores is not None:
+        self._device = batch.length.device
+        objects, condition = to_device(batch.final_states, "cpu"), batch.condition
+        if condition is not None and batch.scores is not None:
             self.add(objects, LogSum()(batch.scores.cpu()))
             return
-        self.add(objects, plain_log_reward(self.env, batch).cpu())
+        value = plain_log_reward(self.env, batch).cpu()
+        self.add(objects, value, None if condition is None else condition.cpu())
 
-    def add(self, objects: Any, log_reward: Tensor) -> None:
-        """See finished objects with their log-rewards, each the whole reward of its object."""
+    def add(self, objects: Any, log_reward: Tensor, condition: Tensor | None = None) -> None:
+        """See finished objects with their log-rewards, each the whole reward of its object.
+
+        Args:
+            objects: B finished objects.
+            log_reward: (B,).
+            condition: (B, C) what the rewards depend on, or None.
+        """
+        self.refresh()
         if len(self) == self.capacity:
-            good = (log_reward > self.log_reward[-1]).nonzero().squeeze(1)
+            good = (log_reward > self._log_reward[-1]).nonzero().squeeze(1)
             if not len(good):
                 return
             objects, log_reward = take(objects, good), log_reward[good]
+            condition = None if condition is None else condition[good]
         keys = torch.cat([self.keys, self.env.object_key(objects)])
-        values = torch.cat([self.log_reward.to(log_reward.dtype), log_reward])
-        states = cat([self.states, objects]) if len(self) else objects
+        values = torch.cat([self._log_reward.to(log_reward.dtype), log_reward])
+        if condition is not None and self._condition is not None:
+            condition = torch.cat([self._condition, condition])
+        self._condition = condition
+        self._rank(cat([self._states, objects]) if len(self) else objects, keys, values)
+
+    def refresh(self) -> None:
+        """Score all anew, in one batch, if the reward has changed since."""
+        version = self.env.reward.version
+        if self._scored_by == version:
+            return
+        self._scored_by = version
+        if not len(self):
+            return
+        objects, condition = to_device(self._states, self._device), self._condition
+        if condition is None and self.env.condition_dim and self.env.num_scores:
+            value = LogSum()(self.env.scores(objects))
+        else:
+            given = None if condition is None else condition.to(self._device)
+            value = self.env.log_reward(objects, given)
+            share = self.env.log_multiplicity(objects)
+            value = value if share is None else value + share.to(value.dtype)
+        self._rank(self._states, self.keys, value.cpu())
+
+    def _rank(self, states: Any, keys: Tensor, values: Tensor) -> None:
+        """Keep the best objects, one per key, the oldest."""
         _, group = torch.unique(keys, return_inverse=True)
         order = torch.arange(len(keys))
         first = torch.full_like(order, len(keys)).scatter_reduce_(0, group, order, "amin")
-        rows = first[: int(group.max()) + 1].sort().values  # one per key, the oldest
+        rows = first[: int(group.max()) + 1].sort().values
         rows = rows[torch.argsort(values[rows], descending=True, stable=True)][: self.capacity]
-        self.states, self.keys, self.log_reward = take(states, rows), keys[rows], values[rows]
+        self._states, self.keys, self._log_reward = take(states, rows), keys[rows], values[rows]
+        if self._condition is not None:
+            self._condition = self._condition[rows]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""
         return {
-            "states": tensors(self.states),
-            "log_reward": self.log_reward,
+            "states": tensors(self._states),
+            "log_reward": self._log_reward,
+            "condition": self._condition,
             "keys": self.keys,
+            "version": self._scored_by,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         parts = iter(state["states"])
-        self.states = tree_map(lambda _: next(parts), self.env.initial(1))
-        assert batch_size(self.states) == len(state["keys"])
-        self.log_reward, self.keys = state["log_reward"], state["keys"]
+        self._states = tree_map(lambda _: next(parts), self.env.initial(1))
+        assert batch_size(self._states) == len(state["keys"])
+        self._log_reward, self.keys = state["log_reward"], state["keys"]
+        self._condition, self._scored_by = state["condition"], state["version"]

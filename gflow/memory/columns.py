@@ -46,6 +46,10 @@ class Columns:
             self._stored[name] = tree_map(lambda o, n: self._written(o, n, slots, needed), old, new)
         self.size = max(self.size, needed)
 
+    def rewrite(self, name: str, values: Tensor, slots: Tensor) -> None:
+        """Put (M, ...) `values` of one column into slots that hold something."""
+        self.get(name)[slots] = values.to(self.get(name).dtype)
+
     def _written(self, old: Tensor, new: Tensor, slots: Tensor, needed: int) -> Tensor:
         if len(old) < needed:
             rows = min(self.capacity, max(2 * len(old), needed))

@@ -68,7 +68,8 @@ class ParetoArchive:
 
     A trainer callback. Objects and scores are held here, not as places in another memory, so the
     archive stays right whatever a replay buffer forgets. A front that was ever added is never
-    lost unless something better was added later, or there is no room.
+    lost unless something better was added later, or there is no room. When the reward has changed
+    (`LogReward.version`), what is here is scored anew.
 
     Args:
         env: An environment with several scores.
@@ -92,12 +93,27 @@ class ParetoArchive:
         if capacity is not None and capacity < 1:
             raise ConfigError(f"ParetoArchive: capacity must be positive or None, got {capacity}.")
         self.env, self.capacity, self.deduplicate = env, capacity, deduplicate
-        self.states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
-        self.scores = torch.zeros(0, env.num_scores)
-        self.keys = torch.zeros(0, dtype=torch.int64)
+        self._states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
+        self._scores = torch.zeros(0, env.num_scores)
+        self._keys = torch.zeros(0, dtype=torch.int64)
+        self._scored_by = env.reward.version
+        self._device: torch.device | str = "cpu"
 
     def __len__(self) -> int:
-        return len(self.scores)
+        self.refresh()
+        return len(self._scores)
+
+    @property
+    def states(self) -> Any:
+        """N objects that no other dominates, under the reward as it is."""
+        self.refresh()
+        return self._states
+
+    @property
+    def scores(self) -> Tensor:
+        """(N, K) their scores."""
+        self.refresh()
+        return self._scores
 
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
@@ -116,12 +132,26 @@ class ParetoArchive:
         check_shapes(
             "ParetoArchive", scores=(scores, f"{batch_size(objects)} {self.env.num_scores}")
         )
-        rows = non_dominated(scores).nonzero().squeeze(1)
+        rows, self._device = non_dominated(scores).nonzero().squeeze(1), scores.device
         objects, scores = to_device(take(objects, rows), "cpu"), scores[rows].cpu()
         old = len(self)
-        states = cat([self.states, objects]) if old else objects
-        scores = torch.cat([self.scores.to(scores.dtype), scores])
-        keys = torch.cat([self.keys, self.env.object_key(objects)])
+        states = cat([self._states, objects]) if old else objects
+        scores = torch.cat([self._scores.to(scores.dtype), scores])
+        keys = torch.cat([self._keys, self.env.object_key(objects)])
+        return int((self._rank(states, scores, keys) >= old).sum())
+
+    def refresh(self) -> None:
+        """Score all anew, in one batch, if the reward has changed since."""
+        version = self.env.reward.version
+        if self._scored_by == version:
+            return
+        self._scored_by = version
+        if len(self._scores):
+            scores = self.env.scores(to_device(self._states, self._device)).cpu()
+            self._rank(self._states, scores, self._keys)
+
+    def _rank(self, states: Any, scores: Tensor, keys: Tensor) -> Tensor:
+        """Keep what no other dominates, each object once; (N,) the rows that stay."""
         _, group = torch.unique(keys, return_inverse=True)
         order = torch.arange(len(keys))
         first = torch.full_like(order, len(keys)).scatter_reduce_(0, group, order, "amin")
@@ -129,8 +159,8 @@ class ParetoArchive:
         kept = kept[non_dominated(scores[kept], self.deduplicate)]
         while self.capacity is not None and len(kept) > self.capacity:
             kept = kept[torch.arange(len(kept)) != _most_crowded(scores[kept])]
-        self.states, self.scores, self.keys = take(states, kept), scores[kept], keys[kept]
-        return int((kept >= old).sum())
+        self._states, self._scores, self._keys = take(states, kept), scores[kept], keys[kept]
+        return kept
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> tuple[Any, Tensor]:
         """`count` objects and their (count, K) scores, with replacement, all equally likely.
@@ -146,13 +176,19 @@ class ParetoArchive:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""
-        return {"states": tensors(self.states), "scores": self.scores, "keys": self.keys}
+        return {
+            "states": tensors(self._states),
+            "scores": self._scores,
+            "keys": self._keys,
+            "version": self._scored_by,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         parts = iter(state["states"])
-        self.states = tree_map(lambda _: next(parts), self.env.initial(1))
-        self.scores, self.keys = state["scores"], state["keys"]
+        self._states = tree_map(lambda _: next(parts), self.env.initial(1))
+        self._scores, self._keys = state["scores"], state["keys"]
+        self._scored_by = state["version"]
 
 
 def _most_crowded(scores: Tensor) -> int:

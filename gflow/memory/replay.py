@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gflow.environment.base import Environment
 from gflow.environment.continuous import ContinuousEnvironment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.columns import Columns
 from gflow.memory.draw import (
@@ -21,6 +22,7 @@ from gflow.memory.draw import (
     uniform,
 )
 from gflow.memory.keep import Distance, Keep, far_apart, hamming, names, weakest
+from gflow.memory.rescore import ends_of, rescored
 from gflow.memory.sorted_index import SortedIndex
 from gflow.policies.base import Policy
 from gflow.sampling.sampler import Sampler
@@ -34,7 +36,9 @@ class ReplayBuffer:
     """A bounded memory of whole trajectories, or of their objects alone.
 
     Actions or objects are kept with rewards, scores and conditions. States of trajectories follow
-    when they are drawn, and log-probabilities are never remembered.
+    when they are drawn, and log-probabilities are never remembered. When the reward has changed
+    (`LogReward.version`), what is drawn is scored anew in one batch, and so is all that is there
+    where rewards decide what is drawn or kept.
 
     Args:
         env: The environment.
@@ -104,6 +108,8 @@ class ReplayBuffer:
         self._rank = RankLaw()
         self._columns = Columns(capacity, {"objects": env.initial(1)})
         self._next = 0
+        self._device: torch.device | str = "cpu"
+        self._all_scored_by: int | None = None
         self._name_of: dict[int, Hashable] = {}
         self._known: set[Hashable] = set()
 
@@ -116,12 +122,15 @@ class ReplayBuffer:
             "actions", "length", "log_reward", "scores", "condition", "objects", "key",
         ):  # fmt: skip
             raise AttributeError(name)
+        if name in ("log_reward", "scores"):
+            self.refresh()
         return self._columns.get(name)
 
     # ------------------------------------------------------------------ in
 
     def add(self, batch: Trajectories[Any]) -> None:
         """Remember the trajectories of a batch, dropping others if the memory is full."""
+        self._device = batch.length.device
         batch = batch.to("cpu")
         pad = self.env.horizon - batch.actions.shape[1]
         actions = torch.nn.functional.pad(batch.actions, (0, max(pad, 0)))[:, : self.env.horizon]
@@ -161,13 +170,20 @@ class ReplayBuffer:
             )
         if log_reward is None or (self.env.num_scores and scores is None):
             log_reward, scores = self.env.outcome(objects, condition)
+            self._device = log_reward.device
         columns = {"log_reward": log_reward, "scores": scores, "condition": condition}
         moved = {k: None if v is None else v.cpu() for k, v in columns.items()}
         self._add({**moved, "objects": to_device(objects, "cpu")})
 
     def _add(self, columns: dict[str, Any]) -> None:
         columns = {name: value for name, value in columns.items() if value is not None}
-        rows = torch.arange(len(columns["log_reward"]))
+        version, count = self.env.reward.version, len(columns["log_reward"])
+        columns["version"] = torch.full((count,), version)
+        if self.keep != "recent":
+            self.refresh()
+        if not len(self) or self._all_scored_by != version:
+            self._all_scored_by = None if len(self) else version
+        rows = torch.arange(count)
         called: list[Hashable] = []
         if self.distinct:
             if self.env.has_keys:
@@ -216,6 +232,47 @@ class ReplayBuffer:
             self.order.remove(gone)
         return rows, slots
 
+    # ------------------------------------------------------------------ rewards that change
+
+    def refresh(self, slots: Tensor | None = None) -> None:
+        """Score anew, in one batch, what an older version of the reward scored.
+
+        Args:
+            slots: Of these (M,) slots; None for all.
+        """
+        version = self.env.reward.version
+        if not len(self) or self._all_scored_by == version:
+            return
+        old = self._columns.get("version") != version
+        if slots is not None:
+            asked = torch.zeros_like(old)
+            asked[slots] = True
+            old = old & asked
+        stale = old.nonzero().squeeze(1)
+        if len(stale):
+            self._score(stale, version)
+        if slots is None:
+            self._all_scored_by = version
+
+    def _score(self, stale: Tensor, version: int) -> None:
+        """Score (M,) slots by the reward as it is."""
+        condition = self._columns.get("condition")
+        condition = None if condition is None else condition[stale]
+        if self.has_objects:
+            objects = take(self.objects, stale)
+        else:
+            assert isinstance(self.env, DiscreteEnvironment)  # others remember objects
+            sampler, actions = Sampler(self.env), self.actions[stale]
+            objects = ends_of(sampler, actions, self.length[stale], condition)
+        log_reward, scores = rescored(self.env, objects, condition, self._device)
+        self._columns.rewrite("log_reward", log_reward, stale)
+        self._columns.rewrite("version", torch.full_like(stale, version), stale)
+        if scores is not None:
+            self._columns.rewrite("scores", scores, stale)
+        if self.order is not None:
+            self.order.remove(stale)
+            self.order.add(log_reward, stale)
+
     # ------------------------------------------------------------------ out
 
     def ready(self, count: int) -> bool:
@@ -254,6 +311,7 @@ class ReplayBuffer:
         draw = self.draw if draw is None else draw
         if draw == "uniform":
             return uniform(count, len(self), generator)
+        self.refresh()
         if draw == "reward":
             return by_reward(self.log_reward, count, generator)
         if self.order is None:
@@ -320,7 +378,9 @@ class ReplayBuffer:
         )
 
     def _known_of(self, rows: Tensor, device: torch.device | str) -> dict[str, Tensor | None]:
-        columns = {name: getattr(self, name) for name in ("log_reward", "scores", "condition")}
+        self.refresh(rows)
+        known = ("log_reward", "scores", "condition")
+        columns = {name: self._columns.get(name) for name in known}
         return {k: None if v is None else v[rows].to(device) for k, v in columns.items()}
 
     # ------------------------------------------------------------------ checkpoints
@@ -336,11 +396,13 @@ class ReplayBuffer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         self._columns.load_state_dict(state["columns"])
+        self._all_scored_by = None
         self._next = state["next"]
         if state["order"] is not None:
             self.order = SortedIndex()
             if len(self):
-                self.order.add(self.log_reward[state["order"]], state["order"])
+                value = self._columns.get("log_reward")
+                self.order.add(value[state["order"]], state["order"])
         if self.distinct and len(self):
             found = names(self.key, self.objects, self.condition)
             self._name_of, self._known = dict(enumerate(found)), set(found)

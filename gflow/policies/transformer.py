@@ -96,19 +96,10 @@ class CausalTransformer(TrunkPolicy):
         condition: Tensor | None = None,
     ) -> PolicyOutput:
         """Outputs for all stored states by one pass over the B final sequences."""
-        index = trajectories.state_index
-        size = min(index.shape[1] - 1, self.length)
+        size = min(trajectories.actions.shape[1], self.length)
         read = self._read(trajectories.final_states[:, :size], trajectories.condition)
-        # Where each stored state is a prefix: the first trajectory through it, at its first time.
-        # Times after the end repeat the last state, and come later than its own.
-        count = index.shape[0]
-        times = torch.arange(index.shape[1], device=index.device).clamp(max=size)
-        cell = (size + 1) * torch.arange(count, device=index.device)[:, None] + times
-        unseen = torch.full(
-            (trajectories.num_states,), count * (size + 1) - 1, device=index.device
-        )  # a stored state that no trajectory visits gets any output: nothing reads it
-        first = unseen.scatter_reduce(0, index.flatten(), cell.flatten(), "amin")
-        return self.head.all(self.norm(read.flatten(0, 1)[first]))
+        row, time = trajectories.first_visits()
+        return self.head.all(self.norm(read[row, time.clamp(max=size)]))
 
     def begin(
         self, env: Environment[Any], count: int, condition: Tensor | None = None

@@ -298,6 +298,7 @@ class Trainer:
             "behaviour": self.behaviour.state_dict(),
             "condition": None if self.condition is None else self.condition.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
+            "reward_version": self.env.reward.version,
             "generator": self.generator.get_state(),
             "torch_random": torch.get_rng_state(),
             "python_random": repr(random.getstate()),
@@ -330,6 +331,7 @@ class Trainer:
             self.condition.load_state_dict(state["condition"])
         for learner, saved in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(saved)
+        self.env.reward.version = state["reward_version"]
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch_random"])
         version, internal, gauss = ast.literal_eval(state["python_random"])

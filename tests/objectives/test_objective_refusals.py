@@ -169,7 +169,7 @@ def test_numbers_of_any_origin_are_numbers() -> None:
 def test_a_bridge_reads_the_score_of_the_reward_that_is_trained_on() -> None:
     """A reward put around the target would be ignored by what regresses on its score."""
     from gflow.errors import IncompatibleError
-    from gflow.rewards.base import Tempered
+    from gflow.rewards.wrappers import Tempered
 
     env = Diffusion(gmm9())
     AdjointSampling().check(env)

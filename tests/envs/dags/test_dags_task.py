@@ -12,7 +12,7 @@ from gflow.envs.dags.guide import DeltaGuide
 from gflow.envs.dags.policy import DagPolicy
 from gflow.envs.dags.task import DagsTask, _score_of
 from gflow.errors import ConfigError
-from gflow.rewards.base import Tempered
+from gflow.rewards.wrappers import Tempered
 from gflow.tasks.pictures import pyplot
 from gflow.terms import Needs
 

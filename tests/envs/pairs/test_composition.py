@@ -16,7 +16,8 @@ from gflow.envs.sets.bags import Bags
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
 from gflow.envs.spins.env import EnergyModel
 from gflow.envs.spins.rewards import IsingReward
-from gflow.rewards.base import FunctionReward, TemperatureConditional
+from gflow.rewards.base import FunctionReward
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.state import take
 from gflow.testing import TableEnvironment, all_trajectories, check_env
 from gflow.testing.strategies import random_dags

@@ -33,8 +33,8 @@ from gflow.conditions.draws import ConditionSampler, UniformCondition
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
 from gflow.objectives import TrajectoryBalance
-from gflow.rewards.base import TemperatureConditional
 from gflow.rewards.vector import VectorReward
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.testing import TableEnvironment, all_trajectories, sample_environments
 from gflow.testing.strategies import random_dags
 

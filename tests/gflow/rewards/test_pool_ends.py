@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from gflow.errors import ConfigError
-from gflow.rewards.base import HostReward
 from gflow.rewards.pool import WorkerError, WorkerPool, WorkerTimeoutError
+from gflow.rewards.remembering import HostReward
 
 ROOT = Path(sys.modules["gflow.rewards.pool"].__file__ or "").parents[2]
 

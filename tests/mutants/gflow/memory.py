@@ -2,7 +2,21 @@
 
 REPLAY = "tests/gflow/memory/test_replay_strategies.py"
 
+CHANGING = "tests/gflow/memory/test_changing_rewards.py"
+
 MUTANTS = (
+    (
+        "replay-version-drawn", "gflow/memory/replay.py",
+        "old = old & asked",
+        "old = old & ~asked",
+        f"{CHANGING}::test_what_is_drawn_has_the_new_reward[{{}}]",
+    ),
+    (
+        "replay-version-order", "gflow/memory/replay.py",
+        "self.order.add(log_reward, stale)",
+        "self.order.add(log_reward.neg(), stale)",
+        f"{CHANGING}::test_the_best_are_the_best_by_the_new_reward",
+    ),
     (
         "replay-order", "gflow/memory/replay.py",
         "rows = rows[-self.capacity :]",
@@ -71,8 +85,8 @@ MUTANTS = (
     ),
     (
         "replay-order-forgotten", "gflow/memory/replay.py",
-        'self.order.add(self.log_reward[state["order"]], state["order"])',
-        'self.order.add(-self.log_reward[state["order"]], state["order"])',
+        'self.order.add(value[state["order"]], state["order"])',
+        'self.order.add(-value[state["order"]], state["order"])',
         f"{REPLAY}::test_a_killed_run_resumes_to_the_same_bits",
     ),
 )  # fmt: skip

@@ -1,8 +1,21 @@
 """Mutants of `gflow/rewards`."""
 
 REWARD = "tests/gflow/rewards/test_reward.py"
+CHANGING = "tests/gflow/memory/test_changing_rewards.py"
 
 MUTANTS = (
+    (
+        "reward-version-inside", "gflow/rewards/base.py",
+        "return self._changes + sum(",
+        "return self._changes + 0 * sum(",
+        f"{CHANGING}::test_a_change_inside_is_a_change_outside",
+    ),
+    (
+        "reward-cache-version", "gflow/rewards/remembering.py",
+        "            self.memory.clear()\n",
+        "",
+        f"{CHANGING}::test_caches_forget_what_an_older_version_scored",
+    ),
     (
         "mo-cone-edge", "gflow/rewards/scalarizations.py",
         "self.gamma = math.log(limit) / math.log(cosine)",
@@ -16,31 +29,31 @@ MUTANTS = (
         "tests/gflow/rewards/test_scalarizations.py::test_weighted_sums",
     ),
     (
-        "tempered-partial", "gflow/rewards/base.py",
-        "return self.beta * _of(self.reward, self.reward.partial(states, condition))",
-        "return _of(self.reward, self.reward.partial(states, condition))",
+        "wrapped-partial", "gflow/rewards/wrappers.py",
+        "return self._of(self.reward.partial(states, self.inner_condition(condition)), condition)",
+        "return self._of(self.reward(states, self.inner_condition(condition)), condition)",
         f"{REWARD}::test_wrappers_wrap_the_rewards_of_unfinished_objects_too",
     ),
     (
-        "tempered-partial-of-finished", "gflow/rewards/base.py",
-        "return self.beta * _of(self.reward, self.reward.partial(states, condition))",
-        "return self.beta * _of(self.reward, self.reward(states, condition))",
+        "tempered-value", "gflow/rewards/wrappers.py",
+        "return self.beta * value",
+        "return value",
         f"{REWARD}::test_wrappers_wrap_the_rewards_of_unfinished_objects_too",
     ),
     (
-        "clipped-partial", "gflow/rewards/base.py",
-        "        return value.clamp(self.low, self.high)\n",
-        "        return value\n",
+        "clipped-value", "gflow/rewards/wrappers.py",
+        "return value.clamp(self.low, self.high)",
+        "return value",
         f"{REWARD}::test_wrappers_wrap_the_rewards_of_unfinished_objects_too",
     ),
     (
-        "conditional-partial", "gflow/rewards/base.py",
-        "self._tempered(_of(self.reward, self.reward.partial(states)), condition)",
-        "self._tempered(_of(self.reward, self.reward(states)), condition)",
+        "conditional-value", "gflow/rewards/wrappers.py",
+        "return condition[:, 0].to(value.dtype) * value",
+        "return value",
         f"{REWARD}::test_wrappers_wrap_the_rewards_of_unfinished_objects_too",
     ),
     (
-        "cached-partial", "gflow/rewards/base.py",
+        "cached-partial", "gflow/rewards/remembering.py",
         'not remembered."""\n        return self.reward.partial(states, condition)',
         'not remembered."""\n        return self.reward(states, condition)',
         f"{REWARD}::test_wrappers_wrap_the_rewards_of_unfinished_objects_too",

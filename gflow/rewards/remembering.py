@@ -1,0 +1,146 @@
+"""Rewards that are dear: distinct objects are scored once, and remembered."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from gflow.errors import ConfigError
+from gflow.rewards.base import LogReward
+from gflow.rewards.values import numbers, real
+from gflow.state import device_of, take
+
+if TYPE_CHECKING:
+    from gflow.environment.base import Environment
+    from gflow.trajectories import Trajectories
+
+S = TypeVar("S")
+
+
+class _Remembering(LogReward[S]):
+    """Scores each distinct object once and remembers the latest `capacity` of them.
+
+    What an older version of the reward scored is forgotten.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.memory: dict[Any, float] = {}
+        self._scored_by: int | None = None
+        self.calls = 0
+
+    def _values(self, objects: list[Any], score: Callable[[list[int]], Sequence[Any]]) -> Tensor:
+        """(B,) values of `objects`; `score` is asked about the rows of unknown distinct ones."""
+        if self._scored_by != self.version:
+            self.memory.clear()
+            self._scored_by = self.version
+        fresh: dict[Any, int] = {}
+        for row, thing in enumerate(objects):
+            if thing not in self.memory:
+                fresh.setdefault(thing, row)
+        known: dict[Any, float] = {}
+        if fresh:
+            found = numbers(score(list(fresh.values())), list(fresh), f"The reward {self!r}")
+            known = dict(zip(fresh, found, strict=True))
+            self.calls += len(fresh)
+        values = [known[x] if x in known else self.memory[x] for x in objects]
+        self.memory.update(known)
+        while len(self.memory) > self.capacity:
+            del self.memory[next(iter(self.memory))]
+        return torch.tensor(values, dtype=torch.get_default_dtype())
+
+
+class CachedReward(_Remembering[S]):
+    """Rewards remembered by the environment's key, so that no object is scored twice.
+
+    For rewards that do not read the condition. The oldest objects are forgotten first.
+
+    Args:
+        reward: What to remember.
+        key: ``states -> (B,) int64``, normally ``env.key``.
+        capacity: Number of objects kept.
+    """
+
+    def __init__(
+        self, reward: LogReward[S], key: Callable[[S], Tensor], capacity: int = 1_000_000
+    ) -> None:
+        super().__init__(capacity)
+        self.reward, self.key, self.has_partial = reward, key, reward.has_partial
+
+    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus energies, not remembered."""
+        return self.reward.partial(states, condition)
+
+    def of_trajectories(
+        self,
+        env: "Environment[Any]",
+        trajectories: "Trajectories[S]",
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """(N,) log R of all stored states: by the reward's own pass if it has one."""
+        if type(self.reward).of_trajectories is LogReward.of_trajectories:
+            return super().of_trajectories(env, trajectories, condition)
+        return self.reward.of_trajectories(env, trajectories, condition)
+
+    def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
+        return self._values(
+            self.key(states).tolist(),
+            lambda rows: real(self.reward(take(states, torch.tensor(rows))), repr(self)).tolist(),
+        ).to(device_of(states))
+
+    def __repr__(self) -> str:
+        return f"CachedReward({self.reward!r})"
+
+
+class HostReward(_Remembering[S]):
+    """A reward that is computed on the host, one call per batch of *distinct* objects.
+
+    The states are turned into plain Python objects (SMILES, sequences); distinct ones that are
+    not remembered are scored together, in parallel workers when a `pool` is given.
+
+    Args:
+        describe: ``states -> list of hashable objects``, one per state.
+        score: ``list of objects -> list of log-rewards``, one number each; must be picklable for
+            a pool.
+        pool: `gflow.rewards.pool.WorkerPool`, or None to score in this process.
+        capacity: Number of objects remembered.
+        timeout: Seconds that scoring one object may take, in place of the pool's own limit.
+
+    Raises:
+        ConfigError: A timeout without a pool, whose workers can be ended.
+    """
+
+    def __init__(
+        self,
+        describe: Callable[[S], list[Any]],
+        score: Callable[[list[Any]], Sequence[Any]],
+        pool: Any = None,
+        capacity: int = 1_000_000,
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__(capacity)
+        self.describe, self.score, self.pool, self.timeout = describe, score, pool, timeout
+        if timeout is not None and pool is None:
+            raise ConfigError(
+                f"HostReward: timeout={timeout} ends a worker that takes too long, and there is "
+                f"none: pass pool=WorkerPool(workers=1) or more."
+            )
+
+    def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
+        objects = self.describe(states)
+
+        def score(rows: list[int]) -> Sequence[Any]:
+            things = [objects[row] for row in rows]
+            if not self.pool:
+                return self.score(things)
+            limit = {} if self.timeout is None else {"timeout": self.timeout}
+            found: Sequence[Any] = self.pool.map(self.score, things, **limit)
+            return found
+
+        return self._values(objects, score).to(device_of(states))
+
+    def __repr__(self) -> str:
+        return f"HostReward({getattr(self.score, '__name__', self.score)!s})"
