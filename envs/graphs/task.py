@@ -36,6 +36,8 @@ class IndependentSetTask(Task[IndependentSet]):
     """Independent sets of many random graphs at once; judged on graphs never trained on.
 
     Attributes:
+        files: Your own graphs, to train on and be judged by, instead of random ones: a file each, in
+            DIMACS, a list of edges, or a matrix (docs/files.md).
         graphs: Kind of random graph: model RB, Erdos-Renyi or Barabasi-Albert.
         size: 20-40, 60-100 or 200-300 nodes.
         train_graphs: Number of graphs to train on; every batch draws some of them.
@@ -68,6 +70,7 @@ class IndependentSetTask(Task[IndependentSet]):
         "ratio_to_greedy",
     )
 
+    files: tuple[str, ...] = ()
     graphs: Literal["rb", "er", "ba"] = "rb"
     size: Literal["small", "medium", "large"] = "small"
     train_graphs: Count = 256
@@ -84,7 +87,9 @@ class IndependentSetTask(Task[IndependentSet]):
     depth: Count = 3
 
     def draw(self, count: int, seed: int) -> GraphBatch:
-        """Random graphs of the kind and size asked for."""
+        """Random graphs of the kind and size asked for, or those of the files."""
+        if self.files:
+            return GraphBatch.from_files(self.files)
         generator = torch.Generator().manual_seed(seed)
         nodes = NODES[self.size]
         match self.graphs:
@@ -144,8 +149,9 @@ class IndependentSetTask(Task[IndependentSet]):
     def report(self, context: Context) -> str:
         """Held-out graphs: the policy beside the greedy rule."""
         n = context.numbers
+        kind = "graphs of files" if self.files else "held-out graphs"
         return (
-            f"{self.held_out} held-out graphs, mean size {n['mean_size']:.2f} "
+            f"{len(held_out(self)[1])} {kind}, mean size {n['mean_size']:.2f} "
             f"(optimum {n['mean_optimum']:.2f})\n"
             f"  mean of {self.samples:3} samples  {100 * n['ratio_to_optimum']:6.2f} % of the "
             f"optimum\n"

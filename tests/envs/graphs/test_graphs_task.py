@@ -29,6 +29,22 @@ def test_a_run_reports_held_out_sizes(tmp_path):
     assert "3 held-out graphs" in task.report(run.context)
 
 
+def test_own_graphs_come_from_files(tmp_path, capsys):
+    torch.set_default_dtype(torch.float32)
+    star, ring = tmp_path / "star.csv", tmp_path / "ring.col"
+    star.write_text("source,target\nhub,a\nhub,b\nhub,c\n")
+    ring.write_text("p edge 4 4\ne 1 2\ne 2 3\ne 3 4\ne 4 1\n")
+    words = ["train", "mis", "--files", str(star), str(ring), "--steps=2", "--samples=4"]
+    words += ["--width=8", "--depth=1", "--eval-samples=4", "--quiet=True"]
+    assert main([*words, f"--out={tmp_path / 'run'}"]) == 0
+    metrics = json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]
+    assert metrics["mean_optimum"] == 2.5  # the leaves of the star; two of the ring
+    assert "2 graphs of files" in capsys.readouterr().out
+    star.write_text("hub,a,2\n")
+    assert main([*words, f"--out={tmp_path / 'other'}"]) == 2
+    assert "star.csv, line 1 (weight 2): edges carry weights" in capsys.readouterr().err
+
+
 def test_held_out_graphs_are_others():
     task = IndependentSetTask(graphs="er", train_graphs=2)
     train, test = task.environment().graphs, task.draw(2, task.graph_seed + 1)
