@@ -122,7 +122,7 @@ class RunConfig:
     def fingerprint(self) -> dict[str, Any]:
         """The settings that the numbers depend on: all but those of `run`, and where it is."""
         found = self.to_dict()
-        kept = ("eval_every", "eval_samples")
+        kept = ("eval_every", "eval_samples", "matmul")
         found["run"] = {k: v for k, v in found["run"].items() if k in kept}
         found["environment"] = self.task.name
         return found

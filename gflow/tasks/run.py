@@ -42,6 +42,8 @@ class Run:
         self.config, self.folder, self.files = config, folder, RunFolder(folder)
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
+        if config.run.matmul != "highest":
+            torch.set_float32_matmul_precision(config.run.matmul)
         torch.manual_seed(config.train.seed)  # initial weights
         task = config.task
         env = task.environment()

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class RunOptions:
         checkpoint_every: Steps between checkpoints.
         track: Further trackers: tensorboard, wandb.
         threads: Threads of torch; 0 leaves its own choice.
+        matmul: How exact products of float32 matrices are. "high" and "medium" may be faster, on
+            AMD processors too, where they go by oneDNN; numbers differ in the last digits.
         device: Where to train: cpu, cuda, or cuda:N.
         quiet: Print only the result.
     """
@@ -55,6 +57,7 @@ class RunOptions:
     checkpoint_every: Count = 200
     track: tuple[str, ...] = ()
     threads: Natural = 0
+    matmul: Literal["highest", "high", "medium"] = "highest"
     device: str = "cpu"
     quiet: bool = False
 
