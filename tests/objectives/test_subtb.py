@@ -166,7 +166,7 @@ def test_extreme_decays_stay_finite(name: Any) -> None:
     [
         ({"lam": 0.0}, r"lam must be positive, .*got 0\.0"),
         ({"lam": -1.0}, "lam must be positive"),
-        ({"lam": math.nan}, "lam must be positive, .*got nan"),
+        ({"lam": math.nan}, "lam must be finite, got nan"),
         (
             {"weighting": "geometrical"},
             "weighting must be one of geometric_within, .*, got 'geometrical'",

@@ -131,7 +131,7 @@ def test_chunks_change_nothing_but_memory() -> None:
 def test_nonsense_is_refused() -> None:
     env = HyperGrid(2, 3)
     policy = TabularPolicy(enumerate_states(env))
-    with pytest.raises(ConfigError, match="num_trajectories must be at least 1 .*, got 0"):
+    with pytest.raises(ConfigError, match="num_trajectories must be at least 1, got 0"):
         log_likelihood(env, policy, env.initial(1), 0)
     with pytest.raises(ConfigError, match=r"interval: level must lie in \(0, 1\), got 1"):
         log_likelihood(env, policy, env.initial(1), 2).interval(1.0)
