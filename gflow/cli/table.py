@@ -7,7 +7,7 @@ from gflow.errors import IncompatibleError
 from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
 from gflow.tasks.options import RunConfig, objective_of
-from gflow.tasks.parts import BEHAVIOURS, Part
+from gflow.tasks.parts import BEHAVIOURS, GUESSED, Part, part_options
 from gflow.tasks.registry import TASKS
 from gflow.tasks.task import Task
 
@@ -52,7 +52,8 @@ def behaviour_of(name: str) -> Behaviour:
 
 def build_objective(task: Task[Any], env: Any, name: str) -> Objective:
     """An objective with its default settings; log Z starts at 0, which costs nothing to find."""
-    settings = {"log_z": 0.0} if name == "tb" else {}
+    guessed = [o.name for o in part_options("objective", name) if o.name in GUESSED]
+    settings = dict.fromkeys(guessed, 0.0)
     return RunConfig.of(task, objective=objective_of(task, name, **settings)).build_objective(env)
 
 

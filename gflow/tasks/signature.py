@@ -181,6 +181,16 @@ def choices_of(hint: Any) -> tuple[str, ...]:
 def _of_dataclass(target: type) -> list[Option]:
     help_of, found = documented(target), []
     hints = typing.get_type_hints(target, include_extras=True)
+    for base in target.__mro__:
+        if "__dataclass_fields__" in base.__dict__:
+            break
+        own = inspect.get_annotations(base)
+        forgotten = [n for n in own if not str(hints[n]).startswith("typing.ClassVar")]
+        if forgotten:
+            raise ConfigError(
+                f"{base.__name__} has annotations that are no fields: {', '.join(forgotten)}. Put "
+                f"@dataclass(frozen=True) above the class."
+            )
     for field in dataclasses.fields(target):
         default = field.default
         if default is dataclasses.MISSING:
