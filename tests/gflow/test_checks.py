@@ -84,9 +84,9 @@ def test_annotations_of_a_function_hold() -> None:
         area(1.0, torch.nan)
     with pytest.raises(ConfigError, match=r"^area: kind must be one of a, b, got 'c'"):
         area(1.0, kind="c")
-    with pytest.raises(ConfigError, match=r"^Crate: side must be positive, .*, got 0"):
+    with pytest.raises(ConfigError, match=r"^Crate: side must be positive, got 0"):
         Crate(0)
-    with pytest.raises(ConfigError, match=r"^Crate: side must be positive, .*, got -1"):
+    with pytest.raises(ConfigError, match=r"^Crate: side must be positive, got -1"):
         Crate.cube(-1)
     with pytest.raises(TypeError, match="missing a required argument: 'width'"):
         area()

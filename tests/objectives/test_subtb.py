@@ -164,7 +164,7 @@ def test_extreme_decays_stay_finite(name: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lam": 0.0}, r"lam must be positive, .*got 0\.0"),
+        ({"lam": 0.0}, r"lam must be positive, got 0\.0"),
         ({"lam": -1.0}, "lam must be positive"),
         ({"lam": math.nan}, "lam must be finite, got nan"),
         (
