@@ -150,14 +150,19 @@ def test_contract(pieces: list[str]) -> None:
 
 
 def test_the_engine_samples_with_the_network(ambiguous: Molecules) -> None:
-    """A rollout, evaluated again under its own policy, and with shared network passes."""
+    """With shared network passes or without; a trajectory alone weighs as it does in a batch."""
     generator = torch.Generator().manual_seed(0)
     policy = MoleculePolicy(ambiguous, width=16, generator=generator)
     for share in (False, True):
         batch = Sampler(ambiguous, share=share).forward(policy, 64, generator=generator)
         terms = evaluate(ambiguous, policy, batch)
-        assert bool(terms.log_pf.isfinite().all())
-        assert bool(terms.log_pb.isfinite().all())
+        assert bool((terms.log_pf <= 0).all() & (terms.log_pb <= 0).all())
+        assert bool((terms.log_pf.sum(1) < -1).all() & terms.log_pf.isfinite().all())
+        for row in range(4):
+            alone = evaluate(ambiguous, policy, batch.select(torch.tensor([row])))
+            width = alone.log_pf.shape[1]
+            torch.testing.assert_close(alone.log_pf[0], terms.log_pf[row, :width])
+            torch.testing.assert_close(alone.log_pb[0], terms.log_pb[row, :width])
 
 
 def test_finished_states_from_smiles(drugs: Molecules, walk: Callable) -> None:

@@ -328,7 +328,14 @@ def test_exact_samples_replayed_backward_train() -> None:
 
 
 def test_trajectories_cut_short_train() -> None:
-    trainer_of("db", world(), behaviour=Incomplete(0.5)).train(2)
+    """The loss of a batch of which some were cut falls."""
+    trainer = trainer_of("db", world(), behaviour=Incomplete(0.5))
+    batch = trainer.sample()
+    assert batch.complete is not None
+    assert 0 < int(batch.complete.sum()) < len(batch)
+    losses = [float(trainer.descend(batch)[0]) for _ in range(12)]
+    assert min(losses[-3:]) < losses[0]
+    trainer.train(2)
 
 
 # ---------------------------------------------------------------------- complaints

@@ -77,9 +77,22 @@ def test_targets_that_cannot_be_sampled_are_refused() -> None:
 
 
 def test_adjoint_sampling_may_learn_from_exact_samples() -> None:
+    """Its loss on a fixed batch of them falls."""
     env = Diffusion(MIXTURE, Brownian(2.0), 5)
     policy = DiffusionPolicy(env, 8)
-    Trainer(env, policy, AdjointSampling(), SMALL, behaviour=ExactSamples()).train()
+    trainer = Trainer(env, policy, AdjointSampling(), SMALL, behaviour=ExactSamples())
+    batch = trainer.sample()
+    torch.testing.assert_close(batch.final_states.x, MIXTURE.sample(8, seeded(SMALL.seed)))
+
+    def loss() -> float:
+        objective = AdjointSampling(repeats=500)  # the same times on every call
+        return objective(objective.evaluate(env, policy, batch)).item()
+
+    before = loss()
+    for _ in range(30):
+        trainer.descend(batch)
+    assert loss() < 0.99 * before
+    trainer.train()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5])

@@ -182,7 +182,9 @@ def test_extreme_logits_never_lead_outside_the_mask() -> None:
                 batch = Sampler(FORCED, **plan).forward(
                     policy, 200, exploration=how, generator=torch.Generator().manual_seed(0)
                 )
-                Sampler(FORCED).along(batch.actions, batch.length)  # refuses what is illegal
+                # `along` refuses what is illegal
+                again = Sampler(FORCED).along(batch.actions, batch.length)
+                assert torch.equal(again.final_states, batch.final_states)
 
 
 def test_the_trained_policy_is_not_written_to() -> None:
