@@ -4,6 +4,7 @@ ANNEALED = "tests/envs/diffusion/test_annealed.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 ADJOINT = "tests/objectives/test_adjoint.py"
 DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
+DIFFUSION_STEPS = "tests/envs/diffusion/test_process_steps.py"
 PROCESS = "tests/envs/diffusion/test_process.py"
 
 MUTANTS = (
@@ -17,13 +18,13 @@ MUTANTS = (
         "noising-turned", "envs/diffusion/process.py",
         "return t * self.beta_0 + (1 - t) * self.beta_1",
         "return t * self.beta_1 + (1 - t) * self.beta_0",
-        f"{DIFFUSION}::test_the_rate_is_that_of_noising_time",
+        f"{DIFFUSION_STEPS}::test_the_rate_is_that_of_noising_time",
     ),
     (
         "noising-variance", "envs/diffusion/process.py",
         "return (-total).exp(), -(self.nu**2) * torch.expm1(-2 * total)",
         "return (-total).exp(), -(self.nu**2) * torch.expm1(-total)",
-        f"{DIFFUSION}::test_noising_steps_compose",
+        f"{DIFFUSION_STEPS}::test_noising_steps_compose",
     ),
     (
         "diffusion-noise", "envs/diffusion/gaussian_steps.py",

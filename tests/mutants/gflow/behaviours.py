@@ -1,6 +1,7 @@
 """Mutants of `gflow/behaviours`."""
 
 SEARCH = "tests/gflow/behaviours/test_local_search.py"
+SEARCH_BATCHES = "tests/gflow/behaviours/test_local_search_batches.py"
 REPLAY = "tests/gflow/memory/test_replay_strategies.py"
 LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
 LANGEVIN = "tests/gflow/behaviours/test_langevin_search.py"
@@ -65,7 +66,7 @@ MUTANTS = (
         "search-follows", "gflow/behaviours/local_search.py",
         ".select(row + len(row) * accepted)",
         ".select(row + len(row))",
-        f"{SEARCH}::test_ls6_counts",
+        f"{SEARCH_BATCHES}::test_ls6_counts",
     ),
     (
         "search-explores", "gflow/behaviours/local_search.py",
@@ -73,7 +74,7 @@ MUTANTS = (
         "sampler.resume(\n"
         "            policy, current, keep, exploration=rollout.exploration, generator=generator\n"
         "        )",
-        f"{SEARCH}::test_ls6_only_fresh_trajectories_explore",
+        f"{SEARCH_BATCHES}::test_ls6_only_fresh_trajectories_explore",
     ),
     (
         "search-greedy", "gflow/behaviours/acceptance.py",

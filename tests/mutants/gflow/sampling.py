@@ -2,6 +2,7 @@
 
 LOOKING = "tests/objectives/test_forward_looking.py"
 SEARCH = "tests/gflow/behaviours/test_local_search.py"
+SEARCH_BATCHES = "tests/gflow/behaviours/test_local_search_batches.py"
 
 MUTANTS = (
     (
@@ -46,7 +47,7 @@ MUTANTS = (
         "search-suffix", "gflow/sampling/sampler.py",
         "return trajectories.splice(keep, tail)",
         "return tail",
-        f"{SEARCH}::test_ls5_stored_trajectories_are_whole",
+        f"{SEARCH_BATCHES}::test_ls5_stored_trajectories_are_whole",
     ),
     (
         "fl-cut-is-end", "gflow/sampling/sampler.py",
