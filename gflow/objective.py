@@ -12,7 +12,6 @@ from gflow.bounds import Count, Natural
 from gflow.checks import checked
 from gflow.deferred import require
 from gflow.environment.base import Environment
-from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.learner import Learner
@@ -96,7 +95,13 @@ class Objective(nn.Module, ABC):
     @classmethod
     def refusal(cls, env: Environment[Any]) -> str | None:
         """Why this objective cannot work on `env` and what would, or None if it can."""
-        if cls.needs.edge_flow and isinstance(env, ContinuousEnvironment):
+        if cls.needs.edge_flow and env.has_movers:
+            return (
+                "it reads the flows through states from the policy, and some moves here are not "
+                "the agent's. Use an objective that balances transitions or trajectories (tb, "
+                "vargrad, db, subtb)."
+            )
+        if cls.needs.edge_flow and not env.numbered:
             return (
                 "it sums over all parents and children of a state, and here they form a continuum. "
                 "Use an objective that balances transitions or trajectories (tb, vargrad, db, "

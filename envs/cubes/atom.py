@@ -1,5 +1,7 @@
 """Atoms: the part of a law that has a probability instead of a density."""
 
+import copy
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,3 +35,10 @@ class Atom:
             self.yes.shape, dtype=self.yes.dtype, device=self.yes.device, generator=generator
         )
         return ((u < self.yes.exp()) | self.forced) & ~self.ruled_out
+
+    def take(self, rows: Tensor) -> "Atom":
+        """The events of some rows."""
+        some = copy.copy(self)
+        some.forced, some.ruled_out = self.forced[rows], self.ruled_out[rows]
+        some.yes, some.no = self.yes[rows], self.no[rows]
+        return some

@@ -56,6 +56,10 @@ class BetaMixture:
         share = (torch.stack([k, parts + 1 - k]) - low) / max(high - low, 1e-6)
         return torch.cat([torch.zeros(parts), share.clamp(0.02, 0.98).logit().flatten()])
 
+    def take(self, rows: Tensor) -> "BetaMixture":
+        """The mixtures of some rows."""
+        return BetaMixture(self.logits[rows], self.alpha[rows], self.beta[rows])
+
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """(...) one number each."""
         if self.logits.shape[-1] > 1:  # nothing is differentiated through samples

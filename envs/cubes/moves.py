@@ -24,6 +24,10 @@ class Displacement(ABC):
     def log_prob(self, move: Tensor) -> Tensor:
         """(N,) log-density of (N, d) vectors."""
 
+    @abstractmethod
+    def take(self, rows: Tensor) -> "Displacement":
+        """The laws of some of the vectors."""
+
 
 class QuarterDisk(Displacement):
     r"""Vectors in the plane with non-negative parts and a norm of at most `delta`; per area.
@@ -49,6 +53,10 @@ class QuarterDisk(Displacement):
         place = inside(torch.stack([move.norm(dim=-1) / self.delta, turn(move)], -1))
         jacobian = place[:, 0].log() + 2 * math.log(self.delta) + math.log(QUARTER)
         return self.place.log_prob(place).sum(-1) - jacobian
+
+    def take(self, rows: Tensor) -> "QuarterDisk":
+        """The laws of some of the vectors."""
+        return QuarterDisk(self.delta, self.place.take(rows))
 
 
 class Arc(Displacement):
@@ -76,6 +84,10 @@ class Arc(Displacement):
         v = inside((turn(move) - self.low) / self.width)
         return self.place.log_prob(v) - self.width.log() - math.log(self.delta * QUARTER)
 
+    def take(self, rows: Tensor) -> "Arc":
+        """The laws of some of the vectors."""
+        return Arc(self.delta, self.low[rows], self.width[rows], self.place.take(rows))
+
 
 class Increments(Displacement):
     r"""Vectors whose coordinates are independent, each in an interval of its own; per volume.
@@ -99,6 +111,10 @@ class Increments(Displacement):
         """(N,) log-density per volume."""
         r = inside((move - self.low) / self.width)
         return (self.place.log_prob(r) - self.width.log()).sum(-1)
+
+    def take(self, rows: Tensor) -> "Increments":
+        """The laws of some of the vectors."""
+        return Increments(self.low[rows], self.width[rows], self.place.take(rows))
 
 
 def direction(theta: Tensor) -> Tensor:
@@ -148,6 +164,11 @@ class StopOrMove(Density[Tensor]):
         """(N,) log-probability of stopping."""
         return self.stop.yes
 
+    def take(self, rows: Tensor) -> "StopOrMove":
+        """The laws of some of the points."""
+        parts = (part.take(rows) for part in (self.first, self.later))
+        return StopOrMove(self.states[rows], self.source[rows], self.stop.take(rows), *parts)
+
 
 class HomeOrBack(Density[Tensor]):
     """Backward: go back to the source at once, or move down.
@@ -174,3 +195,7 @@ class HomeOrBack(Density[Tensor]):
         """(N,) log-density of N previous points, log-probability where they are the source."""
         moved = self.home.no + self.back.log_prob(self.states - states)
         return torch.where((states == 0).all(-1), self.home.yes, moved)
+
+    def take(self, rows: Tensor) -> "HomeOrBack":
+        """The laws of some of the points."""
+        return HomeOrBack(self.states[rows], self.home.take(rows), self.back.take(rows))

@@ -13,6 +13,7 @@ from gflow.envs.diffusion.process import check_grid, uniform_grid
 from gflow.envs.targets.base import Target
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
+from gflow.state import take
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,10 @@ class StepAhead(Density[DiffusionState]):
         """(N,) log-density of N next states; 0 where the move is forced."""
         return _log_prob(states.x, *self.moments(states.grid), self.env.offset > 0)
 
+    def take(self, rows: Tensor) -> "StepAhead":
+        """The laws of some of the states."""
+        return type(self)(self.env, take(self.states, rows), self.outputs[rows])
+
 
 class StepBack(Density[DiffusionState]):
     """P_B of N states; a subclass says means and variances.
@@ -317,6 +322,11 @@ class StepBack(Density[DiffusionState]):
     def log_prob(self, states: DiffusionState) -> Tensor:
         """(N,) log-density of N previous states; 0 where the move is forced."""
         return _log_prob(states.x, *self.moments(), may_force=True)
+
+    def take(self, rows: Tensor) -> "StepBack":
+        """The laws of some of the states."""
+        outputs = None if self.outputs is None else self.outputs[rows]
+        return type(self)(self.env, take(self.states, rows), outputs)
 
 
 def _log_prob(x: Tensor, mean: Tensor, variance: Tensor, may_force: bool) -> Tensor:

@@ -13,6 +13,7 @@ from gflow.envs.targets.base import Target
 from gflow.envs.torus.von_mises import UniformAngles, VonMisesMixture, wrap
 from gflow.errors import ConfigError, ShapeError
 from gflow.rewards.base import LogReward
+from gflow.state import take
 
 MOST_LOG_CONCENTRATION = 10.0
 """Concentrations beyond e^10 = 22026, a standard deviation of 0.4 degrees, are not reached."""
@@ -216,3 +217,7 @@ class Turn(Density[TorusState]):
         """(N,) log-density per radian of each angle; 0 where the move is forced."""
         value = self.increment.log_prob(self.sign * (states.angles - self.states.angles))
         return value if self.forced is None else value.masked_fill(self.forced, 0.0)
+
+    def take(self, rows: Tensor) -> "Turn":
+        """The laws of some of the states."""
+        return Turn(take(self.states, rows), take(self.increment, rows), self.sign)

@@ -7,7 +7,7 @@ import torch
 from gflow.backward.base import BackwardPolicy
 from gflow.bounds import Known
 from gflow.discovery import Discovered
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.learner import Learner
 from gflow.policies.base import Backward, Policy
@@ -39,7 +39,7 @@ def own_backward(kind: str) -> Backward:
 
 def with_backward(
     kind: str,
-    env: DiscreteEnvironment[Any],
+    env: Environment[Any],
     policy: Policy,
     network: Policy | None = None,
     generator: torch.Generator | None = None,
@@ -85,7 +85,7 @@ def with_backward(
 
 
 def _default_network(
-    log_flow: bool, env: DiscreteEnvironment[Any], policy: Policy, generator: torch.Generator | None
+    log_flow: bool, env: Environment[Any], policy: Policy, generator: torch.Generator | None
 ) -> Policy:
     width, depth = 256, 2
     if isinstance(policy, MLPPolicy):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gflow.distinct import Distinct
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.discrete import require_numbered
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.learner import Learner
 from gflow.masking import representatives
@@ -66,7 +66,7 @@ class TrajectoryCount(nn.Module):
         self._distinct: Distinct | None = None
 
     def log_count(
-        self, env: DiscreteEnvironment[Any], states: Any, condition: Tensor | None = None
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N,) log n of states; 0 at s0."""
         value = self.network(env, states, condition).log_flow
@@ -75,7 +75,7 @@ class TrajectoryCount(nn.Module):
 
     def _parents(self, env: Environment[Any], states: Any) -> Parents:
         """The parents of N states."""
-        assert isinstance(env, DiscreteEnvironment)
+        env = require_numbered(env, "TrajectoryCount", "Use backward='learned' or 'separate'.")
         mask, classes = env.backward_mask(states), env.backward_classes(states)
         if classes is not None:
             mask = representatives(mask, classes)
@@ -98,7 +98,6 @@ class TrajectoryCount(nn.Module):
 
         Rows without parents are zero.
         """
-        assert isinstance(env, DiscreteEnvironment)
         found = self._parents(env, states)
         given = None if condition is None else condition[found.of]
         if batch_size(found.parents):
@@ -136,7 +135,7 @@ class CountRegression(Learner):
         self.decay, self.steps = decay, steps
 
     def residual(
-        self, env: DiscreteEnvironment[Any], states: Any, condition: Tensor | None = None
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N,) log n(s') - logsumexp over the parents; 0 at s0."""
         value = self.count.log_count(env, states, condition)
@@ -151,7 +150,6 @@ class CountRegression(Learner):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Gradient steps on the states of a batch; returns the last mean squared residual."""
-        assert isinstance(env, DiscreteEnvironment)
         condition = batch.condition_of_states
         loss = torch.zeros(())
         for _ in range(self.steps):

@@ -85,8 +85,7 @@ class LangevinSearch(Behaviour):
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
         """A fresh batch, or one back from what was found."""
-        env = rollout.env
-        assert isinstance(env, PointEnvironment)
+        env: Any = rollout.env
         seen, found = self._memories(env)
         self.batches += 1
         if self.batches % 2 or not seen.ready(count):
@@ -130,7 +129,7 @@ class LangevinSearch(Behaviour):
             "found": float(len(found)),
         }
 
-    def _memories(self, env: PointEnvironment[Any]) -> tuple[ReplayBuffer, ReplayBuffer]:
+    def _memories(self, env: Environment[Any]) -> tuple[ReplayBuffer, ReplayBuffer]:
         if self.seen is None or self.found is None:
             self.seen, self.found = (
                 ReplayBuffer(env, self.capacity, draw="rank", rebuild="backward") for _ in range(2)
@@ -142,7 +141,6 @@ class LangevinSearch(Behaviour):
     def check(self, env: Environment[Any], objective: Objective) -> None:
         """Refuse what does not fit, and make room for what will be remembered."""
         super().check(env, objective)
-        assert isinstance(env, PointEnvironment)
         self._memories(env)
 
     def state_dict(self) -> dict[str, Any]:

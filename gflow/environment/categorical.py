@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -121,7 +122,7 @@ class Categorical(Law[Tensor]):
 
     def where(self, condition: Tensor, other: Law[Tensor]) -> "Categorical":
         """Row by row this law where `condition` (N,) holds, else `other`, of the same actions."""
-        assert isinstance(other, Categorical)
+        other = cast(Categorical, other)
         rows = condition[:, None]
         logits = torch.where(rows, self.logits, other.logits.to(self.logits.dtype))
         mask = torch.where(rows, self.mask, other.mask)

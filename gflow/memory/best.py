@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.base import Environment
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.rewards.scalarizations import LogSum
 from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
@@ -25,7 +25,7 @@ class BestObjects:
         capacity: Objects kept.
     """
 
-    def __init__(self, env: DiscreteEnvironment[Any], capacity: int = 100) -> None:
+    def __init__(self, env: Environment[Any], capacity: int = 100) -> None:
         self.env, self.capacity = env, capacity
         self._states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
         self._log_reward = torch.zeros(0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_numbers, check_shapes
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph
 from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
@@ -82,7 +82,7 @@ class ParetoArchive:
     """
 
     def __init__(
-        self, env: DiscreteEnvironment[Any], capacity: int | None = None, deduplicate: bool = False
+        self, env: Environment[Any], capacity: int | None = None, deduplicate: bool = False
     ) -> None:
         if not env.num_scores or not env.has_keys:
             raise IncompatibleError(

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
-from gflow.environment.continuous import ContinuousEnvironment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.columns import Columns
@@ -81,7 +80,7 @@ class ReplayBuffer:
         for name, number in (("capacity", capacity), ("top", top)):
             if number < 1:
                 raise ConfigError(f"ReplayBuffer: {name} must be positive, got {number}.")
-        if rebuild == "actions" and isinstance(env, ContinuousEnvironment):
+        if rebuild == "actions" and not env.numbered:
             raise IncompatibleError(
                 f"{env.name}: its moves have densities, so actions alone repeat no trajectory. "
                 f"Draw new ways from the objects: rebuild='backward' (replay_rebuild='backward')."

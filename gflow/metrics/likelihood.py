@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gflow.bounds import Bounds, Count
 from gflow.checks import check_numbers, check_shapes, checked
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.evaluation.evaluate import evaluate
 from gflow.policies.base import Policy
@@ -58,7 +58,7 @@ class Likelihood:
 @checked
 @torch.no_grad()
 def log_likelihood(
-    env: DiscreteEnvironment[S],
+    env: Environment[S],
     policy: Policy,
     objects: S,
     num_trajectories: Count = 10,

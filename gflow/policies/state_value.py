@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.base import Environment
 from gflow.policies.encoder import StateEncoder
 
 
@@ -24,7 +24,7 @@ class StateValue(nn.Module):
         self.head = nn.Linear(encoder.out_features, 1, bias=False)
 
     def forward(
-        self, env: DiscreteEnvironment[Any], states: Any, condition: Tensor | None = None
+        self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N,) values of N states of `env`, for conditions (N, C) or None."""
         value: Tensor = self.head(F.relu(self.encoder(env, states, condition)))

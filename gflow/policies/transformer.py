@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.discrete import require_numbered
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import PolicyOutput, Session
 from gflow.policies.heads import Heads, TrunkPolicy
@@ -46,7 +46,7 @@ class CausalTransformer(TrunkPolicy):
 
     def __init__(
         self,
-        env: DiscreteEnvironment[Any],
+        env: Environment[Any],
         width: int = 64,
         depth: int = 3,
         heads: int = 8,
@@ -64,6 +64,7 @@ class CausalTransformer(TrunkPolicy):
                 f"CausalTransformer: width must be a multiple of heads and depth positive, got "
                 f"width={width}, heads={heads}, depth={depth}."
             )
+        env = require_numbered(env, "CausalTransformer", "Use a policy made for it.")
         self.has_log_flow = log_flow
         self.length, self.blank = len(env.feature_sizes), env.feature_sizes[0] - 1
         self.width, self.depth, self.heads = width, depth, heads
