@@ -1,5 +1,7 @@
 """Mutants of modules at the top of the engine."""
 
+LAWS = "tests/gflow/environment/test_laws.py"
+
 MUTANTS = (
     (
         "masking-uniform", "gflow/masking.py",
@@ -54,5 +56,17 @@ MUTANTS = (
         "(log_prob - top.gather(1, classes)).exp()",
         "(log_prob - top.gather(0, classes)).exp()",
         "tests/gflow/test_masking.py::test_merged_classes_hold_the_sum_where_their_first_action_stands",
+    ),
+    (
+        "chosen-total", "gflow/masking.py",
+        "found.exp_().mul_(total.neg_()[:, None])",
+        "found.exp_().mul_(total[:, None])",
+        f"{LAWS}::test_many_actions_keep_nothing_but_their_logits",
+    ),
+    (
+        "chosen-illegal", "gflow/masking.py",
+        "return found.masked_fill(~open_to, -torch.inf)",
+        "return found",
+        f"{LAWS}::test_tables_and_single_actions_agree_with_what_is_asked_one_by_one[apart]",
     ),
 )  # fmt: skip

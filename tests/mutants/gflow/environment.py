@@ -1,6 +1,8 @@
 """Mutants of `gflow/environment`."""
 
 DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
+LAWS = "tests/gflow/environment/test_laws.py"
+CHANCE = "tests/gflow/sampling/test_chance.py"
 
 MUTANTS = (
     (
@@ -26,5 +28,35 @@ MUTANTS = (
         "count > LARGEST_KEY:",
         "count > 2 * LARGEST_KEY:",
         "tests/gflow/environment/test_environment_keys.py::test_keys_that_do_not_fit_are_refused_with_the_way_out",
+    ),
+    (
+        "law-chance-turned", "gflow/environment/base.py",
+        "law.where(mover != CHANCE, self.chance_law(states))",
+        "law.where(mover == CHANCE, self.chance_law(states))",
+        f"{CHANCE}::test_the_exact_law_mixes_the_probabilities_of_chance_in",
+    ),
+    (
+        "law-classes-of-the-other", "gflow/environment/categorical.py",
+        "rows, each if mine is None else mine, each if theirs is None else theirs",
+        "rows, each if theirs is None else theirs, each if mine is None else mine",
+        f"{LAWS}::test_laws_of_some_states_are_taken_and_joined",
+    ),
+    (
+        "law-table-illegal", "gflow/environment/categorical.py",
+        "legal = self._table.masked_fill(~self.mask, -torch.inf)",
+        "legal = self._table.masked_fill(self.mask, -torch.inf)",
+        f"{LAWS}::test_tables_and_single_actions_agree_with_what_is_asked_one_by_one[classes]",
+    ),
+    (
+        "either-noise", "gflow/environment/density.py",
+        "two, others = self.second.sample(generator)",
+        "two, others = self.second.sample(generator, noise)",
+        f"{LAWS}::test_either_of_two_densities_row_by_row",
+    ),
+    (
+        "either-score", "gflow/environment/density.py",
+        "_choose(self.condition, self.first.log_prob(states), self.second.log_prob(states))",
+        "_choose(~self.condition, self.first.log_prob(states), self.second.log_prob(states))",
+        f"{CHANCE}::test_densities_of_chance_are_drawn_and_scored",
     ),
 )  # fmt: skip

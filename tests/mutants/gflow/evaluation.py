@@ -7,6 +7,7 @@ PRESERVING = "tests/objectives/test_order_preserving.py"
 ANNEALED = "tests/envs/diffusion/test_annealed.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
+CHANCE = "tests/gflow/sampling/test_chance.py"
 
 MUTANTS = (
     (
@@ -68,5 +69,11 @@ MUTANTS = (
         "log_flow = anchor(learned, trajectories)",
         "log_flow = learned",
         f"{LOOKING}::test_fl3_the_flow_head_is_not_read_at_the_end",
+    ),
+    (
+        "terms-mover-after", "gflow/evaluation/anchored.py",
+        "return found[trajectories.state_index[:, :-1]].where(trajectories.mask, AGENT)",
+        "return found[trajectories.state_index[:, 1:]].where(trajectories.mask, AGENT)",
+        f"{CHANCE}::test_terms_hold_the_log_probabilities_of_chance_and_send_no_gradient_there",
     ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 LOOKING = "tests/objectives/test_forward_looking.py"
 SEARCH = "tests/gflow/behaviours/test_local_search.py"
 SEARCH_BATCHES = "tests/gflow/behaviours/test_local_search_batches.py"
+CHANCE = "tests/gflow/sampling/test_chance.py"
 
 MUTANTS = (
     (
@@ -54,5 +55,18 @@ MUTANTS = (
         "complete=complete,",
         "complete=None,",
         f"{LOOKING}::test_fl5_a_sampler_that_cuts_anchors_what_it_finishes_and_nothing_else",
+    ),
+    (
+        "chance-explored", "gflow/sampling/numbered.py",
+        "law = look.law.where(look.chance, law)",
+        "law = look.law.where(~look.chance, law)",
+        f"{CHANCE}::test_no_exploration_changes_chance[temperature]",
+    ),
+    (
+        "listing-many", "gflow/sampling/numbered.py",
+        "if keys > min(LIST_KEYS * count, LIST_MOST):",
+        "if keys > LIST_KEYS * count:",
+        "tests/gflow/sampling/test_listing.py"
+        "::test_many_states_are_never_listed_however_large_the_batch",
     ),
 )  # fmt: skip
