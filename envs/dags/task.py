@@ -1,5 +1,6 @@
 """`gflow train dags`."""
 
+import csv
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -188,9 +189,11 @@ class DagsTask(Task[Dags]):
             grids["true graph"] = truth.double()
         names = self._names(len(grids["learned"]))
         for name, grid in grids.items():
-            rows = [",".join(f"{value:.6f}" for value in row) for row in grid.tolist()]
             file = folder / f"edges_{name.replace(' ', '_')}.csv"
-            file.write_text("\n".join([",".join(names), *rows]) + "\n")
+            with file.open("w", newline="", encoding="utf-8") as stream:
+                table = csv.writer(stream, lineterminator="\n")
+                table.writerow(names)
+                table.writerows([f"{value:.6f}" for value in row] for row in grid.tolist())
         path = folder / "edges.png"
         heatmaps(grids, path, ("cause", "effect"), names)
         return {"edges": path}

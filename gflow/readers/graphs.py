@@ -131,7 +131,7 @@ def _has_counts(path: str, rows: list[tuple[int, list[str]]], counts: bool | Non
         raise ConfigError(
             f"{path}, line {rows[0][0]}: {' '.join(first)} may be the numbers of nodes and edges, "
             f"or an edge. Write 'source target' above the edges, or 'p edge {' '.join(first)}' and "
-            f"edges 'e u v' (in Python also: counts=True or counts=False)."
+            f"edges 'e u v' (in Python, readers.graphs.read_graph takes counts=True or False)."
         )
     return bool(counts)
 

@@ -29,21 +29,21 @@ def parse_phylip(path: str, text: str) -> Found:
             f"{path}, line {lines[0][0]}: {count} sequences are announced and {len(body)} lines "
             f"follow."
         )
-    readings: list[Found] = []
+    readings: dict[str, Found] = {}
     faults: list[str] = []
-    for cut in (_up_to_blank, _ten_columns):
-        for layout in (_sequential, _interleaved):
+    for names, cut in (("names up to a blank", _up_to_blank), ("of ten columns", _ten_columns)):
+        for order, layout in (("one after the other", _sequential), ("in blocks", _interleaved)):
             try:
                 found = layout(body, count, sites, cut)
             except ValueError as error:
                 faults.append(str(error))
                 continue
-            if found not in readings:
-                readings.append(found)
+            if found not in readings.values():
+                readings[f"{names}, {order}"] = found
     if len(readings) > 1:
         raise ConfigError(
-            f"{path} can be read in {len(readings)} ways: the first name may be "
-            f"{' or '.join(repr(found[0][0]) for found in readings)}. Save it as FASTA."
+            f"{path} can be read in {len(readings)} ways: {'; or '.join(readings)}. Save it as "
+            f"FASTA, or use longer names."
         )
     if not readings:
         raise ConfigError(
@@ -51,7 +51,10 @@ def parse_phylip(path: str, text: str) -> Found:
             f"lines below are not that. Read with names up to a blank: {faults[0]} one after the "
             f"other, {faults[1]} if interleaved. Correct the file, or save it as FASTA."
         )
-    return [(name, sequence, place) for name, sequence, place in _matched(readings[0], path)]
+    return [
+        (name, sequence, place)
+        for name, sequence, place in _matched(next(iter(readings.values())), path)
+    ]
 
 
 def _up_to_blank(line: str) -> tuple[str, str]:

@@ -144,7 +144,7 @@ def _has_header(rows: Rows) -> bool:
     first, where = rows.cells[0], rows.at(0)
     numbers = [c for c in first if NUMBER.fullmatch(c) or c.lower() in (INFINITE | MISSING) - {""}]
     words = [c for c in first if c and c not in numbers]
-    choose = "(in Python also: header=True or header=False)"
+    choose = "(in Python, readers.tables.read_table takes header=True or False)"
     if words and numbers:
         raise ConfigError(
             f"{where}: the words {', '.join(words[:3])} and the numbers {', '.join(numbers[:3])} "

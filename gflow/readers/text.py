@@ -82,8 +82,8 @@ def read_text(path: str | Path, missing: str = "", encoding: str | None = None) 
         line = data[: error.start].count(b"\n") + 1
         raise ConfigError(
             f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not {error.encoding} "
-            f"text. Save the file as UTF-8 (if it is Latin-1: iconv -f latin1 -t utf-8 {path} > "
-            f"new_file), or pass encoding='latin-1' in Python."
+            f"text. Save the file as UTF-8; if it is Latin-1: iconv -f latin1 -t utf-8 {path} > "
+            f"new_file."
         ) from error
     except LookupError as error:
         raise ConfigError(f"There is no encoding {encoding!r}; Python knows 'latin-1'.") from error

@@ -92,6 +92,8 @@ def test_complaints(tmp_path: Path) -> None:
         normalize(nan, names=["raf", "mek"])
     with pytest.raises(ConfigError, match="column 1 is constant"):
         normalize(torch.tensor([[1.0, 0.1], [2.0, 0.1], [5.0, 0.1]]))
+    with pytest.raises(ConfigError, match="column 0 is constant"):
+        normalize(torch.full((1000, 1), 0.1))  # of which the standard deviation is 3e-17
     with pytest.raises(ConfigError, match="the squares of column 0 leave the range of floats"):
         normalize(torch.tensor([[1e200, 2.0], [2e200, 3.0]]))
     with pytest.raises(ConfigError, match=r"the spread of 1 row\(s\) is unknown"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gflow.cli.main import main
-from gflow.envs.dags.data import erdos_renyi_network
+from gflow.envs.dags.data import erdos_renyi_network, read_table
 from gflow.envs.dags.guide import DeltaGuide
 from gflow.envs.dags.policy import DagPolicy
 from gflow.envs.dags.task import DagsTask, _score_of
@@ -67,16 +67,20 @@ def test_reads_files(
     generator = torch.Generator().manual_seed(0)
     network = erdos_renyi_network(6, 6, generator=generator)
     data, edges = tmp_path / "data.csv", tmp_path / "edges.csv"
-    names = ["raf", "mek", "plc", "erk", "akt", "pka"]
+    names = ["raf", "mek", "plc, g", "erk", "akt", "pka"]
+    quoted = [f'"{name}"' for name in names]
     rows = [",".join(map(str, row)) for row in network.sample(50, generator).exp().tolist()]
-    data.write_text("\n".join([",".join(names), *rows]) + "\n")
-    pairs = [f"{names[i]},{names[j]}" for i, j in network.adjacency.nonzero().tolist()]
+    data.write_text("\n".join([",".join(quoted), *rows]) + "\n")
+    pairs = [f"{quoted[i]},{quoted[j]}" for i, j in network.adjacency.nonzero().tolist()]
     edges.write_text("\n".join(["Cause,Effect", *pairs]) + "\n")
     flags = (f"--data={data}", f"--true-edges={edges}", "--log=True", "--max-parents=2")
     summary = train(tmp_path / "run", *flags, "--steps=5", "--prior=fair", "--objective=tb")
     assert "edge_correlation" not in summary["metrics"]  # too many graphs to list
     assert 0 <= summary["metrics"]["auroc"] <= 1
-    assert (tmp_path / "run" / "edges_learned.csv").read_text().startswith("raf,mek,plc")
+    learned, marginals = read_table(tmp_path / "run" / "edges_learned.csv")
+    assert learned == names
+    assert bool(((marginals >= 0) & (marginals <= 1)).all())
+    assert bool((marginals.diagonal() == 0).all())
     axis = drawn[0].axes[0]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("cause", "effect")
     assert [text.get_text() for text in axis.get_yticklabels()] == names

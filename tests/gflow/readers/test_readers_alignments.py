@@ -118,6 +118,10 @@ def test_sequences_come_back_in_every_format(
 
 
 READ = {
+    "blocks of phylip": (
+        "3 5\ntaxa AC\ntaxb AG\ntaxc AT\n\nGT A\nG TC\nTTT\n",
+        {"taxa": "ACGTA", "taxb": "AGGTC", "taxc": "ATTTT"},
+    ),
     "dots of phylip": ("2 4\na ACGT\nb ..C.\n", {"a": "ACGT", "b": "ACCT"}),
     "dots of fasta stay": (">a\nACGT\n>b\n..C.\n", {"a": "ACGT", "b": "..C."}),
     "ten columns without a blank": ("1 4\nHomo sapieACGT\n", {"Homo sapie": "ACGT"}),
@@ -171,7 +175,11 @@ REFUSED = {
     ),
     "phylip, too long": ("2 2\na AC\nb ACG\n", "'b' .line 3. has 3 letters one after the other"),
     "phylip, more lines": ("2 2\na AC\nb AG\nc AT\n", "line 4 is left over one after the other"),
-    "phylip, two readings": ("1 4\nACGTACGTACGT\n", "announces 1 sequences of 4 letters"),
+    "phylip, two readings": (
+        "3 5\na AC\nb AG\nc AT\n\nGT A\nG TC\nTTT\n",
+        "in 2 ways: names up to a blank, one after the other; or names up to a blank, in blocks",
+    ),
+    "phylip, no sequence": ("1 4\nACGTACGTACGT\n", "announces 1 sequences of 4 letters"),
     "nexus, no matrix": ("#NEXUS\nbegin trees; end;", "needs one DATA or CHARACTERS block"),
     "nexus, proteins": (data("a ACGT\nb ACGT").replace("=dna", "=protein"), "datatype is protein"),
     "nexus, too short": (data("a ACGT\nb AC"), "line 7: 'b' has 2 letters, NCHAR=4. Correct it"),

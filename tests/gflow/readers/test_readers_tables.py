@@ -108,6 +108,7 @@ READ = {  # text: names, rows of numbers
     "no header": ("2,1\n3,4.5\n", ("x0", "x1"), [[2, 1], [3, 4.5]]),
     "what numpy writes": ("# a b\n1e0 2e0\n3e0 4e0\n", ("a", "b"), [[1, 2], [3, 4]]),
     "a comment with a quote": ('# so "called\na,b\n1,2\n', ("a", "b"), [[1, 2]]),
+    "a comment of two words": ("# by hand\nraf mek\n1 2\n", ("raf", "mek"), [[1, 2]]),
     "comments": ("# by hand\n# twice\na,b\n1,2\n", ("a", "b"), [[1, 2]]),
     "aligned by blanks": (
         "raf   mek\n 1.0   -2\n  .5  3e1\n",

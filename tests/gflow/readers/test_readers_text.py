@@ -49,8 +49,8 @@ def test_another_encoding_is_refused_with_the_line_and_read_if_named(tmp_path: P
     file.write_bytes("a,b\nGröße,1\n".encode("latin-1"))
     with pytest.raises(
         ConfigError,
-        match=r"obs.csv, line 2: the byte 0xf6 is not utf-8 text. Save the file as UTF-8 \(if it "
-        r"is Latin-1: iconv -f latin1 -t utf-8 .*or pass encoding='latin-1' in Python",
+        match=r"obs.csv, line 2: the byte 0xf6 is not utf-8 text. Save the file as UTF-8; if it "
+        r"is Latin-1: iconv -f latin1 -t utf-8 .*obs.csv > new_file",
     ):
         read_text(file)
     assert read_text(file, encoding="latin-1") == "a,b\nGröße,1\n"
