@@ -95,14 +95,17 @@ class RunFolder:
         except GFlowError:
             raise
         except OSError as e:
-            cause = "make room" if e.errno in FULL else "make it writable"
-            safe = f"The checkpoint of step {self.saved} is whole: {cause}, then continue with"
+            cause = "Make room" if e.errno in FULL else "Make it writable"
+            again = f"{cause}, then continue with `gflow resume {self.path}`"
+            safe = f"The checkpoint of step {self.saved} is whole. {again}"
             if self.saved < 0:
-                safe = f"Nothing had been saved: {cause}, then start it again with"
+                safe = (
+                    f"Nothing was saved yet. {again if self.holds_run else cause + ', or choose'}"
+                )
+                safe += "" if self.holds_run else " another folder with --out DIR"
             raise FolderError(
-                f"{e.filename or self.path} cannot be written: {e.strerror or e}. {safe} "
-                f"`gflow resume {self.path}`."
-            ) from e
+                f"{e.filename or self.path} cannot be written: {e.strerror or e}. {safe}."
+            ) from None
 
     # ------------------------------------------------------------------ what it says
 
@@ -185,7 +188,7 @@ class RunFolder:
             return (
                 f"{self.path} holds a run already: this one, and it is finished. Extend it with "
                 f"`gflow resume {self.path} --steps N` (N in all, more than "
-                f"{config.train.steps}), {ways}."
+                f"{self.finished_at}), {ways}."
             )
         return (
             f"{self.path} holds a run already: this one, stopped on the way. Continue it with "
@@ -210,7 +213,7 @@ def open_for_new(config: RunConfig, path: Path | None = None) -> RunFolder:
     base = default_folder(config)
     if config.run.out or config.run.overwrite:
         return _held(RunFolder(base), config)
-    number, note = 1, ""
+    number, note, wants_more = 1, "", ""
     while True:
         folder = RunFolder(base if number == 1 else base.with_name(f"{base.name}-{number}"))
         differs = folder.difference(config) if folder.has_results else ""
@@ -225,9 +228,11 @@ def open_for_new(config: RunConfig, path: Path | None = None) -> RunFolder:
                     raise
             else:
                 if note:
-                    print(f"{note}: this one goes to {folder.path}.", file=sys.stderr)
+                    print(f"{note}: this one goes to {folder.path}.{wants_more}", file=sys.stderr)
                 return held
         note = note or f"{folder.path} holds another run ({differs})"
+        if not wants_more and differs.startswith("train.steps"):
+            wants_more = f" To extend that one: gflow resume {folder.path} --steps N."
         number += 1
 
 

@@ -84,5 +84,5 @@ def _in_use(folder: Path, holder: bytes) -> str:
     return (
         f"{folder} is in use by process {pid} on {host} since {since}, and two would damage it. "
         f"Wait until it ends or stop it (kill {pid} makes it save and end); `gflow eval` and "
-        f"`gflow sample` read its last checkpoint meanwhile. To start another run, pass --out DIR."
+        f"`gflow sample` read its last checkpoint meanwhile. Another run needs another folder."
     )

@@ -100,9 +100,13 @@ class Run:
         except BaseException:
             files.abandon()
             raise
-        with files.writing():
-            files.clear()
-            files.write_config(config)
+        try:
+            with files.writing():
+                files.clear()
+                files.write_config(config)
+        except BaseException:
+            files.abandon()
+            raise
         return run
 
     @classmethod
@@ -167,6 +171,8 @@ class Run:
             FolderError: A file cannot be written; the last checkpoint is whole.
         """
         trainer, steps = self.context.trainer, self.config.train.steps
+        if self.files.finished_at == trainer.step == steps:
+            print(f"Finished before. To go on: gflow resume {self.folder} --steps N (N in all)")
         console = self._open_trackers()
         if self.reported < 0:
             self._report()  # the untrained policy, for comparison
@@ -303,7 +309,7 @@ class Run:
 
     def _load(self) -> None:
         if not self.files.checkpoint.exists():
-            lost = "The run was stopped before its first: `gflow resume` starts it again."
+            lost = f"The run was stopped before it: start it with `gflow resume {self.folder}`."
             if self.files.has_results:
                 lost = "It was there once, as the run has results: put it back, or train anew."
             raise CheckpointError(f"There is no checkpoint at {self.files.checkpoint}. {lost}")

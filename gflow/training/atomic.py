@@ -25,9 +25,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as e:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        if isinstance(e, OSError):
+            raise named(e, path) from None
         raise
 
 
@@ -39,6 +41,12 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def named(error: OSError, path: Path) -> OSError:
+    """The same error, which says of which file it tells; errors of writing bytes do not."""
+    error.filename = str(path)
+    return error
 
 
 class Sink:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from gflow.errors import ConfigError, GFlowError, MissingExtraError
-from gflow.training.atomic import write_text
+from gflow.training.atomic import named, write_text
 from gflow.training.json_lines import read_lines, to_json
 
 Numbers = dict[str, float]
@@ -115,10 +115,10 @@ class JsonlTracker:
         try:
             with self.path.open("a") as file:
                 file.write(line)
-        except OSError:
+        except OSError as e:
             with contextlib.suppress(OSError):
                 os.truncate(self.path, size)
-            raise
+            raise named(e, self.path) from None
 
     def picture(self, name: str, path: Path) -> None:
         """Nothing."""
