@@ -30,13 +30,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow import MLPPolicy, Sampler, StateGraph, Trajectories, enumerate_states
+from gflow import MLPPolicy, Sampler, Trajectories, enumerate_states
 from gflow.behaviours.base import Behaviour, OnPolicy
 from gflow.behaviours.local_search import LocalSearch
 from gflow.envs.sequences.env import SequenceEnvironment
 from gflow.envs.sequences.rewards import TableReward
 from gflow.envs.sequences.rna import rna_binding
 from gflow.envs.sequences.tfbind import load_e_scores, tf_binding
+from gflow.exact.graph import StateGraph
 from gflow.metrics import mean_reward_accuracy, total_variation
 from gflow.objectives import TrajectoryBalance
 from gflow.tasks.pictures import pyplot

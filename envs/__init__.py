@@ -5,7 +5,7 @@ if __name__ != "gflow.envs":
 
 from typing import TYPE_CHECKING
 
-from gflow.lazy import lazy_names
+from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.environment.discrete import DiscreteEnvironment
@@ -88,3 +88,4 @@ __all__ = [
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)
+__dir__ = public_names(__all__)

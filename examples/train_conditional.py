@@ -9,12 +9,13 @@ import argparse
 
 import torch
 
-from gflow import MLPPolicy, TemperatureConditional, enumerate_states
+from gflow import MLPPolicy, enumerate_states
 from gflow.conditions.draws import Thermometer, UniformCondition
 from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.training import TrainConfig, Trainer
 
 LOW, HIGH = 0.25, 2.0

@@ -1,6 +1,6 @@
 """Names that are imported when they are first used, so that worker processes stay light."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
@@ -17,5 +17,15 @@ def lazy_names(package: str, home: dict[str, str]) -> Callable[[str], Any]:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(home[name]), name)
+
+    return find
+
+
+def public_names(names: Iterable[str]) -> Callable[[], list[str]]:
+    """A module's `__dir__` that lists its public names, imported or not."""
+    listed = sorted(names)
+
+    def find() -> list[str]:
+        return list(listed)
 
     return find

@@ -4,6 +4,7 @@ if __name__ != "gflow.objectives":
     raise ImportError(f"this folder is the package gflow.objectives: import that, not {__name__}")
 
 from gflow.discovery import Discovered
+from gflow.lazy import public_names
 from gflow.objective import Objective, Solution
 from gflow.objectives.adjoint import AdjointSampling
 from gflow.objectives.db import DetailedBalance
@@ -81,3 +82,5 @@ __all__ = [
     "SubTrajectoryBalance",
     "TrajectoryBalance",
 ]
+
+__dir__ = public_names(__all__)

@@ -6,7 +6,7 @@ parts without tensors.
 
 from typing import TYPE_CHECKING
 
-from gflow.lazy import lazy_names
+from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.envs.atoms.env import Atoms, AtomState
@@ -19,3 +19,4 @@ _HOME = {
 __all__ = ["AtomState", "Atoms"]
 
 __getattr__ = lazy_names(__name__, _HOME)
+__dir__ = public_names(__all__)

@@ -6,7 +6,7 @@ that score molecules load only the parts without tensors.
 
 from typing import TYPE_CHECKING
 
-from gflow.lazy import lazy_names
+from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.envs.molecules.assembly import Assembly
@@ -76,3 +76,4 @@ __all__ = [
 
 
 __getattr__ = lazy_names(__name__, _HOME)
+__dir__ = public_names(__all__)

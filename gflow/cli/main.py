@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from gflow.bounds import Count, Natural
 from gflow.cli.train_flags import parse, show_help
 from gflow.cli.words import HELP, call
 from gflow.errors import GFlowError, IncompatibleError
-from gflow.evaluation.anchored import plain_log_reward
 from gflow.tasks.advice import advised
+from gflow.tasks.measure import evaluate_run
 from gflow.tasks.registry import TASKS, task_class
 from gflow.tasks.run import Run
+from gflow.tasks.trained import load
 from gflow.training.json_lines import to_json
 
 USAGE = """usage: gflow COMMAND ...
@@ -113,14 +112,12 @@ def evaluate(folder: str, samples: Count = 500) -> int:
         folder: Folder of the run.
         samples: Objects to draw.
     """
-    from gflow.tasks.measure import evaluate_run
-
-    run = Run.open(Path(folder))
+    trained = load(folder)
     try:
-        numbers = evaluate_run(run.context, samples)
-        print(to_json({"step": run.context.trainer.step, "metrics": numbers}, indent=2))
+        numbers = evaluate_run(trained.context, samples)
+        print(to_json({"step": trained.step, "metrics": numbers}, indent=2))
     finally:
-        run.close()
+        trained.close()
     return 0
 
 
@@ -132,27 +129,12 @@ def sample(folder: str, number: Count = 10, seed: Natural = 0) -> int:
         number: How many.
         seed: Of the random numbers.
     """
-    run = Run.open(Path(folder))
+    trained = load(folder)
     try:
-        context = run.context
-        trainer = context.trainer
-        generator = torch.Generator(trainer.device).manual_seed(seed)
-        batch = trainer.sampler.forward(
-            trainer.evaluated_policy,
-            number,
-            condition=trainer.condition(number, generator) if trainer.condition else None,
-            generator=generator,
-            device=trainer.device,
-        )
-        objects = batch.final_states
-        values, name = context.task.rewards(context.env, objects, batch.condition), "reward"
-        if values is None:
-            values, name = plain_log_reward(context.env, batch), "log_reward"
-        texts = context.task.describe(context.env, objects)
-        for text, value in zip(texts, values.tolist(), strict=True):
-            print(to_json({"object": text, name: value}))
+        for row in trained.table(number, seed):
+            print(to_json(row))
     finally:
-        run.close()
+        trained.close()
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gflow.lazy import lazy_names
+from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.exact.graph import StateGraph, enumerate_states
@@ -17,3 +17,4 @@ _HOME = {
 __all__ = ["StateGraph", "TabularPolicy", "enumerate_states"]
 
 __getattr__ = lazy_names(__name__, _HOME)
+__dir__ = public_names(__all__)

@@ -8,7 +8,7 @@ from gflow.backward.choice import BackwardChoice
 from gflow.bounds import Count
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, GFlowError
-from gflow.tasks.signature import REQUIRED, options_of
+from gflow.tasks.signature import REQUIRED, Option, options_of
 from gflow.tasks.task import Task
 
 
@@ -34,13 +34,17 @@ class BareTask(Task[Any]):
     Attributes:
         made_of: The class of the environment.
         taken: Names of the arguments of that class, which are fields here.
+        there: An environment that is there already, and takes none.
     """
 
     made_of: ClassVar[type[Environment[Any]]]
     taken: ClassVar[tuple[str, ...]] = ()
+    there: ClassVar[Environment[Any] | None] = None
 
     def environment(self) -> Environment[Any]:
         """The environment, from the options of the same names."""
+        if self.there is not None:
+            return self.there
         settings = {name: getattr(self, name) for name in self.taken}
         try:
             return self.made_of(**settings)
@@ -52,6 +56,10 @@ class BareTask(Task[Any]):
                 f"{self.made_of.__name__}({said}) cannot be built: {type(error).__name__}: {error}"
             ) from error
 
+    def supply(self, name: str, env: Environment[Any], width: int) -> Any:
+        """As for every task; log Z is a network of the condition, where there is one."""
+        return env.condition_dim if name == "condition_dim" else super().supply(name, env, width)
+
 
 def task_of(env: type[Environment[Any]]) -> type[BareTask]:
     """A task class for an environment class: its arguments and those of its policy as fields.
@@ -62,7 +70,17 @@ def task_of(env: type[Environment[Any]]) -> type[BareTask]:
     Raises:
         ConfigError: An argument without a default cannot be a flag.
     """
-    options = options_of(env)
+    return _made(env, options_of(env))
+
+
+def task_of_object(env: Environment[Any]) -> BareTask:
+    """A task for an environment that is there already: its options are those of its policy."""
+    cls = _made(type(env), [])
+    cls.there = env
+    return cls()
+
+
+def _made(env: type[Environment[Any]], options: list[Option]) -> type[BareTask]:
     taken = tuple(option.name for option in options)
     fields: list[Any] = [
         (o.name, o.hint, dataclasses.field(kw_only=True))

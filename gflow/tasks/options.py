@@ -62,7 +62,11 @@ class RunConfig:
 
     @classmethod
     def from_flags(
-        cls, task: type[Task[Any]], given: Mapping[str, Any], listed: str
+        cls,
+        task: type[Task[Any]],
+        given: Mapping[str, Any],
+        listed: str,
+        start: Task[Any] | None = None,
     ) -> "RunConfig":
         """The settings that values of flags say, by the names of the flags.
 
@@ -70,6 +74,7 @@ class RunConfig:
             task: The class of the task.
             given: Name of a flag to its value.
             listed: What lists all flags, for messages.
+            start: A task of the class whose options are the defaults.
 
         Raises:
             UnknownNameError: A part that there is not.
@@ -84,10 +89,14 @@ class RunConfig:
             checked = flag.option.checked(value, called)
             if not flag.selector:
                 values.setdefault(flag.section, {})[flag.option.name] = checked
-        _require(flags, values["task"])
+        if start is None:
+            _require(flags, values["task"])
+            start = task(**values["task"])
+        else:
+            start = dataclasses.replace(start, **values["task"])
         made = {kind: _part(kind, parts[kind], values.get(kind, {})) for kind in KINDS}
         return cls(
-            task=task(**values["task"]),
+            task=start,
             train=dataclasses.replace(task.train, **values["train"]),
             run=dataclasses.replace(task.run, **values["run"]),
             **made,

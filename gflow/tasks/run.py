@@ -8,21 +8,16 @@ from typing import Any
 import torch
 
 from gflow.errors import CheckpointError, ConfigError, MissingExtraError
-from gflow.memory.best import BestObjects
-from gflow.memory.pareto import ParetoArchive
+from gflow.tasks.build import build_context
 from gflow.tasks.folder import RunFolder, identity, open_for_new, with_steps
 from gflow.tasks.interrupt import interruptible
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.pictures import curves
-from gflow.tasks.task import Context, enumerate_if_small, policy_and_learners
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
 from gflow.training.json_lines import read_jsonl
 from gflow.training.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_trackers
-from gflow.training.trainer import Record, Trainer
-
-FRONT = 1000
-"""Objects kept of the Pareto front of a run."""
+from gflow.training.trainer import Record
 
 
 class Run:
@@ -45,31 +40,8 @@ class Run:
         if config.run.matmul != "highest":
             torch.set_float32_matmul_precision(config.run.matmul)
         torch.manual_seed(config.train.seed)  # initial weights
-        task = config.task
-        env = task.environment()
-        objective = config.build_objective(env)
-        policy, learners = policy_and_learners(task, env, objective.needs, config.backward)
-        policy.to(config.run.device)
-        for learner in learners:
-            learner.module.to(config.run.device)
-        objective.to(config.run.device)
-        self.best = BestObjects(env) if env.has_keys else None
-        several = env.num_scores > 0 and env.has_keys
-        self.front = ParetoArchive(env, FRONT) if several else None
-        callbacks = [seer for seer in (self.best, self.front) if seer is not None]
-        trainer = Trainer(
-            env,
-            policy,
-            objective,
-            config.train,
-            condition=task.condition(env),
-            behaviour=task.behaviour(env, config.behaviour.build()),
-            learners=learners,
-            callbacks=callbacks,
-            record_every=config.run.eval_every,
-        )
-        graph = enumerate_if_small(task, env)
-        self.context = Context(task, env, trainer, self.best, graph, self.front)
+        self.context = build_context(config)
+        self.best, self.front = self.context.best, self.context.front
         self.seconds = 0.0
         self.untrained: dict[str, float] = {}
         self.reported = -1

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gflow.lazy import lazy_names
+from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.training.config import TrainConfig
@@ -19,3 +19,4 @@ _HOME = {
 __all__ = ["Callback", "Record", "TrainConfig", "Trainer"]
 
 __getattr__ = lazy_names(__name__, _HOME)
+__dir__ = public_names(__all__)

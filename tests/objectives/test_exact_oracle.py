@@ -14,7 +14,6 @@ from gflow import (
     Needs,
     Objective,
     Sampler,
-    StateGraph,
     TabularPolicy,
     Trajectories,
     enumerate_states,
@@ -22,7 +21,7 @@ from gflow import (
 )
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners, CosineProduct
-from gflow.exact.graph import ExactFlows
+from gflow.exact.graph import ExactFlows, StateGraph
 from gflow.objectives import (
     OBJECTIVES,
     PROPORTIONAL,

@@ -14,7 +14,6 @@ from gflow import (
     FlowTerms,
     FunctionReward,
     Sampler,
-    StateGraph,
     TabularPolicy,
     Trajectories,
     enumerate_states,
@@ -22,6 +21,7 @@ from gflow import (
 )
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
+from gflow.exact.graph import StateGraph
 from gflow.metrics import total_variation
 from gflow.objectives import (
     DetailedBalance,

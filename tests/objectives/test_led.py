@@ -11,7 +11,6 @@ from gflow import (
     DiscreteEnvironment,
     MLPPolicy,
     Sampler,
-    StateGraph,
     TabularPolicy,
     Trajectories,
     enumerate_states,
@@ -19,6 +18,7 @@ from gflow import (
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.envs.sets.sets import FixedSizeSets, PairwiseEnergy, SetReward
+from gflow.exact.graph import StateGraph
 from gflow.metrics import total_variation
 from gflow.objectives import (
     DetailedBalance,

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import BackwardReplay, DiscreteEnvironment, TabularPolicy, enumerate_states, evaluate
+from gflow import DiscreteEnvironment, TabularPolicy, enumerate_states, evaluate
+from gflow.behaviours.data import BackwardReplay
 from gflow.behaviours.exact_samples import ExactSamples, draws_of
 from gflow.envs.diffusion.env import Diffusion
 from gflow.envs.diffusion.policy import DiffusionPolicy

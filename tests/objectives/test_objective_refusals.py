@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from gflow import LogZ
 from gflow.envs.diffusion.env import Diffusion
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.targets.mixture import gmm9
 from gflow.errors import ConfigError
+from gflow.objective import LogZ
 from gflow.objectives import (
     OBJECTIVES,
     AdjointSampling,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import Sampler, TabularPolicy, Tempered, enumerate_states
+from gflow import Sampler, TabularPolicy, enumerate_states
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import (
     LANDSCAPES,
@@ -24,6 +24,7 @@ from gflow.envs.grids.rewards import (
     Sparse,
 )
 from gflow.errors import ConfigError, IllegalActionError
+from gflow.rewards.wrappers import Tempered
 from gflow.testing import check_env
 from gflow.testing.strategies import hypergrids
 

@@ -13,9 +13,7 @@ from gflow import (
     MLPPolicy,
     Policy,
     Sampler,
-    StateGraph,
     TabularPolicy,
-    TemperatureConditional,
     enumerate_states,
     evaluate,
 )
@@ -30,8 +28,10 @@ from gflow.conditions.draws import UniformCondition
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.evaluation.evaluate import log_pb
+from gflow.exact.graph import StateGraph
 from gflow.objectives import OBJECTIVES, OFF_POLICY, DetailedBalance, TrajectoryBalance
 from gflow.policies.split import SplitPolicy
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.testing import TableEnvironment, all_trajectories
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
 from gflow.training.trainer import TrainConfig, Trainer

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from gflow import BackwardReplay, MLPPolicy, enumerate_states, with_backward
+from gflow import MLPPolicy, enumerate_states, with_backward
 from gflow.backward.choice import BACKWARD_POLICIES
+from gflow.behaviours.data import BackwardReplay
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.objectives import DetailedBalance

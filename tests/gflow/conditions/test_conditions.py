@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import MLPPolicy, Sampler, TemperatureConditional, enumerate_states, evaluate
+from gflow import MLPPolicy, Sampler, enumerate_states, evaluate
 from gflow.behaviours.base import Behaviour, Incomplete
 from gflow.behaviours.local_search import LocalSearch
 from gflow.conditions.draws import TableCondition, Thermometer, UniformCondition
@@ -17,6 +17,7 @@ from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError
 from gflow.objectives import OBJECTIVES, LogPartitionVariance, Objective, TrajectoryBalance
 from gflow.policies.encoder import FeatureEncoder
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.training.trainer import TrainConfig, Trainer
 
 

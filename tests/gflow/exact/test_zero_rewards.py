@@ -7,9 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gflow import Clipped, FunctionReward, TabularPolicy, enumerate_states
+from gflow import FunctionReward, TabularPolicy, enumerate_states
 from gflow.errors import RewardError
 from gflow.metrics import kl, total_variation
+from gflow.rewards.wrappers import Clipped
 from gflow.sampling.sampler import Sampler
 from gflow.testing import BrokenEnvironmentError, TableEnvironment, check_env
 

@@ -8,15 +8,11 @@ import torch
 from torch import Tensor
 
 from gflow import (
-    CachedReward,
-    Clipped,
     FunctionReward,
     HostReward,
     LogReward,
     MLPPolicy,
-    ReplayBuffer,
     Sampler,
-    Tempered,
     enumerate_states,
 )
 from gflow.envs import HyperGrid
@@ -24,9 +20,12 @@ from gflow.envs.pairs.composition import Product
 from gflow.learner import Learner
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive, non_dominated
+from gflow.memory.replay import ReplayBuffer
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
+from gflow.rewards.remembering import CachedReward
 from gflow.rewards.vector import VectorReward
+from gflow.rewards.wrappers import Clipped, Tempered
 from gflow.training.trainer import TrainConfig, Trainer
 
 

@@ -13,7 +13,6 @@ from gflow import (
     MLPPolicy,
     Sampler,
     TabularPolicy,
-    TemperatureConditional,
     Trajectories,
     enumerate_states,
     evaluate,
@@ -29,6 +28,7 @@ from gflow.memory.keep import names
 from gflow.memory.replay import ReplayBuffer
 from gflow.memory.sorted_index import SortedIndex
 from gflow.objectives import DetailedBalance, TrajectoryBalance
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.testing import TableEnvironment
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
 from gflow.training.trainer import TrainConfig, Trainer

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import Clipped, LogReward, MLPPolicy, Needs, Sampler, Tempered, Trajectories, evaluate
+from gflow import LogReward, MLPPolicy, Needs, Sampler, Trajectories, evaluate
 from gflow.envs.sequences.env import VariableLength
 from gflow.objectives import OBJECTIVES
 from gflow.policies.transformer import CausalTransformer
+from gflow.rewards.wrappers import Clipped, Tempered
 from gflow.training.trainer import TrainConfig, Trainer
 
 LETTERS = torch.tensor([0.3, -0.7, 1.1])

@@ -9,17 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import (
-    CachedReward,
-    Clipped,
-    FunctionReward,
-    HostReward,
-    LogReward,
-    TemperatureConditional,
-    Tempered,
-)
+from gflow import FunctionReward, HostReward, LogReward
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import ConfigError, RewardError
+from gflow.rewards.remembering import CachedReward
+from gflow.rewards.wrappers import Clipped, TemperatureConditional, Tempered
 
 total = FunctionReward(lambda states: states.sum(-1).double())
 CELLS = torch.tensor([[0, 1], [3, 2], [0, 0], [3, 2]])

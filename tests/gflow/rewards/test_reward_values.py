@@ -7,21 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import (
-    CachedReward,
-    Clipped,
-    FunctionReward,
-    HostReward,
-    LogReward,
-    MLPPolicy,
-    TemperatureConditional,
-    Tempered,
-)
+from gflow import FunctionReward, HostReward, LogReward, MLPPolicy
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import RewardError
 from gflow.objectives import TrajectoryBalance
+from gflow.rewards.remembering import CachedReward
 from gflow.rewards.values import real
 from gflow.rewards.vector import VectorReward
+from gflow.rewards.wrappers import Clipped, TemperatureConditional, Tempered
 from gflow.training.config import TrainConfig
 from gflow.training.trainer import Trainer
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import Exploration, Sampler, StateGraph, TabularPolicy, enumerate_states
+from gflow import Exploration, Sampler, TabularPolicy, enumerate_states
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import ConfigError
+from gflow.exact.graph import StateGraph
 from gflow.sampling.exploration import ON_POLICY
 from gflow.testing import TableEnvironment
 

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gflow import DiscreteEnvironment, Reversed, enumerate_states
+from gflow import DiscreteEnvironment, enumerate_states
 from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.sampling.reversed import Reversed
 from gflow.testing.strategies import random_dags
 
 environments = st.one_of(

@@ -18,7 +18,6 @@ from gflow import (
     Policy,
     PolicyOutput,
     Sampler,
-    StateGraph,
     TabularPolicy,
     Trajectories,
     enumerate_states,
@@ -26,6 +25,7 @@ from gflow import (
 )
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import ConfigError, GFlowError, IllegalActionError, ShapeError
+from gflow.exact.graph import StateGraph
 from gflow.testing import TableEnvironment, all_trajectories
 from gflow.testing.strategies import random_dags, trajectories
 

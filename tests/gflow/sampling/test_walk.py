@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import Categorical, DiscreteEnvironment, FunctionReward, Reversed
+from gflow import DiscreteEnvironment, FunctionReward
 from gflow.distinct import Distinct
+from gflow.environment.categorical import Categorical
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.errors import IllegalActionError
+from gflow.sampling.reversed import Reversed
 from gflow.sampling.walk import Walk, walk_listed, walk_ragged, walk_static
 from gflow.testing.strategies import random_dags
 

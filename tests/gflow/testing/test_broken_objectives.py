@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gflow import LogZ, Needs, Objective
+from gflow import Needs, Objective
+from gflow.objective import LogZ
 from gflow.objectives import (
     DetailedBalance,
     LogPartitionVariance,

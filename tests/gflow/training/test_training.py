@@ -16,7 +16,6 @@ from gflow import (
     Policy,
     PolicyOutput,
     TabularPolicy,
-    TemperatureConditional,
     enumerate_states,
 )
 from gflow.behaviours.exact_samples import ExactSamples, draws_of
@@ -32,6 +31,7 @@ from gflow.objectives import (
     SubTrajectoryBalance,
     TrajectoryBalance,
 )
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.source import Source
 from gflow.testing import TableEnvironment
 from gflow.training.trainer import TrainConfig, Trainer

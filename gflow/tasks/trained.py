@@ -1,0 +1,199 @@
+"""A trained sampler in Python: `gflow.fit` makes one, `gflow.load` takes one from a folder."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gflow.conditions.draws import ConditionSampler
+from gflow.environment.base import Environment
+from gflow.errors import ConfigError
+from gflow.evaluation.anchored import plain_log_reward
+from gflow.objective import Objective
+from gflow.policies.base import Policy
+from gflow.sampling.sampler import Sampler
+from gflow.tasks.bare import task_of_object
+from gflow.tasks.build import build_context
+from gflow.tasks.flags import backward_field
+from gflow.tasks.measure import evaluate_run
+from gflow.tasks.options import RunConfig
+from gflow.tasks.registry import task_class
+from gflow.tasks.run import Run
+from gflow.tasks.task import Context, Task
+from gflow.training.trainer import Trainer
+from gflow.trajectories import Trajectories
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A sampler that was trained, and what belongs to it.
+
+    Attributes:
+        config: All settings.
+        context: The task, its environment, the trainer, the best objects, the graph of all states.
+    """
+
+    config: RunConfig
+    context: Context
+
+    @property
+    def env(self) -> Environment[Any]:
+        """The environment."""
+        env: Environment[Any] = self.context.env
+        return env
+
+    @property
+    def trainer(self) -> Trainer:
+        """The trainer, to go on with."""
+        return self.context.trainer
+
+    @property
+    def policy(self) -> Policy:
+        """The policy: the average of its weights, where one is kept."""
+        return self.trainer.evaluated_policy
+
+    @property
+    def objective(self) -> Objective:
+        """What it was trained by."""
+        return self.trainer.objective
+
+    @property
+    def sampler(self) -> Sampler:
+        """Draws trajectories of the environment."""
+        return self.trainer.sampler
+
+    @property
+    def step(self) -> int:
+        """Steps of training."""
+        return self.trainer.step
+
+    def trajectories(
+        self, number: int, seed: int = 0, condition: Tensor | None = None
+    ) -> Trajectories[Any]:
+        """Fresh trajectories of the policy.
+
+        Args:
+            number: How many.
+            seed: Of the random numbers.
+            condition: (number, C) what the sampler is told; drawn as in training if not given.
+        """
+        if number < 1:
+            raise ConfigError(f"Trained.sample: number must be at least 1, got {number}.")
+        trainer = self.trainer
+        generator = torch.Generator(trainer.device).manual_seed(seed)
+        if condition is None and trainer.condition is not None:
+            condition = trainer.condition(number, generator)
+        return trainer.sampler.forward(
+            self.policy, number, condition=condition, generator=generator, device=trainer.device
+        )
+
+    def sample(self, number: int, seed: int = 0, condition: Tensor | None = None) -> Any:
+        """Finished objects, `number` of them, as states of the environment."""
+        return self.trajectories(number, seed, condition).final_states
+
+    def table(self, number: int, seed: int = 0) -> list[dict[str, Any]]:
+        """Objects in words with their reward, or with log R: the lines of `gflow sample`."""
+        task, batch = self.context.task, self.trajectories(number, seed)
+        objects = batch.final_states
+        values, name = task.rewards(self.env, objects, batch.condition), "reward"
+        if values is None:
+            values, name = plain_log_reward(self.env, batch), "log_reward"
+        texts = task.describe(self.env, objects)
+        return [
+            {"object": text, name: value}
+            for text, value in zip(texts, values.tolist(), strict=True)
+        ]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What `gflow eval` measures; exact numbers, such as `tv`, where all states are known."""
+        return evaluate_run(self.context, self.config.run.eval_samples)
+
+    def train(self, steps: int) -> "Trained":
+        """So many further steps."""
+        self.trainer.train(steps)
+        return self
+
+    def close(self) -> None:
+        """End the worker processes of the reward, if it has any."""
+        self.context.task.close(self.env)
+
+
+def fit(
+    what: Environment[Any] | Task[Any] | str,
+    objective: str = "",
+    *,
+    policy: Policy | None = None,
+    condition: ConditionSampler | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train a sampler, without a folder and without a word.
+
+        >>> from gflow.envs import HyperGrid
+        >>> trained = fit(HyperGrid(2, 4), "subtb", steps=20, lam=0.8, width=16)
+        >>> trained.sample(3).shape
+        torch.Size([3, 2])
+
+    Args:
+        what: An environment, a task, or what `gflow train` takes: a name, `file.py:Class`.
+        objective: Name of the objective; by default the task's.
+        policy: The policy to train; by default the task's, for an environment a perceptron over
+            `feature_sizes`.
+        condition: Draws conditions for an environment that reads them.
+        settings: Every flag of `gflow train` by its name: `steps`, `lr`, `lam`, `led_lr`, `side`.
+
+    Raises:
+        GFlowError: A setting that there is not or that is not allowed, or parts that do not go
+            together.
+    """
+    config = settings_for(what, objective, policy, settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        context = build_context(config, policy, condition)
+        context.trainer.train()
+    return Trained(config, context)
+
+
+def load(folder: str | Path) -> Trained:
+    """The sampler of a run's folder at its last checkpoint.
+
+    Raises:
+        ConfigError: The folder holds no run.
+        CheckpointError: There is no checkpoint, or it is damaged.
+    """
+    run = Run.open(Path(folder))
+    return Trained(run.config, run.context)
+
+
+def settings_for(
+    what: Environment[Any] | Task[Any] | str,
+    objective: str,
+    policy: Policy | None,
+    settings: dict[str, Any],
+) -> RunConfig:
+    """The settings that `fit` trains with."""
+    task: Task[Any] | type[Task[Any]]
+    if isinstance(what, str):
+        task = task_class(what)
+    elif isinstance(what, Environment):
+        task = task_of_object(what)
+    elif isinstance(what, Task):
+        task = what
+    else:
+        raise ConfigError(
+            f"fit: what to train on must be an environment, a task or a name, got {what!r}."
+        )
+    given = dict(settings)
+    if objective:
+        given["objective"] = objective
+    kind = task if isinstance(task, type) else type(task)
+    field = backward_field(kind)
+    if not isinstance(task, type) and field is not None:
+        given.setdefault(field, getattr(task, field))
+    listed = f"gflow train {kind.name} --help"
+    config = RunConfig.from_flags(kind, given, listed, None if isinstance(task, type) else task)
+    if policy is not None:
+        config = replace(config, backward=replace(config.backward, name="auto", settings={}))
+    return config
