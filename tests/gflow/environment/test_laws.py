@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import Categorical, ContinuousEnvironment, Density, DiscreteEnvironment, Environment
+from gflow import ContinuousEnvironment, DiscreteEnvironment, Environment
 from gflow.environment import categorical
-from gflow.environment.density import gaussian_log_prob
+from gflow.environment.categorical import Categorical
+from gflow.environment.density import Density, gaussian_log_prob
 from gflow.environment.discrete import require_numbered
 from gflow.envs import Box, Diffusion, HyperGrid, Torus
 from gflow.envs.diffusion.process import Brownian
