@@ -1,5 +1,6 @@
 """Conditions that must hold: read by the host at once, or noted on the device and read later."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,6 +27,14 @@ def require(ok: Tensor, complain: Complaint, what: str) -> None:
     if pending is not None:
         pending.note(ok, complain, what)
     elif not bool(ok.all()):
+        complain()
+
+
+def require_finite(number: Tensor, complain: Complaint, what: str) -> None:
+    """The same of a () number that must be finite; read at once, it costs the read alone."""
+    if _current.get() is not None:
+        require(number.isfinite(), complain, what)
+    elif not math.isfinite(float(number)):
         complain()
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
 from gflow.behaviours.replay import memory_of, with_memory
 from gflow.conditions.draws import ConditionSampler
-from gflow.deferred import Deferred, require
+from gflow.deferred import Deferred, require_finite
 from gflow.environment.base import Environment
 from gflow.errors import CheckpointError, ConfigError, IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
@@ -252,7 +252,7 @@ class Trainer:
         def complain() -> NoReturn:
             refuse_loss(self.env, self.policy, self.objective, self.config, self.step, batch, terms)
 
-        require(value.isfinite(), complain, "the loss")
+        require_finite(value, complain, "the loss")
         self.apply(loss)
         return value, terms
 
