@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 IMPORT_NAME = {"gflow": "gflow", "envs": "gflow.envs", "objectives": "gflow.objectives"}
 OPTIONAL = (
-    "rdkit", "torch_geometric", "wandb", "matplotlib", "scipy", "yaml", "tyro", "networkx",
+    "rdkit", "torch_geometric", "wandb", "matplotlib", "scipy", "yaml", "networkx",
     "hypothesis", "tensorboard", "pandas", "transformers", "vina", "meeko", "sklearn", "openmm",
 )  # fmt: skip
 
