@@ -38,14 +38,15 @@ class Goal:
             raise ConfigError("Goal: give at least one property, e.g. Goal(('qed',)).")
         if not self.weights:
             object.__setattr__(self, "weights", (1.0,) * len(self.properties))
-        if len(self.weights) != len(self.properties) or min(self.weights) <= 0:
+        positive = all(0 < weight < math.inf for weight in self.weights)
+        if len(self.weights) != len(self.properties) or not positive:
             raise ConfigError(
                 f"Goal: need one positive weight per property, got weights {self.weights} for "
                 f"{len(self.properties)} properties."
             )
         if self.combine not in ("product", "sum"):
             raise ConfigError(f"Goal: combine must be 'product' or 'sum', got {self.combine!r}.")
-        if not self.floor > 0:
+        if not 0 < self.floor < math.inf:
             raise ConfigError(f"Goal: floor must be positive, got {self.floor}.")
 
     @classmethod

@@ -65,10 +65,12 @@ def test_combinations() -> None:
     assert math.isclose(Goal(pair, (1.0, 3.0), "sum").value((1.0, 0.5)), 0.625)
     assert Goal(pair).value((0.0, 1.0)) == 1e-3
     assert Goal(pair, floor=0.1).value((0.001, 0.001)) == 0.1
-    with pytest.raises(ConfigError, match="one positive weight per property"):
-        Goal(pair, (1.0,))
-    with pytest.raises(ConfigError, match="floor must be positive"):
-        Goal(pair, floor=0.0)
+    for weights in ((1.0,), (1.0, 0.0), (1.0, -1.0), (1.0, math.nan), (math.inf, 1.0)):
+        with pytest.raises(ConfigError, match="one positive weight per property"):
+            Goal(pair, weights)
+    for floor in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ConfigError, match="floor must be positive"):
+            Goal(pair, floor=floor)
 
 
 def test_beta_sharpens_the_reward_and_not_the_share(ambiguous: Molecules, walk: Callable) -> None:

@@ -150,6 +150,9 @@ def test_histogram_jsd_counts_what_lies_outside() -> None:
     samples = torch.tensor([[0.2], [0.8], [-3.0], [7.0]])
     assert float(histogram_jsd(samples, masses, 0, 1)) == pytest.approx(0, abs=1e-12)
     assert float(histogram_jsd(samples, 2 * masses, 0, 1)) > 0.1
+    beside = torch.tensor([[0.2, 1.4], [0.2, -0.4], [1.4, 0.2], [0.7, 0.7]])  # one axis is inside
+    quarter = torch.tensor([[0.0, 0.0], [0.0, 0.25]])
+    assert float(histogram_jsd(beside, quarter, 0, 1)) == pytest.approx(0, abs=1e-12)
     for bad in (masses - 0.3, 3 * masses, masses[None]):
         with pytest.raises(ConfigError, match="sum to at most 1"):
             histogram_jsd(samples, bad, 0, 1)

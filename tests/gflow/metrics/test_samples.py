@@ -38,6 +38,16 @@ def test_modes_of_the_hypergrid(side: int, dim: int, cells: int) -> None:
     assert (len(modes), len(regions)) == (cells, 2**dim)
 
 
+@pytest.mark.parametrize(("side", "upper"), [(4, [0, 0, 1, 1]), (5, [0, 0, 0, 1, 1]), (2, [0, 1])])
+def test_orthants_begin_above_the_middle(side: int, upper: list[int]) -> None:
+    """Of an even side half the values are above it; of an odd one the middle value is not."""
+    values = torch.arange(side)
+    assert corner_regions(values[:, None], side).tolist() == upper
+    pairs = torch.cartesian_prod(values, values)
+    wanted = [upper[a] + 2 * upper[b] for a, b in pairs.tolist()]
+    assert corner_regions(pairs, side).tolist() == wanted
+
+
 def test_modes_add_up_over_batches() -> None:
     found = ModeCounter(lambda s: s[:, 0] > 1, lambda s: s[:, 0])
     assert found.update(torch.tensor([[0], [1]])) == 0

@@ -21,4 +21,10 @@ MUTANTS = (
         "kept = (index + (index > gone)).clamp(max=n - 1)",
         f"{MOLECULES}::test_objectives_vanish_on_the_exact_flows",
     ),
+    (
+        "goal-weight-zero", "envs/molecules/goal.py",
+        "all(0 < weight < math.inf for",
+        "all(0 <= weight < math.inf for",
+        "tests/envs/molecules/test_molecules_rewards.py::test_combinations",
+    ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 TRANSPORT = "tests/gflow/metrics/test_transport_metrics.py"
 COVERAGE = "tests/gflow/metrics/test_coverage_metrics.py"
 REFUSALS = "tests/gflow/metrics/test_metric_refusals.py"
+SAMPLES = "tests/gflow/metrics/test_samples.py"
 
 MUTANTS = (
     (
@@ -106,5 +107,17 @@ MUTANTS = (
         "if reason is not None:\n                where",
         "if reason is None and False:\n                where",
         f"{REFUSALS}::test_numbers_out_of_range_are_refused[radius=0]",
+    ),
+    (
+        "orthants-above", "gflow/metrics/samples.py",
+        "upper = (2 * states > side - 1).long()",
+        "upper = (2 * states > side).long()",
+        f"{SAMPLES}::test_orthants_begin_above_the_middle",
+    ),
+    (
+        "histogram-half-inside", "gflow/metrics/continuous.py",
+        "inside = ((place >= 0) & (place < cells)).all(-1)",
+        "inside = ((place >= 0) & (place < cells)).any(-1)",
+        f"{COVERAGE}::test_histogram_jsd_counts_what_lies_outside",
     ),
 )  # fmt: skip
