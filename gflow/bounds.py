@@ -79,6 +79,17 @@ NotNegative = Annotated[float, Bounds(0)]
 Probability = Annotated[float, Bounds(0, 1)]
 Rate = Annotated[float, Bounds(0, 1000, open_low=True)]
 """A learning rate."""
+Share = Annotated[float, Bounds(0, 1, open_low=True)]
+"""A share that is not nothing."""
+Part = Annotated[float, Bounds(0, 1, open_high=True)]
+"""A share that leaves something."""
+Decay = Annotated[float, Bounds(0, 100)]
+"""A weight decay."""
+Temperature = Annotated[float, Bounds(0, 1e6, open_low=True)]
+LogitShift = Annotated[float, Bounds(-1000, 1000)]
+"""What is added to a logit."""
+Width = Annotated[float, Bounds(0, 1e6)]
+"""A standard deviation."""
 
 
 def complaint(value: Any, hint: Any) -> str | None:

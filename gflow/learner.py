@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gflow.bounds import Count
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy
@@ -57,9 +59,8 @@ class BatchMemory:
         capacity: Number of batches kept.
     """
 
-    def __init__(self, env: Environment[Any], capacity: int) -> None:
-        if capacity < 1:
-            raise ConfigError(f"BatchMemory: capacity must be positive, got {capacity}.")
+    @checked
+    def __init__(self, env: Environment[Any], capacity: Count) -> None:
         self.env = env
         self.batches: deque[Trajectories[Any]] = deque(maxlen=capacity)
 

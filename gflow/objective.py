@@ -62,6 +62,7 @@ class Objective(nn.Module, ABC):
             reads the law that they were drawn from.
         self_contained: Whether residuals vanish at exact flows whatever the `learners` of the
             objective have learned; False if only as far as that fits.
+        epsilon: Probability of a uniform action that trainers explore with if nothing is said.
         solution: What the policy samples where the loss is smallest.
     """
 
@@ -69,6 +70,7 @@ class Objective(nn.Module, ABC):
     needs: ClassVar[Needs] = Needs()
     learns_from: ClassVar[Source] = Source.ANY
     self_contained: ClassVar[bool] = True
+    epsilon: ClassVar[float] = 0.0
     solution: ClassVar[Solution] = Solution.PROPORTIONAL
 
     def __init__(self, regression: Regression = squared) -> None:
@@ -121,6 +123,9 @@ class Objective(nn.Module, ABC):
     ) -> FlowTerms:
         """The flow terms that this objective reads, with gradients."""
         return evaluate(env, policy, trajectories, self.needs)
+
+    def begin(self, batch: Trajectories[Any]) -> None:
+        """See the first training batch before any step is taken; nothing by default."""
 
     def metrics(self, terms: FlowTerms) -> dict[str, Tensor]:
         """() what else there is to log about a batch, by name; nothing is read by the host here."""

@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gflow.bounds import Count, Rate, Share
+from gflow.checks import checked
 from gflow.distinct import Distinct
 from gflow.environment.base import Environment
 from gflow.environment.discrete import require_numbered
-from gflow.errors import ConfigError, IncompatibleError
+from gflow.errors import IncompatibleError
 from gflow.learner import Learner
 from gflow.masking import representatives
 from gflow.policies.base import Backward, Policy
@@ -125,11 +127,10 @@ class CountRegression(Learner):
         https://arxiv.org/abs/2312.14331
     """
 
+    @checked
     def __init__(
-        self, count: TrajectoryCount, lr: float = 1e-3, decay: float = 1.0, steps: int = 1
+        self, count: TrajectoryCount, lr: Rate = 1e-3, decay: Share = 1.0, steps: Count = 1
     ) -> None:
-        if steps < 1:
-            raise ConfigError(f"CountRegression: steps must be at least 1, got {steps}.")
         self.module = self.count = count
         self.optimizer = torch.optim.Adam(count.parameters(), lr=lr)
         self.decay, self.steps = decay, steps

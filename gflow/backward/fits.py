@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gflow.bounds import Count, Probability, Rate, Share
+from gflow.checks import checked
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError
 from gflow.evaluation.evaluate import log_pb
 from gflow.learner import BatchMemory, Learner, average_into
 from gflow.policies.base import BackwardNetwork, Policy
@@ -24,11 +25,8 @@ def negative_log_likelihood(
 class _Likelihood(Learner):
     """What fits by likelihood share: an Adam of their own whose rate decays with every batch."""
 
-    def __init__(self, network: BackwardNetwork, lr: float, decay: float) -> None:
-        if not lr > 0:
-            raise ConfigError(f"{type(self).__name__}: lr must be positive, got {lr}.")
-        if not 0 < decay <= 1:
-            raise ConfigError(f"{type(self).__name__}: decay must lie in (0, 1], got {decay}.")
+    @checked
+    def __init__(self, network: BackwardNetwork, lr: Rate, decay: Share) -> None:
         assert isinstance(network, nn.Module)
         self.network: Any = network
         self.optimizer = torch.optim.Adam(network.parameters(), lr=lr)
@@ -65,18 +63,17 @@ class PessimisticBackward(_Likelihood):
         https://arxiv.org/abs/2405.16012
     """
 
+    @checked
     def __init__(
         self,
         env: Environment[Any],
         network: BackwardNetwork,
-        lr: float = 1e-3,
-        decay: float = 1.0,
-        batches: int = 20,
-        steps: int = 8,
+        lr: Rate = 1e-3,
+        decay: Share = 1.0,
+        batches: Count = 20,
+        steps: Count = 8,
     ) -> None:
         super().__init__(network, lr, decay)
-        if steps < 1:
-            raise ConfigError(f"PessimisticBackward: steps must be at least 1, got {steps}.")
         self.module, self.steps = self.network, steps
         self.memory = BatchMemory(env, batches)
 
@@ -122,11 +119,10 @@ class LikelihoodBackward(_Likelihood):
         Maximization, 2024, https://arxiv.org/abs/2410.15474
     """
 
+    @checked
     def __init__(
-        self, network: BackwardNetwork, lr: float = 1e-3, decay: float = 1.0, tau: float = 0.25
+        self, network: BackwardNetwork, lr: Rate = 1e-3, decay: Share = 1.0, tau: Probability = 0.25
     ) -> None:
-        if not 0 <= tau <= 1:
-            raise ConfigError(f"LikelihoodBackward: tau must lie in [0, 1], got {tau}.")
         super().__init__(copy.deepcopy(network), lr, decay)
         assert isinstance(network, nn.Module)
         self.target: Any = network

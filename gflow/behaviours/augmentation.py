@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gflow.behaviours.base import Around, Behaviour, Rollout
+from gflow.bounds import Count
+from gflow.checks import checked
 from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
 from gflow.source import Source
@@ -33,15 +35,11 @@ class BackwardAugmentation(Around):
 
     name = "augmentation"
 
+    @checked
     def __init__(
-        self, inner: Behaviour | None, buffer: ReplayBuffer, objects: int = 20, steps: int = 20
+        self, inner: Behaviour | None, buffer: ReplayBuffer, objects: Count = 20, steps: Count = 20
     ) -> None:
         super().__init__(inner)
-        if objects < 1 or steps < 1:
-            raise ConfigError(
-                f"BackwardAugmentation: objects and steps must be at least 1, got {objects} and "
-                f"{steps}."
-            )
         if not buffer.has_objects:
             raise ConfigError(
                 "BackwardAugmentation draws objects from memory: build it with rebuild='backward' "

@@ -7,6 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gflow.bounds import Count, Share
+from gflow.checks import checked
 from gflow.errors import ConfigError
 
 
@@ -67,9 +69,8 @@ class FixedSteps(_Certain):
 
     name = "K"
 
-    def __init__(self, steps: int) -> None:
-        if steps < 1:
-            raise ConfigError(f"FixedSteps: at least one transition is undone, got {steps}.")
+    @checked
+    def __init__(self, steps: Count) -> None:
         self.steps = steps
 
     def keep(self, length: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -86,9 +87,8 @@ class FractionSteps(_Certain):
 
     name = "F"
 
-    def __init__(self, fraction: float) -> None:
-        if not 0 < fraction <= 1:
-            raise ConfigError(f"FractionSteps: the fraction must lie in (0, 1], got {fraction}.")
+    @checked
+    def __init__(self, fraction: Share) -> None:
         self.fraction = fraction
 
     def keep(self, length: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from gflow.bounds import Part
+from gflow.checks import checked
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError, IncompatibleError
+from gflow.errors import IncompatibleError
 from gflow.objective import Objective
 from gflow.policies.base import Policy
 from gflow.sampling.exploration import ON_POLICY, Exploration
@@ -193,9 +195,8 @@ class Incomplete(Behaviour):
 
     name = "incomplete"
 
-    def __init__(self, share: float = 0.5) -> None:
-        if not 0 <= share < 1:
-            raise ConfigError(f"Incomplete: share must lie in [0, 1), got {share}.")
+    @checked
+    def __init__(self, share: Part = 0.5) -> None:
         self.share = share
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:

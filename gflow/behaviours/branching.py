@@ -1,10 +1,12 @@
 """Branches: several ends of one beginning, so that they differ by what came after it alone."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from gflow.behaviours.base import Behaviour, Rollout
+from gflow.bounds import Bounds, Share
+from gflow.checks import checked
 from gflow.errors import ConfigError
 from gflow.trajectories import Trajectories
 
@@ -23,19 +25,14 @@ class Branching(Behaviour):
 
     Args:
         repeat: Trajectories per group where there are no conditions, at least 2.
-        whole: Share of the groups that are not cut, so that they share the source alone.
+        whole: Share of the groups that are not cut, so that they share the source alone. Without
+            any the first transitions are hardly trained.
     """
 
     name = "branching"
 
-    def __init__(self, repeat: int = 8, whole: float = 0.25) -> None:
-        if repeat < 2:
-            raise ConfigError(f"Branching: repeat must be at least 2, got {repeat}.")
-        if not 0 < whole <= 1:
-            raise ConfigError(
-                f"Branching: whole must lie in (0, 1], got {whole}; without whole groups the first "
-                f"transitions are hardly trained."
-            )
+    @checked
+    def __init__(self, repeat: Annotated[int, Bounds(2)] = 8, whole: Share = 0.25) -> None:
         self.repeat, self.whole = repeat, whole
 
     def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:

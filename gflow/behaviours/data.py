@@ -5,6 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from gflow.behaviours.base import Behaviour, Rollout
+from gflow.bounds import Share
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
@@ -32,19 +34,18 @@ class BackwardReplay(Behaviour):
 
     name = "backward_replay"
 
+    @checked
     def __init__(
         self,
         env: Environment[Any],
         objects: Any,
-        share: float = 0.5,
+        share: Share = 0.5,
         log_reward: Tensor | None = None,
         condition: Tensor | None = None,
     ) -> None:
         count = batch_size(objects)
         if not count:
             raise ConfigError("BackwardReplay: the data set has no objects.")
-        if not 0 < share <= 1:
-            raise ConfigError(f"BackwardReplay: share must lie in (0, 1], got {share}.")
         unfinished = (~env.can_end(objects)).nonzero()
         if len(unfinished):
             row = int(unfinished[0])

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 
 from gflow.behaviours.base import Behaviour, Rollout
+from gflow.bounds import Share
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.exact.graph import StateGraph
@@ -35,9 +37,8 @@ class ExactSamples(Behaviour):
 
     name = "exact"
 
-    def __init__(self, objects: Objects | None = None, share: float = 1.0) -> None:
-        if not 0 < share <= 1:
-            raise ConfigError(f"ExactSamples: share must lie in (0, 1], got {share}.")
+    @checked
+    def __init__(self, objects: Objects | None = None, share: Share = 1.0) -> None:
         self.objects, self.share = objects, share
         self.gives = Source.TARGET if share == 1 else Source.OWN | Source.TARGET
 

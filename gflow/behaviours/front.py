@@ -3,7 +3,8 @@
 from typing import Any
 
 from gflow.behaviours.base import Around, Behaviour, Rollout
-from gflow.errors import ConfigError
+from gflow.bounds import Part
+from gflow.checks import checked
 from gflow.memory.pareto import ParetoArchive
 from gflow.source import Source
 from gflow.state import to_device
@@ -27,11 +28,10 @@ class FrontReplay(Around):
 
     name = "front_replay"
 
+    @checked
     def __init__(
-        self, archive: ParetoArchive, share: float = 0.1, inner: Behaviour | None = None
+        self, archive: ParetoArchive, share: Part = 0.1, inner: Behaviour | None = None
     ) -> None:
-        if not 0 <= share < 1:
-            raise ConfigError(f"FrontReplay: share must lie in [0, 1), got {share}.")
         super().__init__(inner)
         self.archive, self.share = archive, share
         self.gives = self.inner.gives | Source.OTHER

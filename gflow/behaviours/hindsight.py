@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from gflow.behaviours.base import Around, Behaviour, Rollout
+from gflow.bounds import Probability
+from gflow.checks import checked
 from gflow.deferred import require
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError, IncompatibleError
+from gflow.errors import IncompatibleError
 from gflow.objective import Objective
 from gflow.source import Source
 from gflow.trajectories import Trajectories
@@ -74,14 +76,13 @@ class Hindsight(Around):
 
     name = "hindsight"
 
+    @checked
     def __init__(
         self,
-        share: float = 0.3,
+        share: Probability = 0.3,
         inner: Behaviour | None = None,
         relabel: Relabelling = own_direction,
     ) -> None:
-        if not 0 <= share <= 1:
-            raise ConfigError(f"Hindsight: share must lie in [0, 1], got {share}.")
         super().__init__(inner)
         self.share, self.relabel = share, relabel
         self.gives = self.inner.gives | Source.OTHER

@@ -3,6 +3,8 @@
 from typing import Any
 
 from gflow.behaviours.base import Behaviour, Rollout
+from gflow.bounds import Count, Natural, Positive
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.environment.continuous import PointEnvironment
 from gflow.errors import ConfigError
@@ -41,27 +43,22 @@ class LangevinSearch(Behaviour):
     name = "langevin"
     gives = Source.OWN | Source.OTHER
 
+    @checked
     def __init__(
         self,
-        period: int = 100,
-        steps: int = 200,
-        burn_in: int | None = None,
-        step_size: float = 0.01,
-        beta: float = 1.0,
-        capacity: int = 600_000,
+        period: Count = 100,
+        steps: Count = 200,
+        burn_in: Natural | None = None,
+        step_size: Positive = 0.01,
+        beta: Positive = 1.0,
+        capacity: Count = 600_000,
     ) -> None:
-        for name, value in (("period", period), ("steps", steps), ("capacity", capacity)):
-            if value < 1:
-                raise ConfigError(f"LangevinSearch: {name} must be at least 1, got {value}.")
         burn_in = steps // 2 if burn_in is None else burn_in
         if not 0 <= burn_in < steps:
             raise ConfigError(
                 f"LangevinSearch: burn_in must lie in [0, {steps}), the number of steps, got "
                 f"{burn_in}."
             )
-        for name, number in (("step_size", step_size), ("beta", beta)):
-            if not number > 0:
-                raise ConfigError(f"LangevinSearch: {name} must be positive, got {number}.")
         self.period, self.steps, self.burn_in, self.beta = period, steps, burn_in, beta
         self.capacity, self.step_size = capacity, step_size
         self.batches = 0

@@ -9,6 +9,8 @@ from torch import Tensor
 from gflow.behaviours.acceptance import FILTERS, Filter, LogRatio
 from gflow.behaviours.backtracking import Backtracking, backtracking
 from gflow.behaviours.base import Behaviour, Rollout
+from gflow.bounds import Natural
+from gflow.checks import checked
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.evaluation.evaluate import evaluate
@@ -68,17 +70,14 @@ class LocalSearch(Behaviour):
     name = "local_search"
     gives = Source.OWN | Source.OTHER
 
+    @checked
     def __init__(
         self,
-        iterations: int = 7,
+        iterations: Natural = 7,
         steps: int | float | str | Backtracking = "random",
         accept: str | Filter = "greedy",
         prefix: Prefix = "kept",
     ) -> None:
-        if iterations < 0:
-            raise ConfigError(f"LocalSearch: iterations must not be negative, got {iterations}.")
-        if prefix not in ("kept", "resampled"):
-            raise ConfigError(f"LocalSearch: prefix must be kept or resampled, got {prefix!r}.")
         if isinstance(accept, str) and accept not in FILTERS:
             raise UnknownNameError("filter", accept, FILTERS)
         self.iterations, self.prefix = iterations, prefix

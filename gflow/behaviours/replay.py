@@ -4,8 +4,9 @@ from typing import Any
 
 from gflow.behaviours.augmentation import BackwardAugmentation
 from gflow.behaviours.base import Around, Behaviour, Rollout
+from gflow.bounds import Probability
+from gflow.checks import checked
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
 from gflow.objective import Objective
 from gflow.source import ELSEWHERE, Source
@@ -29,10 +30,11 @@ class Replay(Around):
 
     name = "replay"
 
-    def __init__(self, inner: Behaviour | None, buffer: ReplayBuffer, share: float = 0.5) -> None:
+    @checked
+    def __init__(
+        self, inner: Behaviour | None, buffer: ReplayBuffer, share: Probability = 0.5
+    ) -> None:
         super().__init__(inner)
-        if not 0 <= share <= 1:
-            raise ConfigError(f"Replay: share must lie in [0, 1], got {share}.")
         self.buffer, self.share = buffer, share
         self.gives = self.inner.gives | (Source.REPLAYED if buffer.is_fair else Source.OTHER)
 

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.bounds import Count
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.rewards.scalarizations import LogSum
@@ -25,7 +27,8 @@ class BestObjects:
         capacity: Objects kept.
     """
 
-    def __init__(self, env: Environment[Any], capacity: int = 100) -> None:
+    @checked
+    def __init__(self, env: Environment[Any], capacity: Count = 100) -> None:
         self.env, self.capacity = env, capacity
         self._states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
         self._log_reward = torch.zeros(0)

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.checks import check_numbers, check_shapes
+from gflow.bounds import Count
+from gflow.checks import check_numbers, check_shapes, checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph
@@ -81,8 +82,12 @@ class ParetoArchive:
         IncompatibleError: If the environment has a single score, or states cannot be told apart.
     """
 
+    @checked
     def __init__(
-        self, env: Environment[Any], capacity: int | None = None, deduplicate: bool = False
+        self,
+        env: Environment[Any],
+        capacity: Count | None = None,
+        deduplicate: bool = False,
     ) -> None:
         if not env.num_scores or not env.has_keys:
             raise IncompatibleError(
@@ -90,8 +95,6 @@ class ParetoArchive:
                 f"{'no `key` to tell objects apart' if env.num_scores else 'a single reward'}. "
                 f"It needs a VectorReward and states with keys."
             )
-        if capacity is not None and capacity < 1:
-            raise ConfigError(f"ParetoArchive: capacity must be positive or None, got {capacity}.")
         self.env, self.capacity, self.deduplicate = env, capacity, deduplicate
         self._states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
         self._scores = torch.zeros(0, env.num_scores)

@@ -1,11 +1,13 @@
 """Replay: finished trajectories or objects, rebuilt and re-evaluated when drawn again."""
 
 from collections.abc import Hashable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from gflow.bounds import Count, NotNegative
+from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
@@ -64,37 +66,26 @@ class ReplayBuffer:
         https://arxiv.org/abs/2305.07170
     """
 
+    @checked
     def __init__(
         self,
         env: Environment[Any],
-        capacity: int,
+        capacity: Count,
         keep: Keep = "recent",
         draw: Draw | None = None,
         rebuild: Rebuild = "actions",
         *,
         distinct: bool = False,
-        top: int = 100,
-        cutoff: float = 1.0,
+        top: Count = 100,
+        cutoff: NotNegative = 1.0,
         distance: Distance | None = None,
     ) -> None:
-        for name, number in (("capacity", capacity), ("top", top)):
-            if number < 1:
-                raise ConfigError(f"ReplayBuffer: {name} must be positive, got {number}.")
         if rebuild == "actions" and not env.numbered:
             raise IncompatibleError(
                 f"{env.name}: its moves have densities, so actions alone repeat no trajectory. "
                 f"Draw new ways from the objects: rebuild='backward' (replay_rebuild='backward')."
             )
         draw = ("reward" if keep == "best" else "uniform") if draw is None else draw
-        for name, value, allowed in (
-            ("keep", keep, get_args(Keep)),
-            ("draw", draw, get_args(Draw)),
-            ("rebuild", rebuild, get_args(Rebuild)),
-        ):
-            if value not in allowed:
-                raise ConfigError(
-                    f"ReplayBuffer: {name} must be one of {', '.join(allowed)}; got {value!r}."
-                )
         self.env, self.capacity, self.top, self.cutoff = env, capacity, top, cutoff
         self.keep, self.draw, self.rebuild = keep, draw, rebuild
         self.distinct = distinct or draw == "prt"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.bounds import LogitShift, Probability, Temperature, Width, check_fields
 from gflow.environment.categorical import Categorical
 from gflow.errors import ConfigError, IncompatibleError
 
@@ -28,23 +29,16 @@ class Exploration:
         noise: Standard deviation added to that of every Gaussian step, where moves have densities.
     """
 
-    epsilon: float = 0.0
-    trajectory_epsilon: float = 0.0
-    temperature: float = 1.0
-    stop_bias: float = 0.0
+    epsilon: Probability = 0.0
+    trajectory_epsilon: Probability = 0.0
+    temperature: Temperature = 1.0
+    stop_bias: LogitShift = 0.0
     other: Any = None
-    other_weight: float = 0.0
-    noise: float = 0.0
+    other_weight: Probability = 0.0
+    noise: Width = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("epsilon", "trajectory_epsilon", "other_weight"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigError(f"Exploration: {name} must lie in [0, 1], got {value}.")
-        if not self.temperature > 0:
-            raise ConfigError(f"Exploration: temperature must be positive, got {self.temperature}.")
-        if not self.noise >= 0:
-            raise ConfigError(f"Exploration: noise must not be negative, got {self.noise}.")
+        check_fields(self)
         if (self.other is None) != (self.other_weight == 0):
             raise ConfigError("Exploration: give `other` and a positive `other_weight` together.")
 

@@ -3,6 +3,18 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from gflow.bounds import (
+    Count,
+    Decay,
+    LogitShift,
+    Natural,
+    NotNegative,
+    Probability,
+    Rate,
+    Temperature,
+    Width,
+    check_fields,
+)
 from gflow.errors import ConfigError
 from gflow.memory.draw import Draw
 from gflow.memory.keep import Keep
@@ -22,7 +34,8 @@ class TrainConfig:
         weight_decay: Of the policy.
         grad_clip: Largest norm of the policy's gradient; 0 does not clip.
         ema: Decay of an average of the weights that is evaluated in place of them; 0 for none.
-        epsilon: Initial probability of a uniform action.
+        epsilon: Initial probability of a uniform action; by default that of the objective, which is
+            0 for most (`Objective.epsilon`).
         epsilon_steps: Steps over which epsilon falls to zero linearly; 0 keeps it.
         trajectory_epsilon: Probability that a whole trajectory is uniform.
         temperature: Sampling temperature.
@@ -46,51 +59,37 @@ class TrainConfig:
         seed: Of everything random.
     """
 
-    steps: int = 1000
-    batch_size: int = 16
-    lr: float = 1e-3
-    log_z_lr: float = 0.1
-    lr_half_life: int = 0
-    weight_decay: float = 0.0
-    grad_clip: float = 0.0
-    ema: float = 0.0
-    epsilon: float = 0.0
-    epsilon_steps: int = 0
-    trajectory_epsilon: float = 0.0
-    temperature: float = 1.0
-    stop_bias: float = 0.0
-    noise: float = 0.0
-    noise_steps: int = 0
-    ema_sampling: float = 0.0
-    replay: int = 0
+    steps: Count = 1000
+    batch_size: Count = 16
+    lr: Rate = 1e-3
+    log_z_lr: Rate = 0.1
+    lr_half_life: Natural = 0
+    weight_decay: Decay = 0.0
+    grad_clip: NotNegative = 0.0
+    ema: Probability = 0.0
+    epsilon: Probability | None = None
+    epsilon_steps: Natural = 0
+    trajectory_epsilon: Probability = 0.0
+    temperature: Temperature = 1.0
+    stop_bias: LogitShift = 0.0
+    noise: Width = 0.0
+    noise_steps: Natural = 0
+    ema_sampling: Probability = 0.0
+    replay: Natural = 0
     replay_keep: Keep = "recent"
     replay_draw: Literal["auto", Draw] = "auto"
     replay_rebuild: Rebuild = "actions"
     replay_distinct: bool = False
-    replay_top: int = 100
-    replay_cutoff: float = 1.0
-    replay_fraction: float = 0.5
-    augment: int = 0
-    augment_objects: int = 20
+    replay_top: Count = 100
+    replay_cutoff: NotNegative = 1.0
+    replay_fraction: Probability = 0.5
+    augment: Natural = 0
+    augment_objects: Count = 20
     plan: Literal["auto", "ragged", "static"] = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "replay_top", "augment_objects"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("lr", "log_z_lr", "temperature"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}.")
-        for name in (
-            "lr_half_life", "weight_decay", "grad_clip", "epsilon_steps", "noise", "noise_steps",
-            "replay", "augment", "replay_cutoff",
-        ):  # fmt: skip
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("ema", "epsilon", "trajectory_epsilon", "ema_sampling", "replay_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
+        check_fields(self)
         for name, unused in (
             ("replay_keep", "recent"), ("replay_draw", "auto"), ("replay_rebuild", "actions"),
         ):  # fmt: skip

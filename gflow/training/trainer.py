@@ -138,7 +138,7 @@ class Trainer:
     def exploration(self) -> Exploration:
         """How the sampler explores at the present step."""
         c = self.config
-        epsilon = c.epsilon
+        epsilon = self.objective.epsilon if c.epsilon is None else c.epsilon
         if c.epsilon_steps:
             epsilon *= max(0.0, 1 - self.step / c.epsilon_steps)
         noise = c.noise
@@ -212,6 +212,8 @@ class Trainer:
         rollout = self.rollout
         with self.deferred.during(self.step) if self.deferring else nullcontext():
             batch = self.behaviour.collect(rollout, self.config.batch_size)
+            if not self.step:
+                self.objective.begin(batch)
             for learner in self.learners:
                 self.ledger.add(learner.learn(self.env, self.policy, batch, self.generator))
             value, terms = self.descend(batch)

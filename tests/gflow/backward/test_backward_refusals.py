@@ -76,7 +76,7 @@ def test_fits_check_their_own_settings() -> None:
     net = MLPPolicy(GRID, 8)
     for build, message in (
         (lambda: LikelihoodBackward(net, tau=2.0), "tau must lie"),
-        (lambda: LikelihoodBackward(net, lr=0.0), "lr must be positive"),
+        (lambda: LikelihoodBackward(net, lr=0.0), "lr must lie in"),
         (lambda: LikelihoodBackward(net, decay=0.0), "decay must lie"),
         (lambda: PessimisticBackward(GRID, net, steps=0), "steps must be at least 1"),
         (lambda: CountRegression(TrajectoryCount(net_with_flow()), steps=0), "steps must be"),

@@ -115,7 +115,7 @@ def test_branches_train_to_the_exact_law():
 def test_bad_settings_are_refused():
     with pytest.raises(ConfigError, match="at least 2"):
         Branching(1)
-    with pytest.raises(ConfigError, match="whole"):
+    with pytest.raises(ConfigError, match="Branching: whole must lie"):
         Branching(4, whole=0.0)
     with pytest.raises(ConfigError, match="no group of 8"):
         collected(Branching(8), 4, repeat=0)

@@ -162,7 +162,7 @@ def test_draws() -> None:
 def test_what_has_no_scores_is_refused() -> None:
     with pytest.raises(IncompatibleError, match="a single reward.*VectorReward"):
         ParetoArchive(HyperGrid(2, 4))
-    with pytest.raises(ConfigError, match="capacity must be positive"):
+    with pytest.raises(ConfigError, match="capacity must be at least 1"):
         ParetoArchive(ENV, capacity=0)
     archive: Any = ParetoArchive(ENV)
     with pytest.raises(IncompatibleError, match="carry no scores"):

@@ -153,13 +153,13 @@ def test_trajectories_of_different_padding_fit_together() -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(ConfigError, match="capacity must be positive, got 0"):
+    with pytest.raises(ConfigError, match="capacity must be at least 1, got 0"):
         ReplayBuffer(ENV, 0)
-    with pytest.raises(ConfigError, match="top must be positive, got 0"):
+    with pytest.raises(ConfigError, match="top must be at least 1, got 0"):
         ReplayBuffer(ENV, 3, top=0)
-    with pytest.raises(ConfigError, match="keep must be one of recent, best, diverse; got 'worst'"):
+    with pytest.raises(ConfigError, match="keep must be one of recent, best, diverse, got 'worst'"):
         ReplayBuffer(ENV, 3, "worst")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="draw must be one of uniform, .* got 'luck'"):
+    with pytest.raises(ConfigError, match="ReplayBuffer: draw must be .*got 'luck'"):
         ReplayBuffer(ENV, 3, draw="luck")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="rebuild must be one of actions, backward"):
         ReplayBuffer(ENV, 3, rebuild="memory")  # type: ignore[arg-type]

@@ -433,7 +433,9 @@ def test_settings_that_need_others_are_refused() -> None:
         TrainConfig(replay_top=0)
     with pytest.raises(ConfigError, match="trajectory_epsilon must lie"):
         TrainConfig(trajectory_epsilon=2.0)
-    with pytest.raises(ConfigError, match="objects and steps must be at least 1, got 0 and 5"):
+    with pytest.raises(
+        ConfigError, match="BackwardAugmentation: objects must be at least 1, got 0"
+    ):
         BackwardAugmentation(None, ReplayBuffer(ENV, 9, rebuild="backward"), 0, 5)
     with pytest.raises(ConfigError, match="draws objects from memory"):
         BackwardAugmentation(None, ReplayBuffer(ENV, 9))

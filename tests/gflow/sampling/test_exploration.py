@@ -203,7 +203,7 @@ def test_the_trained_policy_is_not_written_to() -> None:
         ({"epsilon": 1.5}, r"epsilon must lie in \[0, 1\], got 1\.5"),
         ({"epsilon": math.nan}, "epsilon must lie"),
         ({"trajectory_epsilon": -0.1}, "trajectory_epsilon must lie"),
-        ({"temperature": 0.0}, r"temperature must be positive, got 0\.0"),
+        ({"temperature": 0.0}, r"temperature must lie in \(0, 1e\+06\], got 0\.0"),
         ({"other_weight": 0.3}, "give `other` and a positive `other_weight` together"),
         ({"other": object()}, "give `other` and a positive `other_weight` together"),
     ],
