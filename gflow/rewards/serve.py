@@ -1,6 +1,7 @@
 """The life of a worker process: what `WorkerPool` starts at the other end of the pipes."""
 
 import contextlib
+import importlib.util
 import io
 import os
 import pickle
@@ -13,6 +14,9 @@ import traceback
 import types
 from collections.abc import Callable
 from typing import Any, BinaryIO
+
+BY_FILE = "gflow_file_"
+"""Names of modules that were imported by their file begin like this; no path leads to them."""
 
 
 class Answer:
@@ -83,7 +87,9 @@ def serve(lifeline: int) -> None:
     codes: dict[bytes, bytes] = {}
     functions: dict[bytes, Any] = {}
     with contextlib.suppress(EOFError, BrokenPipeError):
-        script = _Script(receive(incoming))
+        path, files = receive(incoming)
+        script = _Script(path)
+        sys.meta_path.append(_Files(files))
         while True:
             mark, code, data, timed = receive(incoming)
             if code is not None:
@@ -114,6 +120,18 @@ def end_with(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([lifeline], [], [], 0)[0]:  # nothing is ever written: the parent is gone
         os._exit(1)
+
+
+class _Files:
+    """Finds modules that the parent imported by their file."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in self.files:
+            return None
+        return importlib.util.spec_from_file_location(name, self.files[name])
 
 
 class _Script:

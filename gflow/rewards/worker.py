@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from gflow.rewards.serve import receive, send
+from gflow.rewards.serve import BY_FILE, receive, send
 
 _START = (
     "import sys, pickle; sys.path[:], lifeline = pickle.load(sys.stdin.buffer); "
@@ -75,7 +75,7 @@ class Worker:
         main = sys.modules.get("__main__")
         with contextlib.suppress(BrokenPipeError):
             pickle.dump((import_path(), ours), self.process.stdin)
-            send(self.process.stdin, getattr(main, "__file__", None))
+            send(self.process.stdin, (getattr(main, "__file__", None), _by_file()))
         return self.process
 
     def hang_up(self) -> None:
@@ -103,6 +103,12 @@ class Worker:
             process.wait()
             process.stdout.close()
         return process.returncode
+
+
+def _by_file() -> dict[str, str]:
+    """Files of modules that workers would not find by their names."""
+    modules = {n: m for n, m in list(sys.modules.items()) if n.startswith(BY_FILE)}
+    return {name: str(module.__file__) for name, module in modules.items()}
 
 
 def import_path() -> list[str]:

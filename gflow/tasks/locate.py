@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from gflow.errors import ConfigError
+from gflow.rewards.serve import BY_FILE
 
 
 def load_class(reference: str, kinds: tuple[type, ...]) -> type[Any]:
@@ -69,8 +70,10 @@ def _of_file(file: Path) -> ModuleType:
     loaded = sys.modules.get(name)
     if loaded is not None and Path(getattr(loaded, "__file__", None) or "").resolve() == file:
         return loaded
-    if loaded is not None or importlib.util.find_spec(name) is not None or not name.isidentifier():
-        name = f"gflow_file_{zlib.crc32(str(file).encode()):08x}"  # something else has that name
+    known = None if loaded is not None else importlib.util.find_spec(name)
+    another = known is not None and Path(known.origin or "").resolve() != file
+    if loaded is not None or another or not name.isidentifier():
+        name = f"{BY_FILE}{zlib.crc32(str(file).encode()):08x}"  # something else has that name
         if name in sys.modules:
             return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

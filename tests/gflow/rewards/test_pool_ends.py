@@ -223,3 +223,27 @@ def test_files_of_the_working_folder_are_not_taken_for_modules_of_python(tmp_pat
     )
     assert done.stdout == "[8]\n", done.stderr
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["mine", "queue", "not-a-name"])
+def test_functions_of_a_file_that_was_named_are_found_in_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whatever its name, which may be that of a module of Python: the user gave this file."""
+    from gflow.environment.discrete import DiscreteEnvironment
+    from gflow.tasks.locate import load_class
+
+    file = tmp_path / f"{name}.py"
+    file.write_text(
+        "from gflow.envs.grids.hypergrid import HyperGrid\n\n"
+        "def twice(items):\n    return [2 * x for x in items]\n\n"
+        "class Mine(HyperGrid):\n    pass\n"
+    )
+    for first in (True, False):
+        monkeypatch.setattr(sys, "path", [str(tmp_path)] * first + sys.path)
+        before = set(sys.modules)
+        cls = load_class(f"{file}:Mine", (DiscreteEnvironment,))
+        with WorkerPool(1) as pool:
+            assert pool.map(sys.modules[cls.__module__].twice, [4]) == [8]
+        for module in set(sys.modules) - before:
+            del sys.modules[module]
