@@ -17,6 +17,7 @@ from gflow.envs.atoms.chemistry import (
     drawing_of,
     drawings,
 )
+from gflow.envs.molecules.extras import several
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.rewards import molecule_reward, of_built
 from gflow.envs.molecules.scoring import Record
@@ -329,7 +330,8 @@ class Atoms(DiscreteEnvironment[AtomState]):
         Raises:
             MoleculeError: Naming the molecule and what cannot be built of it.
         """
-        drawn = [drawing_of(text, self.kinds, self.max_atoms) for text in smiles]
+        texts = several(smiles, "Atoms.states_from_smiles")
+        drawn = [drawing_of(text, self.kinds, self.max_atoms) for text in texts]
         return self.from_drawings(drawn)
 
     def smiles(self, states: AtomState) -> list[str]:

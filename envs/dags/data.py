@@ -211,6 +211,9 @@ def normalize(data: Tensor, log: bool = False, names: Sequence[str] | None = Non
     def column(number: int) -> str:
         return f"column {number}" if names is None else f"column {names[number]!r}"
 
+    if data.dim() != 2:
+        raise ConfigError(f"normalize: data must be (n, d), got {tuple(data.shape)}.")
+    data = data if data.is_floating_point() else data.to(torch.get_default_dtype())
     if len(data) < 2:
         raise ConfigError(f"normalize: the spread of {len(data)} row(s) is unknown; give more.")
     bad = (~data.isfinite()).nonzero().tolist()

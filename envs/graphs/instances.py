@@ -111,7 +111,9 @@ class GraphBatch:
                 f"GraphBatch: need at least one graph, each with a node and a list of edges; got "
                 f"sizes {list(sizes)[:8]} and {len(edges)} lists of edges."
             )
-        offset = torch.tensor([0, *sizes]).cumsum(0)
+        if any(int(size) != size for size in sizes):
+            raise ConfigError(f"GraphBatch: sizes are whole numbers, got {list(sizes)[:8]}.")
+        offset = torch.tensor([0, *map(int, sizes)]).cumsum(0)
         parts = []
         for graph, (size, pairs) in enumerate(zip(sizes, edges, strict=True)):
             pairs = pairs_of(pairs, f"GraphBatch: graph {graph}")
@@ -129,17 +131,20 @@ class GraphBatch:
         return GraphBatch(offset, torch.stack([code // offset[-1], code % offset[-1]]))
 
     @staticmethod
-    def from_files(paths: Iterable[str | Path], ignore_weights: bool = False) -> "GraphBatch":
+    def from_files(
+        paths: str | Path | Iterable[str | Path], ignore_weights: bool = False
+    ) -> "GraphBatch":
         """Graphs from files, one each: DIMACS, lists of edges, matrices; see `readers.graphs`.
 
         Args:
-            paths: The files, compressed or not.
+            paths: A file or several, compressed or not.
             ignore_weights: Take graphs without their weights instead of refusing them.
 
         Raises:
             ConfigError: With file and line, if one is no undirected simple graph.
         """
-        return GraphBatch._of([graphs.read_graph(path, ignore_weights) for path in paths])
+        files = [paths] if isinstance(paths, str | Path) else paths
+        return GraphBatch._of([graphs.read_graph(path, ignore_weights) for path in files])
 
     @staticmethod
     def from_networkx(found: Iterable[Any], ignore_weights: bool = False) -> "GraphBatch":

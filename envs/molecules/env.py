@@ -9,6 +9,7 @@ from torch import Tensor
 from gflow.distinct import text_keys
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.assembly import Assembly
+from gflow.envs.molecules.extras import several
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.host import Host
 from gflow.envs.molecules.rewards import molecule_reward, of_built
@@ -333,7 +334,7 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         n, k = self.max_fragments, self.tables.max_ports
         fragment = torch.full((len(smiles), n), -1)
         link = torch.full((len(smiles), n, k), -1)
-        for row, text in enumerate(smiles):
+        for row, text in enumerate(several(smiles, "Molecules.states_from_smiles")):
             assembly = self.host.one_assembly(text)
             fragment[row, : len(assembly.fragments)] = torch.tensor(assembly.fragments)
             for (i, p), (j, q) in assembly.bonds:

@@ -1,6 +1,7 @@
 """RDKit, imported when it is first needed and never before, and what is refused about molecules."""
 
 import importlib
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,17 @@ def rdkit(name: str = "rdkit.Chem") -> Any:
     return importlib.import_module(name)
 
 
+def several(texts: Sequence[str], where: str) -> Sequence[str]:
+    """`texts`, unless it is one text, the letters of which would be read one by one.
+
+    Raises:
+        MoleculeError: If it is.
+    """
+    if isinstance(texts, str):
+        raise MoleculeError(f"{where}: a list of SMILES is needed, got {texts!r}: [{texts!r}].")
+    return texts
+
+
 def parse_smiles(smiles: str, where: str) -> Any:
     """The molecule that a SMILES string describes.
 
@@ -35,8 +47,12 @@ def parse_smiles(smiles: str, where: str) -> Any:
         MoleculeError: With the caller `where`, the string and RDKit's reason.
     """
     chem = rdkit()
+    if not isinstance(smiles, str):
+        raise MoleculeError(f"{where}: {smiles!r} is no text, so it is no SMILES.")
     molecule, reason = None, "it is empty"
-    if smiles.strip():
+    if len(smiles.split()) > 1:
+        reason = "a blank stands in it; give the SMILES alone"
+    elif smiles.strip():
         reason = "RDKit cannot parse it"
         with rdkit("rdkit.rdBase").BlockLogs():
             molecule = chem.MolFromSmiles(smiles, sanitize=False)

@@ -19,7 +19,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gflow.envs.molecules.extras import MoleculeError, is_smiles, oddity, parse_smiles, rdkit
+from gflow.envs.molecules.extras import (
+    MoleculeError,
+    is_smiles,
+    oddity,
+    parse_smiles,
+    rdkit,
+    several,
+)
 from gflow.envs.molecules.fragments import MAX_PORTS, Fragment, make_fragment, may_bond
 from gflow.errors import ConfigError
 from gflow.readers.molecules import Entry, read_molecules
@@ -105,7 +112,7 @@ class Vocabulary:
     @classmethod
     def from_files(
         cls,
-        paths: Iterable[str | Path],
+        paths: str | Path | Iterable[str | Path],
         options: CutOptions | None = None,
         skip_invalid: bool = False,
     ) -> "Vocabulary":
@@ -115,9 +122,9 @@ class Vocabulary:
         or rare elements become no fragments.
 
         Args:
-            paths: Files with one SMILES at the start of each line (``.smi``, ``.txt``), tables
-                (``.csv``, ``.tsv``) with a column named ``smiles``, or structures (``.sdf``), all
-                compressed or not; see `gflow.readers.molecules`.
+            paths: A file or several: one SMILES at the start of each line (``.smi``, ``.txt``),
+                tables (``.csv``, ``.tsv``) with a column named ``smiles``, or structures
+                (``.sdf``), all compressed or not; see `gflow.readers.molecules`.
             options: Which pieces to keep.
             skip_invalid: Leave out molecules that RDKit cannot read instead of complaining.
 
@@ -127,7 +134,7 @@ class Vocabulary:
         """
         molecules = (
             molecule
-            for path in paths
+            for path in ([paths] if isinstance(paths, str | Path) else paths)
             for entry in read_molecules(path, is_smiles)
             if (molecule := _parse(entry, skip_invalid)) is not None
         )
@@ -136,15 +143,17 @@ class Vocabulary:
     @classmethod
     def from_smiles(cls, smiles: Sequence[str], options: CutOptions | None = None) -> "Vocabulary":
         """Fragments of the molecules given as SMILES."""
+        texts = several(smiles, "Vocabulary.from_smiles")
         molecules = (
-            parse_smiles(s, f"Vocabulary.from_smiles, item {i}") for i, s in enumerate(smiles)
+            parse_smiles(s, f"Vocabulary.from_smiles, item {i}") for i, s in enumerate(texts)
         )
         return cls._cut(molecules, options or CutOptions())
 
     @classmethod
     def from_fragments(cls, smiles: Sequence[str]) -> "Vocabulary":
         """The fragments given, in this order, e.g. ``["*C", "*c1ccc(*)cc1", "[1*]C(=O)O[3*]"]``."""
-        return cls(tuple(make_fragment(s) for s in smiles))
+        texts = several(smiles, "Vocabulary.from_fragments")
+        return cls(tuple(make_fragment(s) for s in texts))
 
     def extensible(self) -> "Vocabulary":
         """Without fragments that cannot be followed by one with two ports.

@@ -60,6 +60,13 @@ class Alignment:
             ConfigError: Fewer than two sequences, different lengths, an unknown letter, or letters
                 that look like amino acids; with the sequence.
         """
+        if not isinstance(sequences, Mapping) or not all(
+            isinstance(x, str) for pair in sequences.items() for x in pair
+        ):
+            raise ConfigError(
+                "Alignment: a dictionary is needed, its names and sequences being texts: "
+                "{'human': 'ACGT', ...}."
+            )
         names = tuple(sequences)
         if len(names) < 2:
             raise ConfigError(f"Alignment: need at least two sequences, got {len(names)}.")

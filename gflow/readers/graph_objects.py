@@ -37,7 +37,8 @@ def pairs_of(value: Any, who: str) -> Tensor:
         hints.append("Matrices are for GraphBatch.from_adjacency.")
     if len(shape) != 2 or shape[1] != 2:
         raise ConfigError(f"{who}: edges are pairs, (M, 2), got {shape}. {' '.join(hints)}".strip())
-    if found.dtype == torch.bool or found.is_complex() or bool((found != found.long()).any()):
+    whole = not found.is_floating_point() and not found.is_complex() and found.dtype != torch.bool
+    if not whole and not (found.is_floating_point() and bool((found == found.long()).all())):
         raise ConfigError(
             f"{who}: edges are pairs of whole numbers, got {found.dtype} such as "
             f"{found[0].tolist()}. Matrices are for GraphBatch.from_adjacency."

@@ -61,6 +61,13 @@ def read_molecules(
     if table:
         yield from _table(read_rows(path, encoding=encoding), is_smiles)
         return
+    if "M  END" in text:
+        raise ConfigError(f"{path} holds structures of MDL; let its name end in .sdf.")
+    if re.search(r'^[^\s]*[,;"]', first):
+        raise ConfigError(
+            f"{path}: {first[:40]!r} looks like a row of a table, for SMILES have neither commas, "
+            f"semicolons nor quotation marks. Let the name of the file end in .csv."
+        )
     empty = True
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not line.startswith("#"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from gflow.errors import ConfigError
 from gflow.readers.text import read_text
 
-SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
+SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", " ": "blanks"}
 """In the order in which they are tried."""
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -46,11 +46,12 @@ def read_rows(
 ) -> Rows:
     """Rows of a file of separated cells, which may be quoted.
 
-    The separator is the first of tab, semicolon, comma and blanks that cuts the first line into
-    several cells and the following ones into as many; failing that, the first that cuts the first
-    line at all. Lines on top that begin with ``#`` are comments, except that the last of them
-    counts as a header if it has as many cells as the line below (among blanks, only if that line
-    holds a number).
+    The separator is the first of tab, semicolon, comma, bar and blanks that cuts the first line
+    into several cells and the following ones into as many; failing that, the first that cuts the
+    first line at all. A first line ``sep=;``, as Excel writes it, decides.
+
+    Lines on top that begin with ``#`` are comments, except that the last of them counts as a header
+    if it has as many cells as the line below (among blanks, only if that line holds a number).
 
     Args:
         path: The file, compressed or not.
@@ -65,6 +66,9 @@ def read_rows(
     if separator is not None and len(separator) != 1:
         raise ConfigError(f"{path}: separator must be one character, got {separator!r}.")
     lines = text.split("\n")
+    said = re.fullmatch(r'"?sep=(.)"?', lines[0].rstrip())
+    if said:
+        lines[0], separator = "", separator or said[1]
     if separator is None:
         separator = _separator(lines)
     comment = _blank_comments(lines, separator)

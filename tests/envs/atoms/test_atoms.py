@@ -327,6 +327,8 @@ def test_bad_options(options, error, message):
         ("CCl", r"its atom 1 \(Cl\) is not among C, N, O, F"),
         ("C[CH]C", r"its atom 1 \(C\) has 3 bonds, and would need 4"),
         ("C.C", "it has several parts"),
+        ("C C", "a blank stands in it"),
+        (5, "5 is no text"),
         ("[13CH3]O", r"its atom 0 .* is an isotope"),
         ("O[13CH3]", r"its atom 1 .* is an isotope"),
         ("[2H]C([2H])([2H])O", "is an isotope"),

@@ -98,6 +98,10 @@ def test_complaints(tmp_path: Path) -> None:
         normalize(torch.tensor([[1e200, 2.0], [2e200, 3.0]]))
     with pytest.raises(ConfigError, match=r"the spread of 1 row\(s\) is unknown"):
         normalize(torch.zeros(1, 2))
+    with pytest.raises(ConfigError, match=r"data must be \(n, d\), got \(2,\)"):
+        normalize(torch.zeros(2))
+    whole = torch.tensor([[1, 4], [2, 3], [6, 6]])
+    torch.testing.assert_close(normalize(whole), normalize(whole.double()))
     with pytest.raises(ConfigError, match="log=True needs positive data, and row 0, column 0 is 0"):
         normalize(torch.zeros(2, 1), log=True)
     with pytest.raises(ConfigError, match="number of pairs 3, got 4"):

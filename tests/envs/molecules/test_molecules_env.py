@@ -212,6 +212,13 @@ def test_salts_isotopes_and_odd_bonds_are_refused(smiles: str, reason: str) -> N
     assert env.decompose(smiles) == []
 
 
+def test_one_text_is_no_list_of_molecules(drugs: Molecules) -> None:
+    with pytest.raises(MoleculeError, match=r"a list of SMILES is needed, got 'CCO': \['CCO'\]"):
+        drugs.states_from_smiles("CCO")
+    with pytest.raises(MoleculeError, match="a blank stands in it; give the SMILES alone"):
+        drugs.decompose("COc1ccccc1 anisole")
+
+
 def test_numbers_of_atoms_and_hydrogens_written_out_change_nothing() -> None:
     env = Molecules(Vocabulary.from_fragments(["*c1ccccc1", "*OC", "*C", "*CC"]), max_fragments=3)
     plain = env.states_from_smiles(["COc1ccccc1"])

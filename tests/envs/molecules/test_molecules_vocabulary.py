@@ -191,6 +191,7 @@ def test_files_of_molecules_in_every_dialect(name: str, form: str, tmp_path: Pat
         data = b"\xef\xbb\xbf" + data.replace(b"\n", b"\r\n")
     file.write_bytes(data)
     assert Vocabulary.from_files([file], ANY) == Vocabulary.from_smiles(MOLECULES, ANY)
+    assert Vocabulary.from_files([file], ANY) == Vocabulary.from_files(str(file), ANY)
     assert Vocabulary.from_files([file], ANY, skip_invalid=True) == Vocabulary.from_files(
         [file], ANY
     )
@@ -220,6 +221,21 @@ def test_a_bad_structure_is_named(tmp_path: Path) -> None:
     file.write_text("")
     with pytest.raises(ConfigError, match=r"own.sdf holds no molecule in the format of MDL"):
         Vocabulary.from_files([file], ANY)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("CCO,1\nCCC,2\n", "own.smi: 'CCO,1' looks like a row of a table.*name of the file end in"),
+        ('"CCO"\n', "looks like a row of a table"),
+        ("\n  RDKit\n\n  0  0\nM  END\n$$$$\n", "holds structures of MDL; let its name end in"),
+    ],
+)
+def test_the_ending_of_a_name_that_is_wrong(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.smi"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        Vocabulary.from_files(file, ANY, skip_invalid=True)
 
 
 REFUSED = {
@@ -281,5 +297,12 @@ def test_complaints() -> None:
         CutOptions(max_ports=9)
     with pytest.raises(ConfigError, match="no fragment is left"):
         Vocabulary.from_smiles(["CC"])
+    for build in (Vocabulary.from_smiles, Vocabulary.from_fragments):
+        with pytest.raises(
+            MoleculeError, match=r"a list of SMILES is needed, got 'CCO': \['CCO'\]"
+        ):
+            build("CCO")
+    with pytest.raises(MoleculeError, match="item 1: None is no text"):
+        Vocabulary.from_smiles(["CCO", None])  # type: ignore[list-item]
     with pytest.raises(ConfigError, match="There is no file nowhere.smi"):
         Vocabulary.from_files(["nowhere.smi"])

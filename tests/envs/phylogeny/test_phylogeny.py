@@ -189,6 +189,9 @@ def test_standard_alignments(number: int, taxa: int, sites: int, mutations: int)
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="of 'b' has 1 letters and that of 'a' has 2. Align them"):
         Alignment.from_sequences({"a": "AC", "b": "A"})
+    for value in ({"a": ["A"], "b": ["C"]}, {1: "A", 2: "C"}, [("a", "A"), ("b", "C")]):
+        with pytest.raises(ConfigError, match="a dictionary is needed, its names and sequences"):
+            Alignment.from_sequences(value)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="need at least two sequences, got 1"):
         Alignment.from_sequences({"a": "AC"})
     with pytest.raises(ConfigError, match=r"sequence of 'b' contains \['J'\]"):

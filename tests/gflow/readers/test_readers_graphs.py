@@ -212,6 +212,7 @@ def test_edges_come_back_from_every_library(graph: tuple[int, Edges]) -> None:
         GraphBatch.from_edges([nodes], [edges]),
         GraphBatch.from_edges([nodes], [np.array(edges)]),
         GraphBatch.from_edges([nodes], [torch.tensor(edges).double()]),
+        GraphBatch.from_edges([nodes], [np.array(edges, dtype=np.uint16)]),
         GraphBatch.from_networkx([plain]),
         GraphBatch.from_networkx(plain),
         GraphBatch.from_networkx([multi]),
@@ -241,12 +242,18 @@ def test_edges_come_back_from_every_library(graph: tuple[int, Edges]) -> None:
         ([[float("nan"), 1.0]], "whole numbers, got torch.float"),
         ([(0, 1), (1, 2, 3)], "edges are pairs of whole numbers"),
         ([("a", "b")], "edges are pairs of whole numbers"),
+        ([{(0, 1)}], "edges are pairs of whole numbers"),
         ([(0, 0)], r"the edge \(0, 0\). Edges join two different"),
     ],
 )
 def test_edges_of_another_shape_are_never_read_as_pairs(edges: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         GraphBatch.from_edges([6], [edges])
+
+
+def test_sizes_are_whole_numbers() -> None:
+    with pytest.raises(ConfigError, match="sizes are whole numbers, got .3.5."):
+        GraphBatch.from_edges([3.5], [[(0, 1)]])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("nothing", [[], torch.zeros(0, 2), torch.zeros(2, 0), np.zeros((0, 2))])

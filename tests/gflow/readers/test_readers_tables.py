@@ -121,6 +121,9 @@ READ = {  # text: names, rows of numbers
     "empty cells at the end": ("a,b,\n1,2,\n,,\n", ("a", "b"), [[1, 2]]),
     "row names, no corner": ('"raf","mek"\n"1",1,2\n"2",3,4\n', ("raf", "mek"), [[1, 2], [3, 4]]),
     "twice exported": ("Unnamed: 0,a,b\n0,1,2\n1,3,4\n", ("a", "b"), [[1, 2], [3, 4]]),
+    "bars": ("a|b\n1|2\n", ("a", "b"), [[1, 2]]),
+    "Excel says it": ("sep=;\na;b\n1;2\n", ("a", "b"), [[1, 2]]),
+    "Excel says commas": ("sep=,\na;b,c\n1,2\n", ("a;b", "c"), [[1, 2]]),
     "a semicolon wins": ("a;b\n1;2\n", ("a", "b"), [[1, 2]]),
 }
 
@@ -180,8 +183,8 @@ def test_the_caller_may_know_about_header_and_separator(tmp_path: Path) -> None:
     file.write_text("0,1\n5,6\n")
     assert read_table(file, header=True).names == ("0", "1")
     assert read_table(file, header=False).numbers().tolist() == [[0, 1], [5, 6]]
-    file.write_text("a|b\n1|2\n")
-    assert read_table(file, separator="|").names == ("a", "b")
+    file.write_text("a,b:c\n1,2:3\n")
+    assert read_table(file, separator=":").names == ("a,b", "c")
     with pytest.raises(ConfigError, match="separator must be one character, got ''"):
         read_table(file, separator="")
 
