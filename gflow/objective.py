@@ -92,7 +92,10 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def log_z_estimate(self, terms: FlowTerms) -> Tensor:
-        """(B,) what the objective believes log Z to be, for the condition of each trajectory."""
+        """(B,) what the objective believes log Z to be, for the condition of each trajectory.
+
+        Meaningless for those that begin elsewhere than at the source.
+        """
 
     @classmethod
     def refusal(cls, env: Environment[Any]) -> str | None:
@@ -201,11 +204,20 @@ class Objective(nn.Module, ABC):
     def _require_whole(self, terms: FlowTerms) -> None:
         if self.needs.whole and terms.complete is not None:
             require(terms.complete, self._refuse_cut, "whole trajectories")
+        if self.needs.from_source and terms.from_source is not None:
+            require(terms.from_source, self._refuse_begun, "trajectories from the source")
 
     def _refuse_cut(self) -> NoReturn:
         raise IncompatibleError(
             f"{type(self).__name__} needs whole trajectories and was given trajectories cut "
             f"before their end. Use DetailedBalance or SubTrajectoryBalance for those."
+        )
+
+    def _refuse_begun(self) -> NoReturn:
+        raise IncompatibleError(
+            f"{type(self).__name__} needs trajectories that begin at the source, where its log Z "
+            f"or its sums begin, and was given some that begin elsewhere. Use DetailedBalance, "
+            f"SubTrajectoryBalance or FlowMatching for those."
         )
 
 

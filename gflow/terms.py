@@ -20,6 +20,7 @@ class Needs:
         backward_divergence: How far P_B is from uniform at every visited state.
         mover: Whose each transition is.
         whole: Trajectories must run to their end.
+        from_source: Trajectories must begin at the source.
     """
 
     log_flow: bool = False
@@ -30,6 +31,7 @@ class Needs:
     backward_divergence: bool = False
     mover: bool = False
     whole: bool = True
+    from_source: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class FlowTerms:
             for, or if all are the agent's.
         condition: (B, C) or None.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
+        from_source: (B,) bool, False for those that begin elsewhere; None if all begin at the
+            source.
     """
 
     log_pf: Tensor
@@ -86,6 +90,7 @@ class FlowTerms:
     mover: Tensor | None = None
     condition: Tensor | None = None
     complete: Tensor | None = None
+    from_source: Tensor | None = None
 
     @property
     def mask(self) -> Tensor:

@@ -1,12 +1,16 @@
 """One layout for trajectories: sampled forward or backward, replayed, or cut short."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from gflow.state import batch_size, cat, take, to_device
+
+if TYPE_CHECKING:
+    from gflow.environment.base import Environment
 
 S = TypeVar("S")
 
@@ -35,6 +39,8 @@ class Trajectories(Generic[S]):
         condition: (B, C) or None.
         owner: (N,) int64 trajectory of each stored state when conditions make states differ.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
+        from_source: (B,) bool, False for those that begin elsewhere than at the source; None if
+            all begin there.
     """
 
     states: S
@@ -48,6 +54,7 @@ class Trajectories(Generic[S]):
     condition: Tensor | None = None
     owner: Tensor | None = None
     complete: Tensor | None = None
+    from_source: Tensor | None = None
 
     def __len__(self) -> int:
         return self.length.shape[0]
@@ -117,7 +124,7 @@ class Trajectories(Generic[S]):
             name: getattr(self, name)[index]
             for name in ("actions", "backward_actions", "length", "stopped", "log_reward")
         }
-        longest = int(rows["length"].max())
+        longest = int(rows["length"].max()) if len(rows["length"]) else 0
         chosen = self.state_index[index][:, : longest + 1]
         used, inverse = torch.unique(chosen, return_inverse=True)
         rows["actions"] = rows["actions"][:, :longest]
@@ -134,6 +141,7 @@ class Trajectories(Generic[S]):
             scores=None if self.scores is None else self.scores[index],
             condition=None if self.condition is None else self.condition[index],
             complete=None if self.complete is None else self.complete[index],
+            from_source=None if self.from_source is None else self.from_source[index],
             owner=owner,
             **rows,
         )
@@ -155,6 +163,25 @@ class Trajectories(Generic[S]):
             length=kept,
             stopped=self.stopped & whole,
             complete=whole,
+        )
+
+    def part(self, begin: Tensor, end: Tensor) -> "Trajectories[S]":
+        """The transitions from time `begin` up to `end` of each, (B,) int64 with begin < end."""
+        length, ends = end - begin, end == self.length
+        steps = torch.arange(int(length.max()) + 1, device=length.device)
+        time = torch.minimum(begin[:, None] + steps, end[:, None])
+        inside = steps[:-1] < length[:, None]
+        at = time[:, :-1].clamp(max=self.actions.shape[1] - 1)
+        start = begin == 0
+        return replace(
+            self,
+            state_index=self.state_index.gather(1, time),
+            actions=self.actions.gather(1, at).where(inside, 0),
+            backward_actions=self.backward_actions.gather(1, at).where(inside, 0),
+            length=length,
+            stopped=self.stopped & ends,
+            complete=ends if self.complete is None else ends & self.complete,
+            from_source=start if self.from_source is None else start & self.from_source,
         )
 
     def splice(self, keep: Tensor, tail: "Trajectories[S]") -> "Trajectories[S]":
@@ -195,6 +222,7 @@ class Trajectories(Generic[S]):
             backward_actions=joined(self.backward_actions, tail.backward_actions),
             length=length,
             owner=owner,
+            from_source=self.from_source,
         )
 
     def to(self, device: torch.device | str) -> "Trajectories[S]":
@@ -205,6 +233,91 @@ class Trajectories(Generic[S]):
             if isinstance(value, Tensor) and name != "states"
         }
         return replace(self, states=to_device(self.states, device), **moved)
+
+    @staticmethod
+    def from_paths(
+        env: "Environment[S]",
+        states: "S | Sequence[S]",
+        actions: "Tensor | Sequence[Tensor] | None" = None,
+        length: Tensor | None = None,
+        **known: Any,
+    ) -> "Trajectories[S]":
+        """Finished trajectories that come from elsewhere, without stepping the environment.
+
+        Equal states are stored once where the environment has keys. Backward actions and flags
+        follow from the states.
+
+        Args:
+            env: The environment.
+            states: A list of B paths, each s_0 ... s_n; or all padded at the end, (B, T + 1, ...).
+                The state behind a stop is the one before it, and may be left out.
+            actions: Their actions, a list of (n,) or (B, T) int64, stops included; None for moves
+                that have no numbers.
+            length: (B,) int64 numbers of actions of padded paths; by default all T.
+            known: What `segments` takes.
+
+        Raises:
+            ShapeError: If numbers of states and actions do not fit.
+            IllegalActionError: If an action is illegal where it is taken, or a path is not whole.
+        """
+        from gflow.paths import from_paths
+
+        return from_paths(env, states, actions, length, **known)
+
+    @staticmethod
+    def segments(
+        env: "Environment[S]",
+        states: "S | Sequence[S]",
+        actions: "Tensor | Sequence[Tensor] | None" = None,
+        length: Tensor | None = None,
+        *,
+        log_reward: Tensor | None = None,
+        scores: Tensor | None = None,
+        condition: Tensor | None = None,
+        check: bool = True,
+    ) -> "Trajectories[S]":
+        """Parts of trajectories, which begin and end anywhere; otherwise as `from_paths`.
+
+        Args:
+            env: The environment.
+            states: As of `from_paths`.
+            actions: As of `from_paths`.
+            length: As of `from_paths`.
+            log_reward: (B,) target log-rewards if they are known; they count where a part ends in a
+                finished object.
+            scores: (B, K) raw objectives if they are known.
+            condition: (B, C) or None.
+            check: Whether to ask the masks if actions are legal.
+        """
+        from gflow.paths import segments
+
+        return segments(
+            env,
+            states,
+            actions,
+            length,
+            log_reward=log_reward,
+            scores=scores,
+            condition=condition,
+            check=check,
+        )
+
+    @staticmethod
+    def transitions(
+        env: "Environment[S]", before: S, actions: Tensor, after: S, **known: Any
+    ) -> "Trajectories[S]":
+        """B single transitions from anywhere.
+
+        Args:
+            env: The environment.
+            before: B states.
+            actions: (B,) int64 what was done there.
+            after: B states that this led to; any where it was a stop.
+            known: What `segments` takes.
+        """
+        from gflow.paths import transitions
+
+        return transitions(env, before, actions, after, **known)
 
     @staticmethod
     def join(parts: "list[Trajectories[S]]") -> "Trajectories[S]":
@@ -233,14 +346,14 @@ class Trajectories(Generic[S]):
 
         conditions = [part.condition for part in parts if part.condition is not None]
         scores = [part.scores for part in parts if part.scores is not None]
-        complete = None
-        if any(part.complete is not None for part in parts):
-            complete = torch.cat(
-                [
-                    torch.ones_like(part.stopped) if part.complete is None else part.complete
-                    for part in parts
-                ]
-            )
+
+        def flags(name: str) -> Tensor | None:
+            found = [getattr(part, name) for part in parts]
+            if all(flag is None for flag in found):
+                return None
+            pairs = zip(found, parts, strict=True)
+            return torch.cat([torch.ones_like(p.stopped) if f is None else f for f, p in pairs])
+
         return Trajectories(
             states=cat([part.states for part in parts]),
             state_index=torch.cat(index),
@@ -252,5 +365,6 @@ class Trajectories(Generic[S]):
             scores=torch.cat(scores) if scores else None,
             condition=torch.cat(conditions) if conditions else None,
             owner=torch.cat(owner) if owner else None,
-            complete=complete,
+            complete=flags("complete"),
+            from_source=flags("from_source"),
         )

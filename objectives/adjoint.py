@@ -134,6 +134,7 @@ class AdjointSampling(Objective):
             stopped=trajectories.stopped,
             condition=condition,
             complete=trajectories.complete,
+            from_source=trajectories.from_source,
             gap=gap.transpose(0, 1),
             measured=measured,
         )

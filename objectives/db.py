@@ -19,7 +19,7 @@ class DetailedBalance(Objective):
     """
 
     name = "db"
-    needs = Needs(log_flow=True, whole=False)
+    needs = Needs(log_flow=True, whole=False, from_source=False)
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, T) one per transition."""

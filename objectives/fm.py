@@ -44,7 +44,7 @@ class FlowMatching(Objective):
     """
 
     name = "fm"
-    needs = Needs(edge_flow=True, whole=False)
+    needs = Needs(edge_flow=True, whole=False, from_source=False)
     epsilon = 0.05
 
     @checked

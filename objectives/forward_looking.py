@@ -22,7 +22,7 @@ class ForwardLookingDetailedBalance(DetailedBalance):
     """
 
     name = "fldb"
-    needs = Needs(log_flow=True, energy=True, whole=False)
+    needs = Needs(log_flow=True, energy=True, whole=False, from_source=False)
 
 
 class ForwardLookingSubTrajectoryBalance(SubTrajectoryBalance):
@@ -39,4 +39,4 @@ class ForwardLookingSubTrajectoryBalance(SubTrajectoryBalance):
     """
 
     name = "flsubtb"
-    needs = Needs(log_flow=True, energy=True, whole=False)
+    needs = Needs(log_flow=True, energy=True, whole=False, from_source=False)

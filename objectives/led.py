@@ -75,7 +75,7 @@ class LearnedEnergyDecomposition(Objective):
     ) -> None:
         base = SubTrajectoryBalance() if base is None else base
         super().__init__(base.regression)
-        if not isinstance(base, DetailedBalance | SubTrajectoryBalance) or base.needs != self.needs:
+        if not isinstance(base, DetailedBalance | SubTrajectoryBalance) or base.needs.energy:
             raise ConfigError(
                 f"LearnedEnergyDecomposition puts potentials into the log-flows of detailed or "
                 f"sub-trajectory balance, and {type(base).__name__} is neither."

@@ -23,7 +23,7 @@ class ModifiedDetailedBalance(Objective):
     """
 
     name = "mdb"
-    needs = Needs(stop=True, whole=False)
+    needs = Needs(stop=True, whole=False, from_source=False)
 
     @classmethod
     def refusal(cls, env: Environment[Any]) -> str | None:

@@ -28,7 +28,7 @@ class OrderPreservingDetailedBalance(OrderPreserving):
     """
 
     name = "opdb"
-    needs = Needs(log_flow=True, scores=True)
+    needs = Needs(log_flow=True, scores=True, from_source=False)
 
     def __init__(
         self, order: Order = "auto", lambda_op: NotNegative = 0.1, **settings: Any

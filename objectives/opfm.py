@@ -26,7 +26,7 @@ class OrderPreservingFlowMatching(OrderPreserving):
     """
 
     name = "opfm"
-    needs = Needs(edge_flow=True, scores=True)
+    needs = Needs(edge_flow=True, scores=True, from_source=False)
 
     def __init__(
         self, order: Order = "auto", lambda_op: NotNegative = 0.1, **settings: Any

@@ -41,7 +41,7 @@ class OrderPreservingSubTrajectoryBalance(OrderPreserving):
     """
 
     name = "opsubtb"
-    needs = Needs(log_flow=True, scores=True)
+    needs = Needs(log_flow=True, scores=True, from_source=False)
 
     @checked
     def __init__(

@@ -59,7 +59,7 @@ class SubTrajectoryBalance(Objective):
     """
 
     name = "subtb"
-    needs = Needs(log_flow=True, whole=False)
+    needs = Needs(log_flow=True, whole=False, from_source=False)
 
     @checked
     def __init__(

@@ -51,6 +51,7 @@ def evaluate(
         mover=movers(env, trajectories) if needs.mover else None,
         condition=trajectories.condition,
         complete=trajectories.complete,
+        from_source=trajectories.from_source,
         **parts.others,
     )
 

@@ -60,6 +60,7 @@ def retraced_terms(
         stopped=trajectories.stopped,
         condition=condition,
         complete=trajectories.complete,
+        from_source=trajectories.from_source,
     )
 
 

@@ -54,6 +54,8 @@ class BestObjects:
 
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
+        if not len(batch):
+            return
         self._device = batch.length.device
         objects, condition = to_device(batch.final_states, "cpu"), batch.condition
         if condition is not None and batch.scores is not None:

@@ -120,6 +120,8 @@ class ParetoArchive:
 
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
+        if not len(batch):
+            return
         if batch.scores is None:
             raise IncompatibleError(
                 f"ParetoArchive: trajectories of {self.env.name} carry no scores."

@@ -119,7 +119,14 @@ class ReplayBuffer:
     # ------------------------------------------------------------------ in
 
     def add(self, batch: Trajectories[Any]) -> None:
-        """Remember the trajectories of a batch, dropping others if the memory is full."""
+        """Remember the trajectories of a batch, dropping others if the memory is full.
+
+        Those that begin elsewhere than at the source are left out where actions are repeated.
+        """
+        if self.rebuild == "actions" and batch.from_source is not None:
+            batch = batch.select(batch.from_source.nonzero().squeeze(1))
+        if not len(batch):
+            return
         self._device = batch.length.device
         batch = batch.to("cpu")
         pad = self.env.horizon - batch.actions.shape[1]

@@ -84,6 +84,12 @@ def _log_weight(where: str, terms: FlowTerms) -> Tensor:
             f"{where}: trajectory {row} was cut before its end, and its weight means nothing. Use "
             f"whole trajectories."
         )
+    if terms.from_source is not None and not bool(terms.from_source.all()):
+        row = int((~terms.from_source).nonzero()[0])
+        raise IncompatibleError(
+            f"{where}: trajectory {row} begins elsewhere than at the source, and its weight means "
+            f"nothing. Use whole trajectories."
+        )
     if len(terms.length) == 0:
         raise ConfigError(f"{where}: the batch holds no trajectory.")
     weight = terms.log_weight.detach().double()

@@ -227,12 +227,17 @@ class Trainer:
             self._read_deferred()
         self.step += 1
         whole = batch.whole
+        log_z = self.objective.log_z_estimate(terms).detach()
+        if terms.from_source is not None:  # only those say what flows out of the source
+            log_z = log_z[terms.from_source]
+        if len(log_z):
+            self.ledger.add({"log_z": log_z.mean()})
+        if len(whole):
+            self.ledger.add({"mean_log_reward": plain_log_reward(self.env, whole).mean()})
         self.ledger.add(
             {
                 "loss": value,
-                "mean_log_reward": plain_log_reward(self.env, whole).mean(),
                 "mean_length": terms.length.double().mean(),
-                "log_z": self.objective.log_z_estimate(terms).detach().mean(),
                 **self.objective.metrics(terms),
                 **self.behaviour.metrics,
             }

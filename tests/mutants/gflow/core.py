@@ -1,8 +1,33 @@
 """Mutants of modules at the top of the engine."""
 
 LAWS = "tests/gflow/environment/test_laws.py"
+PATHS = "tests/gflow/test_paths.py"
 
 MUTANTS = (
+    (
+        "paths-begin", "gflow/paths.py",
+        "return (size.cumsum(0) - size)[:, None] + torch.minimum(time, size[:, None] - 1)",
+        "return (size.cumsum(0) - size)[:, None] + torch.minimum(time, size[:, None])",
+        f"{PATHS}::test_paths_say_what_the_sampler_said[stops and walls-short list]",
+    ),
+    (
+        "paths-undo", "gflow/paths.py",
+        "undo = env.backward_action(before, taken)",
+        "undo = taken",
+        f"{PATHS}::test_paths_say_what_the_sampler_said[two ways back-list]",
+    ),
+    (
+        "paths-complete", "gflow/paths.py",
+        "complete = stopped | env.is_terminal(last) if env.has_forced_terminals else stopped",
+        "complete = stopped",
+        f"{PATHS}::test_paths_say_what_the_sampler_said[forced-list]",
+    ),
+    (
+        "trajectories-part", "gflow/trajectories.py",
+        "complete=ends if self.complete is None else ends & self.complete,",
+        "complete=self.complete,",
+        f"{PATHS}::test_parts_of_trajectories_are_their_terms",
+    ),
     (
         "masking-uniform", "gflow/masking.py",
         "return -mask.sum(-1).clamp(min=1).log().to(torch.get_default_dtype())",

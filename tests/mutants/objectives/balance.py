@@ -10,6 +10,12 @@ LOSS = "tests/objectives/test_loss_invariances.py"
 
 MUTANTS = (
     (
+        "needs-from-source", "gflow/objective.py",
+        "if self.needs.from_source and terms.from_source is not None:",
+        "if not self.needs.from_source and terms.from_source is not None:",
+        "tests/objectives/test_segments.py::test_sums_over_whole_trajectories_refuse_parts[tb]",
+    ),
+    (
         "tb-sign", "objectives/tb.py",
         "return log_z - terms.log_weight",
         "return log_z + terms.log_weight",
