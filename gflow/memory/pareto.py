@@ -120,13 +120,12 @@ class ParetoArchive:
 
     def __call__(self, trainer: Any, batch: Trajectories[Any], record: dict[str, float]) -> None:
         """See the objects of a training batch."""
-        if not len(batch):
-            return
         if batch.scores is None:
             raise IncompatibleError(
                 f"ParetoArchive: trajectories of {self.env.name} carry no scores."
             )
-        self.add(batch.final_states, batch.scores)
+        if len(batch.scores):
+            self.add(batch.final_states, batch.scores)
 
     def add(self, objects: Any, scores: Tensor) -> int:
         """See finished objects with their (B, K) scores.
