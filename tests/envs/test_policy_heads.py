@@ -24,7 +24,7 @@ from gflow.policies.transformer import CausalTransformer
 from gflow.state import take
 
 FLAT = FunctionReward(lambda states: torch.zeros(len(states.kind)))
-TREE = GraphBatch.from_edges([5], [torch.tensor([[0, 1, 1, 3], [1, 2, 3, 4]])])
+TREE = GraphBatch.from_edges([5], [torch.tensor([[0, 1], [1, 2], [1, 3], [3, 4]])])
 
 
 def grid() -> tuple[DiscreteEnvironment[Any], Policy]:

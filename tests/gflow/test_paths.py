@@ -10,9 +10,7 @@ from gflow import (
     FunctionReward,
     MLPPolicy,
     Needs,
-    ReplayBuffer,
     Sampler,
-    TemperatureConditional,
     Trajectories,
     evaluate,
 )
@@ -22,7 +20,9 @@ from gflow.envs.cubes.policy import BoxPolicy
 from gflow.envs.sequences.env import Autoregressive, PrependAppend, VariableLength
 from gflow.envs.sets.sets import FixedSizeSets
 from gflow.errors import IllegalActionError, IncompatibleError, ShapeError
+from gflow.memory.replay import ReplayBuffer
 from gflow.metrics.bounds import elbo
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.state import take
 
 
