@@ -308,6 +308,15 @@ def test_led6_redistribution_reduces_the_bias_of_noisy_potentials() -> None:
 # ---------------------------------------------------------------------- LED-7
 
 
+def test_led7_the_last_potential_is_dropped_like_the_others() -> None:
+    """It is kept by force where all would go: 7/16 of all sums leave it out, 9/16 hold it."""
+    moves = torch.ones(2000, 4, dtype=torch.bool)
+    last = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(2000, 4)
+    loss = potential_loss(last, moves, torch.zeros(2000), 0.5, torch.Generator().manual_seed(0))
+    assert abs(float((loss == 0).double().mean()) - 7 / 16) < 0.05
+    assert abs(float((loss == 1).double().mean()) - 2 / 16) < 0.04  # alone: by draw, or by force
+
+
 def test_led7_one_potential_is_always_kept_and_keeping_all_is_deterministic() -> None:
     moves = torch.ones(500, 4, dtype=torch.bool)
     moves[:, 3] = torch.arange(500) % 2 == 0

@@ -75,4 +75,10 @@ MUTANTS = (
         "torch.where(steps == ends[:, None], end[:, None], terms.log_flow - 2 * spent)",
         f"{LED}::test_led1_exact_potentials_are_forward_looking_energies[db-none]",
     ),
+    (
+        "potential-last-always-kept", "objectives/potential.py",
+        "kept = kept | (last & ~kept.any(-1, keepdim=True))",
+        "kept = kept | last",
+        f"{LED}::test_led7_the_last_potential_is_dropped_like_the_others",
+    ),
 )  # fmt: skip
