@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gflow.checks import check_shapes
+from gflow.checks import check_numbers, check_shapes
 from gflow.envs.dags.env import count_paths
 from gflow.errors import ConfigError
 from gflow.metrics import average_ranks, pearson
@@ -116,6 +116,7 @@ def off_diagonal(matrix: Tensor) -> Tensor:
 
 def _labelled(name: str, edge: Tensor, truth: Tensor, diagonal: bool) -> tuple[Tensor, Tensor]:
     check_shapes(name, edge=(edge, "d d"), truth=(truth, "d d"))
+    check_numbers(name, edge=edge)
     score, label = edge.detach().double(), truth.bool()
     score, label = (
         (score.flatten(), label.flatten())
@@ -135,5 +136,8 @@ def _mean(feature: Tensor, log_weight: Tensor | None) -> Tensor:
     if log_weight is None:
         return feature.double().mean(0)
     check_shapes("log_weight", graphs=(feature, "N d d"), log_weight=(log_weight, "N"))
+    check_numbers("log_weight", neg_inf=True, log_weight=log_weight)
+    if not bool((log_weight > -torch.inf).any()):
+        raise ConfigError("log_weight: all graphs have the weight 0, and so no mean.")
     weight = log_weight.detach().double().softmax(0)
     return torch.einsum("n,nij->ij", weight, feature.double())

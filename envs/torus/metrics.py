@@ -5,13 +5,16 @@ import math
 import torch
 from torch import Tensor
 
+from gflow.bounds import Count, Positive
+from gflow.checks import check_numbers, check_shapes, checked
 from gflow.envs.torus.targets import TorusTarget, cell_nodes
 from gflow.envs.torus.von_mises import von_mises_log_prob, wrap
 from gflow.errors import IncompatibleError
 from gflow.metrics.distribution import jsd
 
 
-def cell_log_law(target: TorusTarget, cells: int = 20) -> Tensor:
+@checked
+def cell_log_law(target: TorusTarget, cells: Count = 20) -> Tensor:
     """(cells^2,) log of the exact probability of each square cell, by quadrature.
 
     Raises:
@@ -23,13 +26,21 @@ def cell_log_law(target: TorusTarget, cells: int = 20) -> Tensor:
     return each - each.logsumexp(0)
 
 
-def cell_of(angles: Tensor, cells: int = 20) -> Tensor:
-    """(N,) int64 the cell of each of (N, 2) angles."""
+@checked
+def cell_of(angles: Tensor, cells: Count = 20) -> Tensor:
+    """(N,) int64 the cell of each of (N, 2) angles.
+
+    Raises:
+        ConfigError: If an angle is not finite, and so in no cell.
+    """
+    check_shapes("cell_of", angles=(angles, "N 2"))
+    check_numbers("cell_of", angles=angles)
     place = (wrap(angles.double()) * (cells / (2 * math.pi))).long().clamp(max=cells - 1)
     return place[:, 0] * cells + place[:, 1]
 
 
-def cell_jsd(target: TorusTarget, angles: Tensor, cells: int = 20) -> float:
+@checked
+def cell_jsd(target: TorusTarget, angles: Tensor, cells: Count = 20) -> float:
     """Jensen-Shannon divergence, in nats, of a histogram of (N, 2) angles from exact masses.
 
     N exact samples have about (cells used - 1) / (8 N), not 0.
@@ -39,7 +50,8 @@ def cell_jsd(target: TorusTarget, angles: Tensor, cells: int = 20) -> float:
     return float(jsd(seen, cell_log_law(target, cells)))
 
 
-def cell_jsd_floor(target: TorusTarget, count: int, cells: int = 20, draws: int = 5) -> float:
+@checked
+def cell_jsd_floor(target: TorusTarget, count: Count, cells: Count = 20, draws: Count = 5) -> float:
     """What `cell_jsd` gives for `count` exact samples, as the mean of a few draws of cells."""
     law = cell_log_law(target, cells)
     generator = torch.Generator().manual_seed(0)
@@ -51,16 +63,20 @@ def cell_jsd_floor(target: TorusTarget, count: int, cells: int = 20, draws: int 
     return sum(found) / draws
 
 
-def smoothed(angles: Tensor, bandwidth: float = 0.1, grid: int = 100) -> Tensor:
+@checked
+def smoothed(angles: Tensor, bandwidth: Positive = 0.1, grid: Count = 100) -> Tensor:
     """(grid, grid) kernel density of (N, 2) angles at grid points, with kernels that wrap around.
 
     Kernels are products of von Mises laws of concentration 1 / bandwidth^2.
     """
+    check_shapes("smoothed", angles=(angles, "N 2"))
+    check_numbers("smoothed", angles=angles)
     first, second = (_kernel(angles[:, d].double(), bandwidth, grid) for d in (0, 1))
     return first @ second.T / len(angles)
 
 
-def smoothed_exactly(target: TorusTarget, bandwidth: float = 0.1, grid: int = 100) -> Tensor:
+@checked
+def smoothed_exactly(target: TorusTarget, bandwidth: Positive = 0.1, grid: Count = 100) -> Tensor:
     """(grid, grid) what `smoothed` gives in the mean over exact samples.
 
     The target times the kernels is integrated by the trapezoidal rule, which is exact up to
@@ -74,8 +90,9 @@ def smoothed_exactly(target: TorusTarget, bandwidth: float = 0.1, grid: int = 10
     return kernel @ law @ kernel.T
 
 
+@checked
 def smoothed_jsd(
-    target: TorusTarget, angles: Tensor, bandwidth: float = 0.1, grid: int = 100
+    target: TorusTarget, angles: Tensor, bandwidth: Positive = 0.1, grid: Count = 100
 ) -> float:
     """Jensen-Shannon divergence of `smoothed` from `smoothed_exactly`, both made to sum to 1.
 
@@ -88,6 +105,7 @@ def smoothed_jsd(
 
 def basin_weights(target: TorusTarget, angles: Tensor) -> Tensor:
     """(M,) float64 mean share of (N, D) angles in each basin."""
+    check_numbers("basin_weights", angles=angles)
     return target.shares(angles.double()).mean(0)
 
 

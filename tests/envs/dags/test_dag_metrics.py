@@ -112,3 +112,20 @@ def test_complaints() -> None:
         Marginals.of(torch.ones(1, 2, 2).bool())
     with pytest.raises(ShapeError, match="`log_weight` must have shape"):
         expected_shd(torch.zeros(3, 2, 2).bool(), torch.zeros(2, 2).bool(), torch.zeros(2))
+
+
+def test_what_is_no_number_is_refused() -> None:
+    edge, truth = torch.full((3, 3), 0.5), torch.eye(3).roll(1, 1) > 0
+    edge[0, 1] = torch.nan
+    for measure in (edge_auroc, edge_average_precision):
+        with pytest.raises(ConfigError, match=f"{measure.__name__}: `edge` holds nan in row 0"):
+            measure(edge, truth)
+    graphs = torch.stack([truth, truth.mT])
+    assert expected_edges(graphs, torch.tensor([0.0, -torch.inf])) == 3
+    for weights, message in (
+        ([0.0, torch.nan], "`log_weight` holds nan in row 1"),
+        ([torch.inf, 0.0], "`log_weight` holds inf in row 0"),
+        ([-torch.inf, -torch.inf], "all graphs have the weight 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            expected_edges(graphs, torch.tensor(weights))

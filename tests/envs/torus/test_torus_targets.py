@@ -188,3 +188,24 @@ def test_bad_targets_are_refused() -> None:
         with pytest.raises(IncompatibleError, match="two angles"):
             measure(three)
     assert three.sample(5, torch.Generator()).shape == (5, 3)
+
+
+def test_angles_that_are_none_are_in_no_cell() -> None:
+    target, angles = ramachandran(), torch.tensor([[0.5, 1.0], [torch.nan, 2.0]])
+    for call in (
+        lambda: cell_of(angles),
+        lambda: cell_jsd(target, angles),
+        lambda: smoothed_jsd(target, angles),
+        lambda: basin_weights(target, angles),
+    ):
+        with pytest.raises(ConfigError, match="`angles` holds nan in row 1"):
+            call()
+    for call in (
+        lambda: cell_of(angles[:1], 0),
+        lambda: cell_jsd_floor(target, 0),
+        lambda: cell_jsd_floor(target, 5, draws=0),
+        lambda: smoothed(angles[:1], torch.inf),
+        lambda: smoothed_jsd(target, angles[:1], grid=0),
+    ):
+        with pytest.raises(ConfigError, match=r"[a-z_]+: [a-z]+ must be"):
+            call()
