@@ -39,13 +39,14 @@ def hash_rows(states: Any) -> Tensor:
     N^2 / 2^65: 3e-8 for a million. States that may be written in several ways need a canonical
     form first.
     """
-    flat = torch.cat([_whole(part).reshape(len(part), -1) for part in tensors(states)], 1)
+    flat = torch.cat([_whole(part) for part in tensors(states)], 1)
     place = torch.arange(1, flat.shape[1] + 1, device=flat.device) * 0x2545F4914F6CDD1D
     return _mix(_mix(flat + place).sum(1))
 
 
 def _whole(part: Tensor) -> Tensor:
-    """The same numbers as int64; of floats their bits, those of 0 for -0."""
+    """(B, K) the same numbers as int64; of floats their bits, those of 0 for -0."""
+    part = part.flatten(1) if part.dim() > 1 else part[:, None]
     if part.is_floating_point():
         return (part.double() + 0.0).view(torch.int64)
     return part.long()

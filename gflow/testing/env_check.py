@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
+from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import ConfigError, ShapeError
+from gflow.testing.continuous.rules import check_continuous
 from gflow.testing.discrete.rules import check_discrete
 from gflow.testing.findings import AbandonedError, BrokenEnvironmentError
 from gflow.testing.plan import CheckedEnvironment, Plan
@@ -22,6 +24,8 @@ def check_env(
     zero: bool = False,
 ) -> CheckedEnvironment:
     """Test that an environment keeps its contract, and explain every rule that it breaks.
+
+    Either kind of environment. These rules hold for both:
 
     =========================  ================================================================
     attributes                 sizes are positive ints
@@ -67,6 +71,28 @@ def check_env(
     wrong-max-entropy-logits   they do not count the ways from s0
     =========================  ================================================================
 
+    A `ContinuousEnvironment` is checked on sampled moves, with random policies; what is compared
+    are bounded means, at six standard errors (see `gflow.testing.continuous`).
+
+    =========================  ================================================================
+    fixed-length               trajectories do not have `horizon` moves though it is promised
+    wrong-stop                 a stop where `can_stop` is false, or none where it is true; other
+                               probabilities of stopping than `log_stop`
+    no-way-back, no-way-forth  a sampled move has no density in the other direction
+    wrong-density              what a kernel samples does not have the law of its `log_prob`
+    wrong-atom                 a move to one place has another probability than `log_prob` says;
+                               a forced move must have log-probability 0
+    wrong-measure              the densities of one direction are not per length, area or volume as
+                               those of the other are
+    wrong-ratio                forward and backward log-probabilities of whole trajectories do not
+                               have the ratio with which both are sampled
+    wrong-retrace              `retrace` changes the values, or its gradients are not those of a
+                               sample
+    wrong-noise                `takes_noise` is not true
+    wrong-exploration          `exploration_kernel` makes moves that are not legal
+    wrong-objects              exact samples are not samples of R / Z
+    =========================  ================================================================
+
     Args:
         env: The environment.
         examples: Number of random walks, if it is not enumerated.
@@ -91,9 +117,10 @@ def check_env(
     if examples < 1 or limit < 1:
         raise ConfigError(f"check_env: examples and limit must be positive: {examples}, {limit}.")
     plan = Plan(examples, limit, seed, _condition(env, condition), zero)
+    check = check_continuous if isinstance(env, ContinuousEnvironment) else check_discrete
     checked = None
     try:
-        checked = check_discrete(env, plan)
+        checked = check(env, plan)
     except AbandonedError:
         pass
     if plan.findings:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import RewardError
 from gflow.rewards.values import real
@@ -16,6 +17,8 @@ SHAPES = {  # rows B, forward actions A, backward actions P; "?" may be None
     "backward_mask": ("BP", "bool"),
     "is_terminal": ("B", "bool"),
     "is_initial": ("B", "bool"),
+    "can_stop": ("B", "bool"),
+    "can_end": ("B", "bool"),
     "key": ("B", "int64"),
     "backward_action": ("B", "int64"),
     "forward_action": ("B", "int64"),
@@ -36,9 +39,10 @@ class Probe:
     """
 
     def __init__(
-        self, env: DiscreteEnvironment[Any], findings: Findings, condition: Tensor | None = None
+        self, env: Environment[Any], findings: Findings, condition: Tensor | None = None
     ) -> None:
-        self.env, self.findings, self.condition = env, findings, condition
+        self.env: Any = env
+        self.findings, self.condition = findings, condition
         self.form: list[tuple[tuple[int, ...], torch.dtype]] = []
 
     # ------------------------------------------------------------------ guarded calls
@@ -60,7 +64,7 @@ class Probe:
                 "Every method must accept any batch of states that can be reached.",
             )
             raise AbandonedError from error
-        self._expect_unchanged(method, states, given, args, more)
+        self.expect_unchanged(method, states, given, args, more)
         if method in ("_step", "_backstep"):
             self.expect_states(method, out, batch_size(states))
         elif method in SHAPES:
@@ -114,7 +118,7 @@ class Probe:
                 "A reward must score every object that can be built.",
             )
             raise AbandonedError from error
-        self._expect_unchanged("reward", states, given, (), [])
+        self.expect_unchanged("reward", states, given, (), [])
         return out
 
     # ------------------------------------------------------------------ comparisons
@@ -190,7 +194,9 @@ class Probe:
         letters, kind = SHAPES[method]
         if out is None and kind.endswith("?"):
             return
-        size = {"B": count, "A": self.env.num_actions, "P": self.env.num_backward_actions}
+        size = {"B": count}
+        if isinstance(self.env, DiscreteEnvironment):
+            size |= {"A": self.env.num_actions, "P": self.env.num_backward_actions}
         wanted = tuple(size[letter] for letter in letters)
         kind = kind.rstrip("?")
         if isinstance(out, Tensor) and tuple(out.shape) == wanted:
@@ -201,14 +207,14 @@ class Probe:
         self.findings.add(
             "shape",
             f"`{method}` returned {got} for {count} states.",
-            f"Return {kind} of shape {wanted}: B={count}, num_actions={size['A']}, "
-            f"num_backward_actions={size['P']}.",
+            f"Return {kind} of shape {wanted}: B={count}{_sizes(self.env)}.",
         )
         raise AbandonedError
 
-    def _expect_unchanged(
-        self, method: str, before: Any, after: Any, args: Any, more: list[Tensor]
+    def expect_unchanged(
+        self, method: str, before: Any, after: Any, args: Any = (), more: Any = ()
     ) -> None:
+        """Note that a method changed what it was given."""
         kept = equal_rows(before, after)
         if bool(kept.all()) and all(torch.equal(a, b) for a, b in zip(args, more, strict=True)):
             return
@@ -228,8 +234,14 @@ class Probe:
         )
 
 
+def _sizes(env: Any) -> str:
+    if not isinstance(env, DiscreteEnvironment):
+        return ""
+    return f", num_actions={env.num_actions}, num_backward_actions={env.num_backward_actions}"
+
+
 def row_numbers(states: Any) -> Tensor:
     """(B,) int64 equal exactly for rows whose tensors agree."""
-    flat = [t.reshape(t.shape[0], -1).double() for t in tensors(states)]
+    flat = [(t if t.dim() > 1 else t[:, None]).flatten(1).double() for t in tensors(states)]
     number: Tensor = torch.unique(torch.cat(flat, 1), dim=0, return_inverse=True)[1]
     return number
