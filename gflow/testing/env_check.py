@@ -79,7 +79,7 @@ def check_env(
     wrong-stop                 a stop where `can_stop` is false, or none where it is true; other
                                probabilities of stopping than `log_stop`
     no-way-back, no-way-forth  a sampled move has no density in the other direction
-    wrong-density              what a kernel samples does not have the law of its `log_prob`
+    wrong-density              what a law samples does not have the law of its `log_prob`
     wrong-atom                 a move to one place has another probability than `log_prob` says;
                                a forced move must have log-probability 0
     wrong-measure              the densities of one direction are not per length, area or volume as
@@ -89,7 +89,7 @@ def check_env(
     wrong-retrace              `retrace` changes the values, or its gradients are not those of a
                                sample
     wrong-noise                `takes_noise` is not true
-    wrong-exploration          `exploration_kernel` makes moves that are not legal
+    wrong-exploration          `exploration_law` makes moves that are not legal
     wrong-objects              exact samples are not samples of R / Z
     =========================  ================================================================
 

@@ -21,15 +21,15 @@ def check_batches(
 
     def ahead(at: Tensor) -> Tensor:
         states = take(before, at)
-        return probe.kernel(FORWARD, states, outputs.forward(states)).log_prob(take(after, at))
+        return probe.law(FORWARD, states, outputs.forward(states)).log_prob(take(after, at))
 
     def back(at: Tensor) -> Tensor:
         states = take(after, at)
-        return probe.kernel(BACKWARD, states, outputs.backward(states)).log_prob(take(before, at))
+        return probe.law(BACKWARD, states, outputs.backward(states)).log_prob(take(before, at))
 
     def stop(at: Tensor) -> Tensor:
         states = take(before, at)
-        return probe.kernel(FORWARD, states, outputs.forward(states)).log_stop
+        return probe.law(FORWARD, states, outputs.forward(states)).log_stop
 
     asked: dict[str, Callable[[Tensor], Any]] = {
         name: (lambda at, name=name: probe.call(name, take(after, at)))

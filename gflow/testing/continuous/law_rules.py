@@ -1,4 +1,4 @@
-"""Rules about one kernel: what it samples has the law of its `log_prob` and `log_stop`."""
+"""Rules about one law: what it samples has the law of its `log_prob` and `log_stop`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,18 +9,18 @@ from torch import Tensor
 from gflow.environment.keys import hash_rows
 from gflow.state import take
 from gflow.testing.continuous.means import SIGMAS, apart, bounded
-from gflow.testing.continuous.probe import ContinuousProbe, KernelProbe, coordinates, kinds
+from gflow.testing.continuous.probe import ContinuousProbe, LawProbe, coordinates, kinds
 from gflow.testing.findings import AbandonedError
 
 DRAWS = 2000
-"""Draws from each kernel."""
+"""Draws from each law."""
 
-Kernel = Callable[[Any, Tensor | None], KernelProbe]
+Maker = Callable[[Any, Tensor | None], LawProbe]
 
 
 def check_law(
     probe: ContinuousProbe,
-    make: Kernel,
+    make: Maker,
     state: Any,
     outputs: Tensor,
     generator: torch.Generator,
@@ -34,7 +34,7 @@ def check_law(
 
     Args:
         probe: The environment.
-        make: The kernel of given states and outputs.
+        make: The law of given states and outputs.
         state: One state.
         outputs: (2, A) two rows of outputs.
         generator: Source of randomness.
@@ -74,7 +74,7 @@ def check_law(
         )
 
 
-def check_stop(probe: ContinuousProbe, law: KernelProbe, stops: Tensor, state: Any) -> None:
+def check_stop(probe: ContinuousProbe, law: LawProbe, stops: Tensor, state: Any) -> None:
     """Stops are as frequent as `log_stop` says, and none where `can_stop` is false."""
     may = bool(probe.call("can_stop", take(state, torch.zeros(1, dtype=torch.int64)))[0])
     said, seen = float(law.log_stop[0].exp()), float(stops.double().mean())
@@ -97,7 +97,7 @@ def check_stop(probe: ContinuousProbe, law: KernelProbe, stops: Tensor, state: A
 
 
 def check_atoms(
-    probe: ContinuousProbe, law: KernelProbe, reached: Any, stops: Tensor, log_prob: Tensor
+    probe: ContinuousProbe, law: LawProbe, reached: Any, stops: Tensor, log_prob: Tensor
 ) -> Tensor:
     """(N,) bool: the draw is a move to a place of its own, whose probability is checked."""
     count = len(stops)
@@ -147,7 +147,7 @@ def _described(reached: Any, stops: Tensor) -> Tensor:
     return torch.cat([stops[:, None].double(), where.masked_fill(stops[:, None], 0.0)], 1)
 
 
-def _log_prob(law: KernelProbe, reached: Any, stops: Tensor) -> Tensor:
+def _log_prob(law: LawProbe, reached: Any, stops: Tensor) -> Tensor:
     """(N,) of the draws from one state; where a row stops the state reached means nothing."""
     if bool(stops.all()):
         return law.log_stop

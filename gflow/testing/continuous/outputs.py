@@ -17,7 +17,7 @@ class RandomOutputs:
         env: Gives the sizes.
         scale: Size of the outputs; 0 for the laws that outputs of zero mean.
         seed: Of the projections.
-        learned: Whether the backward kernel reads outputs too, or is the fixed one.
+        learned: Whether the backward law reads outputs too, or is the fixed one.
     """
 
     def __init__(self, env: Any, scale: float, seed: int, learned: bool) -> None:
@@ -31,7 +31,7 @@ class RandomOutputs:
         return self._of("forward", states)
 
     def backward(self, states: Any) -> Tensor | None:
-        """(N, P), or None for the fixed backward kernel."""
+        """(N, P), or None for the fixed backward law."""
         return self._of("backward", states) if self.learned else None
 
     def _of(self, side: str, states: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""Calls to a continuous environment under suspicion, and to its kernels."""
+"""Calls to a continuous environment under suspicion, and to its laws."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from gflow.state import batch_size, clone, tensors, tree_map
 from gflow.testing.findings import AbandonedError
 from gflow.testing.probe import Probe
 
-FORWARD, BACKWARD, EXPLORATION = "forward_kernel", "backward_kernel", "exploration_kernel"
+FORWARD, BACKWARD, EXPLORATION = "forward_law", "backward_law", "exploration_law"
 
 
 class ContinuousProbe(Probe):
-    """A `Probe` that knows kernels."""
+    """A `Probe` that knows laws."""
 
     env: Any
 
-    def kernel(self, method: str, states: Any, outputs: Tensor | None = None) -> "KernelProbe":
-        """The kernel of N states, forward, backward (None for the fixed one) or to explore with.
+    def law(self, method: str, states: Any, outputs: Tensor | None = None) -> "LawProbe":
+        """The law of N states, forward, backward (None for the fixed one) or to explore with.
 
         Raises:
             AbandonedError: If there is none.
@@ -26,12 +26,12 @@ class ContinuousProbe(Probe):
         given = clone(states)
         more = [] if method == EXPLORATION else [outputs]
         try:
-            kernel = getattr(self.env, method)(given, *more)
+            law = getattr(self.env, method)(given, *more)
         except Exception as error:  # whatever a stranger's code raises
             how = "" if outputs is not None or method == EXPLORATION else " without outputs"
             self.raised(f"`{method}`{how}", error, states)
         self.expect_unchanged(method, states, given)
-        return KernelProbe(self, method, kernel, states)
+        return LawProbe(self, method, law, states)
 
     def raised(self, what: str, error: Exception, states: Any) -> None:
         """Note that something raised.
@@ -48,25 +48,25 @@ class ContinuousProbe(Probe):
         raise AbandonedError from error
 
 
-class KernelProbe:
-    """A kernel whose every answer is checked.
+class LawProbe:
+    """A law whose every answer is checked.
 
     Args:
         probe: The environment's.
-        method: What gave the kernel.
-        kernel: The kernel of N states.
+        method: What gave the law.
+        law: The law of N states.
         states: The N states that it leaves.
     """
 
-    def __init__(self, probe: ContinuousProbe, method: str, kernel: Any, states: Any) -> None:
-        self.probe, self.method, self.kernel, self.states = probe, method, kernel, states
+    def __init__(self, probe: ContinuousProbe, method: str, law: Any, states: Any) -> None:
+        self.probe, self.method, self.law, self.states = probe, method, law, states
         self.count = batch_size(states)
 
     @torch.no_grad()
     def sample(self, generator: torch.Generator, noise: float = 0.0) -> tuple[Any, Tensor]:
         """N next states, and (N,) bool which stop instead."""
         try:
-            found = self.kernel.sample(generator, noise) if noise else self.kernel.sample(generator)
+            found = self.law.sample(generator, noise) if noise else self.law.sample(generator)
         except Exception as error:
             self.probe.raised(f"`sample` of `{self.method}`", error, self.states)
         if not (isinstance(found, tuple) and len(found) == 2):
@@ -90,7 +90,7 @@ class KernelProbe:
         """(N,) float64 log-densities of moving to N states; -inf where there is none."""
         given = clone(states)
         try:
-            value = self.kernel.log_prob(given)
+            value = self.law.log_prob(given)
         except Exception as error:
             self.probe.raised(f"`log_prob` of `{self.method}`", error, states)
         self.probe.expect_unchanged(f"{self.method}(...).log_prob", states, given)
@@ -99,7 +99,7 @@ class KernelProbe:
     @property
     def log_stop(self) -> Tensor:
         """(N,) float64 log-probabilities of stopping; -inf where nothing can stop."""
-        value = self.kernel.log_stop
+        value = self.law.log_stop
         if value is None:
             return torch.full((self.count,), -torch.inf, dtype=torch.float64)
         value = self._numbers("log_stop", value.detach())

@@ -1,4 +1,4 @@
-"""Rules about both kernels: the ratio of forward and backward log-probabilities of trajectories."""
+"""Rules about both laws: the ratio of forward and backward log-probabilities of trajectories."""
 
 from typing import Any
 
@@ -27,9 +27,9 @@ def check_ways(probe: ContinuousProbe, walks: Walks, outputs: RandomOutputs, how
             probe.findings.add(
                 rule,
                 f"{how} a move between {probe.show(first, row)} and {probe.show(last, row)} was "
-                f"drawn, and the {side} kernel calls it impossible ({int(none.sum())} of "
+                f"drawn, and the {side} law calls it impossible ({int(none.sum())} of "
                 f"{len(none)} moves).",
-                "A move must be legal both ways: where one kernel samples the other has a density.",
+                "A move must be legal both ways: where one law samples the other has a density.",
             )
             return False
     stuck = probe.call("is_terminal", walks.before)
@@ -75,8 +75,8 @@ def check_ratio(
             "wrong-ratio",
             f"Ways drawn forward to objects and ways drawn back from the same objects do not have "
             f"the ratio that the sums of log P_F - log P_B say ({far:.0f} standard errors).",
-            "Both kernels of an edge must be densities per the same measure (area, arc length, "
-            "volume), stops and forced moves probabilities, and what a kernel reads of a state "
+            "Both laws of an edge must be densities per the same measure (area, arc length, "
+            "volume), stops and forced moves probabilities, and what a law reads of a state "
             "(time, counter) the same on both sides. A dropped Jacobian shows here.",
         )
     return back
@@ -111,7 +111,7 @@ def check_log_z(
                 f"that R / Z, P_F and P_B say, with log Z = {log_z:.4g} from `log_partition` "
                 f"({far:.0f} standard errors).",
                 "Is `log_partition` right, are `exact_objects` samples of R / Z, and is R a "
-                "density per the measure of the kernels?",
+                "density per the measure of the laws?",
             )
         return
     top = weight.exp()
@@ -125,7 +125,7 @@ def check_log_z(
             f"`log_partition` is {log_z:.4g}, and the log of the mean of R P_B / P_F over "
             f"{len(top)} trajectories of a policy is {log_z + float(top.mean().log()):.4g} "
             f"(standard error {error / mean:.2g}).",
-            "Correct the closed form or return None; or the kernels are not densities per the "
+            "Correct the closed form or return None; or the laws are not densities per the "
             "measure of R.",
         )
 
@@ -135,7 +135,7 @@ def _stops(probe: ContinuousProbe, walks: Walks, outputs: RandomOutputs) -> Tens
     value = torch.zeros(len(walks.length), dtype=torch.float64)
     if bool(walks.stopped.any()):
         objects = take(walks.objects, walks.stopped)
-        law = probe.kernel("forward_kernel", objects, outputs.forward(objects))
+        law = probe.law("forward_law", objects, outputs.forward(objects))
         value[walks.stopped] = law.log_stop
     return value
 

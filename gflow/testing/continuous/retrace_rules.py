@@ -19,7 +19,7 @@ def check_noise(
 ) -> None:
     """Noise of a standard deviation adds its square to the variance of what moves."""
     states = take(state, torch.zeros(NOISE_DRAWS, dtype=torch.int64))
-    law = probe.kernel(FORWARD, states, outputs.forward(states))
+    law = probe.law(FORWARD, states, outputs.forward(states))
     plain = coordinates(law.sample(generator)[0])
     variance = plain.var(0)
     moves = variance > 1e-10
@@ -86,7 +86,7 @@ def check_retrace(probe: ContinuousProbe, before: Any, after: Any, outputs: Rand
 
 def _retraced(probe: ContinuousProbe, before: Any, outputs: Tensor, after: Any) -> Any:
     try:
-        return probe.env.forward_kernel(before, outputs).retrace(after)
+        return probe.env.forward_law(before, outputs).retrace(after)
     except Exception as error:
         probe.raised("`retrace`", error, after)
 
@@ -118,8 +118,8 @@ def _drift(
         start = before if push is None else moved_to(before, coordinates(before) + h * push)
         target = moved_to(after, where + h * velocity)
         with torch.no_grad():
-            density = env.forward_kernel(start, shifted).log_prob(target).double()
-            still = env.forward_kernel(start, shifted).log_prob(moved_to(after, where)).double()
+            density = env.forward_law(start, shifted).log_prob(target).double()
+            still = env.forward_law(start, shifted).log_prob(moved_to(after, where)).double()
         eye = torch.eye(size, dtype=torch.float64)
         values.append((density + torch.linalg.slogdet(eye + h * jacobian)[1], still))
     error = (values[0][0] - values[1][0]) / (2 * step)
@@ -135,7 +135,7 @@ def _velocity(
     leaf = outputs.clone().requires_grad_(turn is not None)
     place = coordinates(before).clone().requires_grad_(push is not None)
     start = before if push is None else moved_to(before, place)
-    found = coordinates(env.forward_kernel(start, leaf).retrace(after))
+    found = coordinates(env.forward_law(start, leaf).retrace(after))
     direction, source = (turn, leaf) if turn is not None else (push, place)
     assert direction is not None
     columns = []

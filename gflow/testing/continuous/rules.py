@@ -35,7 +35,7 @@ SCALES = (0.0, 0.3, 1.0)
 WALKS = 2000
 """Trajectories of each."""
 STATES = 4
-"""States of each side at which kernels are sampled."""
+"""States of each side at which laws are sampled."""
 
 
 def check_continuous(env: Any, plan: Plan) -> CheckedEnvironment:
@@ -54,7 +54,7 @@ def check_continuous(env: Any, plan: Plan) -> CheckedEnvironment:
     attempt(check_reward, probe, walks[0].objects, plan.zero)
     if all([check_ways(probe, w, p, "Forward") for w, p in zip(walks, policies, strict=True)]):
         attempt(_check_batches, probe, walks[-1], policies[-1], generator)
-        attempt(_check_kernels, probe, walks, policies, generator)
+        attempt(_check_laws, probe, walks, policies, generator)
         for found, policy in zip(walks, policies, strict=True):
             attempt(_check_ratio, probe, found, policy, generator)
         if not findings:
@@ -70,7 +70,7 @@ def check_continuous(env: Any, plan: Plan) -> CheckedEnvironment:
 
 
 def _policies(env: Any, seed: int) -> list[RandomOutputs]:
-    """Policies with small and large outputs, with the fixed backward kernel and a learned one."""
+    """Policies with small and large outputs, with the fixed backward law and a learned one."""
     fixed = not (env.num_backward_outputs and env.condition_dim)  # which it could not read
     found = [RandomOutputs(env, scale, seed, False) for scale in SCALES if fixed]
     if env.num_backward_outputs:
@@ -146,26 +146,26 @@ def _check_batches(
     check_batches(probe, walks, policy, generator)
 
 
-def _check_kernels(
+def _check_laws(
     probe: ContinuousProbe,
     walks: list[Walks],
     policies: list[RandomOutputs],
     generator: torch.Generator,
 ) -> None:
-    """Each kernel alone: its law, stops, atoms and measure."""
+    """Each law alone: its law, stops, atoms and measure."""
     found: list[Volume] = []
     for trajectories, policy in zip(walks, policies, strict=True):
         before, after = some_of(trajectories, STATES, generator)
         for side, states in ((FORWARD, before), (BACKWARD, after)):
             for i in range(STATES):
                 state = take(states, torch.tensor([i]))
-                attempt(_check_kernel, probe, side, state, policy, found, generator)
+                attempt(_check_law_at, probe, side, state, policy, found, generator)
                 if policy.scale == SCALES[-1] and (side == FORWARD or policy.learned):
                     _check_two(probe, side, state, generator)
     check_measure(probe, found)
 
 
-def _check_kernel(
+def _check_law_at(
     probe: ContinuousProbe,
     side: str,
     state: Any,
@@ -175,7 +175,7 @@ def _check_kernel(
 ) -> None:
     states = take(state, torch.zeros(DRAWS, dtype=torch.int64))
     outputs = policy.forward(states) if side == FORWARD else policy.backward(states)
-    law = probe.kernel(side, states, outputs)
+    law = probe.law(side, states, outputs)
     reached, stops = law.sample(generator)
     if side == FORWARD:
         check_stop(probe, law, stops, state)
@@ -194,7 +194,7 @@ def _check_kernel(
 
 
 def _check_two(probe: ContinuousProbe, side: str, state: Any, generator: torch.Generator) -> None:
-    """The law of a kernel under two outputs, at several distances."""
+    """The law of a law under two outputs, at several distances."""
     env = probe.env
     width = env.num_outputs if side == FORWARD else env.num_backward_outputs
     for scale in (0.3, 1.5):
@@ -202,7 +202,7 @@ def _check_two(probe: ContinuousProbe, side: str, state: Any, generator: torch.G
         attempt(
             check_law,
             probe,
-            lambda states, given: probe.kernel(side, states, given),
+            lambda states, given: probe.law(side, states, given),
             state,
             outputs,
             generator,
@@ -229,9 +229,9 @@ def _check_samples(
 def _check_exploration(
     probe: ContinuousProbe, policy: RandomOutputs, generator: torch.Generator
 ) -> None:
-    """What the exploration kernel draws is legal."""
+    """What the exploration law draws is legal."""
     env = probe.env
-    if env.exploration_kernel(probe.start(1)) is None:
+    if env.exploration_law(probe.start(1)) is None:
         return
     walks = walk_forward(probe, None, WALKS // 4, generator)
     ahead, back = densities(probe, policy, walks.before, walks.after)
@@ -241,6 +241,6 @@ def _check_exploration(
         probe.findings.add(
             "wrong-exploration",
             f"`{EXPLORATION}` moves from {probe.show(walks.before, row)} to "
-            f"{probe.show(walks.after, row)}, which the kernels call impossible.",
+            f"{probe.show(walks.after, row)}, which the laws call impossible.",
             "It must draw what is legal.",
         )

@@ -69,7 +69,7 @@ class Walks:
 def walk_forward(
     probe: ContinuousProbe, outputs: RandomOutputs | None, count: int, generator: torch.Generator
 ) -> Walks:
-    """`count` trajectories from the source; None draws from the exploration kernel.
+    """`count` trajectories from the source; None draws from the exploration law.
 
     Raises:
         AbandonedError: If they do not end.
@@ -96,9 +96,9 @@ def walk_forward(
             )
             raise AbandonedError
         law = (
-            probe.kernel("exploration_kernel", states)
+            probe.law("exploration_law", states)
             if outputs is None
-            else probe.kernel(FORWARD, states, outputs.forward(states))
+            else probe.law(FORWARD, states, outputs.forward(states))
         )
         reached, stops = law.sample(generator)
         _check_stops(probe, states, stops, law.method)
@@ -136,8 +136,8 @@ def densities(
     probe: ContinuousProbe, outputs: RandomOutputs, before: Any, after: Any
 ) -> tuple[Tensor, Tensor]:
     """(M,) log P_F and log P_B of M moves."""
-    ahead = probe.kernel(FORWARD, before, outputs.forward(before))
-    back = probe.kernel(BACKWARD, after, outputs.backward(after))
+    ahead = probe.law(FORWARD, before, outputs.forward(before))
+    back = probe.law(BACKWARD, after, outputs.backward(after))
     return ahead.log_prob(after), back.log_prob(before)
 
 
@@ -168,7 +168,7 @@ def walk_back(
                 "probability of its own.",
             )
             raise AbandonedError
-        law = probe.kernel(BACKWARD, states, outputs.backward(states))
+        law = probe.law(BACKWARD, states, outputs.backward(states))
         parents, stops = law.sample(generator)
         if bool(stops.any()):
             law.refuse("sample", "rows that stop", "no stops: undoing a stop changes nothing")
