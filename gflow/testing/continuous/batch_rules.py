@@ -31,10 +31,11 @@ def check_batches(
         states = take(before, at)
         return probe.law(FORWARD, states, outputs.forward(states)).log_stop
 
-    asked: dict[str, Callable[[Tensor], Any]] = {
-        name: (lambda at, name=name: probe.call(name, take(after, at)))
-        for name in ("is_terminal", "is_initial", "can_stop", "can_end", "log_symmetry", "encode")
-    }
+    def plain(name: str) -> Callable[[Tensor], Any]:
+        return lambda at: probe.call(name, take(after, at))
+
+    names = ("is_terminal", "is_initial", "can_stop", "can_end", "log_symmetry", "encode")
+    asked: dict[str, Callable[[Tensor], Any]] = {name: plain(name) for name in names}
     asked |= {"forward log_prob": ahead, "backward log_prob": back, "log_stop": stop}
     for name, ask in asked.items():
         _check(probe, name, ask, after)

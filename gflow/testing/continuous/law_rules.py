@@ -1,5 +1,6 @@
 """Rules about one law: what it samples has the law of its `log_prob` and `log_stop`."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -134,7 +135,7 @@ def _unlike(seen: float, said: float, count: int) -> bool:
     """Whether a share of `count` draws is not the probability that is said; exactly if forced."""
     if seen == 1.0:
         return abs(said - 1) > 1e-5
-    return abs(seen - said) > SIGMAS * (max(seen * (1 - seen), 1e-4) / count) ** 0.5
+    return abs(seen - said) > SIGMAS * math.sqrt(max(seen * (1 - seen), 1e-4) / count)
 
 
 def _discrete(states: Any) -> Tensor:

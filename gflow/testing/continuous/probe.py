@@ -130,7 +130,8 @@ class LawProbe:
                 "a logarithm or dividing by a variance of 0.",
             )
             raise AbandonedError
-        return value.detach().double()
+        numbers: Tensor = value.detach().double()
+        return numbers
 
     def refuse(self, name: str, got: str, wanted: str) -> None:
         """Note a wrong shape.

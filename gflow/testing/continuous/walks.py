@@ -46,20 +46,22 @@ class Walks:
 
     def at(self, time: Tensor) -> Tensor:
         """(B, m) coordinates of the state before the move `time` (B,) of each trajectory."""
+        return self._of(self.before, time)
+
+    def _of(self, states: Any, time: Tensor) -> Tensor:
+        """(B, m) coordinates of those of M states that belong to the moves `time`; 0 for none."""
         place = torch.full((len(self.length),), -1)
         hit = self.time == time[self.row]
         place[self.row[hit]] = hit.nonzero().squeeze(1)
-        return coordinates(take(self.before, place.clamp(min=0)))
+        found = coordinates(take(states, place.clamp(min=0)))
+        return found.masked_fill((place < 0)[:, None], 0.0)
 
     @property
     def features(self) -> Tensor:
         """(B, 1 + 3 m) bounded numbers that say which way a trajectory took."""
-        first = self.time == 0
-        after = torch.zeros(len(self.length), dtype=torch.int64)
-        after[self.row[first]] = first.nonzero().squeeze(1)
         parts = [
             self.length[:, None].double(),
-            coordinates(take(self.after, after)),
+            self._of(self.after, torch.zeros_like(self.length)),
             self.at(self.length // 2),
             self.at(self.length - 1),
         ]
@@ -110,6 +112,13 @@ def walk_forward(
         length[rows] += 1
         parts.append((before, states, rows, time))
         _check_not_source(probe, before, states)
+    if not bool(length.any()):
+        findings.add(
+            "no-object",
+            f"All {count} trajectories stop at the source: nothing is ever built.",
+            "Check `can_stop` and `is_terminal`.",
+        )
+        raise AbandonedError
     return _gathered(probe, outputs, parts, ends, stopped, length)
 
 
@@ -179,9 +188,9 @@ def walk_back(
     row = torch.cat([p[2] for p in parts])
     back = torch.cat([torch.full_like(p[2], p[3]) for p in parts])
     log_pf, log_pb = densities(probe, outputs, before, after)
-    time = length[row] - 1 - back
     stopped = ~probe.call("is_terminal", objects)
-    return Walks(objects, stopped, length, before, after, row, time, log_pf, log_pb)
+    number = length[row] - 1 - back
+    return Walks(objects, stopped, length, before, after, row, number, log_pf, log_pb)
 
 
 def _check_stops(probe: ContinuousProbe, states: Any, stops: Tensor, method: str) -> None:
