@@ -41,14 +41,14 @@ class Categorical(Law[Tensor]):
 
     def __init__(self, logits: Tensor | None, mask: Tensor, classes: Classes | None = None) -> None:
         self.mask = mask
-        self._logits, self._classes, self._even = logits, classes, logits is None
+        self._classes, self._even = classes, logits is None
+        if logits is not None:
+            self.logits = logits
 
-    @property
+    @cached_property
     def logits(self) -> Tensor:
         """(N, A), zeros for equal probabilities."""
-        if self._logits is None:
-            self._logits = torch.zeros(self.mask.shape, device=self.mask.device)
-        return self._logits
+        return torch.zeros(self.mask.shape, device=self.mask.device)
 
     @cached_property
     def classes(self) -> Tensor | None:
