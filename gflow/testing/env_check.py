@@ -68,6 +68,8 @@ def check_env(
     wrong-all-states           row k of `all_states` is not the state with key k
     encode-out-of-range        features outside `feature_sizes`
     illegal-action-raises      a step raises for an illegal action instead of returning anything
+    wrong-mover                `mover` gives other numbers than those of its table
+    wrong-chance-law           chance may do what is illegal, or its probabilities are none
     wrong-max-entropy-logits   they do not count the ways from s0
     =========================  ================================================================
 

@@ -6,6 +6,7 @@ import torch
 
 from gflow.state import batch_size
 from gflow.testing.discrete.batch_rules import check_batches, check_illegal_actions
+from gflow.testing.discrete.chance_rules import check_movers
 from gflow.testing.discrete.closed_forms import check_closed_forms
 from gflow.testing.discrete.end_rules import check_ends, check_horizon
 from gflow.testing.discrete.explore import Explored, explore
@@ -40,6 +41,7 @@ def check_discrete(env: Any, plan: Plan) -> CheckedEnvironment:
         attempt(rule, probe, found)
     attempt(check_horizon, probe, found)
     attempt(check_all_states, probe, found)
+    attempt(check_movers, probe, found)
     attempt(check_reward, probe, found.states, plan.zero)
     if not findings and not plan.zero:
         check_energies(probe, found.states)
