@@ -64,12 +64,12 @@ def _check_law(probe: Probe, states: Any) -> None:
                 "Give a finite log-probability to every outcome, and mask with `forward_mask`.",
             )
             return
-    last = len(legal) - 1
-    alone = probe.call("chance_law", take(states, torch.tensor([last]))).table()[0]
-    if not torch.allclose(alone, table[last], atol=CLOSE):
+    most = int(legal.sum(-1).argmax())  # where most can happen
+    alone = probe.call("chance_law", take(states, torch.tensor([most]))).table()[0]
+    if not torch.allclose(alone, table[most], atol=CLOSE):
         probe.findings.add(
             "batch-dependence",
-            f"`chance_law` of {probe.show(states, last)} is {_rounded(table[last])} among others "
+            f"`chance_law` of {probe.show(states, most)} is {_rounded(table[most])} among others "
             f"and {_rounded(alone)} alone.",
             "A row must depend on its own state only.",
         )

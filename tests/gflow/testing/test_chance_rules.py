@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from gflow.environment.categorical import Categorical
-from gflow.environment.movers import CHANCE
 from gflow.testing import BrokenEnvironmentError, check_env
 from gflow.testing.slipping import SlippingGrid
 
@@ -91,6 +90,5 @@ def test_a_missing_law_of_chance_is_found() -> None:
         def chance_law(self, states: Tensor) -> Categorical:
             raise NotImplementedError
 
-    with pytest.raises(BrokenEnvironmentError, match=r"raises.*`?chance_law`?"):
+    with pytest.raises(BrokenEnvironmentError, match="`chance_law` raised NotImplementedError"):
         check_env(Missing(2, 3))
-    assert CHANCE in SlippingGrid().mover(torch.tensor([[0, 0, 1]])).tolist()
