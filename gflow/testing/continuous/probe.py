@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.environment.base import Environment
 from gflow.state import batch_size, clone, tensors, tree_map
 from gflow.testing.findings import AbandonedError
 from gflow.testing.probe import Probe
@@ -25,8 +26,11 @@ class ContinuousProbe(Probe):
         """
         given = clone(states)
         more = [] if method == EXPLORATION else [outputs]
+        ask = getattr(self.env, method)
+        if method == FORWARD and type(self.env).mover is not Environment.mover:
+            ask = self.env.law  # chance's own where it is chance's turn
         try:
-            law = getattr(self.env, method)(given, *more)
+            law = ask(given, *more)
         except Exception as error:  # whatever a stranger's code raises
             how = "" if outputs is not None or method == EXPLORATION else " without outputs"
             self.raised(f"`{method}`{how}", error, states)

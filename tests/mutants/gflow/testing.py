@@ -27,4 +27,40 @@ MUTANTS = (
         "return False",
         f"{CHECK}::test_objectives_are_judged_by_the_solution_that_they_name",
     ),
+    (
+        "checker-two-outputs", "gflow/testing/continuous/law_rules.py",
+        "share = torch.sigmoid(other - own)[:, None]",
+        "share = torch.sigmoid(own - other)[:, None]",
+        "tests/gflow/testing/test_broken_continuous.py::test_what_they_are_made_from_is_right[torus]",
+    ),
+    (
+        "checker-volume-of-spread", "gflow/testing/continuous/measure_rules.py",
+        "flat, log_prob = white, log_prob + spread.log().sum()",
+        "flat, log_prob = white, log_prob - spread.log().sum()",
+        "tests/gflow/testing/test_check_continuous.py::test_the_volume_of_balls_is_what_densities_say",
+    ),
+    (
+        "checker-ball-less-itself", "gflow/testing/continuous/measure_rules.py",
+        "near.indices[:, 1:-1]",
+        "near.indices[:, :-8]",
+        "tests/gflow/testing/test_check_continuous.py::test_the_volume_of_balls_is_what_densities_say",
+    ),
+    (
+        "checker-exchange", "gflow/testing/continuous/ratio_rules.py",
+        "share = torch.sigmoid(back.log_ratio - walks.log_ratio)",
+        "share = torch.sigmoid(walks.log_ratio - back.log_ratio)",
+        "tests/gflow/testing/test_broken_continuous.py::test_what_they_are_made_from_is_right[brownian]",
+    ),
+    (
+        "checker-weights-of-stops", "gflow/testing/continuous/ratio_rules.py",
+        "weight = weight - _stops(probe, walks, outputs)",
+        "weight = weight + _stops(probe, walks, outputs)",
+        "tests/gflow/testing/test_broken_continuous.py::test_what_they_are_made_from_is_right[box]",
+    ),
+    (
+        "checker-carried-density", "gflow/testing/continuous/retrace_rules.py",
+        "target = moved_to(after, where + h * velocity)",
+        "target = moved_to(after, where - h * velocity)",
+        "tests/gflow/testing/test_broken_continuous.py::test_what_they_are_made_from_is_right[ornstein]",
+    ),
 )  # fmt: skip
