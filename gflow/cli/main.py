@@ -12,7 +12,7 @@ from gflow.cli.words import HELP, call
 from gflow.errors import GFlowError, IncompatibleError
 from gflow.tasks.advice import advised
 from gflow.tasks.measure import evaluate_run
-from gflow.tasks.registry import TASKS, task_class
+from gflow.tasks.registry import importable, task_class
 from gflow.tasks.run import Run
 from gflow.tasks.trained import load
 from gflow.training.json_lines import to_json
@@ -61,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train(words: list[str]) -> int:
     """Train a sampler: its own flags come from the environment and the parts that are chosen."""
     if not words or words[0].startswith("-"):
-        names = "\n".join(f"  {name:<12} {cls.summary}" for name, cls in TASKS.items())
-        print(f"usage: gflow train ENV [flags]\n\nenvironments:\n{names}")
+        tasks, broken = importable()
+        lines = [f"  {name:<12} {cls.summary}" for name, cls in tasks.items()]
+        lines += [f"  {name:<12} ({reason})" for name, reason in broken.items()]
+        print("\n".join(["usage: gflow train ENV [flags]", "", "environments:", *lines]))
         return 0 if words else 2
     cls = task_class(words[0])
     if any(word in HELP for word in words):

@@ -8,7 +8,8 @@ from gflow.objective import Objective
 from gflow.objectives import OBJECTIVES
 from gflow.tasks.options import RunConfig, objective_of
 from gflow.tasks.parts import BEHAVIOURS, GUESSED, Part, part_options
-from gflow.tasks.registry import TASKS
+from gflow.tasks.registry import importable
+from gflow.tasks.signature import REQUIRED, options_of
 from gflow.tasks.task import Task
 
 Refusals = dict[tuple[str, str], str | None]
@@ -59,8 +60,10 @@ def build_objective(task: Task[Any], env: Any, name: str) -> Objective:
 
 def show() -> str:
     """The whole table, and the reasons against what it rules out."""
+    tasks, broken = importable()
     lines = ["environments"]
-    lines += [f"  {name:<12} {cls.summary}" for name, cls in TASKS.items()]
+    lines += [f"  {name:<12} {cls.summary}" for name, cls in tasks.items()]
+    lines += [f"  {name:<12} ({reason})" for name, reason in broken.items()]
     for title, known in (("objectives", OBJECTIVES), ("behaviours", BEHAVIOURS)):
         lines.append(title)
         for name, kind in known.items():
@@ -70,7 +73,10 @@ def show() -> str:
     lines.append(f"which go together ({legend})")
     lines.append(" " * 15 + "".join(f"{name:>11}" for name in OBJECTIVES))
     reasons: dict[tuple[str, str, str], list[str]] = {}
-    for task, cls in TASKS.items():
+    for task, cls in tasks.items():
+        if any(option.default is REQUIRED for option in options_of(cls)):
+            lines.append(f"  {task:<13}   depends on options that must be given")
+            continue
         found = refusals(cls)
         cells = []
         for objective in OBJECTIVES:
@@ -84,7 +90,7 @@ def show() -> str:
     lines.append("why not")
     alike: dict[tuple[str, str], list[str]] = {}
     for (objective, what, reason), names in reasons.items():
-        everywhere = len(set(names)) == len(TASKS)
+        everywhere = len(set(names)) == len(tasks)
         where = "" if everywhere else f" on {', '.join(dict.fromkeys(names))}"
         alike.setdefault((what + where, reason), []).append(objective)
     for (case, reason), objectives in alike.items():

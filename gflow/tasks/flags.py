@@ -131,13 +131,13 @@ def find(name: str, flags: Iterable[Flag], parts: Mapping[str, str], listed: str
         if name in flag.names:
             return flag
     shown = dashed(name)
+    several = [flag.names[0] for flag in flags if flag.option.name == name]
+    if several:
+        raise ConfigError(f"{shown} is not clear here: say {' or '.join(map(dashed, several))}.")
     for kind in REGISTRIES:
         owners = _owners(kind, name)
         if owners:
             raise ConfigError(_not_chosen(shown, kind, owners, parts[kind]))
-    several = [flag.names[0] for flag in flags if flag.option.name == name]
-    if several:
-        raise ConfigError(f"{shown} is not clear here: say {' or '.join(map(dashed, several))}.")
     known = [n for flag in flags for n in flag.names]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {dashed(close[0])}?" if close else ""

@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError, UnknownNameError
+from gflow.errors import ConfigError, GFlowError, UnknownNameError
 from gflow.tasks.bare import task_of
 from gflow.tasks.locate import absolute, load_class
 from gflow.tasks.task import Task
@@ -61,6 +61,17 @@ class Tasks(Mapping[str, type[Task[Any]]]):
 
 
 TASKS = Tasks()
+
+
+def importable() -> tuple[dict[str, type[Task[Any]]], dict[str, str]]:
+    """Tasks by name, and why those of other packages that cannot be imported are not among them."""
+    found, broken = {}, {}
+    for name in TASKS:
+        try:
+            found[name] = TASKS[name]
+        except GFlowError as error:
+            broken[name] = str(error)
+    return found, broken
 
 
 def task_class(reference: str) -> type[Task[Any]]:

@@ -332,6 +332,13 @@ def test_packages_that_are_not_right(installed: Path, name: str, said: str) -> N
     assert "Traceback" not in done.stderr
 
 
+def test_a_package_that_is_not_right_spoils_no_list(installed: Path) -> None:
+    said = gflow("train", "--help", path=installed)
+    assert "  ladder       A grid of one dimension." in said
+    assert "  gone         (The environment 'gone' of ladders: " in said
+    assert "  hypergrid    " in said
+
+
 # ---------------------------------------------------------------------- one file and no other edit
 
 
@@ -467,3 +474,18 @@ def test_an_objective_from_a_file(tmp_path: Path) -> None:
     assert config["objective"]["name"] == f"{tmp_path / 'own_objective.py'}:ScaledBalance"
     assert config["objective"]["factor"] == 0.5
     assert "tv" in json.loads(gflow("eval", str(run), "--samples=5"))["metrics"]
+
+
+def test_an_option_that_is_guessed_can_be_given() -> None:
+    """log Z: the task's guess by default, else what is said."""
+    from gflow.cli.train_flags import parse
+    from gflow.tasks.registry import task_class
+
+    cls = task_class("bags")
+    guessed, given = parse(cls, ["--objective=tb"]), parse(cls, ["--objective=tb", "--log-z=-3"])
+    env = guessed.task.environment()
+    objectives: list[Any] = [config.build_objective(env) for config in (guessed, given)]
+    assert [float(o.log_z.value) for o in objectives] == [
+        pytest.approx(guessed.task.log_z(env)),
+        -3,
+    ]

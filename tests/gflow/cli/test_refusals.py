@@ -118,6 +118,9 @@ def test_names_that_two_parts_share_are_said_in_full(capsys: pytest.CaptureFixtu
     parsed = parse(TASKS["hypergrid"], ["--objective=led", "--led-width=32", "--width=16"])
     assert parsed.objective.settings["width"] == 32
     assert parsed.task.width == 16  # type: ignore[attr-defined]
+    words = ["train", "hypergrid", "--objective=optb", "--regression=squared_up_to"]
+    said = complaint(capsys, *words, "--limit=3")
+    assert "--limit is not clear here: say --optb-limit or --squared-up-to-limit" in said
     both = ["--objective=led", "--behaviour=local_search", "--led-steps=3", "--steps=7"]
     parsed = parse(TASKS["hypergrid"], [*both, "--local-search-steps=0.5"])
     assert parsed.objective.settings["steps"] == 3

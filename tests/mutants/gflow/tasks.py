@@ -1,0 +1,54 @@
+"""Mutants of `gflow/tasks`, and of how options are found and bounded."""
+
+MUTANTS = (
+    (
+        "bounds-open", "gflow/bounds.py",
+        "above = value > self.low if self.open_low else value >= self.low",
+        "above = value >= self.low",
+        "tests/gflow/test_option_bounds.py::test_what_annotations_allow",
+    ),
+    (
+        "flags-shared-name", "gflow/tasks/flags.py",
+        "plain[option.name] == 1 and",
+        "plain[option.name] >= 1 and",
+        "tests/gflow/cli/test_refusals.py::test_names_that_two_parts_share_are_said_in_full",
+    ),
+    (
+        "parts-guess", "gflow/tasks/parts.py",
+        "if k not in GUESSED or v is not None}",
+        "if k not in GUESSED}",
+        "tests/gflow/cli/test_own_classes.py::test_an_option_that_is_guessed_can_be_given",
+    ),
+    (
+        "measure-symmetry", "gflow/tasks/measure.py",
+        "float(plain_log_reward(env, batch).double().mean())",
+        "float(terms.log_reward.mean())",
+        "tests/gflow/tasks/test_rewards_reported.py"
+        "::test_objects_that_count_several_times_have_their_own_log_reward",
+    ),
+    (
+        "reward-temperature", "envs/grids/task.py",
+        "return self.grid_reward()(objects).exp()",
+        "return env.log_reward(objects).exp()",
+        "tests/gflow/tasks/test_rewards_reported.py"
+        "::test_a_temperature_does_not_change_what_a_reward_is",
+    ),
+    (
+        "fit-seed", "gflow/tasks/trained.py",
+        "torch.manual_seed(config.train.seed)",
+        "pass",
+        "tests/gflow/tasks/test_fit_and_load.py::test_the_same_seed_gives_the_same_sampler",
+    ),
+    (
+        "discovery-path", "gflow/discovery.py",
+        "if path != self._path:",
+        "if not self._path:",
+        "tests/gflow/tasks/test_registry.py::test_a_folder_is_searched_again_when_it_grows",
+    ),
+    (
+        "signature-chain", "gflow/tasks/signature.py",
+        "if name in found or name in leave:",
+        "if name in leave:",
+        "tests/gflow/tasks/test_registry.py::test_the_first_default_of_a_chain_counts",
+    ),
+)  # fmt: skip
