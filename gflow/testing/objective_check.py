@@ -27,6 +27,7 @@ from gflow.testing.objective_rules import (
     check_zero_at_solution,
     ordered,
 )
+from gflow.testing.part_rules import check_parts
 from gflow.testing.table import TableEnvironment
 
 
@@ -96,6 +97,8 @@ def check_objective(
     log-z-estimate           it is log Z there
     blind-to-policy          after log P_F of one transition is changed, every trajectory that
                              takes it has a residual
+    parts                    an objective that says `Needs(from_source=False)` or `whole=False` has
+                             residuals that vanish on late, or early, parts of trajectories too
     padding                  more padding changes nothing (with `garbage`: whatever it holds)
     permutation              reordering the batch reorders `per_trajectory`
     mixed-lengths            residuals do not depend on how long the *other* trajectories are.
@@ -200,6 +203,7 @@ def _check(case: Case, solve: bool, garbage: bool) -> None:
         check_permutation,
         check_lengths,
         check_gradients,
+        check_parts,
     ]
     anywhere = Source.OTHER in case.objective.learns_from
     if solve and anywhere and "residual-at-solution" not in case.findings:

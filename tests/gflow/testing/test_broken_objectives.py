@@ -192,6 +192,18 @@ class Speechless(OrderPreservingDetailedBalance):
         return self._one_column(super().implied_log_reward(terms), terms)
 
 
+class NeedsNoSource(TrajectoryBalance):
+    """Claims that log Z holds wherever a trajectory begins."""
+
+    needs = Needs(from_source=False)
+
+
+class NeedsNoEnd(TrajectoryBalance):
+    """Claims that the reward of what is not finished is known."""
+
+    needs = Needs(whole=False)
+
+
 CASES: list[tuple[type[Objective], str]] = [
     (FlippedPB, "residual-at-solution"),
     (NoReward, "residual-at-solution"),
@@ -208,6 +220,8 @@ CASES: list[tuple[type[Objective], str]] = [
     (UnusedParameter, "no-gradient"),
     (UnusedFlow, "no-gradient"),
     (WrongEstimate, "log-z-estimate"),
+    (NeedsNoSource, "parts"),
+    (NeedsNoEnd, "parts"),
     (Contrary, "fixed-point"),
     (WantsConditions, "raises"),
     (MixesNeighbours, "mixed-lengths"),
