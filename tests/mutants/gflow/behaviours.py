@@ -1,5 +1,6 @@
 """Mutants of `gflow/behaviours`."""
 
+SOURCES = "tests/gflow/behaviours/test_sources.py"
 SEARCH = "tests/gflow/behaviours/test_local_search.py"
 SEARCH_BATCHES = "tests/gflow/behaviours/test_local_search_batches.py"
 REPLAY = "tests/gflow/memory/test_replay_strategies.py"
@@ -18,6 +19,24 @@ MUTANTS = (
         "condition=None if condition is None else condition[chains.accepted_chain],",
         "condition=None if condition is None else condition[:1].expand(len(chains.accepted), -1),",
         f"{LANGEVIN}::test_conditions_stay_with_their_objects",
+    ),
+    (
+        "source-explored-own", "gflow/source.py",
+        "return (self & ~Source.OWN) | Source.EXPLORED if Source.OWN in self else self",
+        "return self",
+        f"{SOURCES}::test_adjoint_sampling_refuses_what_biases_it",
+    ),
+    (
+        "replay-of-replayed", "gflow/behaviours/replay.py",
+        "self.buffer.add(parts[0].whole)",
+        "self.buffer.add(Trajectories.join(parts).whole)",
+        "tests/gflow/behaviours/test_replay_behaviour.py::test_its_batches",
+    ),
+    (
+        "replay-always-fair", "gflow/memory/replay.py",
+        'self.is_fair = keep == "recent" and draw == "uniform" and not self.distinct',
+        "self.is_fair = True",
+        f"{SOURCES}::test_adjoint_sampling_refuses_what_biases_it",
     ),
     (
         "mle-of-anything", "gflow/behaviours/base.py",

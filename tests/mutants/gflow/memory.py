@@ -6,6 +6,13 @@ CHANGING = "tests/gflow/memory/test_changing_rewards.py"
 
 MUTANTS = (
     (
+        "best-by-state", "gflow/memory/best.py",
+        "self.env.object_key(objects)",
+        "self.env.key(objects)",
+        "tests/gflow/memory/test_best.py"
+        "::test_an_object_that_several_states_stand_for_counts_once_with_its_whole_reward",
+    ),
+    (
         "replay-version-drawn", "gflow/memory/replay.py",
         "old = old & asked",
         "old = old & ~asked",

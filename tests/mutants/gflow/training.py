@@ -1,5 +1,6 @@
 """Mutants of `gflow/training`."""
 
+RECORDS = "tests/gflow/training/test_training_records.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 
 MUTANTS = (
@@ -8,6 +9,30 @@ MUTANTS = (
         "source_refusal(self.behaviour.gives.explored, objective.learns_from)",
         "None",
         f"{PATHWISE}::test_what_the_divergence_cannot_learn_from",
+    ),
+    (
+        "training-failed-step-taken", "gflow/training/trainer.py",
+        "self.deferred.failed if self.deferring else None",
+        "None",
+        f"{RECORDS}::test_a_loss_that_is_no_number_changes_no_weight_and_is_named_at_the_record",
+    ),
+    (
+        "records-never-read", "gflow/training/trainer.py",
+        "        if record and self.deferring:\n            self._read_deferred()",
+        "        if record and self.deferring:\n            pass",
+        f"{RECORDS}::test_a_reward_that_stays_bad_is_told_at_the_record_with_its_object",
+    ),
+    (
+        "records-are-sums", "gflow/training/ledger.py",
+        "float(total) / self._counts[name]",
+        "float(total)",
+        f"{RECORDS}::test_a_record_is_the_mean_since_the_last_one",
+    ),
+    (
+        "deferred-last-failure", "gflow/deferred.py",
+        "torch.where(bad & (self._where < 0), code, self._where)",
+        "torch.where(bad, code + 64, self._where)",
+        f"{RECORDS}::test_a_reward_that_was_bad_once_is_told_at_the_record_with_its_step",
     ),
     (
         "training-clip", "gflow/training/trainer.py",

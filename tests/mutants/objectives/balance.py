@@ -40,6 +40,12 @@ MUTANTS = (
         f"{IDENTITIES}::test_modified_balance_has_the_size_written_in_its_docstring",
     ),
     (
+        "fm-scale-turned", "objectives/fm.py",
+        "out = torch.where(self._ends(terms), out - self.log_scale, out)",
+        "out = torch.where(self._ends(terms), out + self.log_scale, out)",
+        "tests/objectives/test_flow_matching_scale.py::test_a_scale_is_a_unit_of_the_reward",
+    ),
+    (
         "fm-ignores-outflow", "objectives/fm.py",
         "return (into - out).where(terms.mask, 0.0)",
         "return (into - into.detach()).where(terms.mask, 0.0)",
