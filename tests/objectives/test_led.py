@@ -204,6 +204,23 @@ def test_mean_gap_is_the_mean_unexplained_energy() -> None:
     )
 
 
+def test_trajectories_that_were_cut_have_no_gap_to_share() -> None:
+    """Their end is not known, so redistributing does there what the terminal correction does."""
+    env = sets(3)
+    graph = enumerate_states(env)
+    rough = TablePotential(graph, exact_potential(graph) + noise(len(graph.parent), 1))
+    batch = all_trajectories(env).select(torch.arange(6))
+    cut = batch.truncate(torch.tensor([3, 1, 3, 2, 3, 1]))
+    ended = torch.tensor([True, False, True, False, True, False])
+    found = []
+    for mode in ("redistribute", "terminal"):
+        objective = led(rough, DetailedBalance(), mode)
+        terms = objective.evaluate(env, TabularPolicy(graph), cut)
+        found.append(objective.residual(terms).detach())
+    torch.testing.assert_close(found[0][~ended], found[1][~ended])
+    assert float((found[0] - found[1])[ended].abs().min()) > 1e-3
+
+
 def test_the_base_is_the_one_that_was_asked_for() -> None:
     built = {base: LearnedEnergyDecomposition.build(sets(), base=base) for base in ("db", "subtb")}
     assert type(built["db"].base) is DetailedBalance

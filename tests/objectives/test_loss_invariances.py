@@ -440,3 +440,16 @@ def test_formulas_of_objectives_are_what_was_written() -> None:
         text = cls.__doc__ or ""
         assert text.isascii()
         assert all(sign.isprintable() or sign == "\n" for sign in text), cls
+
+
+def test_log_z_of_a_condition_starts_around_its_initial_value() -> None:
+    """The network adds to it; with a last layer of zeros it adds nothing."""
+    objective = TrajectoryBalance(3.0, condition_dim=1)
+    network = objective.log_z.network
+    assert network is not None
+    torch.nn.init.zeros_(network[-1].weight)
+    torch.nn.init.zeros_(network[-1].bias)
+    terms = replace(evaluate(GRID, scattered(GRID), sample(GRID, 4)), condition=torch.ones(4, 1))
+    torch.testing.assert_close(objective.log_z_estimate(terms), torch.full((4,), 3.0))
+    torch.nn.init.constant_(network[-1].bias, 0.5)
+    torch.testing.assert_close(objective.log_z_estimate(terms), torch.full((4,), 3.5))

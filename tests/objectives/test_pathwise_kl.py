@@ -205,6 +205,16 @@ def test_the_optimal_constant_drift_leaves_no_variance(
         assert LogPartitionVariance()(known).item() < 1e-15
 
 
+def test_the_estimate_of_log_z_is_the_evidence_lower_bound() -> None:
+    """The mean of the log-weights: minus the loss, whatever that is divided by."""
+    env = Diffusion(MIXTURE, Brownian(1.5), 6)
+    policy, objective = DiffusionPolicy(env, 8), PathwiseDivergence(divisor=2.0)
+    terms = objective.evaluate(env, policy, sample(env, policy, 9))
+    estimate = objective.log_z_estimate(terms).mean()
+    torch.testing.assert_close(estimate.item(), -2 * objective(terms).item())
+    assert abs(estimate.item()) > 0.1
+
+
 def check_gap(terms: Any, total: Tensor) -> None:
     """log P_F - log P_B is `total`, up to the rounding of the sums that it is the difference of.
 

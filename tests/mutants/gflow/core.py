@@ -94,4 +94,10 @@ MUTANTS = (
         "return found",
         f"{LAWS}::test_tables_and_single_actions_agree_with_what_is_asked_one_by_one[apart]",
     ),
+    (
+        "log-z-value-turned", "gflow/objective.py",
+        "self.network(read).squeeze(-1) + self.value",
+        "self.network(read).squeeze(-1) - self.value",
+        "tests/objectives/test_loss_invariances.py::test_log_z_of_a_condition_starts_around_its_initial_value",
+    ),
 )  # fmt: skip

@@ -52,4 +52,10 @@ MUTANTS = (
         "if False:",
         "tests/objectives/test_objective_refusals.py::test_a_bridge_reads_the_score_of_the_reward_that_is_trained_on",
     ),
+    (
+        "kl-estimate-turned", "objectives/pathwise_kl.py",
+        "        return terms.log_weight\n",
+        "        return -terms.log_weight\n",
+        f"{PATHWISE}::test_the_estimate_of_log_z_is_the_evidence_lower_bound",
+    ),
 )  # fmt: skip

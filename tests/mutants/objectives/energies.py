@@ -81,4 +81,10 @@ MUTANTS = (
         "kept = kept | last",
         f"{LED}::test_led7_the_last_potential_is_dropped_like_the_others",
     ),
+    (
+        "led-shares-of-cut", "objectives/led.py",
+        ".where(ends >= 0, 0.0)",
+        "",
+        f"{LED}::test_trajectories_that_were_cut_have_no_gap_to_share",
+    ),
 )  # fmt: skip
