@@ -192,6 +192,8 @@ def _of_dataclass(target: type) -> list[Option]:
                 f"@dataclass(frozen=True) above the class."
             )
     for field in dataclasses.fields(target):
+        if not field.init:
+            continue
         default = field.default
         if default is dataclasses.MISSING:
             made = field.default_factory

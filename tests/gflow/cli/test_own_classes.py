@@ -162,6 +162,12 @@ class Featureless(Triples):
         super().__init__(n)
         self.feature_sizes = ()
 
+class Told(Triples):
+    condition_dim = 1
+
+    def __init__(self, n: int = 5) -> None:
+        super().__init__(n)
+
 class Undone(Environment[torch.Tensor]):
     pass
 
@@ -222,6 +228,8 @@ def test_what_cannot_be_a_task_is_refused_with_the_reason(
     said = complaint(capsys, "train", f"{shapes}:Options", "--scale=-1", out)
     assert "Options(n=5, scale=-1.0" in said
     assert "cannot be built: ValueError: scale is a length" in said
+    said = complaint(capsys, "train", f"{shapes}:Told", "--objective=db", out)
+    assert "Told reads conditions, and nothing says which ones to train on" in said
     assert "is not complete: it does not define" in complaint(capsys, "train", f"{shapes}:Undone")
     assert "a class of another kind" in complaint(capsys, "train", f"{shapes}:Reward")
     assert "number in" in complaint(capsys, "train", f"{shapes}:number")
