@@ -76,6 +76,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         capacity: Number of scored molecules remembered.
         scalarization: Keep the properties apart, as scores that this makes a log-reward; beta must
             then be 1. If it reads a condition, so do the environment and policies for it.
+        timeout: Seconds that scoring one molecule may take; None for no limit. Needs workers.
 
     Raises:
         ConfigError: Sizes out of range.
@@ -98,6 +99,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         workers: int = 0,
         capacity: int = 200_000,
         scalarization: Scalarization | None = None,
+        timeout: float | None = None,
     ) -> None:
         if not 2 <= max_atoms <= 16 or not 1 <= max_order <= 3:
             raise ConfigError(
@@ -125,7 +127,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         self._constants = {torch.device("cpu"): (ends, pair, valence)}
         self.goal = None if isinstance(reward, LogReward) else Goal.read(reward)
         self.scorer, self.capacity = AtomScorer(self.goal), capacity
-        self.pool, self.memory = WorkerPool(workers), dict[int, Record]()
+        self.pool, self.memory = WorkerPool(workers, timeout=timeout), dict[int, Record]()
         self.reward = molecule_reward(reward, self.goal, self.records, beta, scalarization)
         if isinstance(self.reward, VectorReward):
             self.condition_dim = self.reward.condition_dim

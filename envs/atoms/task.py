@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
-from gflow.bounds import Count, Natural, Positive
+from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.report import figures_of, report_best, write_best
 from gflow.policies.base import Policy
@@ -34,6 +34,7 @@ class AtomsTask(SeveralScores):
         kinds: Kinds of atoms, with charge if any: C N O F S Cl N+ O- ...
         max_order: Largest order of a bond.
         workers: Processes that score molecules; 0 scores in the main process.
+        timeout: Seconds that scoring one molecule may take, in a worker; 0 for no limit.
         width: Features per atom in the graph network.
         depth: Rounds of message passing.
         backward: Backward policy, learned or uniform.
@@ -72,6 +73,7 @@ class AtomsTask(SeveralScores):
     kinds: tuple[str, ...] = ("C", "N", "O", "F")
     max_order: Count = 3
     workers: Natural = 2
+    timeout: NotNegative = 0.0
     width: Count = 64
     depth: Count = 4
     backward: BackwardChoice = "uniform"
@@ -92,6 +94,7 @@ class AtomsTask(SeveralScores):
             max_order=self.max_order,
             workers=self.workers,
             scalarization=self.scalarization() if several else None,
+            timeout=self.timeout or None,
         )
 
     def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:

@@ -78,6 +78,7 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         capacity: Number of scored molecules remembered.
         scalarization: Keep the properties apart, as scores that this makes a log-reward; beta must
             then be 1. If it reads a condition, so do the environment and policies for it.
+        timeout: Seconds that scoring one molecule may take; None for no limit. Needs workers.
 
     Raises:
         ConfigError: If sizes disagree, or a port of the vocabulary cannot be closed or extended.
@@ -101,6 +102,7 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         workers: int = 0,
         capacity: int = 200_000,
         scalarization: Scalarization | None = None,
+        timeout: float | None = None,
     ) -> None:
         if not 2 <= min_fragments <= max_fragments <= 12:
             raise ConfigError(
@@ -117,7 +119,13 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         self.num_backward_actions = max_fragments
         goal = None if isinstance(reward, LogReward) else Goal.read(reward)
         self.host = Host(
-            self.vocabulary, goal, max_fragments, min_fragments, workers=workers, capacity=capacity
+            self.vocabulary,
+            goal,
+            max_fragments,
+            min_fragments,
+            workers=workers,
+            capacity=capacity,
+            timeout=timeout,
         )
         self.reward = molecule_reward(reward, goal, self.records, beta, scalarization)
         if isinstance(self.reward, VectorReward):

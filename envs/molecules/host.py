@@ -24,6 +24,7 @@ class Host:
         min_fragments: Limits of the environment.
         workers: Number of worker processes.
         capacity: Number of records kept; the oldest go first.
+        timeout: Seconds that scoring one molecule may take; None for no limit.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Host:
         min_fragments: int,
         workers: int = 0,
         capacity: int = 200_000,
+        timeout: float | None = None,
     ) -> None:
         self.vocabulary, self.goal, self.capacity = vocabulary, goal, capacity
         self.max_fragments = max_fragments
@@ -41,7 +43,7 @@ class Host:
         self.max_ports = max(f.ports for f in fragments)
         self.builder = Builder(fragments)
         self.scorer = Scorer(fragments, goal, max_fragments, min_fragments)
-        self.pool = WorkerPool(workers)
+        self.pool = WorkerPool(workers, timeout=timeout)
         self.memory: dict[int, Record] = {}
         self.scored = 0
 

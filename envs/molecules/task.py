@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
-from gflow.bounds import Count, Natural, Positive
+from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.report import figures_of, report_best, write_best
 from gflow.errors import ConfigError
@@ -39,6 +39,7 @@ class MoleculesTask(SeveralScores):
         vocabulary_size: Fragments in the vocabulary: the most frequent ones.
         fragment_count: How often a fragment must have been seen.
         workers: Processes that score molecules; 0 scores in the main process.
+        timeout: Seconds that scoring one molecule may take, in a worker; 0 for no limit.
         width: Features per fragment in the graph network.
         depth: Rounds of message passing.
         backward: Backward policy, learned or uniform.
@@ -79,6 +80,7 @@ class MoleculesTask(SeveralScores):
     vocabulary_size: Count = 128
     fragment_count: Count = 3
     workers: Natural = 2
+    timeout: NotNegative = 0.0
     width: Count = 64
     depth: Count = 3
     backward: BackwardChoice = "uniform"
@@ -106,6 +108,7 @@ class MoleculesTask(SeveralScores):
             min_fragments=self.min_fragments,
             workers=self.workers,
             scalarization=self.scalarization() if several else None,
+            timeout=self.timeout or None,
         )
 
     def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:

@@ -35,13 +35,19 @@ class DesignReward(HostReward[Tensor]):
         measure: "mfe", "defect" or "both"; see `DesignScore`.
         beta: Exponent.
         workers: Processes that fold; 0 folds in this one.
+        timeout: Seconds that folding one RNA may take; None for no limit. Needs workers.
 
     Attributes:
         allowed: (S, 10) bool: symbols of each of the S sites.
     """
 
     def __init__(
-        self, target: str, measure: Measure = "both", beta: float = 16.0, workers: int = 0
+        self,
+        target: str,
+        measure: Measure = "both",
+        beta: float = 16.0,
+        workers: int = 0,
+        timeout: float | None = None,
     ) -> None:
         if measure not in ("mfe", "defect", "both"):
             raise UnknownNameError("measure of agreement", measure, ("mfe", "defect", "both"))
@@ -57,7 +63,8 @@ class DesignReward(HostReward[Tensor]):
         paired = torch.tensor([i != j for i, j in self.sites])[:, None]
         self.allowed = (torch.arange(len(SINGLES + PAIRS)) >= len(SINGLES)) == paired
         pool = WorkerPool(workers) if workers else None
-        super().__init__(self.sequences, DesignScore(target, measure, beta), pool)
+        score = DesignScore(target, measure, beta)
+        super().__init__(self.sequences, score, pool, timeout=timeout)
 
     def sequences(self, states: Tensor) -> list[str]:
         """B RNAs from (B, S) complete sites."""

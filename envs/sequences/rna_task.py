@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoiceOrAuto, own_backward
-from gflow.bounds import Count, Natural, Positive
+from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.envs.sequences.rna import PAIRS, SINGLES, DesignReward, rna_design
@@ -38,6 +38,7 @@ class RNATask(Task[DiscreteEnvironment[Any]]):
         backward: Backward policy; "auto" is uniform left to right, where there is one way only, and
             learned in any order.
         workers: Processes that fold; 0 folds in the main process.
+        timeout: Seconds that folding one RNA may take, in a worker; 0 for no limit.
         width: Units per hidden layer.
         depth: Hidden layers.
     """
@@ -55,13 +56,15 @@ class RNATask(Task[DiscreteEnvironment[Any]]):
     order: Literal["left_to_right", "any"] = "left_to_right"
     backward: BackwardChoiceOrAuto = "auto"
     workers: Natural = 2
+    timeout: NotNegative = 0.0
     width: Count = 256
     depth: Count = 2
 
     def environment(self) -> DiscreteEnvironment[Any]:
         """The designs."""
         return rna_design(
-            DesignReward(self.target, self.measure, self.beta, self.workers), self.order
+            DesignReward(self.target, self.measure, self.beta, self.workers, self.timeout or None),
+            self.order,
         )
 
     @classmethod

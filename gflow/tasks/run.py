@@ -1,5 +1,6 @@
 """A run: a folder, a trainer, and the loop around it that reports, saves and resumes."""
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -206,7 +207,8 @@ class Run:
         return console
 
     def _say_stopped(self, what: str) -> None:
-        print(f"\n{what} Continue with: gflow resume {self.folder}", flush=True)
+        with contextlib.suppress(OSError):  # the terminal is gone
+            print(f"\n{what} Continue with: gflow resume {self.folder}", flush=True)
 
     def _report(self, record: Record | None = None) -> None:
         step = self.context.trainer.step

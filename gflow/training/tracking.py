@@ -31,6 +31,8 @@ class Tracker(Protocol):
 class ConsoleTracker:
     """One line per report; on a terminal a progress bar in between.
 
+    A terminal that is closed, or a reader that went away, does not stop the run.
+
     Args:
         steps: Number of steps of the whole run.
         names: Which numbers to print, in order; all if empty.
@@ -51,23 +53,26 @@ class ConsoleTracker:
         elapsed = time.monotonic() - self.started
         left = elapsed / max(step - self.first_step, 1) * (self.steps - step)
         bar = "#" * int(30 * done)
-        self.out.write(f"\r[{bar:<30}] {step}/{self.steps}  {left:.0f} s left ")
-        self.out.flush()
+        self._show(f"\r[{bar:<30}] {step}/{self.steps}  {left:.0f} s left ")
 
     def log(self, step: int, numbers: Numbers) -> None:
         """Print one line."""
-        if self.out.isatty():
-            self.out.write("\r\033[K")
+        clear = "\r\033[K" if self.out.isatty() else ""
         names = [name for name in self.names or numbers if name in numbers]
         shown = "  ".join(f"{name} {_short(numbers[name])}" for name in names)
-        print(f"step {step:>6}  {shown}", file=self.out, flush=True)
+        self._show(f"{clear}step {step:>6}  {shown}\n")
 
     def picture(self, name: str, path: Path) -> None:
         """Say where it is."""
-        print(f"picture {name}: {path}", file=self.out, flush=True)
+        self._show(f"picture {name}: {path}\n")
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Nothing: the command prints its own result."""
+
+    def _show(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self.out.write(text)
+            self.out.flush()
 
 
 class JsonlTracker:

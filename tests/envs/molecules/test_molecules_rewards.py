@@ -14,7 +14,7 @@ from gflow.envs.molecules.extras import rdkit
 from gflow.envs.molecules.properties import read_property
 from gflow.errors import ConfigError, MissingExtraError, RewardError, UnknownNameError
 from gflow.rewards.base import FunctionReward
-from gflow.rewards.pool import WorkerError
+from gflow.rewards.pool import WorkerError, WorkerTimeoutError
 
 Chem = pytest.importorskip("rdkit.Chem")
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
@@ -165,3 +165,16 @@ def test_missing_rdkit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'gflow-torch\[mol\]'"):
         rdkit.__wrapped__()
+
+
+def test_a_molecule_that_takes_too_long_is_named(ambiguous: Molecules, walk: Callable) -> None:
+    """One that is never scored in a millisecond, as the first one waits for RDKit."""
+    env = Molecules(ambiguous.vocabulary, "qed", max_fragments=5, workers=1, timeout=0.001)
+    states = walk(ambiguous, 8)[-1]
+    try:
+        with pytest.raises(WorkerTimeoutError, match=r"more than timeout=0\.001 s for"):
+            env.log_reward(states)
+    finally:
+        env.close()
+    with pytest.raises(ConfigError, match="Set workers to 1 or more"):
+        Molecules(ambiguous.vocabulary, timeout=1.0)
