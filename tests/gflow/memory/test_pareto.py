@@ -14,7 +14,13 @@ from gflow import MLPPolicy, Sampler, enumerate_states
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.landscapes import landscape_grid
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
-from gflow.memory.pareto import ParetoArchive, dominates, exact_front, non_dominated
+from gflow.memory.pareto import (
+    ParetoArchive,
+    _most_crowded,
+    dominates,
+    exact_front,
+    non_dominated,
+)
 from gflow.memory.replay import ReplayBuffer
 
 points = st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=12).map(
@@ -145,6 +151,13 @@ def test_without_room_the_front_stays_covered() -> None:
     twins = ParetoArchive(ENV, capacity=2)
     twins.add(ENV.cells(torch.arange(3)), torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 2.0]]))
     assert sorted(twins.scores.tolist()) == [[0.0, 2.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_of_the_two_nearest_the_one_with_more_neighbours_goes(order: list[int]) -> None:
+    """(0, 0) and (1, 0) are nearest to each other, and (1, 2) is nearer to the second of them."""
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]])
+    assert order[_most_crowded(points[order])] == 1
 
 
 def test_draws() -> None:

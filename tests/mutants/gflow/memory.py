@@ -6,6 +6,12 @@ CHANGING = "tests/gflow/memory/test_changing_rewards.py"
 
 MUTANTS = (
     (
+        "pareto-second", "gflow/memory/pareto.py",
+        "topk(2, largest=False).values[1]",
+        "topk(2, largest=False).values[0]",
+        "tests/gflow/memory/test_pareto.py::test_of_the_two_nearest_the_one_with_more_neighbours_goes",
+    ),
+    (
         "best-by-state", "gflow/memory/best.py",
         "self.env.object_key(objects)",
         "self.env.key(objects)",
