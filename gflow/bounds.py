@@ -6,6 +6,7 @@ Annotations say it: ``dim: Count = 2``, ``beta: Positive = 1.0``, ``ending: Lite
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
@@ -168,6 +169,12 @@ def _of_kind(value: Any, hint: Any, bounds: Bounds) -> str | None:
     return None  # what is no plain option is left to who takes it
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The annotations of a class, resolved once: options are made anew in every training step."""
+    return typing.get_type_hints(kind, include_extras=True)
+
+
 def check_fields(options: Any) -> None:
     """Refuse a dataclass of options with a value that its annotations do not allow.
 
@@ -177,7 +184,7 @@ def check_fields(options: Any) -> None:
     Raises:
         ConfigError: Naming the class, the field, what is allowed and what came.
     """
-    hints = typing.get_type_hints(type(options), include_extras=True)
+    hints = _hints(type(options))
     for field in dataclasses.fields(options):
         reason = complaint(getattr(options, field.name), hints[field.name])
         if reason is not None:
