@@ -42,7 +42,7 @@ class MoleculesTask(SeveralScores):
         timeout: Seconds that scoring one molecule may take, in a worker; 0 for no limit.
         width: Features per fragment in the graph network.
         depth: Rounds of message passing.
-        backward: Backward policy, learned or uniform.
+        backward: Backward policy.
     """
 
     name: ClassVar[str] = "molecules"

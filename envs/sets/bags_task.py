@@ -34,7 +34,7 @@ class BagsTask(Task[Bags]):
         mode: Reward of a mode.
         width: Units per hidden layer of the policy.
         depth: Hidden layers of the policy.
-        backward: Backward policy; learned, uniform over different letters, or maxent.
+        backward: Backward policy; the uniform one is so over different letters.
     """
 
     name: ClassVar[str] = "bags"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gflow.cli.words import Word, listing, split, value_of
+from gflow.cli.words import Word, listing, split, value_of, wrapped
 from gflow.errors import ConfigError
 from gflow.tasks.flags import Flag, chosen_parts, dashed, find, flags_of, prefix
 from gflow.tasks.options import RunConfig
@@ -59,8 +59,8 @@ def show_help(called: str, cls: type[Task[Any]], words: Sequence[str]) -> None:
         lines += listing(title, own, _note(section, parts, len(own)))
     for parent in dict.fromkeys(hidden.values()):
         more = ", ".join(f.names[0] for f, p in hidden.items() if p == parent)
-        lines.append(f"More with {dashed(parent)} set: {more.replace('_', '-')}.")
-    lines.append(
+        lines += wrapped(f"More with {dashed(parent)} set: {more.replace('_', '-')}.")
+    lines += wrapped(
         "Other parts have other flags: add --help to e.g. --objective subtb, --behaviour "
         "local_search."
     )

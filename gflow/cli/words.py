@@ -142,8 +142,12 @@ def _command_help(
     return "\n".join(lines)
 
 
+def wrapped(text: str, room: int = 0) -> list[str]:
+    """Lines of a text that leave `room` columns of the terminal free."""
+    return textwrap.wrap(text, min(100, max(60, shutil.get_terminal_size().columns)) - room)
+
+
 def _entry(shown: str, option: Option) -> list[str]:
-    width = min(100, max(60, shutil.get_terminal_size().columns))
     text, choices = option.help, choices_of(option.hint)
     if not all(choice in text for choice in choices):
         text = f"{text.rstrip('.')}: {', '.join(choices)}." if text else ", ".join(choices)
@@ -154,7 +158,7 @@ def _entry(shown: str, option: Option) -> list[str]:
         value = " ".join(map(str, value)) if isinstance(value, tuple) else value
         text += f" (default: {'none' if value is None else value})"
     head = f"  {shown} {'' if shown.isupper() else shown_type(option.hint)}".rstrip()
-    body = textwrap.wrap(text.strip(), width - 28)
+    body = wrapped(text.strip(), 28)
     if len(head) > 26 or not body:
         return [head, *(" " * 28 + line for line in body)]
     return [f"{head:<28}{body[0]}", *(" " * 28 + line for line in body[1:])]
