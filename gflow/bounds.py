@@ -184,8 +184,9 @@ def check_fields(options: Any) -> None:
     Raises:
         ConfigError: Naming the class, the field, what is allowed and what came.
     """
-    hints = _hints(type(options))
+    kind: Any = type(options)
+    hints = _hints(kind)
     for field in dataclasses.fields(options):
         reason = complaint(getattr(options, field.name), hints[field.name])
         if reason is not None:
-            raise ConfigError(f"{type(options).__name__}: {field.name} {reason}.")
+            raise ConfigError(f"{kind.__name__}: {field.name} {reason}.")
