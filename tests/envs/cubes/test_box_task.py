@@ -88,7 +88,10 @@ def test_the_square_takes_arcs_and_others_axes() -> None:
     [
         (["--dim=3", "--moves=arcs"], "moves in the square, and dim is 3"),
         (["--dim=3", "--reward=disk"], "The disk is a reward of the square"),
-        (["--objective=fm"], "Use an objective that balances transitions or trajectories"),
+        (
+            ["--objective=fm"],
+            "and here they form a continuum. With these settings one can train db, ",
+        ),
     ],
 )
 def test_what_does_not_go_is_refused(

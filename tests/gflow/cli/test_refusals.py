@@ -229,7 +229,7 @@ def test_wrong_values(words: list[str], said: str, capsys: pytest.CaptureFixture
     ("change", "said"),
     [
         ({"train": {"lr": "fast"}}, "train.lr must be a number, got 'fast'"),
-        ({"train": {"lr": float("nan")}}, "train.lr must be finite, got nan"),
+        ({"train": {"lr": float("nan")}}, "train.lr must lie in (0, 1000], got nan"),
         ({"train": 3}, "section 'train' must hold keys and values, got 3"),
         ({"train": {"rate": 1}}, "unknown key train.rate"),
         ({"task": {"side": 2.5}}, "task.side must be a whole number, got 2.5"),
