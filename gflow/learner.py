@@ -68,8 +68,9 @@ class BatchMemory:
         return len(self.batches)
 
     def add(self, batch: Trajectories[Any]) -> None:
-        """Remember a batch, forgetting the oldest if there is no room."""
-        self.batches.append(batch)
+        """Remember a batch, if it is not empty, forgetting the oldest if there is no room."""
+        if len(batch):
+            self.batches.append(batch)
 
     def draw(
         self, generator: torch.Generator, device: torch.device | str | None = None

@@ -133,6 +133,8 @@ class PotentialFit(Learner):
     ) -> dict[str, Tensor]:
         """Some steps on remembered batches; the loss of the last."""
         self.memory.add(batch.whole)
+        if not len(self.memory):
+            return {}
         loss = torch.zeros(())
         for _ in range(self.steps):
             old = self.memory.draw(generator, batch.length.device)

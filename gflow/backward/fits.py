@@ -86,6 +86,8 @@ class PessimisticBackward(_Likelihood):
     ) -> dict[str, Tensor]:
         """Remember the batch, then take `steps` steps; returns the last loss."""
         self.memory.add(batch.whole)
+        if not len(self.memory):
+            return {}
         loss = torch.zeros(())
         for _ in range(self.steps):
             loss = self._ascend(env, self.memory.draw(generator, batch.length.device))
@@ -138,7 +140,10 @@ class LikelihoodBackward(_Likelihood):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """One step on the batch, then one of the target; returns the loss before the step."""
-        loss = self._ascend(env, batch.whole)
+        whole = batch.whole
+        if not len(whole):
+            return {}
+        loss = self._ascend(env, whole)
         self._decay()
         average_into(self.target, self.network, self.tau)
         return {"backward_loss": loss}

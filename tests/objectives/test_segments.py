@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import MLPPolicy, Sampler, TabularPolicy, Trajectories, enumerate_states
+from gflow import MLPPolicy, Sampler, TabularPolicy, Trajectories, enumerate_states, with_backward
 from gflow.behaviours.base import Behaviour, Rollout
 from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
@@ -150,6 +150,24 @@ def test_the_order_is_read_at_the_end_wherever_a_part_begins(name: str) -> None:
     if name in ("opdb", "opfm"):
         implied = [objective.implied_log_reward(terms) for terms in (whole, part)]
         torch.testing.assert_close(implied[0], implied[1])
+
+
+@pytest.mark.parametrize("kind", ["pessimistic", "tlm"])
+def test_fits_of_the_backward_policy_wait_for_what_is_whole(kind: str) -> None:
+    """No mean over nothing: it would turn all weights to NaN."""
+    batch = Sampler(GRID).forward(MLPPolicy(GRID, 8), 20, generator=seeded())
+    batch = batch.select((batch.length > 1).nonzero().squeeze(1))
+    zero = torch.zeros_like(batch.length)
+    cut = batch.part(zero, zero + 1)
+    assert len(cut.whole) == 0
+    flat = MLPPolicy(GRID, 8, backward="uniform", log_flow=True)
+    policy, learners = with_backward(kind, GRID, flat)
+    for part, moves in ((cut, False), (batch, True)):
+        before = [p.clone() for p in learners[0].module.parameters()]
+        learners[0].learn(GRID, policy, part, seeded())
+        after = list(learners[0].module.parameters())
+        assert all(bool(p.isfinite().all()) for p in after)
+        assert moves == any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 class Uniform(Behaviour):
