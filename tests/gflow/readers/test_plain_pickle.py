@@ -97,6 +97,10 @@ CRAFTED: dict[str, tuple[bytes, str]] = {
         crafted(array((1,), dtype("V8", (3, "|", None, ("a",), {"a": 1}, 8, 1, 63)), b"A" * 8)),
         "array of type V8",
     ),
+    "a type with parts and nothing else amiss": (
+        crafted(dtype("f8", (3, "<", None, ("a",), {"a": 1}, -1, -1, 0))),
+        "compound type",
+    ),
     "a number whose type claims to be compound": (
         crafted(array((1,), dtype("f8", (3, "<", None, ("a",), {"a": 1}, 8, 1, 27)), b"A" * 8)),
         "compound type",

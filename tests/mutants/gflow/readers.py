@@ -103,4 +103,16 @@ MUTANTS = (
         "tests/gflow/rewards/test_reward_values.py::"
         "test_what_is_no_number_is_refused_with_what_to_return",
     ),
+    (
+        "pickle-shape", "gflow/readers/pickled_arrays.py",
+        'math.prod(shape) != len(values)',
+        'math.prod(shape) < len(values)',
+        "tests/gflow/readers/test_plain_pickle.py::test_crafted_pickles_are_refused_by_what_they_ask_for",
+    ),
+    (
+        "pickle-compound", "gflow/readers/pickled_arrays.py",
+        'compound != (None, None, None) or sizes',
+        'sizes',
+        "tests/gflow/readers/test_plain_pickle.py::test_crafted_pickles_are_refused_by_what_they_ask_for",
+    ),
 )  # fmt: skip

@@ -58,4 +58,16 @@ MUTANTS = (
         'not remembered."""\n        return self.reward(states, condition)',
         f"{REWARD}::test_wrappers_wrap_the_rewards_of_unfinished_objects_too",
     ),
+    (
+        "worker-deadline", "gflow/rewards/pool.py",
+        'if time.monotonic() >= self.deadline.get(worker, math.inf):',
+        'if time.monotonic() >= self.deadline.get(worker, 0.0) + 0.5:',
+        "tests/gflow/rewards/test_pool_ends.py::test_the_limit_is_for_each_object_and_not_for_all",
+    ),
+    (
+        "worker-lifeline", "gflow/rewards/serve.py",
+        'fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC',
+        'fcntl.fcntl(lifeline, fcntl.F_GETFL)',
+        "tests/gflow/rewards/test_pool_ends.py::test_nothing_outlives_a_parent_that_is_killed",
+    ),
 )  # fmt: skip

@@ -51,4 +51,22 @@ MUTANTS = (
         "if name in leave:",
         "tests/gflow/tasks/test_registry.py::test_the_first_default_of_a_chain_counts",
     ),
+    (
+        "run-lock-shared", "gflow/tasks/lock.py",
+        'fcntl.LOCK_EX | fcntl.LOCK_NB',
+        'fcntl.LOCK_SH | fcntl.LOCK_NB',
+        "tests/gflow/tasks/test_run_folder.py::test_the_lock_is_released_and_says_so_in_the_same_process",
+    ),
+    (
+        "run-extra-row", "gflow/tasks/run.py",
+        'return self._due(at) or at == self.config.train.steps',
+        'return True',
+        "tests/gflow/tasks/test_run_folder.py::test_an_extended_run_is_one_that_was_asked_for_more_from_the_start",
+    ),
+    (
+        "run-dtype", "gflow/tasks/folder.py",
+        '"dtype": str(dtype)}',
+        '"dtype": ""}',
+        "tests/gflow/tasks/test_run_folder.py::test_another_precision_is_refused",
+    ),
 )  # fmt: skip

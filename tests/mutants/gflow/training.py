@@ -55,4 +55,16 @@ MUTANTS = (
         'state["generator"]',
         "tests/gflow/training/test_checkpoint.py::TestInterrupted",
     ),
+    (
+        "lines-after-damage", "gflow/training/tracking.py",
+        'if row["step"] <= resume_step]',
+        'if row["step"] <= resume_step + 5]',
+        "tests/gflow/tasks/test_run_folder.py::test_a_damaged_line_costs_that_line_only",
+    ),
+    (
+        "json-infinite", "gflow/training/json_lines.py",
+        '"Infinity" if value > 0 else "-Infinity"',
+        '"-Infinity" if value > 0 else "Infinity"',
+        "tests/gflow/tasks/test_run_folder.py::test_files_are_json_whatever_the_numbers",
+    ),
 )  # fmt: skip
