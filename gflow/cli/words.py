@@ -99,6 +99,8 @@ def call(function: Callable[..., int], words: Sequence[str], short: dict[str, st
         print(_command_help(name, function, list(options.values()), short))
         return 0
     free, flags = split(words)
+    free += [word for flag in flags for word in flag.values[1:]]  # as in --seed 3 FOLDER
+    flags = [Word(flag.name, flag.values[:1]) for flag in flags]
     given: dict[str, Any] = {}
     if len(free) > len(positional):
         raise ConfigError(f"{name} has no use for {free[len(positional)]!r}. See {name} --help.")
