@@ -47,7 +47,7 @@ class Replay(Around):
         if Source.REPLAYED in learns and Source.OTHER not in learns and not self.buffer.is_fair:
             return (
                 "the objective learns from what was seen as often as it was seen, and this memory "
-                "prefers some of it. Use replay_keep='recent', replay_draw='uniform' and "
+                "prefers some of it: use replay_keep='recent', replay_draw='uniform' and "
                 f"replay_distinct=False, {ELSEWHERE}"
             )
         return super().refusal(env, objective)

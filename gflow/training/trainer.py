@@ -101,6 +101,7 @@ class Trainer:
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.step, self.record_every = 0, record_every
         self.ledger, self.deferred = Ledger(), Deferred(self.device)
+        self._explored: Exploration | None = None
         taken = parameters_of(self.learners)
         networks = [p for module in objective.networks for p in module.parameters()]
         main = [p for p in [*policy.parameters(), *networks] if id(p) not in taken]
@@ -138,6 +139,8 @@ class Trainer:
     def exploration(self) -> Exploration:
         """How the sampler explores at the present step."""
         c = self.config
+        if self._explored is not None and not (c.epsilon_steps or c.noise_steps):
+            return self._explored
         epsilon = self.objective.epsilon if c.epsilon is None else c.epsilon
         if c.epsilon_steps:
             epsilon *= max(0.0, 1 - self.step / c.epsilon_steps)
@@ -153,7 +156,8 @@ class Trainer:
             other_weight=c.ema_sampling,
             noise=noise,
         )
-        return ON_POLICY if found == ON_POLICY else found
+        self._explored = ON_POLICY if found == ON_POLICY else found
+        return self._explored
 
     @property
     def rollout(self) -> Rollout:
