@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gflow.distinct import Distinct
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IllegalActionError, ShapeError
 from gflow.state import batch_size, cat, device_of, take, tensors, tree_map
 from gflow.trajectories import Trajectories
@@ -79,7 +78,7 @@ def segments(
     rows, times = moves.nonzero(as_tuple=True)
     before, taken = take(store, index[rows, times]), actions[rows, times]
     last = take(store, index.gather(1, length[:, None]).squeeze(1))
-    kind = env if check and isinstance(env, DiscreteEnvironment) else None
+    kind: Any = env if check and env.numbered else None
     if kind is not None:
         mask = kind.forward_mask(before)
         if env.stop_action is not None:  # the last action of a path is not among these

@@ -9,7 +9,6 @@ from torch import Tensor
 from gflow.bounds import Count, NotNegative
 from gflow.checks import checked
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.columns import Columns
 from gflow.memory.draw import (
@@ -258,7 +257,6 @@ class ReplayBuffer:
         if self.has_objects:
             objects = take(self.objects, stale)
         else:
-            assert isinstance(self.env, DiscreteEnvironment)  # others remember objects
             sampler, actions = Sampler(self.env), self.actions[stale]
             objects = ends_of(sampler, actions, self.length[stale], condition)
         log_reward, scores = rescored(self.env, objects, condition, self._device)

@@ -13,7 +13,6 @@ from gflow.behaviours.base import Behaviour
 from gflow.bounds import Count, Natural, check_fields
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph, enumerate_states
 from gflow.learner import Learner
@@ -138,16 +137,16 @@ class Task(ABC, Generic[E]):
         Raises:
             IncompatibleError: The environment is not for such a policy.
         """
-        if not isinstance(env, DiscreteEnvironment) or not env.feature_sizes:
+        if not env.numbered or not env.feature_sizes:
             lacks = (
                 "it declares no `feature_sizes` (one number per column of `encode`, which must "
                 "then be whole numbers below it). Give it these"
-                if isinstance(env, DiscreteEnvironment)
+                if env.numbered
                 else "its moves have densities, and each kind of them needs heads of its own. Write"
             )
             tail = (
                 ", or write a Task whose `policy(env, needs)` returns a network for it."
-                if isinstance(env, DiscreteEnvironment)
+                if env.numbered
                 else " a Task whose `policy(env, needs)` returns a network for it."
             )
             raise IncompatibleError(f"There is no policy for {env.name} by default: {lacks}{tail}")

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
-from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import ConfigError, ShapeError
 from gflow.testing.continuous.rules import check_continuous
 from gflow.testing.discrete.rules import check_discrete
@@ -119,7 +118,7 @@ def check_env(
     if examples < 1 or limit < 1:
         raise ConfigError(f"check_env: examples and limit must be positive: {examples}, {limit}.")
     plan = Plan(examples, limit, seed, _condition(env, condition), zero)
-    check = check_continuous if isinstance(env, ContinuousEnvironment) else check_discrete
+    check = check_discrete if env.numbered else check_continuous
     checked = None
     try:
         checked = check(env, plan)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
-from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import RewardError
 from gflow.rewards.values import real
 from gflow.state import batch_size, clone, equal_rows, shorten, take, tensors
@@ -195,8 +194,9 @@ class Probe:
         if out is None and kind.endswith("?"):
             return
         size = {"B": count}
-        if isinstance(self.env, DiscreteEnvironment):
-            size |= {"A": self.env.num_actions, "P": self.env.num_backward_actions}
+        if self.env.numbered:
+            env: Any = self.env
+            size |= {"A": env.num_actions, "P": env.num_backward_actions}
         wanted = tuple(size[letter] for letter in letters)
         kind = kind.rstrip("?")
         if isinstance(out, Tensor) and tuple(out.shape) == wanted:
@@ -235,7 +235,7 @@ class Probe:
 
 
 def _sizes(env: Any) -> str:
-    if not isinstance(env, DiscreteEnvironment):
+    if not env.numbered:
         return ""
     return f", num_actions={env.num_actions}, num_backward_actions={env.num_backward_actions}"
 
