@@ -85,10 +85,10 @@ def train(name: str, kind: Any, seed: int, args: argparse.Namespace) -> list[flo
     )
     config = TrainConfig(batch_size=16, lr=1e-3, log_z_lr=0.1, seed=seed)
     trainer = Trainer(env, policy, objective, config, learners=learners)
-    values = [float(total_variation(graph.terminal_law(policy), target))]
+    values = [float(total_variation(graph.terminal_distribution(policy), target))]
     for point in range(args.points):
         trainer.train(args.steps * (point + 1) // args.points - trainer.step)
-        values.append(float(total_variation(graph.terminal_law(policy), target)))
+        values.append(float(total_variation(graph.terminal_distribution(policy), target)))
     return values
 
 

@@ -321,9 +321,9 @@ def train(
     )
     trainer = Trainer(env, policy, objective, config)
     target = graph.log_target()
-    before = float(total_variation(graph.terminal_law(policy), target))
+    before = float(total_variation(graph.terminal_distribution(policy), target))
     trainer.train()
-    law = graph.terminal_law(policy)
+    law = graph.terminal_distribution(policy)
     correlation = float(torch.stack([law, target]).corrcoef()[0, 1])
     return before, float(total_variation(law, target)), correlation
 

@@ -69,7 +69,7 @@ def sets(method: str, steps: int, seed: int) -> Curve:
     target, curve = graph.log_target(), []
     for step in range(50, steps + 1, 50):
         trainer.train(50)
-        curve.append((step, float(total_variation(graph.terminal_law(policy), target))))
+        curve.append((step, float(total_variation(graph.terminal_distribution(policy), target))))
     return curve
 
 

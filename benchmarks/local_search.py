@@ -207,7 +207,7 @@ def run(method: str, task: Task, seed: int, points: int = 10) -> Outcome:
     outcome.seen = seen.total / seen.calls
     outcome.modes = len(local_maxima(task.env, seen.good) if task.local else seen.good)
     if task.graph is not None:
-        law, target = task.graph.terminal_law(policy), task.graph.log_target()
+        law, target = task.graph.terminal_distribution(policy), task.graph.log_target()
         outcome.tv = float(total_variation(law, target))
     return outcome
 

@@ -116,7 +116,7 @@ def unbounded(seed: int, steps: tuple[int, ...]) -> list[float]:
     for step in range(max(steps) + 1):
         terms = objective.evaluate(env, policy, batch)
         if step in steps:
-            law = graph.terminal_law(policy)
+            law = graph.terminal_distribution(policy)
             rho = objective.implied_log_reward(terms).detach()
             spread = torch.stack([rho[rows == row].std() for row in rows.unique()]).mean()
             better = target[:, None] > target

@@ -51,5 +51,5 @@ if __name__ == "__main__":
     config = TrainConfig(steps=parser.parse_args().steps, batch_size=32)
     Trainer(env, policy, TrajectoryBalance(), config).train()
     graph = enumerate_states(env)
-    distance = total_variation(graph.terminal_law(policy), graph.log_target())
+    distance = total_variation(graph.terminal_distribution(policy), graph.log_target())
     print(f"{len(graph.objects)} sets, total variation {float(distance):.4f}")

@@ -28,7 +28,7 @@ def any_order(config: TrainConfig) -> float:
     policy = MLPPolicy(env, width=64, backward="uniform")
     Trainer(env, policy, TrajectoryBalance(), config).train()
     graph = enumerate_states(env)
-    return float(total_variation(graph.terminal_law(policy), graph.log_target()))
+    return float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
 
 
 def left_to_right(config: TrainConfig) -> float:
@@ -42,7 +42,7 @@ def left_to_right(config: TrainConfig) -> float:
     policy = CausalTransformer(env, width=32, depth=2, heads=4)
     Trainer(env, policy, TrajectoryBalance(), config).train()
     graph = enumerate_states(env)
-    return float(total_variation(graph.terminal_law(policy), graph.log_target()))
+    return float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
 
 
 if __name__ == "__main__":

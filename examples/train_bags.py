@@ -52,7 +52,7 @@ def main() -> None:
         bags = Sampler(env).forward(policy, 1024).final_states
         mean = float(env.log_reward(bags).exp().mean())
         modes = len(bags[reward.is_mode(bags)].unique(dim=0))
-        distance = total_variation(graph.terminal_law(policy), graph.log_target())
+        distance = total_variation(graph.terminal_distribution(policy), graph.log_target())
         print(
             f"step {trainer.step:5d}  loss {record['loss']:.2e}  mean reward {mean:.2f} (exact "
             f"{exact:.2f})  modes {modes:3d} of {len(reward.modes)}  "

@@ -40,7 +40,7 @@ def main() -> None:
     graph = enumerate_states(env)
     for beta in (LOW, 1.0, HIGH):
         given = torch.tensor([[beta]])
-        law, target = graph.terminal_law(policy, given), graph.log_target(given)
+        law, target = graph.terminal_distribution(policy, given), graph.log_target(given)
         print(f"beta {beta:.2f}  total variation {float(total_variation(law, target)):.4f}")
 
 

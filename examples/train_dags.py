@@ -59,7 +59,7 @@ def main() -> None:
     part = max(1, args.steps // 5)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))
-        law = graph.terminal_law(policy)
+        law = graph.terminal_distribution(policy)
         correlation = Marginals.of(graphs, law).correlations(exact)
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in correlation.items())
         print(
@@ -68,7 +68,7 @@ def main() -> None:
         )
     print(
         f"expected structural Hamming distance to the true graph: "
-        f"{expected_shd(graphs, network.adjacency, graph.terminal_law(policy)):.2f}, "
+        f"{expected_shd(graphs, network.adjacency, graph.terminal_distribution(policy)):.2f}, "
         f"exact posterior {expected_shd(graphs, network.adjacency, target):.2f}"
     )
 

@@ -40,7 +40,7 @@ def main() -> None:
     part = max(1, args.steps // 10)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))
-        distance = total_variation(graph.terminal_law(policy), target)
+        distance = total_variation(graph.terminal_distribution(policy), target)
         print(
             f"step {trainer.step:5d}  loss {record['loss']:.2e}  "
             f"total variation {float(distance):.4f}  "

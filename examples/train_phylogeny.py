@@ -50,7 +50,7 @@ def main() -> None:
         needed = reward.mutations(trees)
         line = f"step {trainer.step:5d}  loss {record['loss']:.2e}  "
         if graph is not None:
-            distance = total_variation(graph.terminal_law(policy), graph.log_target())
+            distance = total_variation(graph.terminal_distribution(policy), graph.log_target())
             line += f"total variation {float(distance):.4f}  "
         print(f"{line}mutations: mean {float(needed.mean()):.1f}, fewest {float(needed.min()):.0f}")
     found = dict(zip(env.show(trees), needed.tolist(), strict=True))

@@ -49,7 +49,7 @@ def dna(steps: int, table: str) -> None:
     trainer = Trainer(env, policy, TrajectoryBalance(log_z=9.0), config)
     trainer.train()
     graph = enumerate_states(env)
-    distance = total_variation(graph.terminal_law(policy), graph.log_target())
+    distance = total_variation(graph.terminal_distribution(policy), graph.log_target())
     print(f"step {trainer.step:5d}  total variation {float(distance):.4f}")
 
 

@@ -49,7 +49,7 @@ def main() -> None:
         ratio = (sample.exp().mean().log() - expected).exp()
         line = f"step {trainer.step:5d}  loss {record['loss']:.2e}  "
         if graph is not None:
-            distance = total_variation(graph.terminal_law(policy), graph.log_target())
+            distance = total_variation(graph.terminal_distribution(policy), graph.log_target())
             line += f"total variation {float(distance):.4f}  "
         print(
             f"{line}mean reward / exact {float(ratio):.3f}  "

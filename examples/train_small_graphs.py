@@ -51,12 +51,12 @@ def main() -> None:
     part = max(1, args.steps // 10)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))
-        distance = total_variation(graph.terminal_law(policy), graph.log_target())
+        distance = total_variation(graph.terminal_distribution(policy), graph.log_target())
         print(
             f"step {trainer.step:5d}  loss {record['loss']:.2e}  "
             f"total variation {float(distance):.4f}"
         )
-    law, target = graph.terminal_law(policy).exp(), graph.log_target().exp()
+    law, target = graph.terminal_distribution(policy).exp(), graph.log_target().exp()
     best = law.argsort(descending=True)[:5]
     shown = env.show(take(graph.states, graph.objects[best]))
     for text, learned, exact in zip(shown, law[best].tolist(), target[best].tolist(), strict=True):

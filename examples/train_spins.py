@@ -50,7 +50,7 @@ def main() -> None:
         sample = Sampler(env).forward(policy, 2048).final_states
         line = f"step {trainer.step:5d}  loss {record['loss']:.2e}  "
         if graph is not None:
-            distance = total_variation(graph.terminal_law(policy), graph.log_target())
+            distance = total_variation(graph.terminal_distribution(policy), graph.log_target())
             line += f"total variation {float(distance):.4f}  "
         print(
             f"{line}log Z {record['log_z']:.3f} (exact {env.log_partition():.3f})  magnetisation "

@@ -1,12 +1,17 @@
-"""Former names of modules, of before the packages: they import, with a warning of the new ones."""
+"""Former names of modules and methods: they work, with a warning that says the new ones."""
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FORMER = {
     "gflow.acceptance": "gflow.behaviours.acceptance",
@@ -144,3 +149,18 @@ def install() -> None:
     """Answer for former names, once, after everything else that finds modules."""
     if not any(isinstance(finder, FormerNames) for finder in sys.meta_path):
         sys.meta_path.append(FormerNames())
+
+
+def formerly(name: str, today: Callable[P, R]) -> Callable[P, R]:
+    """The function of today under its former name."""
+
+    @wraps(today)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        warnings.warn(
+            f"{name} is {today.__name__} now; the former name goes with the next version.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return today(*args, **kwargs)
+
+    return call

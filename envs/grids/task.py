@@ -129,7 +129,7 @@ class HypergridTask(Task[HyperGrid]):
         cells = graph.states[graph.objects]
         laws = {
             "exact": graph.log_target().exp(),
-            "learned": graph.terminal_law(context.trainer.evaluated_policy).exp(),
+            "learned": graph.terminal_distribution(context.trainer.evaluated_policy).exp(),
         }
         grids = {}
         for name, law in laws.items():

@@ -19,6 +19,7 @@ from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.environment.keys import WITHOUT_KEYS, check_num_keys
 from gflow.environment.movers import AGENT, CHANCE
 from gflow.errors import IncompatibleError, RewardError, ShapeError
+from gflow.former import formerly
 from gflow.masking import representatives, uniform_log_prob
 from gflow.policies.base import Policy, backward_law
 from gflow.state import batch_size, cat, equal_rows, shorten, take, to_device
@@ -250,7 +251,7 @@ class StateGraph(Generic[S]):
             raise IncompatibleError(
                 f"{self.env.name}: some of its moves are chance's, whose probabilities no policy "
                 f"can choose, so no flows in proportion to the reward are promised. "
-                f"`terminal_law(policy)` gives what a policy reaches."
+                f"`terminal_distribution(policy)` gives what a policy reaches."
             )
         log_pb = self.uniform_log_pb() if log_pb is None else log_pb.double()
         log_reward = self.log_reward(condition)
@@ -276,9 +277,11 @@ class StateGraph(Generic[S]):
         reach[0] = 0
         return (self._push(reach, log_pf.double()) + log_stop)[self.objects]
 
-    def terminal_law(self, policy: Policy, condition: Tensor | None = None) -> Tensor:
+    def terminal_distribution(self, policy: Policy, condition: Tensor | None = None) -> Tensor:
         """(X,) float64 exact log-probability with which `policy` builds each object."""
         return self.terminal_log_prob(*self.log_pf(policy, condition))
+
+    terminal_law = formerly("terminal_law", terminal_distribution)
 
     # ------------------------------------------------------------------ helpers
 

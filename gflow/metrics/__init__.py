@@ -25,7 +25,7 @@ from gflow.metrics.continuous import (
 )
 from gflow.metrics.distribution import (
     draw_objects,
-    empirical_log_law,
+    empirical_distribution,
     entropy,
     expected_reward,
     jsd,
@@ -83,7 +83,7 @@ __all__ = [
     "draw_objects",
     "effective_sample_size",
     "elbo",
-    "empirical_log_law",
+    "empirical_distribution",
     "entropy",
     "eubo",
     "expected_reward",

@@ -1,7 +1,8 @@
 """Distances between laws over the X objects of an enumerable environment.
 
-A law is given by its (X,) log-probabilities, -inf for impossible objects, natural logarithms:
-`StateGraph.terminal_law` of a policy, `StateGraph.log_target`, or `empirical_log_law` of samples.
+A distribution is given by its (X,) log-probabilities, -inf for impossible objects, natural
+logarithms: `StateGraph.terminal_distribution` of a policy, `StateGraph.log_target`, or
+`empirical_distribution` of samples.
 """
 
 import math
@@ -99,7 +100,7 @@ def expected_reward(log_p: Tensor, log_reward: Tensor) -> Tensor:
     return (p + log_reward.double()).logsumexp(0).exp()
 
 
-def empirical_log_law(graph: StateGraph[S], objects: S) -> Tensor:
+def empirical_distribution(graph: StateGraph[S], objects: S) -> Tensor:
     """Frequencies of sampled objects as a law over all objects of the graph.
 
     Args:
@@ -115,12 +116,14 @@ def empirical_log_law(graph: StateGraph[S], objects: S) -> Tensor:
     """
     rows = graph.rows(objects)
     if not len(rows):
-        raise ConfigError("empirical_log_law: there are no objects, so that no law is known.")
+        raise ConfigError(
+            "empirical_distribution: there are no objects, so that no distribution is known."
+        )
     if not bool(graph.can_end[rows].all()):
         row = int((~graph.can_end[rows]).nonzero()[0])
         which = graph.env.shown(objects, row)
         raise ConfigError(
-            f"empirical_log_law: row {row}, the state {which}, is not a finished object of "
+            f"empirical_distribution: row {row}, the state {which}, is not a finished object of "
             f"{graph.env.name}. Pass `trajectories.final_states` of whole trajectories."
         )
     count = torch.bincount(rows, minlength=len(graph))[graph.objects].double()

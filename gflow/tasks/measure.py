@@ -72,7 +72,7 @@ def _rewards(context: Context, objects: Any, condition: Tensor | None) -> dict[s
 def _exact(context: Context) -> dict[str, float]:
     graph = context.graph
     assert graph is not None
-    law = graph.terminal_law(context.trainer.evaluated_policy)
+    law = graph.terminal_distribution(context.trainer.evaluated_policy)
     target = graph.log_target()
     objects = take(graph.states, graph.objects)
     correlation = log_reward_correlation(law, context.env.log_reward(objects).double())

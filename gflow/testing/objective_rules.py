@@ -319,7 +319,7 @@ def check_gradients(case: Case) -> None:
 def check_fixed_point(case: Case) -> None:
     """Where the loss is smallest, the policy samples in proportion to the reward."""
     policy, left = _settle(case, 400)
-    law, target = case.graph.terminal_law(policy), case.graph.log_target()
+    law, target = case.graph.terminal_distribution(policy), case.graph.log_target()
     distance = float((law.exp() - target.exp()).abs().sum() / 2)
     if not distance < SOLVED:
         case.note(
@@ -338,7 +338,7 @@ def check_keeps_order(case: Case) -> None:
     The loss has no minimum, gaps grow for ever: a limited search is enough to see their signs.
     """
     policy, left = _settle(case, 100)
-    law, target = case.graph.terminal_law(policy), case.graph.log_target()
+    law, target = case.graph.terminal_distribution(policy), case.graph.log_target()
     wrong = (target[:, None] - target > NONZERO) & (law[:, None] <= law)
     if bool(wrong.any()):
         better, worse = wrong.nonzero()[0].tolist()

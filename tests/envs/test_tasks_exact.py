@@ -78,7 +78,7 @@ def test_every_residual_vanishes_at_the_exact_flows(name: str) -> None:
         policy = TabularPolicy.solved(
             graph, flows, objective.needs.edge_flow, objective.needs.energy
         )
-        law = graph.terminal_law(TabularPolicy.solved(graph, flows))
+        law = graph.terminal_distribution(TabularPolicy.solved(graph, flows))
         torch.testing.assert_close(law, graph.log_target(), atol=1e-9, rtol=0)
         generator = torch.Generator().manual_seed(1)
         sampler = Sampler(env)
@@ -133,8 +133,8 @@ def test_training_reaches_the_law(name: str, by_trajectory: bool) -> None:
     config = TrainConfig(batch_size=64, lr=5e-3, epsilon=0.1, lr_half_life=120)
     trainer = Trainer(env, policy, loss, config)
     graph = enumerate_states(env)
-    before = float(total_variation(graph.terminal_law(policy), graph.log_target()))
+    before = float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
     trainer.train(500)
-    after = float(total_variation(graph.terminal_law(policy), graph.log_target()))
+    after = float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
     assert before > 0.12
     assert after < 0.05, f"total variation {after:.3f}, {before:.3f} before training"

@@ -1,4 +1,4 @@
-"""Former module names lead to the modules of today."""
+"""Former names lead to the modules and methods of today."""
 
 import sys
 from importlib import import_module
@@ -6,7 +6,10 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 
 import pytest
+import torch
 
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.exact import TabularPolicy, enumerate_states
 from gflow.former import FORMER, FormerNames, install
 
 
@@ -34,3 +37,11 @@ def test_other_names_are_not_found() -> None:
         import_module("gflow.envs.no_such_module")
     install()
     assert sum(isinstance(finder, FormerNames) for finder in sys.meta_path) == 1
+
+
+def test_a_former_method_does_what_it_did_and_warns() -> None:
+    graph = enumerate_states(HyperGrid(2, 3))
+    policy = TabularPolicy.solved(graph, graph.exact_flows())
+    with pytest.warns(DeprecationWarning, match="terminal_law is terminal_distribution now"):
+        found = graph.terminal_law(policy)
+    torch.testing.assert_close(found, graph.log_target())

@@ -25,7 +25,7 @@ def trained(shift: float, objective: FlowMatching, steps: int = 600, **settings:
     config = TrainConfig(steps=steps, batch_size=16, lr=5e-3, **settings)
     Trainer(env, policy, objective, config, record_every=steps).train()
     graph = enumerate_states(env)
-    return float(total_variation(graph.terminal_law(policy), graph.log_target()))
+    return float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
 
 
 @pytest.mark.parametrize("shift", [-15.0, -40.0, 25.0])

@@ -60,7 +60,7 @@ def scattered(graph: StateGraph[Any], seed: int = 0, backward: Any = "uniform") 
 
 
 def distance(graph: StateGraph[Any], policy: TabularPolicy) -> float:
-    return float(total_variation(graph.terminal_law(policy), graph.log_target()))
+    return float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
 
 
 # ---------------------------------------------------------------------- FL-1
@@ -208,7 +208,7 @@ def test_fl5_transitions_by_themselves_suffice_if_some_are_ends() -> None:
 
     assert distance(graph, solved(True, 0)) < 1e-6
     one, other = solved(False, 0), solved(False, 1)
-    law, another = graph.terminal_law(one), graph.terminal_law(other)
+    law, another = graph.terminal_distribution(one), graph.terminal_distribution(other)
     assert float(total_variation(law, another)) > 0.05
 
 

@@ -232,7 +232,9 @@ def settle(env: DiscreteEnvironment[Any], policy: TabularPolicy, objective: Obje
 
 def total_variation(policy: TabularPolicy) -> float:
     graph = policy.graph
-    return float((graph.terminal_law(policy).exp() - graph.log_target().exp()).abs().sum() / 2)
+    return float(
+        (graph.terminal_distribution(policy).exp() - graph.log_target().exp()).abs().sum() / 2
+    )
 
 
 MINIMISED = {

@@ -242,7 +242,7 @@ def test_led3_uncorrected_potentials_sample_what_they_say() -> None:
     graph = enumerate_states(sets(2))
     potential = exact_potential(graph) + 0.7 * noise(len(graph.parent), 5)
     policy = solve(led(TablePotential(graph, potential), DetailedBalance(), "none"), graph)
-    law = graph.terminal_law(policy)
+    law = graph.terminal_distribution(policy)
     torch.testing.assert_close(law, closed_form(graph, potential), atol=1e-6, rtol=0)
     assert distance(law, graph) > 0.02
 
@@ -257,7 +257,7 @@ def test_led4_small_gaps_make_small_errors(seed: int, epsilon: float) -> None:
     objective, batch = led(potential, DetailedBalance(), "none"), all_trajectories(graph.env)
     terms = objective.evaluate(graph.env, TabularPolicy(graph), batch)
     assert 0 < float(objective.metrics(terms)["mean_gap"]) <= epsilon
-    error = distance(graph.terminal_law(solve(objective, graph, 200)), graph)
+    error = distance(graph.terminal_distribution(solve(objective, graph, 200)), graph)
     assert epsilon / 100 < error <= (math.exp(2 * epsilon) - 1) / 2
 
 
@@ -317,7 +317,7 @@ def test_led6_redistribution_reduces_the_bias_of_noisy_potentials() -> None:
         potential = exact_potential(graph) + 0.5 * noise(len(graph.parent), 100 + seed)
         for mode, found in errors.items():
             objective = led(TablePotential(graph, potential), DetailedBalance(), mode)
-            found.append(distance(graph.terminal_law(solve(objective, graph, 300)), graph))
+            found.append(distance(graph.terminal_distribution(solve(objective, graph, 300)), graph))
     plain, shared = (sum(v) / len(v) for v in errors.values())
     assert 0.005 < shared < 0.6 * plain
 
@@ -409,7 +409,7 @@ def test_potentials_learn_to_sum_to_the_energy_and_training_finds_the_target() -
     assert last["mean_gap"] < 0.2 * first["mean_gap"]
     assert last["potential_loss"] < first["potential_loss"]
     graph = enumerate_states(env)
-    assert distance(graph.terminal_law(policy), graph) < 0.08
+    assert distance(graph.terminal_distribution(policy), graph) < 0.08
 
 
 def test_the_fit_resumes_to_the_same_numbers() -> None:

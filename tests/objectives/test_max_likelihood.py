@@ -99,7 +99,7 @@ def test_likelihood_training_finds_the_target(env: DiscreteEnvironment[Any]) -> 
     )
 
     def distance() -> float:
-        law = graph.terminal_law(policy).exp()
+        law = graph.terminal_distribution(policy).exp()
         return float((law - graph.log_target().exp()).abs().sum() / 2)
 
     assert distance() > 0.2

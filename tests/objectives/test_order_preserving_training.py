@@ -60,7 +60,7 @@ def curve(steps: list[int]) -> list[float]:
     best, found = graph.log_target().argmax(), []
     for step in range(max(steps) + 1):
         if step in steps:
-            found.append(graph.terminal_law(policy)[best].exp().item())
+            found.append(graph.terminal_distribution(policy)[best].exp().item())
         optimizer.zero_grad()
         objective(objective.evaluate(env, policy, batch)).backward()
         optimizer.step()
@@ -98,7 +98,7 @@ def test_training_finds_the_front(name: str) -> None:
     config = TrainConfig(steps=250, batch_size=32, lr=5e-3, epsilon=0.1)
 
     def share() -> float:
-        return float(graph.terminal_law(policy).exp()[front].sum())
+        return float(graph.terminal_distribution(policy).exp()[front].sum())
 
     before = share()
     Trainer(env, policy, objective, config).train()

@@ -200,7 +200,7 @@ def distance(name: str, steps: int) -> float:
     assert len(seen) == steps
     flows = graph.exact_flows(graph.uniform_log_pb())
     assert abs(record["log_z"] - float(flows.log_flow[0])) < 0.2
-    return float(total_variation(graph.terminal_law(policy), graph.log_target()))
+    return float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
 
 
 @pytest.mark.slow

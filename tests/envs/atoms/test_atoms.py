@@ -300,7 +300,7 @@ def test_training(objective, steps):
     Trainer(env, policy, fitted, config).train()
     graph = enumerate_states(env)
     assert len(graph.objects) == 34
-    assert total_variation(graph.terminal_law(policy), graph.log_target()) < 0.02
+    assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 0.02
 
 
 # ---------------------------------------------------------------------- what is refused

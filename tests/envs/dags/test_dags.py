@@ -142,7 +142,7 @@ def test_walks_by_both_plans_have_equal_law() -> None:
     graph = enumerate_states(env)
     torch.manual_seed(0)
     policy = DagPolicy(env, width=8)
-    law = graph.terminal_law(policy).exp()
+    law = graph.terminal_distribution(policy).exp()
     for plan in ("ragged", "static"):
         batch = Sampler(env, plan).forward(  # type: ignore[arg-type]
             policy, 20_000, generator=torch.Generator().manual_seed(1)
@@ -196,9 +196,9 @@ def test_learns_the_posterior(objective: str) -> None:
     policy = DagPolicy(env, width=32, guide=CompletionGuide(score))
     config = TrainConfig(steps=500, batch_size=32, lr=5e-3, epsilon=0.1, lr_half_life=100)
     graph = enumerate_states(env)
-    before = total_variation(graph.terminal_law(policy), graph.log_target())
+    before = total_variation(graph.terminal_distribution(policy), graph.log_target())
     Trainer(env, policy, loss, config).train()
-    after = total_variation(graph.terminal_law(policy), graph.log_target())
+    after = total_variation(graph.terminal_distribution(policy), graph.log_target())
     assert float(before) > 0.1
     assert float(after) < 0.04
 

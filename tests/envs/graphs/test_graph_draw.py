@@ -70,7 +70,7 @@ def test_log_partition_variance_learns_the_laws_of_all_graphs():
     Trainer(env, policy, LogPartitionVariance(), config, condition=draw).train()
     for g in range(3):
         graph = enumerate_states(env.on([g]))
-        assert total_variation(graph.terminal_law(policy), graph.log_target()) < 0.08
+        assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 0.08
 
 
 def test_what_cannot_work_is_refused():

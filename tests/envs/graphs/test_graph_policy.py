@@ -177,7 +177,7 @@ def test_one_policy_learns_the_laws_of_several_graphs(objective):
     Trainer(env, policy, objective(), TrainConfig(300, 24, lr=5e-3)).train()
     for g in range(3):
         graph = enumerate_states(env.on([g]))
-        law = graph.terminal_law(policy)
+        law = graph.terminal_distribution(policy)
         assert total_variation(law, graph.log_target()) < 0.08
 
 

@@ -205,7 +205,7 @@ def test_objectives_vanish_at_the_exact_flows(problem, objective):
     terms = evaluate(env, policy, all_trajectories(env), objective.needs)
     fitted = objective(log_z=flows.log_z) if objective is TrajectoryBalance else objective()
     assert fitted.residual(terms).abs().max() < 1e-9
-    assert total_variation(graph.terminal_law(policy), graph.log_target()) < 1e-9
+    assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 1e-9
 
 
 @pytest.mark.parametrize("problem", [IndependentSet, DominatingSet])
@@ -224,7 +224,7 @@ def test_training_reaches_the_exact_law(objective):
     policy = MLPPolicy(env, 64, log_flow=fitted.needs.log_flow, backward="uniform")
     Trainer(env, policy, fitted, TrainConfig(400, 32, lr=5e-3)).train()
     graph = enumerate_states(env)
-    assert total_variation(graph.terminal_law(policy), graph.log_target()) < 0.03
+    assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 0.03
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)

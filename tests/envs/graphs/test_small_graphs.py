@@ -137,7 +137,7 @@ def test_objectives_vanish_at_the_exact_flows(objective, connected):
     terms = evaluate(env, policy, all_trajectories(env, 50_000), objective.needs)
     fitted = objective(log_z=flows.log_z) if objective is TrajectoryBalance else objective()
     assert fitted.residual(terms).abs().max() < 1e-9
-    assert total_variation(graph.terminal_law(policy), graph.log_target()) < 1e-9
+    assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 1e-9
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_every_graph_counts_once_whatever_its_symmetry():
     policy = MLPPolicy(env, 64)
     Trainer(env, policy, TrajectoryBalance(), TrainConfig(600, 64, lr=5e-3)).train()
     graph = enumerate_states(env)
-    law = graph.terminal_law(policy)
+    law = graph.terminal_distribution(policy)
     assert len(law) == 18
     assert total_variation(law, graph.log_target()) < 0.03
 
@@ -164,7 +164,7 @@ def test_training_on_a_reward(objective):
     policy = MLPPolicy(env, 64, log_flow=fitted.needs.log_flow)
     Trainer(env, policy, fitted, TrainConfig(600, 64, lr=5e-3)).train()
     graph = enumerate_states(env)
-    assert total_variation(graph.terminal_law(policy), graph.log_target()) < 0.05
+    assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 0.05
 
 
 def test_rewards_see_graphs():

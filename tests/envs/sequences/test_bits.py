@@ -99,10 +99,10 @@ def test_training_reaches_the_law(objective: type, order: str) -> None:
     policy = MLPPolicy(env, 64, log_flow=objective.needs.log_flow)  # type: ignore[attr-defined]
     graph = enumerate_states(env)
     target = graph.log_target()
-    assert total_variation(graph.terminal_law(policy), target) > 0.25
+    assert total_variation(graph.terminal_distribution(policy), target) > 0.25
     config = TrainConfig(batch_size=64, lr=3e-3, steps=700, lr_half_life=200)
     Trainer(env, policy, objective(), config).train()
-    law = graph.terminal_law(policy)
+    law = graph.terminal_distribution(policy)
     assert total_variation(law, target) < 0.1
     objects = graph.states[graph.objects]
     estimate = log_likelihood(env, policy, objects, 1 if order == "left_to_right" else 200)

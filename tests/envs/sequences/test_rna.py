@@ -149,10 +149,10 @@ def test_binding_is_learned_exactly(objective: type) -> None:
     policy = MLPPolicy(env, 128, log_flow=objective.needs.log_flow)  # type: ignore[attr-defined]
     graph = enumerate_states(env)
     target = graph.log_target()
-    assert total_variation(graph.terminal_law(policy), target) > 0.5
+    assert total_variation(graph.terminal_distribution(policy), target) > 0.5
     config = TrainConfig(batch_size=64, lr=3e-3, steps=600, lr_half_life=150)
     Trainer(env, policy, objective(), config).train()
-    assert total_variation(graph.terminal_law(policy), target) < 0.1
+    assert total_variation(graph.terminal_distribution(policy), target) < 0.1
 
 
 def test_bad_input_is_refused() -> None:

@@ -132,7 +132,7 @@ def test_residuals_vanish_at_the_exact_flows(kind: Any, objective: Any) -> None:
     batch = all_trajectories(env)
     residual = loss.residual(evaluate(env, policy, batch, loss.needs))
     assert residual.abs().max() < 1e-9
-    torch.testing.assert_close(graph.terminal_law(policy), graph.log_target())
+    torch.testing.assert_close(graph.terminal_distribution(policy), graph.log_target())
     with torch.no_grad():
         policy.forward_table[0, 0] += 0.1
     assert loss.residual(evaluate(env, policy, batch, loss.needs)).abs().max() > 1e-3
@@ -159,7 +159,7 @@ def test_training_reaches_the_law(kind: Any, objective: Any) -> None:
     config = TrainConfig(batch_size=64, lr=3e-3, steps=500, lr_half_life=150)
     Trainer(env, policy, objective(), config).train()
     graph = enumerate_states(env)
-    assert total_variation(graph.terminal_law(policy), graph.log_target()) < 0.04
+    assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 0.04
 
 
 @pytest.mark.parametrize("kind", KINDS)

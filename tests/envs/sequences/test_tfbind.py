@@ -127,4 +127,4 @@ def test_training_on_a_short_landscape() -> None:
     config = TrainConfig(batch_size=128, lr=3e-3, steps=800, lr_half_life=200)
     Trainer(env, policy, TrajectoryBalance(), config).train()
     graph = enumerate_states(env)
-    assert total_variation(graph.terminal_law(policy), graph.log_target()) < 0.1
+    assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 0.1

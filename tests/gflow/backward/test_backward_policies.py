@@ -355,10 +355,10 @@ def test_the_optimum_samples_in_proportion_to_the_reward(
     objective = OBJECTIVES[name].build(env)
     parameters = [*policy.parameters(), *objective.parameters()]
     parameters = [p for p in parameters if id(p) not in held]
-    before = (graph.terminal_law(policy).exp() - graph.log_target().exp()).abs().sum() / 2
+    before = (graph.terminal_distribution(policy).exp() - graph.log_target().exp()).abs().sum() / 2
     assert before > 0.02
     assert settle(env, parameters, policy, objective) < 1e-8
-    after = (graph.terminal_law(policy).exp() - graph.log_target().exp()).abs().sum() / 2
+    after = (graph.terminal_distribution(policy).exp() - graph.log_target().exp()).abs().sum() / 2
     assert after < 1e-4
     if name in ("tb", "db") and env is not FORK:
         flows = graph.exact_flows(graph.log_pb(policy))
@@ -380,7 +380,7 @@ def test_training_approaches_the_target(kind: str) -> None:
     record = trainer.train()
     assert ("backward_loss" in record) == (kind != "separate")
     graph = enumerate_states(env)
-    difference = graph.terminal_law(split).exp() - graph.log_target().exp()
+    difference = graph.terminal_distribution(split).exp() - graph.log_target().exp()
     assert difference.abs().sum() / 2 < 0.08
 
 

@@ -104,7 +104,7 @@ def test_branches_train_to_the_exact_law():
     graph = enumerate_states(env)
 
     def error():
-        return float(total_variation(graph.terminal_law(policy), graph.log_target()))
+        return float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
 
     before = error()
     trainer.train()

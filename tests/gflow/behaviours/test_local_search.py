@@ -430,4 +430,4 @@ def test_ls8_beyond_the_depth_it_is_an_independent_resample(env: DiscreteEnviron
     objects = search.revise(rollout, current).following.final_states
     graph = policy.graph
     counts = torch.bincount(graph.rows(objects), minlength=len(graph))[graph.objects].double()
-    assert_law(counts, graph.terminal_law(policy).exp())
+    assert_law(counts, graph.terminal_distribution(policy).exp())

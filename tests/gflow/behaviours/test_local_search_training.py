@@ -111,7 +111,7 @@ def test_every_objective_trains_on_it(name: str) -> None:
 
     def far() -> float:
         """How far the law of the policy is from the solution, in [0, 1]."""
-        law = graph.terminal_law(policy)
+        law = graph.terminal_distribution(policy)
         if objective.solution is Solution.PROPORTIONAL:
             return float(total_variation(law, graph.log_target()))
         return 1 - float(law.exp()[best].sum())
@@ -129,4 +129,4 @@ def test_training_reaches_the_target() -> None:
     search = LocalSearch(3, 2)
     Trainer(SETS, policy, TrajectoryBalance(), config, behaviour=search).train()
     graph = enumerate_states(SETS)
-    assert float(total_variation(graph.terminal_law(policy), graph.log_target())) < 0.05
+    assert float(total_variation(graph.terminal_distribution(policy), graph.log_target())) < 0.05

@@ -107,7 +107,7 @@ def build(kind: str, log_flow: bool = False) -> tuple[ConditionalGrid, MLPPolicy
 def distance(env: HyperGrid, policy: MLPPolicy, told: float, meant: float) -> float:
     """Total variation between the law when told one temperature and the target of another."""
     graph = enumerate_states(env)
-    law = graph.terminal_law(policy, torch.tensor([[told]])).exp()
+    law = graph.terminal_distribution(policy, torch.tensor([[told]])).exp()
     return float((law - graph.log_target(torch.tensor([[meant]])).exp()).abs().sum() / 2)
 
 

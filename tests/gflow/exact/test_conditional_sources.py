@@ -109,8 +109,8 @@ def test_laws_are_those_of_strings_that_agree_with_the_clues(clue: tuple[int, ..
     torch.testing.assert_close(graph.log_target().exp(), wanted)
     flows = graph.exact_flows()
     policy = TabularPolicy.solved(graph, flows)
-    torch.testing.assert_close(graph.terminal_law(policy).exp(), wanted)
-    torch.testing.assert_close(graph.terminal_law(policy, condition).exp(), wanted)
+    torch.testing.assert_close(graph.terminal_distribution(policy).exp(), wanted)
+    torch.testing.assert_close(graph.terminal_distribution(policy, condition).exp(), wanted)
     total = torch.tensor(flows.log_z).exp()
     each = graph.log_reward()[graph.objects].exp()
     torch.testing.assert_close(each / total, wanted)
@@ -146,7 +146,7 @@ def test_a_list_for_one_condition_answers_for_no_other() -> None:
     for question in (
         lambda: graph.log_target(other),
         lambda: graph.exact_flows(condition=other),
-        lambda: graph.terminal_law(TabularPolicy(graph), other),
+        lambda: graph.terminal_distribution(TabularPolicy(graph), other),
         lambda: graph.log_pb(TabularPolicy(graph), other),
     ):
         with pytest.raises(IncompatibleError, match=r"were listed for the condition \[0.0, 1.0"):

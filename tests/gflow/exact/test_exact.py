@@ -51,7 +51,7 @@ def test_flows_and_laws_are_sums_over_trajectories(
     ends = rows.gather(1, batch.length[:, None]).squeeze(1)
 
     law = torch.zeros(len(graph)).index_add(0, ends, terms.log_pf.sum(1).exp().detach())
-    torch.testing.assert_close(graph.terminal_law(policy).exp(), law[graph.objects])
+    torch.testing.assert_close(graph.terminal_distribution(policy).exp(), law[graph.objects])
     torch.testing.assert_close(law.sum().item(), 1.0)
     assert bool((law > 0).equal(graph.can_end))
 
@@ -185,7 +185,7 @@ def test_a_single_state_is_a_world() -> None:
     graph = enumerate_states(env)
     assert (len(graph), len(graph.parent)) == (1, 0)
     assert graph.exact_flows().log_z == 0.7
-    assert graph.terminal_law(TabularPolicy(graph)).tolist() == [0.0]
+    assert graph.terminal_distribution(TabularPolicy(graph)).tolist() == [0.0]
 
 
 def test_rewards_far_below_the_range_of_exponentials_are_kept() -> None:
@@ -222,7 +222,7 @@ def test_golden_values_of_free_grids(row: tuple[float, ...]) -> None:
     corners = env.reward
     assert isinstance(corners, Corners)
     is_mode = corners.is_mode(graph.states)
-    law = graph.terminal_law(TabularPolicy(graph)).exp()
+    law = graph.terminal_distribution(TabularPolicy(graph)).exp()
 
     def close(got: Any, wanted: float) -> None:
         assert abs(float(got) - wanted) < 1.01e-6 * max(1.0, abs(wanted)), (got, wanted)

@@ -34,7 +34,7 @@ def test_forbidden_objects_have_no_mass(values: list[float], zeros: list[bool]) 
     flows = graph.exact_flows()
     assert flows.log_z == pytest.approx(float(weight.sum().log()))
     assert not bool(flows.log_pf.isnan().any())
-    solved = graph.terminal_law(TabularPolicy.solved(graph, flows))
+    solved = graph.terminal_distribution(TabularPolicy.solved(graph, flows))
     assert float(total_variation(solved, graph.log_target())) < 1e-12
     assert float(kl(graph.log_target(), solved)) == pytest.approx(0.0, abs=1e-9)
 
@@ -46,7 +46,8 @@ def test_stops_at_forbidden_states_have_no_mass() -> None:
     assert flows.log_stop[1] == -torch.inf
     torch.testing.assert_close(graph.log_target().exp(), torch.tensor([0.0, 1.0]))
     torch.testing.assert_close(
-        graph.terminal_law(TabularPolicy.solved(graph, flows)).exp(), torch.tensor([0.0, 1.0])
+        graph.terminal_distribution(TabularPolicy.solved(graph, flows)).exp(),
+        torch.tensor([0.0, 1.0]),
     )
 
 

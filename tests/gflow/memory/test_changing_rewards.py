@@ -252,7 +252,7 @@ def trained(tell: bool) -> float:
     mover = Mover(reward, 300, tell)
     Trainer(env, policy, TrajectoryBalance(), config, learners=[mover]).train(700)
     graph = enumerate_states(env)
-    return float(total_variation(graph.terminal_law(policy), graph.log_target()))
+    return float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
 
 
 @pytest.mark.slow

@@ -287,7 +287,7 @@ def test_a_data_set_is_followed_backward() -> None:
     config = TrainConfig(batch_size=32, lr=0.05, log_z_lr=0.1)
     trainer = Trainer(env, policy, TrajectoryBalance(), config, behaviour=behaviour)
     trainer.train(300)
-    error = (graph.terminal_law(policy).exp() - target.exp()).abs().sum() / 2
+    error = (graph.terminal_distribution(policy).exp() - target.exp()).abs().sum() / 2
     assert error < 0.05
     half = BackwardReplay(env, data[:3], share=0.5)
     mixed = Trainer(env, policy, TrajectoryBalance(), config, behaviour=half).sample()

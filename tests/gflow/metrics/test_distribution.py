@@ -12,7 +12,7 @@ from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
 from gflow.metrics import (
     draw_objects,
-    empirical_log_law,
+    empirical_distribution,
     entropy,
     expected_reward,
     jsd,
@@ -52,7 +52,7 @@ def test_known_values_on_the_hypergrid(golden: tuple[float, ...]) -> None:
     target = graph.log_target()
     reward = graph.log_reward()[graph.objects]
     flat = torch.zeros(len(target)).log_softmax(0)
-    law = graph.terminal_law(TabularPolicy(graph))
+    law = graph.terminal_distribution(TabularPolicy(graph))
     found = torch.stack(
         [
             reward.logsumexp(0),
@@ -121,10 +121,10 @@ def test_empirical_law_of_exact_samples(env, seed: int) -> None:
     graph = enumerate_states(env)
     generator = torch.Generator().manual_seed(seed)
     drawn = draw_objects(graph, 4000, generator=generator)
-    law, target = empirical_log_law(graph, drawn), graph.log_target()
+    law, target = empirical_distribution(graph, drawn), graph.log_target()
     # Expected distance at most sqrt(X / (4 N)); five times that practically never happens.
     assert float(total_variation(law, target)) < 5 * math.sqrt(len(target) / 16000)
-    again = empirical_log_law(graph, drawn[:1])
+    again = empirical_distribution(graph, drawn[:1])
     assert float(again.max()) == 0
     assert int((again == -torch.inf).sum()) == len(again) - 1
 
@@ -139,6 +139,6 @@ def test_what_is_no_object_is_refused() -> None:
     )
     graph = enumerate_states(env)
     with pytest.raises(ConfigError, match=r"row 1, the state \(0, 0\), is not a finished object"):
-        empirical_log_law(graph, torch.tensor([[2, 0], [0, 0]]))
+        empirical_distribution(graph, torch.tensor([[2, 0], [0, 0]]))
     with pytest.raises(IncompatibleError, match="not among"):
-        empirical_log_law(graph, torch.tensor([[2, 2]]))
+        empirical_distribution(graph, torch.tensor([[2, 2]]))

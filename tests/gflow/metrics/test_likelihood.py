@@ -34,7 +34,7 @@ def test_agrees_with_the_exact_law(env: TableEnvironment, seed: int, merged: boo
     generator = torch.Generator().manual_seed(seed)
     objects = graph.states[graph.objects]
     found = log_likelihood(env, policy, objects, 1000, generator=generator)
-    exact = graph.terminal_law(policy)
+    exact = graph.terminal_distribution(policy)
     # The ratio is bounded here, so that its mean is nearly normal: five standard errors.
     assert bool(((found.log_prob - exact).abs() <= 6 * found.standard_error + 0.02).all())
 
@@ -46,7 +46,7 @@ def test_mean_of_ratios_is_unbiased_on_the_grid(backward: str) -> None:
     policy = random_policy(graph, 1, backward)
     objects = graph.states[graph.objects]
     found = log_likelihood(env, policy, objects, 4000, generator=torch.Generator().manual_seed(0))
-    exact = graph.terminal_law(policy)
+    exact = graph.terminal_distribution(policy)
     z = (found.log_ratio.exp().mean(1) - exact.exp()) / (
         found.log_ratio.exp().std(1) / 4000**0.5
     ).clamp(min=1e-12)
@@ -78,7 +78,7 @@ def test_exact_on_trees() -> None:
     objects = graph.states[graph.objects]
     for k in (1, 3):
         found = log_likelihood(env, policy, objects, k)
-        torch.testing.assert_close(found.log_prob, graph.terminal_law(policy))
+        torch.testing.assert_close(found.log_prob, graph.terminal_distribution(policy))
         error = torch.full((3,), torch.inf) if k == 1 else torch.zeros(3)
         torch.testing.assert_close(found.standard_error, error, atol=1e-12, rtol=0)
 
@@ -90,7 +90,7 @@ def test_intervals_cover(cell: tuple[int, int]) -> None:
     graph = enumerate_states(env)
     policy = random_policy(graph, 5)
     cells = torch.tensor([cell]).expand(400, 2)
-    exact = graph.terminal_law(policy)[graph.rows(cells[:1])][0]
+    exact = graph.terminal_distribution(policy)[graph.rows(cells[:1])][0]
     found = log_likelihood(env, policy, cells, 1000, generator=torch.Generator().manual_seed(0))
     low, high = found.interval(0.9)
     covered = float(((low <= exact) & (exact <= high)).double().mean())
@@ -112,7 +112,7 @@ def test_distinguished_actions_count_together() -> None:
     policy = random_policy(graph, 0)
     with torch.no_grad():  # equivalent actions are treated alike
         policy.forward_table[0, 1] = policy.forward_table[0, 0]
-    exact = graph.terminal_law(policy)
+    exact = graph.terminal_distribution(policy)
     torch.testing.assert_close(exact.exp().sum(), torch.tensor(1.0))
     found = log_likelihood(env, policy, graph.states[graph.objects], 2)
     torch.testing.assert_close(found.log_prob, exact)

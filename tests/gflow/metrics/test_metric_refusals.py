@@ -162,7 +162,7 @@ ZEROES = {  # log 0 and the least of all scores mean something
 }  # fmt: skip
 NO_TENSOR = {  # of floating point: states, records, or objects of a graph
     "Correlation", "Likelihood", "ManyWellCoverage", "ModeCounter", "ModeCoverage", "NoiseFloor",
-    "corner_regions", "draw_objects", "empirical_log_law", "log_likelihood", "unit_faces",
+    "corner_regions", "draw_objects", "empirical_distribution", "log_likelihood", "unit_faces",
     "w2_floor",
 }  # fmt: skip
 CASES = [
@@ -276,7 +276,7 @@ def test_no_threshold_is_a_threshold() -> None:
 NOTHING = {
     "average_ranks": lambda: room.average_ranks(ROWS[:0]),
     "elbo": lambda: room.elbo(terms(ROWS[:0])),
-    "empirical_log_law": lambda: room.empirical_log_law(GRAPH, GRID.initial(0)),
+    "empirical_distribution": lambda: room.empirical_distribution(GRAPH, GRID.initial(0)),
     "focus_accuracy": lambda: room.focus_accuracy(POINTS[:0], FRONT[0]),
     "grid_density": lambda: room.grid_density(POINTS[:0], AXES),
     "axes": lambda: room.grid_density(POINTS, [AXES[0], AXES[0][:0]]),

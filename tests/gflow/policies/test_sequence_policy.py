@@ -158,7 +158,7 @@ def test_training_reaches_the_law(kind: Any, objective: Any) -> None:
     config = TrainConfig(batch_size=64, lr=1e-2, steps=250, lr_half_life=80)
     Trainer(env, policy, objective(), config).train()
     graph = enumerate_states(env)
-    assert total_variation(graph.terminal_law(policy), graph.log_target()) < 0.06
+    assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 0.06
 
 
 def test_what_it_cannot_read_is_refused() -> None:

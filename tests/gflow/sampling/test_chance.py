@@ -70,7 +70,7 @@ def test_the_exact_law_mixes_the_probabilities_of_chance_in() -> None:
     policy = scattered()
     wanted = by_hand(policy)
     cells = GRAPH.states[GRAPH.objects][:, :-1].tolist()
-    found = GRAPH.terminal_law(policy).exp()
+    found = GRAPH.terminal_distribution(policy).exp()
     torch.testing.assert_close(found, torch.tensor([wanted[tuple(c)] for c in cells]).double())
     torch.testing.assert_close(found.sum(), torch.ones((), dtype=torch.float64))
 
@@ -88,7 +88,7 @@ def test_objects_have_the_exact_law_whatever_the_plan(
     )
     counts = torch.bincount(GRAPH.rows(batch.final_states), minlength=len(GRAPH))[GRAPH.objects]
     meant = TabularPolicy(GRAPH, "uniform") if explored else policy
-    exact = GRAPH.terminal_law(meant)
+    exact = GRAPH.terminal_distribution(meant)
     noise = (exact.exp() * (1 - exact.exp()) / 20_000).sqrt()
     off = (counts / 20_000 - exact.exp()).abs() / noise
     assert float(off.max()) < 5, f"{float(off.max())} standard deviations"
@@ -223,10 +223,10 @@ def test_a_policy_trains_against_chance() -> None:
     """Only the agent's moves can be learned: what is reached comes nearer to the target."""
     torch.manual_seed(0)
     policy = MLPPolicy(ICE, width=32, backward="uniform")
-    before = total_variation(GRAPH.terminal_law(policy), GRAPH.log_target())
+    before = total_variation(GRAPH.terminal_distribution(policy), GRAPH.log_target())
     config = TrainConfig(steps=80, batch_size=32, lr=1e-2, log_z_lr=0.1)
     Trainer(ICE, policy, TrajectoryBalance(), config).train()
-    after = total_variation(GRAPH.terminal_law(policy), GRAPH.log_target())
+    after = total_variation(GRAPH.terminal_distribution(policy), GRAPH.log_target())
     assert float(after) < 0.6 * float(before)
 
 

@@ -95,23 +95,24 @@ def test_objects_have_the_exact_law_of_the_behaviour(env: Any, plan: str, kind: 
     biased = table.clone()
     biased[:, env.stop_action] -= 1.2
     law = {
-        "policy": lambda: (ON_POLICY, graph.terminal_law(policy)),
-        "all-uniform": lambda: (Exploration(epsilon=1.0), graph.terminal_law(flat)),
+        "policy": lambda: (ON_POLICY, graph.terminal_distribution(policy)),
+        "all-uniform": lambda: (Exploration(epsilon=1.0), graph.terminal_distribution(flat)),
         "epsilon": lambda: (
             Exploration(epsilon=0.4), mixed(graph, [(0.6, policy), (0.4, flat)])
         ),
         "trajectory": lambda: (
             Exploration(trajectory_epsilon=0.3),
             torch.logaddexp(
-                math.log(0.7) + graph.terminal_law(policy),
-                math.log(0.3) + graph.terminal_law(flat),
+                math.log(0.7) + graph.terminal_distribution(policy),
+                math.log(0.3) + graph.terminal_distribution(flat),
             ),
         ),
         "temperature": lambda: (
-            Exploration(temperature=2.5), graph.terminal_law(with_table(policy, table / 2.5))
+            Exploration(temperature=2.5),
+            graph.terminal_distribution(with_table(policy, table / 2.5)),
         ),
         "stop-bias": lambda: (
-            Exploration(stop_bias=1.2), graph.terminal_law(with_table(policy, biased))
+            Exploration(stop_bias=1.2), graph.terminal_distribution(with_table(policy, biased))
         ),
         "other": lambda: (
             Exploration(other=other, other_weight=0.25),
@@ -140,9 +141,10 @@ def test_the_chi_square_would_notice() -> None:
     counts = objects(graph, policy, Exploration(epsilon=0.4), "ragged")
     for wrong in (
         mixed(graph, [(0.8, policy), (0.2, flat)]),
-        graph.terminal_law(policy),
+        graph.terminal_distribution(policy),
         torch.logaddexp(
-            math.log(0.6) + graph.terminal_law(policy), math.log(0.4) + graph.terminal_law(flat)
+            math.log(0.6) + graph.terminal_distribution(policy),
+            math.log(0.4) + graph.terminal_distribution(flat),
         ),
     ):
         with pytest.raises(AssertionError, match="degrees"):

@@ -31,7 +31,7 @@ def test_an_environment_is_fitted() -> None:
     assert trained.objective.lam == 0.8  # type: ignore[attr-defined]
     assert trained.metrics["tv"] < 0.05
     graph = gflow.enumerate_states(env)
-    law = graph.terminal_law(trained.policy).exp()
+    law = graph.terminal_distribution(trained.policy).exp()
     wanted = graph.log_target().exp()
     assert float((law - wanted).abs().sum() / 2) == pytest.approx(trained.metrics["tv"])
     objects = trained.sample(2000, seed=3)

@@ -55,7 +55,7 @@ def test_a_temperature_does_not_change_what_a_reward_is(beta: float, tmp_path: P
     numbers, run = measured(HypergridTask(side=4, beta=beta), tmp_path)
     context = run.context
     assert context.graph is not None
-    law = context.graph.terminal_law(context.trainer.evaluated_policy)
+    law = context.graph.terminal_distribution(context.trainer.evaluated_policy)
     cells = context.graph.states[context.graph.objects]
     plain = HypergridTask(side=4).environment().log_reward(cells).exp()
     assert numbers["expected_reward"] == pytest.approx(float((law.exp() * plain).sum()))

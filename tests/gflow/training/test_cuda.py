@@ -109,7 +109,7 @@ def test_the_law_of_the_static_plan_is_the_exact_one(name: str, device: str) -> 
     env = ENVIRONMENTS[name]
     policy = randomised(env)
     graph = policy.graph
-    law = graph.terminal_law(policy).exp()
+    law = graph.terminal_distribution(policy).exp()
     fast = MirrorOnDevice(policy, device)
     generator = torch.Generator(device).manual_seed(1)
     count = 20_000
@@ -164,7 +164,7 @@ def test_training_there_finds_the_target(device: str) -> None:
     config = TrainConfig(steps=400, batch_size=64, lr=3e-3, epsilon=0.1, plan="static")
     Trainer(env, policy, TrajectoryBalance().to(device), config).train()
     graph = enumerate_states(env)
-    law = graph.terminal_law(policy.to("cpu"))
+    law = graph.terminal_distribution(policy.to("cpu"))
     assert float(total_variation(law, graph.log_target())) < 0.03
 
 

@@ -102,7 +102,7 @@ def test_cut_ones_can_be_completed_and_cut_again(how: dict[str, Any], limit: int
     assert rounds == -(-env.horizon // limit) - 1
     graph = policy.graph
     found = torch.bincount(graph.rows(batch.whole.final_states), minlength=9).double() / 20_000
-    law = graph.terminal_law(policy).exp()
+    law = graph.terminal_distribution(policy).exp()
     sigma = (law * (1 - law) / 20_000).sqrt()
     assert float(((found - law) / sigma).abs().max()) < 4.5
     torch.testing.assert_close(batch.log_reward, env.log_reward(batch.final_states))
@@ -143,7 +143,7 @@ def test_policies_with_a_memory_go_on_from_anywhere(kind: Any) -> None:
     found = sampler.resume(policy, batch, keep, generator=generator)
     replayed(env, found)
     graph = enumerate_states(env)
-    law = graph.terminal_law(policy).exp()
+    law = graph.terminal_distribution(policy).exp()
     place = torch.zeros(len(graph), dtype=torch.int64)
     place[graph.objects] = torch.arange(len(law))
     # If all are equally long, what is kept has its own law and so has the whole.

@@ -228,9 +228,9 @@ def test_every_objective_trains_where_actions_are_equivalent(name: str, merge: b
     )  # fmt: skip
     trainer = build(SMALL, OBJECTIVES[name].build(env), env)
     graph = enumerate_states(env)
-    before = graph.terminal_law(trainer.policy)
+    before = graph.terminal_distribution(trainer.policy)
     trainer.train()
-    after = graph.terminal_law(trainer.policy)
+    after = graph.terminal_distribution(trainer.policy)
     assert float((after.exp() - before.exp()).abs().sum()) > 1e-4, "the law has moved"
     torch.testing.assert_close(after.exp().sum().item(), 1.0)
 
@@ -244,7 +244,7 @@ def test_training_reaches_the_target(name: str) -> None:
     graph = enumerate_states(env)
 
     def distance() -> float:
-        law = graph.terminal_law(policy).exp()
+        law = graph.terminal_distribution(policy).exp()
         return float((law - graph.log_target().exp()).abs().sum() / 2)
 
     config = TrainConfig(
