@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gflow.errors import CheckpointError, ConfigError, MissingExtraError
+from gflow.errors import CheckpointError, ConfigError, GFlowError, MissingExtraError
 from gflow.tasks.build import build_context
 from gflow.tasks.folder import RunFolder, identity, open_for_new, with_steps
 from gflow.tasks.interrupt import interruptible
@@ -176,11 +176,30 @@ class Run:
 
     def _step(self, console: ConsoleTracker | None) -> None:
         trainer = self.context.trainer
-        record = trainer.train_step()
+        before = trainer.generator.get_state()
+        try:
+            record = trainer.train_step()
+        except Exception:  # a reward that fails, say
+            self._save_before_failure(trainer.step, before)
+            raise
         if console is not None:
             console.progress(trainer.step)
         if record or trainer.step == self.config.train.steps:
             self._report(record)
+
+    def _save_before_failure(self, step: int, generator: torch.Tensor) -> None:
+        """Keep the steps done, so that a run whose cause of failure is mended repeats that one."""
+        trainer = self.context.trainer
+        if trainer.step != step:  # the step was done, and a callback failed
+            return
+        trainer.generator.set_state(generator)
+        with contextlib.suppress(GFlowError):  # the error at hand says more
+            self.save()
+            print(
+                f"\nStep {step + 1} failed; what came before is saved. With the cause mended, "
+                f"continue with: gflow resume {self.folder}",
+                file=sys.stderr,
+            )
 
     def _due(self, step: int) -> bool:
         return step % self.config.run.eval_every == 0
