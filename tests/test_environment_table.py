@@ -14,7 +14,7 @@ import torch
 
 import gflow.envs
 from gflow import DiscreteEnvironment, Sampler, enumerate_states, evaluate
-from gflow.behaviours.base import Rollout
+from gflow.behaviours.base import Sampling
 from gflow.behaviours.local_search import LocalSearch
 from gflow.errors import MissingExtraError
 from gflow.state import take
@@ -102,16 +102,16 @@ def test_local_search_revises_them(name: str, prefix: Any) -> None:
     """All candidates are whole trajectories that can be replayed, with their rewards."""
     env = made(ENTRIES[name])
     torch.manual_seed(0)
-    rollout = Rollout(
+    sampling = Sampling(
         TABLE.policy_for(env, False), Sampler(env), generator=torch.Generator().manual_seed(0)
     )
     search = LocalSearch(2, "random", "metropolis", prefix)
-    batch = search.collect(rollout, 24)
+    batch = search.collect(sampling, 24)
     again = Sampler(env).along(batch.actions, batch.length)
     assert torch.equal(again.stopped, batch.stopped)
     torch.testing.assert_close(again.log_reward, batch.log_reward)
     assert torch.equal(env.key(again.final_states), env.key(batch.final_states))
-    mine, theirs = (evaluate(env, rollout.policy, b).log_weight for b in (batch, again))
+    mine, theirs = (evaluate(env, sampling.policy, b).log_weight for b in (batch, again))
     torch.testing.assert_close(mine, theirs)
     assert 0 < search.metrics["acceptance"] <= 1
 
@@ -135,10 +135,10 @@ def test_local_search_keeps_the_law_of_symmetric_objects(name: str) -> None:
     law = graph.log_target().exp()
     rows = graph.objects[torch.multinomial(law, 10_000, True, generator=generator)]
     current = sampler.backward(policy, take(graph.states, rows), generator=generator)
-    rollout = Rollout(policy, sampler, generator=generator)
+    sampling = Sampling(policy, sampler, generator=generator)
     for prefix in ("kept", "resampled", "kept"):
         search = LocalSearch(1, "random", "metropolis", prefix)
-        current = search.revise(rollout, current).following
+        current = search.revise(sampling, current).following
     seen = torch.bincount(graph.rows(current.final_states), minlength=len(graph))[graph.objects]
     enough = law > 1e-3
     sigma = (law * (1 - law) * 10_000).sqrt()[enough]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gflow.behaviours.base import Around, Behaviour, Rollout
+from gflow.behaviours.base import Around, Behaviour, Sampling
 from gflow.bounds import Count
 from gflow.checks import checked
 from gflow.errors import ConfigError
@@ -53,17 +53,17 @@ class BackwardAugmentation(Around):
         super().check_count(count)
         self.buffer.require_room(self.objects)
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """Those of the inner behaviour."""
-        return self.inner.collect(rollout, count)
+        return self.inner.collect(sampling, count)
 
-    def further(self, rollout: Rollout) -> Iterator[Trajectories[Any]]:
+    def further(self, sampling: Sampling) -> Iterator[Trajectories[Any]]:
         """Those of the inner behaviour, then `steps` batches that end in the same objects."""
-        yield from self.inner.further(rollout)
+        yield from self.inner.further(sampling)
         if not self.buffer.ready(self.objects):
             return
-        rows = self.buffer.rows(self.objects, rollout.generator, "tenth")
+        rows = self.buffer.rows(self.objects, sampling.generator, "tenth")
         for _ in range(self.steps):
             yield self.buffer.backward(
-                rows, rollout.sampler, rollout.policy, rollout.generator, rollout.device
+                rows, sampling.sampler, sampling.policy, sampling.generator, sampling.device
             )

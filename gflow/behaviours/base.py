@@ -27,7 +27,7 @@ from gflow.trajectories import Trajectories
 
 
 @dataclass(frozen=True)
-class Rollout:
+class Sampling:
     """What a behaviour samples with.
 
     Attributes:
@@ -80,14 +80,14 @@ class Behaviour(ABC):
     gives: Source = Source.OTHER
 
     @abstractmethod
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """`count` trajectories to train on."""
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Why this behaviour cannot serve `objective` on `env` and what would, or None."""
         return source_refusal(self.gives, objective.learns_from)
 
-    def further(self, rollout: Rollout) -> Iterator[Trajectories[Any]]:
+    def further(self, sampling: Sampling) -> Iterator[Trajectories[Any]]:
         """Batches for further gradient steps after that of a batch; none by default.
 
         Each is drawn after the step on the one before.
@@ -150,9 +150,9 @@ class Around(Behaviour):
         """What the inner behaviour refuses."""
         self.inner.check_count(count)
 
-    def further(self, rollout: Rollout) -> Iterator[Trajectories[Any]]:
+    def further(self, sampling: Sampling) -> Iterator[Trajectories[Any]]:
         """Those of the inner behaviour."""
-        return self.inner.further(rollout)
+        return self.inner.further(sampling)
 
     @property
     def metrics(self) -> Mapping[str, Tensor | float]:
@@ -174,9 +174,9 @@ class OnPolicy(Behaviour):
     name = "on_policy"
     gives = Source.OWN
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """`count` fresh trajectories."""
-        return rollout.fresh(count)
+        return sampling.fresh(count)
 
 
 class Incomplete(Behaviour):
@@ -208,13 +208,13 @@ class Incomplete(Behaviour):
             )
         return super().refusal(env, objective)
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """Some whole trajectories, at least one, and some cut after an equal number of steps."""
         cut = min(round(self.share * count), count - 1)
-        parts = [rollout.fresh(count - cut)]
+        parts = [sampling.fresh(count - cut)]
         if cut:
-            g = rollout.generator
+            g = sampling.generator
             on = g.device if g is not None else torch.device("cpu")
-            limit = 1 + int(torch.randint(rollout.env.horizon, (), generator=g, device=on))
-            parts.append(rollout.fresh(cut, limit))
+            limit = 1 + int(torch.randint(sampling.env.horizon, (), generator=g, device=on))
+            parts.append(sampling.fresh(cut, limit))
         return Trajectories.join(parts)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import torch
 
-from gflow.behaviours.base import Behaviour, Rollout
+from gflow.behaviours.base import Behaviour, Sampling
 from gflow.bounds import Bounds, Share
 from gflow.checks import checked
 from gflow.errors import ConfigError
@@ -35,13 +35,13 @@ class Branching(Behaviour):
     def __init__(self, repeat: Annotated[int, Bounds(2)] = 8, whole: Share = 0.25) -> None:
         self.repeat, self.whole = repeat, whole
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """`count` trajectories; without conditions, what is left over joins the last group.
 
         Raises:
             ConfigError: If the batch is smaller than a group.
         """
-        condition = rollout.conditions(count)
+        condition = sampling.conditions(count)
         if condition is None:
             groups = count // self.repeat
             if not groups:
@@ -49,27 +49,27 @@ class Branching(Behaviour):
                     f"Branching: a batch of {count} holds no group of {self.repeat}. Raise the "
                     f"batch size or lower `repeat`."
                 )
-            group = (torch.arange(count) // self.repeat).clamp(max=groups - 1).to(rollout.device)
+            group = (torch.arange(count) // self.repeat).clamp(max=groups - 1).to(sampling.device)
         else:
             condition, found = torch.unique(condition, dim=0, return_inverse=True)
             groups, group = len(condition), found
-        trunk = rollout.sampler.forward(
-            rollout.policy,
+        trunk = sampling.sampler.forward(
+            sampling.policy,
             groups,
-            exploration=rollout.exploration,
+            exploration=sampling.exploration,
             condition=condition,
-            generator=rollout.generator,
-            device=rollout.device,
+            generator=sampling.generator,
+            device=sampling.device,
         )
-        device, generator = trunk.length.device, rollout.generator
+        device, generator = trunk.length.device, sampling.generator
         last = trunk.length - trunk.stopped.long()
         place = torch.rand(2, groups, device=device, generator=generator)
         keep = (place[0] * last).long().clamp(max=(last - 1).clamp(min=0))
         keep = keep.masked_fill(place[1] < self.whole, 0)
-        return rollout.sampler.resume(
-            rollout.policy,
+        return sampling.sampler.resume(
+            sampling.policy,
             trunk.select(group),
             keep[group],
-            exploration=rollout.exploration,
+            exploration=sampling.exploration,
             generator=generator,
         )

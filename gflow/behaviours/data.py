@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gflow.behaviours.base import Behaviour, Rollout
+from gflow.behaviours.base import Behaviour, Sampling
 from gflow.bounds import Share
 from gflow.checks import checked
 from gflow.environment.base import Environment
@@ -58,13 +58,13 @@ class BackwardReplay(Behaviour):
         self.share = share
         self.gives = Source.TARGET if share == 1 else Source.OWN | Source.TARGET
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """Some fresh trajectories, and some that end in objects of the data set."""
         old = max(1, round(self.share * count))
-        parts = [rollout.fresh(count - old)] if count > old else []
+        parts = [sampling.fresh(count - old)] if count > old else []
         parts.append(
             self.data.sample(
-                rollout.sampler, old, rollout.generator, rollout.device, rollout.policy
+                sampling.sampler, old, sampling.generator, sampling.device, sampling.policy
             )
         )
         return Trajectories.join(parts)

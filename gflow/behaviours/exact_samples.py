@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from gflow.behaviours.base import Behaviour, Rollout
+from gflow.behaviours.base import Behaviour, Sampling
 from gflow.bounds import Share
 from gflow.checks import checked
 from gflow.environment.base import Environment
@@ -56,16 +56,16 @@ class ExactSamples(Behaviour):
             )
         return super().refusal(env, objective)
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """Some fresh trajectories, and some that end in exact samples.
 
         Raises:
             ConfigError: If the function gives another number of objects.
         """
         exact = max(1, round(self.share * count))
-        generator, device = rollout.generator, rollout.device
+        generator, device = sampling.generator, sampling.device
         if self.objects is None:
-            drawn = rollout.env.exact_objects(exact, generator, device)
+            drawn = sampling.env.exact_objects(exact, generator, device)
         else:
             drawn = to_device(self.objects(exact, generator), device)
         if batch_size(drawn) != exact:
@@ -73,8 +73,8 @@ class ExactSamples(Behaviour):
                 f"ExactSamples: the function was asked for {exact} objects and gave "
                 f"{batch_size(drawn)}."
             )
-        parts = [rollout.fresh(count - exact)] if count > exact else []
-        parts.append(rollout.sampler.backward(rollout.policy, drawn, generator=generator))
+        parts = [sampling.fresh(count - exact)] if count > exact else []
+        parts.append(sampling.sampler.backward(sampling.policy, drawn, generator=generator))
         return Trajectories.join(parts)
 
 

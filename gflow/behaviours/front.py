@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gflow.behaviours.base import Around, Behaviour, Rollout
+from gflow.behaviours.base import Around, Behaviour, Sampling
 from gflow.bounds import Part
 from gflow.checks import checked
 from gflow.memory.pareto import ParetoArchive
@@ -44,26 +44,26 @@ class FrontReplay(Around):
         """How many of `count` trajectories end in objects of the archive."""
         return min(round(self.share * count), count - 1)
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """`count` trajectories."""
         old = self._old(count) if len(self.archive) else 0
-        fresh = self.inner.collect(rollout, count - old)
+        fresh = self.inner.collect(sampling, count - old)
         whole = fresh.whole
         if len(whole):
             assert whole.scores is not None
             self.archive.add(whole.final_states, whole.scores)
         if not old:
             return fresh
-        objects, scores = self.archive.draw(old, rollout.generator)
-        objects, scores = to_device(objects, rollout.device), scores.to(rollout.device)
-        condition = rollout.conditions(old)
-        again = rollout.sampler.backward(
-            rollout.policy,
+        objects, scores = self.archive.draw(old, sampling.generator)
+        objects, scores = to_device(objects, sampling.device), scores.to(sampling.device)
+        condition = sampling.conditions(old)
+        again = sampling.sampler.backward(
+            sampling.policy,
             objects,
-            log_reward=rollout.env.target_from_scores(objects, scores, condition),
+            log_reward=sampling.env.target_from_scores(objects, scores, condition),
             scores=scores,
             condition=condition,
-            generator=rollout.generator,
+            generator=sampling.generator,
         )
         return Trajectories.join([fresh, again])
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from gflow.behaviours.base import Around, Behaviour, Rollout
+from gflow.behaviours.base import Around, Behaviour, Sampling
 from gflow.bounds import Probability
 from gflow.checks import checked
 from gflow.deferred import require
@@ -98,10 +98,10 @@ class Hindsight(Around):
             return "trajectories start where their condition says, so no other condition fits them."
         return super().refusal(env, objective)
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """`count` trajectories of the inner behaviour, some relabelled."""
-        batch = self.inner.collect(rollout, count)
-        g = rollout.generator
+        batch = self.inner.collect(sampling, count)
+        g = sampling.generator
         on = g.device if g is not None else torch.device("cpu")
         chosen = torch.randperm(len(batch), generator=g, device=on)
         chosen = chosen[: round(self.share * len(batch))].to(batch.length.device)
@@ -112,7 +112,7 @@ class Hindsight(Around):
         assert batch.scores is not None
         assert batch.condition is not None
         condition = self.relabel(batch.scores[chosen], batch.condition[chosen])
-        other = relabelled(rollout.env, replace(batch.select(chosen), complete=None), condition)
+        other = relabelled(sampling.env, replace(batch.select(chosen), complete=None), condition)
         return replace(
             batch,
             condition=batch.condition.index_put((chosen,), condition),

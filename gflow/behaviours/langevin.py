@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gflow.behaviours.base import Behaviour, Rollout
+from gflow.behaviours.base import Behaviour, Sampling
 from gflow.bounds import Count, Natural, Positive
 from gflow.checks import checked
 from gflow.environment.base import Environment
@@ -80,28 +80,28 @@ class LangevinSearch(Behaviour):
         """Share of proposals accepted in the last search, its step size, and what is remembered."""
         return self._metrics
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """A fresh batch, or one back from what was found."""
-        env: Any = rollout.env
+        env: Any = sampling.env
         seen, found = self._memories(env)
         self.batches += 1
         if self.batches % 2 or not seen.ready(count):
-            batch = rollout.fresh(count)
+            batch = sampling.fresh(count)
             seen.add(batch)
             return batch
         if self.batches % self.period < 2 or not len(found):
-            self._search(env, rollout, count)
+            self._search(env, sampling, count)
         if not found.ready(count):  # every proposal was refused
-            return rollout.fresh(count)
+            return sampling.fresh(count)
         return found.sample(
-            rollout.sampler, count, rollout.generator, rollout.device, rollout.policy
+            sampling.sampler, count, sampling.generator, sampling.device, sampling.policy
         )
 
-    def _search(self, env: PointEnvironment[Any], rollout: Rollout, count: int) -> None:
+    def _search(self, env: PointEnvironment[Any], sampling: Sampling, count: int) -> None:
         seen, found = self._memories(env)
-        rows = seen.rows(count, rollout.generator)
-        start = env.points(take(seen.objects, rows)).to(rollout.device)
-        condition = None if seen.condition is None else seen.condition[rows].to(rollout.device)
+        rows = seen.rows(count, sampling.generator)
+        start = env.points(take(seen.objects, rows)).to(sampling.device)
+        condition = None if seen.condition is None else seen.condition[rows].to(sampling.device)
         chains = mala(
             lambda x: env.log_density_at(x, condition),
             lambda x: env.score_at(x, condition),
@@ -111,7 +111,7 @@ class LangevinSearch(Behaviour):
             self.step_size,
             adapt_steps=self.steps,
             inverse_temperature=self.beta,
-            generator=rollout.generator,
+            generator=sampling.generator,
         )
         self.step_size = float(chains.step_size)
         if len(chains.accepted):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gflow.behaviours.acceptance import FILTERS, Filter, LogRatio
 from gflow.behaviours.backtracking import Backtracking, backtracking
-from gflow.behaviours.base import Behaviour, Rollout
+from gflow.behaviours.base import Behaviour, Sampling
 from gflow.bounds import Natural
 from gflow.checks import checked
 from gflow.errors import ConfigError, UnknownNameError
@@ -103,7 +103,7 @@ class LocalSearch(Behaviour):
                 f"replay takes of it) or lower iterations."
             )
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """M fresh trajectories, and I M candidates round by round.
 
         Raises:
@@ -111,33 +111,33 @@ class LocalSearch(Behaviour):
         """
         self.check_count(count)
         chains = count // (1 + self.iterations)
-        fresh = rollout.fresh(count - chains * self.iterations)
+        fresh = sampling.fresh(count - chains * self.iterations)
         parts, accepted = [fresh], []
         current = fresh
         if self.iterations and len(fresh) > chains:
             current = fresh.select(torch.arange(chains, device=fresh.length.device))
         first = current
         for _ in range(self.iterations):
-            revision = self.revise(rollout, current)
+            revision = self.revise(sampling, current)
             parts.append(revision.candidate)
             accepted.append(revision.accepted)
             current = revision.following
         self._metrics = {"reward_calls": float(count)}
         if accepted:
-            gain = self._gain(rollout, first, current)
+            gain = self._gain(sampling, first, current)
             self._metrics["acceptance"] = torch.stack(accepted).double().mean()
             self._metrics["search_gain"] = gain.mean()
         return Trajectories.join(parts)
 
     @torch.no_grad()
-    def revise(self, rollout: Rollout, current: Trajectories[Any]) -> Revision:
+    def revise(self, sampling: Sampling, current: Trajectories[Any]) -> Revision:
         """One round over M chains, by the bare policy.
 
         Args:
-            rollout: What to sample with; its exploration is not used.
+            sampling: What to sample with; its exploration is not used.
             current: M whole trajectories.
         """
-        sampler, policy, generator = rollout.sampler, rollout.policy, rollout.generator
+        sampler, policy, generator = sampling.sampler, sampling.policy, sampling.generator
         if self.prefix == "resampled":
             current = sampler.backward(
                 policy,
@@ -151,8 +151,8 @@ class LocalSearch(Behaviour):
         candidate = sampler.resume(policy, current, keep, generator=generator)
 
         accepted = self.filter.accept(
-            lambda: self._gain(rollout, current, candidate),
-            lambda: self.log_ratio(rollout, current, candidate, keep),
+            lambda: self._gain(sampling, current, candidate),
+            lambda: self.log_ratio(sampling, current, candidate, keep),
             generator,
         )
         row = torch.arange(len(current), device=keep.device)
@@ -162,7 +162,7 @@ class LocalSearch(Behaviour):
     @torch.no_grad()
     def log_ratio(
         self,
-        rollout: Rollout,
+        sampling: Sampling,
         current: Trajectories[Any],
         candidate: Trajectories[Any],
         keep: Tensor,
@@ -170,13 +170,13 @@ class LocalSearch(Behaviour):
         """The parts of log r for M pairs of trajectories, under the policy as it is now.
 
         Args:
-            rollout: Gives environment and policy.
+            sampling: Gives environment and policy.
             current: M whole trajectories.
             candidate: M that share their first `keep` transitions with them.
             keep: (M,) int64.
         """
         both = Trajectories.join([current, candidate])
-        terms = evaluate(rollout.env, rollout.policy, both)
+        terms = evaluate(sampling.env, sampling.policy, both)
         time = torch.arange(terms.log_pf.shape[1], device=keep.device)
         later = terms.mask & (time >= torch.cat([keep, keep])[:, None])
         old_pf, new_pf = terms.log_pf.double().where(later, 0.0).sum(-1).chunk(2)
@@ -191,7 +191,7 @@ class LocalSearch(Behaviour):
         )
 
     @staticmethod
-    def _gain(rollout: Rollout, old: Trajectories[Any], new: Trajectories[Any]) -> Tensor:
+    def _gain(sampling: Sampling, old: Trajectories[Any], new: Trajectories[Any]) -> Tensor:
         """(M,) log R(x') - log R(x), without what corrects for symmetry."""
-        value = plain_log_reward(rollout.env, new) - plain_log_reward(rollout.env, old)
+        value = plain_log_reward(sampling.env, new) - plain_log_reward(sampling.env, old)
         return value.double()

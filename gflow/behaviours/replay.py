@@ -3,7 +3,7 @@
 from typing import Any
 
 from gflow.behaviours.augmentation import BackwardAugmentation
-from gflow.behaviours.base import Around, Behaviour, Rollout
+from gflow.behaviours.base import Around, Behaviour, Sampling
 from gflow.bounds import Probability
 from gflow.checks import checked
 from gflow.environment.base import Environment
@@ -63,16 +63,16 @@ class Replay(Around):
         """How many of `count` trajectories come from memory."""
         return round(self.share * count)
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """`count` trajectories: new ones first, then those from memory."""
         old = self._old(count) if self.buffer.ready(count) else 0
         parts = []
         if count > old:
-            parts.append(self.inner.collect(rollout, count - old))
+            parts.append(self.inner.collect(sampling, count - old))
         if old:
             parts.append(
                 self.buffer.sample(
-                    rollout.sampler, old, rollout.generator, rollout.device, rollout.policy
+                    sampling.sampler, old, sampling.generator, sampling.device, sampling.policy
                 )
             )
         if count > old:

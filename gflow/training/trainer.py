@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gflow.behaviours.base import Behaviour, OnPolicy, Rollout
+from gflow.behaviours.base import Behaviour, OnPolicy, Sampling
 from gflow.behaviours.replay import memory_of, with_memory
 from gflow.conditions.draws import ConditionSampler
 from gflow.deferred import Deferred, require_finite
@@ -160,9 +160,9 @@ class Trainer:
         return self._explored
 
     @property
-    def rollout(self) -> Rollout:
+    def sampling(self) -> Sampling:
         """What the next batch is sampled with."""
-        return Rollout(
+        return Sampling(
             self.policy,
             self.sampler,
             self.exploration,
@@ -173,7 +173,7 @@ class Trainer:
 
     def sample(self) -> Trajectories[Any]:
         """The next training batch."""
-        return self.behaviour.collect(self.rollout, self.config.batch_size)
+        return self.behaviour.collect(self.sampling, self.config.batch_size)
 
     def loss_of(self, batch: Trajectories[Any]) -> tuple[Tensor, FlowTerms]:
         """() the loss of given trajectories with gradients, and their terms; reads nothing."""
@@ -213,9 +213,9 @@ class Trainer:
         """
         if record is None:
             record = (self.step + 1) % self.record_every == 0
-        rollout = self.rollout
+        sampling = self.sampling
         with self.deferred.during(self.step) if self.deferring else nullcontext():
-            batch = self.behaviour.collect(rollout, self.config.batch_size)
+            batch = self.behaviour.collect(sampling, self.config.batch_size)
             if not self.step:
                 self.objective.begin(batch)
             for learner in self.learners:
@@ -225,7 +225,7 @@ class Trainer:
                 self.schedule.step()
             if self.average is not None:
                 average_into(self.average, self.policy, 1 - self.config.ema)
-            for further in self.behaviour.further(rollout):
+            for further in self.behaviour.further(sampling):
                 self.ledger.add({"augmented_loss": self.descend(further)[0]})
         if record and self.deferring:
             self._read_deferred()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow import MLPPolicy, Sampler, TabularPolicy, Trajectories, enumerate_states, with_backward
-from gflow.behaviours.base import Behaviour, Rollout
+from gflow.behaviours.base import Behaviour, Sampling
 from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.envs.sequences.env import Autoregressive
@@ -179,8 +179,8 @@ class Uniform(Behaviour):
     def __init__(self, graph: Any) -> None:
         self.all = every_transition(graph)
 
-    def collect(self, rollout: Rollout, count: int) -> Trajectories[Any]:
-        return self.all.select(torch.randint(len(self.all), (count,), generator=rollout.generator))
+    def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
+        return self.all.select(torch.randint(len(self.all), (count,), generator=sampling.generator))
 
 
 def distance(name: str, steps: int) -> float:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gflow import FunctionReward
-from gflow.behaviours.base import Behaviour, Incomplete, OnPolicy, Rollout
+from gflow.behaviours.base import Behaviour, Incomplete, OnPolicy, Sampling
 from gflow.behaviours.branching import Branching
 from gflow.behaviours.exact_samples import ExactSamples
 from gflow.behaviours.local_search import LocalSearch
@@ -101,11 +101,11 @@ def test_local_search_keeps_the_law(make: Any, prefix: Any) -> None:
     current = sampler.backward(
         policy, env.objects(env.reward.sample(count, generator)), generator=generator
     )
-    rollout = Rollout(policy, sampler, generator=generator)
+    sampling = Sampling(policy, sampler, generator=generator)
     search = LocalSearch(1, "random", "metropolis", prefix)
     moved = torch.zeros(count, dtype=torch.bool)
     for _ in range(6):
-        revision = search.revise(rollout, current)
+        revision = search.revise(sampling, current)
         current, moved = revision.following, moved | revision.accepted
     assert float(moved.double().mean()) > 0.3
     points = current.final_states

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gflow import evaluate
-from gflow.behaviours.base import Incomplete, Rollout
+from gflow.behaviours.base import Incomplete, Sampling
 from gflow.behaviours.data import BackwardReplay
 from gflow.behaviours.local_search import LocalSearch
 from gflow.envs.torus.env import Torus, TorusReward, TorusState
@@ -305,9 +305,9 @@ def test_local_search_keeps_the_law_of_exact_objects() -> None:
     generator = torch.Generator().manual_seed(2)
     objects = env.objects(env.target.sample(count, generator))
     current = Sampler(env).backward(policy, objects, generator=generator)
-    rollout = Rollout(policy, Sampler(env), generator=generator)
+    sampling = Sampling(policy, Sampler(env), generator=generator)
     for _ in range(3):
-        revision = LocalSearch(1, "random", "metropolis").revise(rollout, current)
+        revision = LocalSearch(1, "random", "metropolis").revise(sampling, current)
         current = revision.following
     assert float(revision.accepted.double().mean()) > 0.03
     shares = env.target.shares(current.final_states.angles)

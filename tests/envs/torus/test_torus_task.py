@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gflow.envs.torus.task as torus_task
-from gflow.behaviours.base import OnPolicy, Rollout
+from gflow.behaviours.base import OnPolicy, Sampling
 from gflow.behaviours.data import BackwardReplay
 from gflow.behaviours.local_search import LocalSearch
 from gflow.cli.main import main
@@ -98,8 +98,8 @@ def test_a_share_of_batches_covers_the_torus() -> None:
     env = task.environment()
     covering = task.behaviour(env, OnPolicy())
     assert isinstance(covering, BackwardReplay)
-    rollout = Rollout(task.policy(env, Needs()), Sampler(env), generator=torch.Generator())
-    ends = covering.collect(rollout, 400).final_states.angles[-200:]
+    sampling = Sampling(task.policy(env, Needs()), Sampler(env), generator=torch.Generator())
+    ends = covering.collect(sampling, 400).final_states.angles[-200:]
     assert float(env.target.shares(ends).mean(0)[3]) == pytest.approx(0.08, abs=0.06)
     search = LocalSearch(3)
     assert task.behaviour(env, search) is search

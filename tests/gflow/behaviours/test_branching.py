@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gflow import enumerate_states, evaluate
-from gflow.behaviours.base import Rollout
+from gflow.behaviours.base import Sampling
 from gflow.behaviours.branching import Branching
 from gflow.envs.graphs.draw import GraphDraw
 from gflow.envs.graphs.independent_set import IndependentSet
@@ -25,13 +25,13 @@ def world(nodes=(12, 16), count=6):
 
 def collected(behaviour, count, seed=0, repeat=4):
     env, policy = world()
-    rollout = Rollout(
+    sampling = Sampling(
         policy,
         Sampler(env),
         condition=GraphDraw(env.turn, repeat) if repeat else None,
         generator=torch.Generator().manual_seed(seed),
     )
-    return env, policy, behaviour.collect(rollout, count)
+    return env, policy, behaviour.collect(sampling, count)
 
 
 def common(batch, rows):

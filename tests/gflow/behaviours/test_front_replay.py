@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gflow import MLPPolicy, Sampler
-from gflow.behaviours.base import Rollout
+from gflow.behaviours.base import Sampling
 from gflow.behaviours.front import FrontReplay
 from gflow.conditions.preferences import DirichletPreferences
 from gflow.envs.grids.landscapes import landscape_grid
@@ -21,13 +21,13 @@ def test_a_share_of_the_batch_ends_in_the_archive() -> None:
     behaviour = FrontReplay(archive, share=0.25)
     policy = MLPPolicy(env, 8, 1, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(0)
-    rollout = Rollout(policy, Sampler(env), condition=DirichletPreferences(2), generator=generator)
-    first = behaviour.collect(rollout, 16)
+    sampling = Sampling(policy, Sampler(env), condition=DirichletPreferences(2), generator=generator)
+    first = behaviour.collect(sampling, 16)
     assert first.scores is not None
     best = first.final_states[non_dominated(first.scores)]
     assert torch.equal(archive.states.unique(dim=0), best.unique(dim=0))
     known = {tuple(row) for row in archive.states.tolist()}
-    second = behaviour.collect(rollout, 16)
+    second = behaviour.collect(sampling, 16)
     assert len(second) == 16
     known |= {tuple(row) for row in archive.states.tolist()}
     assert all(tuple(row) in known for row in second.final_states[12:].tolist())

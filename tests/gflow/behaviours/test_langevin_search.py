@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow.behaviours.base import Rollout
+from gflow.behaviours.base import Sampling
 from gflow.behaviours.langevin import LangevinSearch
 from gflow.conditions.draws import TableCondition
 from gflow.envs.diffusion.env import Diffusion
@@ -50,8 +50,8 @@ def test_batches_take_turns_and_the_chains_find_what_the_policy_does_not() -> No
     policy = DiffusionPolicy(env, width=8)
     behaviour = search()
     behaviour.check(env, TrajectoryBalance())
-    rollout = Rollout(policy, Sampler(env), generator=seeded())
-    batches = [behaviour.collect(rollout, 32) for _ in range(8)]
+    sampling = Sampling(policy, Sampler(env), generator=seeded())
+    batches = [behaviour.collect(sampling, 32) for _ in range(8)]
     assert behaviour.seen is not None
     assert behaviour.found is not None
     assert len(behaviour.seen) == 4 * 32
@@ -72,10 +72,10 @@ def test_searches_come_every_period_and_go_on_with_their_step_size() -> None:
     env = far_world()
     behaviour = search(period=6)
     behaviour.check(env, TrajectoryBalance())
-    rollout = Rollout(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
+    sampling = Sampling(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
     sizes, steps = [], []
     for _ in range(14):
-        behaviour.collect(rollout, 16)
+        behaviour.collect(sampling, 16)
         assert behaviour.found is not None
         sizes.append(len(behaviour.found))
         steps.append(behaviour.step_size)
@@ -90,9 +90,9 @@ def test_chains_run_at_their_own_temperature(beta: float) -> None:
     env = Diffusion(Gaussian([0.0, 0.0], 1.0), Brownian(1.0), 4)
     behaviour = search(period=2, steps=300, burn_in=200, beta=beta)
     behaviour.check(env, TrajectoryBalance())
-    rollout = Rollout(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
+    sampling = Sampling(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
     for _ in range(2):
-        behaviour.collect(rollout, 64)
+        behaviour.collect(sampling, 64)
     assert behaviour.found is not None
     x = behaviour.found.objects.x
     assert len(x) > 1000
@@ -104,9 +104,9 @@ def test_the_best_of_both_memories_are_drawn_most() -> None:
     env = Diffusion(Gaussian([0.0, 0.0], 1.0), Brownian(1.0), 4)
     behaviour = search(period=100)
     behaviour.check(env, TrajectoryBalance())
-    rollout = Rollout(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
+    sampling = Sampling(DiffusionPolicy(env, width=8), Sampler(env), generator=seeded())
     for _ in range(2):
-        behaviour.collect(rollout, 400)
+        behaviour.collect(sampling, 400)
     assert behaviour.seen is not None
     assert behaviour.found is not None
     for memory in (behaviour.seen, behaviour.found):
@@ -114,7 +114,7 @@ def test_the_best_of_both_memories_are_drawn_most() -> None:
         every = memory.log_reward
         assert float(every[rows].mean()) > float(every.mean()) + 0.3 * float(every.std())
         assert len(rows.unique()) > 100
-    drawn = behaviour.collect(rollout, 400), behaviour.collect(rollout, 400)
+    drawn = behaviour.collect(sampling, 400), behaviour.collect(sampling, 400)
     assert float(drawn[1].log_reward.mean()) > float(behaviour.found.log_reward.mean()) + 0.2
 
 
@@ -126,9 +126,9 @@ def test_conditions_stay_with_their_objects() -> None:
     behaviour = search(period=2, steps=80, burn_in=60)
     behaviour.check(env, LogPartitionVariance())
     condition = TableCondition(table, repeat=4)
-    rollout = Rollout(policy, Sampler(env), condition=condition, generator=seeded())
+    sampling = Sampling(policy, Sampler(env), condition=condition, generator=seeded())
     for _ in range(4):
-        batch = behaviour.collect(rollout, 24)
+        batch = behaviour.collect(sampling, 24)
     memory = behaviour.found
     assert memory is not None
     states = env.objects(memory.objects.x)

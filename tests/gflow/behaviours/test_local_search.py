@@ -25,7 +25,7 @@ from gflow import (
 )
 from gflow.behaviours.acceptance import LogRatio
 from gflow.behaviours.backtracking import FixedSteps, RandomSteps
-from gflow.behaviours.base import Rollout
+from gflow.behaviours.base import Sampling
 from gflow.behaviours.local_search import LocalSearch
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
@@ -90,7 +90,7 @@ class Kernel:
         self, env: DiscreteEnvironment[Any], policy: TabularPolicy, search: LocalSearch
     ) -> None:
         self.search = search
-        self.rollout = Rollout(policy, Sampler(env))
+        self.sampling = Sampling(policy, Sampler(env))
         self.all = all_trajectories(env)
         with torch.no_grad():
             self.terms = evaluate(env, policy, self.all)
@@ -121,7 +121,7 @@ class Kernel:
     def ratio(self) -> LogRatio:
         """The library's log-ratio of every way."""
         current, candidate = self.all.select(self.start), self.all.select(self.end)
-        return self.search.log_ratio(self.rollout, current, candidate, self.keep)
+        return self.search.log_ratio(self.sampling, current, candidate, self.keep)
 
     def matrix(self, ratio: LogRatio | None = None) -> Tensor:
         """(N, N) probabilities of one round; the filter reads another ratio if one is given."""
@@ -354,10 +354,10 @@ def test_a_sampled_round_has_the_law_of_the_kernel(
         log_pb = kernel.terms.log_pb.where(kernel.terms.mask, 0.0).sum(-1)
         same = kernel.object[:, None] == kernel.object
         matrix = (same * log_pb.exp()) @ matrix
-    rollout = Rollout(policy, Sampler(env, plan), generator=seeded(3))
+    sampling = Sampling(policy, Sampler(env, plan), generator=seeded(3))
     row = int(kernel.all.length.argmax())
     current = kernel.all.select(torch.full((20_000,), row))
-    revision = search.revise(rollout, current)
+    revision = search.revise(sampling, current)
     found = codes(env, revision.following, width)
     order = known.argsort()
     place = order[torch.searchsorted(known[order], found).clamp(max=len(known) - 1)]
@@ -372,11 +372,11 @@ def test_chains_stay_in_the_target_law() -> None:
     sampler, generator = Sampler(INTEGERS), seeded(5)
     law = graph.log_target().exp()
     objects = graph.states[graph.objects[torch.multinomial(law, 20_000, True, generator=generator)]]
-    rollout = Rollout(policy, sampler, generator=generator)
+    sampling = Sampling(policy, sampler, generator=generator)
     current = sampler.backward(policy, objects, generator=generator)
     search = LocalSearch(accept="metropolis")
     for _ in range(5):
-        current = search.revise(rollout, current).following
+        current = search.revise(sampling, current).following
     place = graph.rows(current.final_states)
     counts = torch.bincount(place, minlength=len(graph))[graph.objects].double()
     assert_law(counts, law)
@@ -395,11 +395,11 @@ def test_ls7_greedy_never_falls(env: TableEnvironment, seed: int, steps: Any) ->
     Fails if `Greedy` accepts what is worse, or equal.
     """
     policy = TabularPolicy(enumerate_states(env))
-    rollout = Rollout(policy, Sampler(env), generator=seeded(seed))
+    sampling = Sampling(policy, Sampler(env), generator=seeded(seed))
     search = LocalSearch(steps=steps)
-    current = rollout.fresh(16)
+    current = sampling.fresh(16)
     for _ in range(4):
-        revision = search.revise(rollout, current)
+        revision = search.revise(sampling, current)
         before, after = current.log_reward, revision.following.log_reward
         assert bool((after >= before).all())
         assert torch.equal(revision.accepted, revision.candidate.log_reward > before)
@@ -425,9 +425,9 @@ def test_ls8_beyond_the_depth_it_is_an_independent_resample(env: DiscreteEnviron
     kernel = Kernel(env, policy, search)
     fresh = kernel.terms.log_pf.where(kernel.terms.mask, 0.0).sum(-1).exp()
     torch.testing.assert_close(kernel.matrix(), fresh.expand(len(fresh), -1))
-    rollout = Rollout(policy, Sampler(env), generator=seeded(6))
+    sampling = Sampling(policy, Sampler(env), generator=seeded(6))
     current = kernel.all.select(torch.zeros(20_000, dtype=torch.int64))
-    objects = search.revise(rollout, current).following.final_states
+    objects = search.revise(sampling, current).following.final_states
     graph = policy.graph
     counts = torch.bincount(graph.rows(objects), minlength=len(graph))[graph.objects].double()
     assert_law(counts, graph.terminal_distribution(policy).exp())

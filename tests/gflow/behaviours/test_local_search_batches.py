@@ -17,7 +17,7 @@ from gflow import (
     enumerate_states,
     evaluate,
 )
-from gflow.behaviours.base import Rollout
+from gflow.behaviours.base import Sampling
 from gflow.behaviours.local_search import LocalSearch
 from gflow.conditions.draws import ConditionSampler, UniformCondition
 from gflow.envs.grids.hypergrid import HyperGrid
@@ -94,8 +94,8 @@ def test_ls5_stored_trajectories_are_whole(
     Guards against training on the rebuilt end alone. Fails if `splice` drops what was kept.
     """
     policy = scattered(env)
-    rollout = Rollout(policy, Sampler(env, plan), generator=seeded(1))
-    batch = LocalSearch(3, "random", "metropolis", prefix).collect(rollout, 40)
+    sampling = Sampling(policy, Sampler(env, plan), generator=seeded(1))
+    batch = LocalSearch(3, "random", "metropolis", prefix).collect(sampling, 40)
     assert_whole(env, batch)
     assert bool((env.is_initial(batch.states_at(0))).all())
     if env is SETS:
@@ -114,9 +114,9 @@ def test_ls5_stored_trajectories_are_whole(
 def test_ls5_conditions_stay_with_their_chains(prefix: Any) -> None:
     env, policy = conditional()
     condition = UniformCondition(0.5, 2.0)
-    rollout = Rollout(policy, Sampler(env), condition=condition, generator=seeded(2))
+    sampling = Sampling(policy, Sampler(env), condition=condition, generator=seeded(2))
     search = LocalSearch(3, 2, "metropolis", prefix)
-    batch = search.collect(rollout, 20)
+    batch = search.collect(sampling, 20)
     assert_whole(env, batch)
     assert batch.condition is not None
     assert batch.owner is not None
@@ -140,8 +140,8 @@ def test_ls5_scores_stay_with_their_objects(prefix: Any) -> None:
     env = HyperGrid(2, 3)
     env.reward, env.condition_dim = TwoScores(lambda u, c: (u * c).sum(-1).log()), 2
     policy = MLPPolicy(env, width=8, depth=1, generator=seeded())
-    rollout = Rollout(policy, Sampler(env), condition=Weights(), generator=seeded(2))
-    batch = LocalSearch(3, 2, "metropolis", prefix).collect(rollout, 20)
+    sampling = Sampling(policy, Sampler(env), condition=Weights(), generator=seeded(2))
+    batch = LocalSearch(3, 2, "metropolis", prefix).collect(sampling, 20)
     assert_whole(env, batch)
     assert batch.scores is not None
     torch.testing.assert_close(batch.scores, env.scores(batch.final_states))
@@ -161,7 +161,7 @@ def test_ls6_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     Fails if `revise` follows the candidate always.
     """
     search = LocalSearch(4, "random", "metropolis")
-    rollout = Rollout(scattered(INTEGERS), Sampler(INTEGERS), generator=seeded(4))
+    sampling = Sampling(scattered(INTEGERS), Sampler(INTEGERS), generator=seeded(4))
     rounds = []
     revise = search.revise
 
@@ -170,7 +170,7 @@ def test_ls6_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         return rounds[-1]
 
     monkeypatch.setattr(search, "revise", noted)
-    batch = search.collect(rollout, 60)
+    batch = search.collect(sampling, 60)
     assert len(batch) == 60
     assert len(rounds) == 4
     shown = codes(INTEGERS, batch, 8).view(5, 12)
@@ -203,7 +203,7 @@ def test_ls6_every_object_is_scored_once(prefix: Any) -> None:
     env = FixedSizeSets(5, 3, reward)
     policy = TabularPolicy(enumerate_states(env))
     search = LocalSearch(3, 2, "metropolis", prefix)
-    batch = search.collect(Rollout(policy, Sampler(env), generator=seeded()), 22)
+    batch = search.collect(Sampling(policy, Sampler(env), generator=seeded()), 22)
     assert len(batch) == 22
     assert reward.calls == search.metrics["reward_calls"] == 22
 
@@ -213,8 +213,8 @@ def test_ls6_only_fresh_trajectories_explore() -> None:
     policy = TabularPolicy(enumerate_states(SETS))
     with torch.no_grad():
         policy.forward_table[:, 0] = -1e4
-    rollout = Rollout(policy, Sampler(SETS), Exploration(epsilon=1.0), generator=seeded())
-    batch = LocalSearch(1, 9, "none").collect(rollout, 400)
+    sampling = Sampling(policy, Sampler(SETS), Exploration(epsilon=1.0), generator=seeded())
+    batch = LocalSearch(1, 9, "none").collect(sampling, 400)
     first = batch.final_states[:, 0]
     assert bool((first[200:] == 0).all())
     assert 0.5 < float(first[:200].double().mean()) < 0.7  # 3 / 5

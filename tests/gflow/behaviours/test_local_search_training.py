@@ -8,7 +8,7 @@ import torch
 from gflow import MLPPolicy, Sampler, TabularPolicy, enumerate_states
 from gflow.behaviours.acceptance import FILTERS
 from gflow.behaviours.backtracking import FixedSteps, FractionSteps, RandomSteps, backtracking
-from gflow.behaviours.base import Behaviour, Rollout
+from gflow.behaviours.base import Behaviour, Sampling
 from gflow.behaviours.front import FrontReplay
 from gflow.behaviours.hindsight import Hindsight
 from gflow.behaviours.local_search import LocalSearch
@@ -44,10 +44,10 @@ def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="prefix"):
         LocalSearch(prefix="backward")  # type: ignore[arg-type]
     assert set(FILTERS) == {"greedy", "metropolis", "barker", "none"}
-    rollout = Rollout(TabularPolicy(enumerate_states(SETS)), Sampler(SETS))
+    sampling = Sampling(TabularPolicy(enumerate_states(SETS)), Sampler(SETS))
     with pytest.raises(ConfigError, match="batches of at least 8 trajectories, got 7"):
-        LocalSearch(7).collect(rollout, 7)
-    assert len(LocalSearch(0).collect(rollout, 7)) == 7
+        LocalSearch(7).collect(sampling, 7)
+    assert len(LocalSearch(0).collect(sampling, 7)) == 7
 
 
 def test_batches_that_replay_makes_too_small_are_refused_at_once() -> None:

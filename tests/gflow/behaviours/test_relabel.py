@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow import MLPPolicy, Sampler
-from gflow.behaviours.base import Incomplete, Rollout
+from gflow.behaviours.base import Incomplete, Sampling
 from gflow.behaviours.hindsight import Hindsight, own_direction, relabelled
 from gflow.conditions.draws import UniformCondition
 from gflow.conditions.preferences import FocusTable, GammaBeta, UniformDirections, simplex_grid
@@ -45,15 +45,15 @@ def grid(rule: Any) -> Labelled:
     return env
 
 
-def rollout(env: HyperGrid, draw: Any, seed: int = 0) -> Rollout:
+def sampling(env: HyperGrid, draw: Any, seed: int = 0) -> Sampling:
     policy = MLPPolicy(env, 8, 1, generator=torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(seed)
-    return Rollout(policy, Sampler(env), condition=draw, generator=generator)
+    return Sampling(policy, Sampler(env), condition=draw, generator=generator)
 
 
 def test_relabelled_rewards_are_those_of_the_other_condition() -> None:
     env = grid(Goals(beta=None, cosine=0.9))
-    batch = rollout(env, UniformDirections(2, GammaBeta())).fresh(20)
+    batch = sampling(env, UniformDirections(2, GammaBeta())).fresh(20)
     assert batch.scores is not None
     assert batch.condition is not None
     calls = env.reward.calls  # type: ignore[attr-defined]
@@ -81,8 +81,8 @@ def test_no_score_no_direction() -> None:
 def test_a_share_of_the_batch_is_relabelled() -> None:
     env = grid(Goals())
     draw = UniformDirections(2)
-    plain = rollout(env, draw).fresh(40)
-    batch = Hindsight(0.3).collect(rollout(env, draw), 40)
+    plain = sampling(env, draw).fresh(40)
+    batch = Hindsight(0.3).collect(sampling(env, draw), 40)
     assert torch.equal(plain.actions, batch.actions)
     assert batch.condition is not None
     assert plain.condition is not None
@@ -94,16 +94,16 @@ def test_a_share_of_the_batch_is_relabelled() -> None:
     torch.testing.assert_close(
         batch.log_reward, env.target_log_reward(batch.final_states, batch.condition)
     )
-    same = Hindsight(0.0).collect(rollout(env, draw), 40)
+    same = Hindsight(0.0).collect(sampling(env, draw), 40)
     assert torch.equal(same.log_reward, plain.log_reward)
 
 
 def test_unfinished_trajectories_are_left_alone() -> None:
     env = grid(Goals())
-    batch = Hindsight(1.0, Incomplete(0.5)).collect(rollout(env, UniformDirections(2), 3), 40)
+    batch = Hindsight(1.0, Incomplete(0.5)).collect(sampling(env, UniformDirections(2), 3), 40)
     assert batch.complete is not None
     assert bool((~batch.complete).any())
-    plain = Incomplete(0.5).collect(rollout(env, UniformDirections(2), 3), 40)
+    plain = Incomplete(0.5).collect(sampling(env, UniformDirections(2), 3), 40)
     assert plain.condition is not None
     cut = ~batch.complete
     assert torch.equal(batch.condition[cut], plain.condition[cut])  # type: ignore[index]
@@ -141,7 +141,7 @@ def test_what_cannot_be_relabelled_is_refused() -> None:
 
 def test_a_memory_keeps_relabelled_rewards_and_scores() -> None:
     env = grid(Goals())
-    batch = Hindsight(1.0).collect(rollout(env, UniformDirections(2)), 8)
+    batch = Hindsight(1.0).collect(sampling(env, UniformDirections(2)), 8)
     memory = ReplayBuffer(env, 8)
     memory.add(batch)
     calls = env.reward.calls  # type: ignore[attr-defined]
@@ -162,7 +162,7 @@ def test_a_memory_forgets_scores_with_their_trajectories() -> None:
     env = grid(Goals())
     memory = ReplayBuffer(env, 5)
     for seed in range(4):
-        memory.add(rollout(env, UniformDirections(2), seed).fresh(3))
+        memory.add(sampling(env, UniformDirections(2), seed).fresh(3))
     again = memory.sample(Sampler(env), 40, torch.Generator().manual_seed(0))
     assert again.scores is not None
     torch.testing.assert_close(again.scores, env.scores(again.final_states))

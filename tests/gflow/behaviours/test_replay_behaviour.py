@@ -9,7 +9,7 @@ import torch
 
 from gflow import MLPPolicy, Sampler
 from gflow.behaviours.augmentation import BackwardAugmentation
-from gflow.behaviours.base import Behaviour, Incomplete, OnPolicy, Rollout
+from gflow.behaviours.base import Behaviour, Incomplete, OnPolicy, Sampling
 from gflow.behaviours.front import FrontReplay
 from gflow.behaviours.hindsight import Hindsight
 from gflow.behaviours.local_search import LocalSearch
@@ -69,10 +69,10 @@ def test_its_batches() -> None:
     buffer = ReplayBuffer(ENV, 100)
     behaviour = Replay(Incomplete(0.5), buffer, 0.25)
     policy = MLPPolicy(ENV, 8, generator=torch.Generator().manual_seed(0))
-    rollout = Rollout(policy, Sampler(ENV), generator=torch.Generator().manual_seed(1))
+    sampling = Sampling(policy, Sampler(ENV), generator=torch.Generator().manual_seed(1))
     sizes, seen = [], []
     for _ in range(5):
-        batch = behaviour.collect(rollout, 16)
+        batch = behaviour.collect(sampling, 16)
         assert len(batch) == 16
         sizes.append(len(buffer))
         assert batch.complete is not None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gflow import Exploration, MLPPolicy, Needs, TabularPolicy, enumerate_states, evaluate
 from gflow.behaviours.acceptance import LogRatio
-from gflow.behaviours.base import Rollout
+from gflow.behaviours.base import Sampling
 from gflow.behaviours.local_search import LocalSearch
 from gflow.environment.base import Environment
 from gflow.environment.continuous import ContinuousEnvironment
@@ -188,10 +188,10 @@ def test_local_search_takes_the_moves_of_chance_into_its_ratio() -> None:
     """log r = [log w(t') - log w(t)] of whole trajectories, whose kept parts cancel."""
     policy = scattered()
     search = LocalSearch(iterations=1, steps=2, accept="metropolis")
-    rollout = Rollout(policy, Sampler(ICE), generator=seeded(7))
-    current = rollout.fresh(64)
-    revision = search.revise(rollout, current)
-    ratio: LogRatio = search.log_ratio(rollout, current, revision.candidate, revision.keep)
+    sampling = Sampling(policy, Sampler(ICE), generator=seeded(7))
+    current = sampling.fresh(64)
+    revision = search.revise(sampling, current)
+    ratio: LogRatio = search.log_ratio(sampling, current, revision.candidate, revision.keep)
     old, new = (evaluate(ICE, policy, b).log_weight for b in (current, revision.candidate))
     whole = (ratio.reward + ratio.backward + ratio.forward).to(old.dtype)
     kept_pb = [

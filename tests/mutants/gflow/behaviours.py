@@ -91,7 +91,7 @@ MUTANTS = (
         "search-explores", "gflow/behaviours/local_search.py",
         "sampler.resume(policy, current, keep, generator=generator)",
         "sampler.resume(\n"
-        "            policy, current, keep, exploration=rollout.exploration, generator=generator\n"
+        "            policy, current, keep, exploration=sampling.exploration, generator=generator\n"
         "        )",
         f"{SEARCH_BATCHES}::test_ls6_only_fresh_trajectories_explore",
     ),
@@ -122,14 +122,14 @@ MUTANTS = (
     (
         "search-symmetry", "gflow/behaviours/local_search.py",
         "old, new = both.log_reward.double().chunk(2)",
-        "old, new = plain_log_reward(rollout.env, both).double().chunk(2)",
+        "old, new = plain_log_reward(sampling.env, both).double().chunk(2)",
         "tests/test_environment_table.py::"
         "test_local_search_keeps_the_law_of_symmetric_objects[atoms]",
     ),
     (
         "augmentation-once", "gflow/behaviours/augmentation.py",
-        'rollout.generator, "tenth")',
-        "rollout.generator)",
+        'sampling.generator, "tenth")',
+        "sampling.generator)",
         f"{REPLAY}::test_augmentation_takes_its_steps_back_from_good_and_other_objects",
     ),
     (
