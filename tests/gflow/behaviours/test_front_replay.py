@@ -21,7 +21,9 @@ def test_a_share_of_the_batch_ends_in_the_archive() -> None:
     behaviour = FrontReplay(archive, share=0.25)
     policy = MLPPolicy(env, 8, 1, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(0)
-    sampling = Sampling(policy, Sampler(env), condition=DirichletPreferences(2), generator=generator)
+    sampling = Sampling(
+        policy, Sampler(env), condition=DirichletPreferences(2), generator=generator
+    )
     first = behaviour.collect(sampling, 16)
     assert first.scores is not None
     best = first.final_states[non_dominated(first.scores)]
