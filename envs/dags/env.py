@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_shapes
+from gflow.constants import constant
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError
 from gflow.rewards.base import FunctionReward, LogReward
@@ -159,7 +160,7 @@ class Dags(DiscreteEnvironment[DagState]):
 
     def key(self, states: DagState) -> Tensor:
         """(B,) the edges as bits, or hashed (see above)."""
-        weight = self._weight.to(states.adjacency.device)
+        weight = constant(self._weight, states.adjacency.device)
         return (states.adjacency.flatten(1) * weight).sum(-1)
 
     def graphs(self, keys: Tensor) -> Tensor:
@@ -169,7 +170,7 @@ class Dags(DiscreteEnvironment[DagState]):
                 f"Dags: keys of {self.variables} variables are hashes and cannot be read back; up "
                 f"to {EXACT_KEYS} variables they can."
             )
-        weight = self._weight.to(keys.device).view(self.variables, self.variables)
+        weight = constant(self._weight, keys.device).view(self.variables, self.variables)
         return (keys[:, None, None] & weight) != 0
 
     def max_entropy_logits(self, states: DagState) -> Tensor:

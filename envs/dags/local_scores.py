@@ -16,6 +16,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from gflow.constants import constant
 from gflow.envs.dags.env import MOST_VARIABLES, DagState
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
@@ -95,16 +96,16 @@ class DeterminantScore(LogReward[DagState]):
             nodes: (N,) int64 variables.
             parents: (N,) int64 bit masks of their parents.
         """
-        bits = self._bits.to(nodes.device)
+        bits = constant(self._bits, nodes.device)
         before = (parents[:, None] & bits) != 0  # (N, d)
         after = before.scatter(1, nodes[:, None], True)
         both = self._log_det(torch.cat([before, after])).view(2, -1)
         count = before.sum(-1)
-        return self._score(count, both[0], both[1]) + self._log_prior.to(nodes.device)[count]
+        return self._score(count, both[0], both[1]) + constant(self._log_prior, nodes.device)[count]
 
     def _log_det(self, members: Tensor) -> Tensor:
         """(N,) log|R_S| of the sets that (N, d) bool `members` describe."""
-        matrix = self._matrix.to(members.device)
+        matrix = constant(self._matrix, members.device)
         parts = []
         for part in members.split(8192):
             pairs = part[:, :, None] & part[:, None, :]
@@ -145,7 +146,7 @@ class DeterminantScore(LogReward[DagState]):
         """(B,) log R and (B, d, d) `delta`."""
         parents = self._parents(states)[:, None, :]
         now = self._relative(parents)  # (B, 1, d)
-        change = self._relative(parents | self._added.to(parents.device)) - now
+        change = self._relative(parents | constant(self._added, parents.device)) - now
         kind = torch.get_default_dtype()
         return now.sum((1, 2)).to(kind), change.to(kind)
 
@@ -153,7 +154,7 @@ class DeterminantScore(LogReward[DagState]):
         """(B, d) int64 bit mask of the parents of each variable."""
         # As a product of floating-point numbers, which hold the sums of bits exactly and are fast.
         kind = torch.float32 if self.variables <= 24 else torch.float64
-        bits = self._bits.to(states.adjacency.device, kind)
+        bits = constant(self._bits, states.adjacency.device, kind)
         return (bits @ states.adjacency.to(kind)).long()
 
     def _relative(self, parents: Tensor) -> Tensor:
@@ -163,7 +164,7 @@ class DeterminantScore(LogReward[DagState]):
             return self._remembered(parents)
         if device not in self._tables:
             self._tables[device] = self._tables[torch.device("cpu")].to(device)
-        return self._tables[device].view(-1)[parents + self._first.to(device)]
+        return self._tables[device].view(-1)[parents + constant(self._first, device)]
 
     def _remembered(self, parents: Tensor) -> Tensor:
         nodes = torch.arange(self.variables, device=parents.device)

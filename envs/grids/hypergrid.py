@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gflow.constants import constant
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grids.rewards import Corners, GridReward
 from gflow.errors import ConfigError
@@ -112,11 +113,11 @@ class HyperGrid(DiscreteEnvironment[Tensor]):
 
     def key(self, states: Tensor) -> Tensor:
         """(B,) the number of the cell in mixed radix."""
-        return (states * self._radix.to(states.device)).sum(-1)
+        return (states * constant(self._radix, states.device)).sum(-1)
 
     def cells(self, keys: Tensor) -> Tensor:
         """(B, dim) the cells with the given keys."""
-        return keys[:, None] // self._radix.to(keys.device) % self.side
+        return keys[:, None] // constant(self._radix, keys.device) % self.side
 
     def all_states(self, device: torch.device | str = "cpu") -> Tensor | None:
         """(side^dim, dim) all cells; the origin in place of those that are never built."""

@@ -13,6 +13,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from gflow.constants import constant
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
 
@@ -55,7 +56,8 @@ class _Products(GridReward):
 
     def value(self, states: Tensor) -> Tensor:
         """(B,) the sum of products."""
-        tables, weights = self._tables.to(states.device), self._weights.to(states.device)
+        device = states.device
+        tables, weights = constant(self._tables, device), constant(self._weights, device)
         return weights @ tables[:, states].prod(-1) + self.constant
 
     def log_partition(self, dim: int) -> float | None:

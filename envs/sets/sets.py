@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_shapes
+from gflow.constants import constant
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.rewards.base import LogReward
@@ -87,7 +88,7 @@ class AdditiveEnergy(SetReward):
 
     @cache
     def _weights(self, device: torch.device, dtype: torch.dtype) -> Tensor:
-        return -self.energies.to(device, dtype)
+        return -constant(self.energies, device, dtype)
 
 
 class PairwiseEnergy(SetReward):
@@ -117,7 +118,7 @@ class PairwiseEnergy(SetReward):
 
     @cache
     def _weights(self, device: torch.device, dtype: torch.dtype) -> Tensor:
-        return self.matrix.to(device, dtype)
+        return constant(self.matrix, device, dtype)
 
 
 class FixedSizeSets(DiscreteEnvironment[Tensor]):
