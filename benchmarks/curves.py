@@ -1,4 +1,4 @@
-"""Learning curves of several methods over seeds: run, print, draw."""
+"""Learning curves of several methods over seeds: run, print, plot."""
 
 import csv
 import statistics
@@ -18,7 +18,7 @@ class Panel:
     Attributes:
         title: Name of the problem.
         quantity: What the curves show.
-        goal: A level to draw, such as the value of a perfect sampler; None for none.
+        goal: A level to plot, such as the value of a perfect sampler; None for none.
         curves: For each method one curve per seed.
     """
 
@@ -72,7 +72,7 @@ def table(rows: Sequence[Sequence[str]]) -> None:
             print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
 
 
-def draw(panels: Sequence[Panel], file: Path) -> None:
+def plot(panels: Sequence[Panel], file: Path) -> None:
     """Means over seeds with the range between the extremes, one panel beside the other."""
     import matplotlib
 

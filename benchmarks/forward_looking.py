@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from curves import Curve, Panel, draw, spread, table
+from curves import Curve, Panel, plot, spread, table
 from torch import Tensor
 
 from gflow import MLPPolicy, Sampler, evaluate
@@ -146,7 +146,7 @@ def main() -> None:
             rows.append([panel.title, name, spread(panel.last(name)), *times, *exact])
     table(rows)
     print("published: forward-looking balance rises faster, most of all on large sets")
-    draw(panels, args.out)
+    plot(panels, args.out)
 
 
 if __name__ == "__main__":

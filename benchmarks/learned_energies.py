@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from curves import Curve, Panel, draw, spread, table
+from curves import Curve, Panel, plot, spread, table
 
 from gflow import DiscreteEnvironment, MLPPolicy, Sampler, enumerate_states
 from gflow.envs.graphs.draw import GraphDraw
@@ -154,7 +154,7 @@ def main() -> None:
             rows.append([f"{problem}: {panel.quantity}", method, spread(panel.last(method)), met])
     table(rows)
     print("published: learned decomposition ahead where partial energies are absent or say little")
-    draw(panels, args.out)
+    plot(panels, args.out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def pyplot() -> Any:
     try:
         import matplotlib
     except ImportError as e:
-        raise MissingExtraError("matplotlib", "plot", "Drawing pictures") from e
+        raise MissingExtraError("matplotlib", "plot", "A picture") from e
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

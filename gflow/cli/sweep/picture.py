@@ -15,7 +15,7 @@ WIDE = 20
 """From this ratio of the largest to the smallest on, positive numbers get a logarithmic axis."""
 
 
-def draw(comparison: Comparison, path: Path, scattered: bool) -> None:
+def plot(comparison: Comparison, path: Path, scattered: bool) -> None:
     """Rows of settings for a grid; one panel per parameter for random draws."""
     plt = pyplot()
     done = [s for s in comparison.settings if s.values]

@@ -46,7 +46,7 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
         folder = out / f"{number:03d}"
         label = f"[{number + 1}/{len(points)}] " + _label(point, points)
         if (folder / "summary.json").exists():
-            print(f"{label}: done before, {metric} {_figure(folder, metric):.4g}")
+            print(f"{label}: done before, {metric} {_metric_of(folder, metric):.4g}")
             continue
         code = _run(sweep.command, point, folder, label)
         if code == 130:
@@ -56,14 +56,14 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
             print(f"failed (exit code {code})", flush=True)
             failed.append(folder.name)
         else:
-            print(f"{metric} {_figure(folder, metric):.4g}", flush=True)
+            print(f"{metric} {_metric_of(folder, metric):.4g}", flush=True)
     comparison = Comparison.read(out, points, metric, sweep.maximize)
     comparison.write(out / "results.csv")
     print(comparison.show())
     print(f"table: {out / 'results.csv'}")
     try:
         if comparison.values:
-            comparison.draw(out / "results.png", sweep.drawn)
+            comparison.plot(out / "results.png", sweep.drawn)
             print(f"picture: {out / 'results.png'}")
     except MissingExtraError as e:
         print(f"No picture: {e}")
@@ -130,7 +130,7 @@ def _label(point: Point, points: list[Point]) -> str:
     )
 
 
-def _figure(folder: Path, name: str) -> float:
+def _metric_of(folder: Path, name: str) -> float:
     """The metric of a finished run; NaN if the run says that it is no number.
 
     Raises:

@@ -133,7 +133,7 @@ class Comparison:
             "  ".join(row[k].ljust(widths[k]) for k in head).rstrip() for row in [head, *rows]
         )
 
-    def draw(self, path: Path, scattered: bool) -> None:
+    def plot(self, path: Path, scattered: bool) -> None:
         """The picture of it.
 
         Args:
@@ -143,9 +143,9 @@ class Comparison:
         Raises:
             MissingExtraError: If matplotlib is not installed.
         """
-        from gflow.cli.sweep.picture import draw
+        from gflow.cli.sweep.picture import plot
 
-        draw(self, path, scattered)
+        plot(self, path, scattered)
 
 
 def is_number(value: Any) -> bool:

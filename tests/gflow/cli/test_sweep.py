@@ -18,7 +18,7 @@ import yaml
 from gflow.cli.main import main
 from gflow.cli.sweep.picture import _panels, _rows
 from gflow.cli.sweep.points import Point, sweep_points
-from gflow.cli.sweep.run import PLAN, _figure, _label, _plan
+from gflow.cli.sweep.run import PLAN, _metric_of, _label, _plan
 from gflow.cli.sweep.table import Comparison
 from gflow.cli.train_flags import parse
 from gflow.errors import ConfigError
@@ -210,7 +210,7 @@ def test_the_picture_groups_by_what_was_swept(tmp_path: Path) -> None:
     dots = [line for line in axis.lines if len(line.get_xdata()) == 2 and line.get_marker() == "o"]
     assert sorted(x for line in dots for x in line.get_xdata()) == sorted(comparison.values)
     plt.close(figure)
-    comparison.draw(tmp_path / "results.png", scattered=False)
+    comparison.plot(tmp_path / "results.png", scattered=False)
     assert (tmp_path / "results.png").stat().st_size > 5000
 
 
@@ -252,8 +252,8 @@ def test_a_folder_is_for_one_sweep(tmp_path: Path) -> None:
 def test_a_metric_that_runs_do_not_report(tmp_path: Path) -> None:
     write_runs(tmp_path, [0.5])
     with pytest.raises(ConfigError, match="Did you mean 'loss'.*one of tv, loss"):
-        _figure(tmp_path / "000", "los")
-    assert _figure(tmp_path / "000", "tv") == 0.5
+        _metric_of(tmp_path / "000", "los")
+    assert _metric_of(tmp_path / "000", "tv") == 0.5
 
 
 @pytest.mark.slow
