@@ -9,7 +9,7 @@ What is not among the names here has its home in a room: `gflow.rewards`, `gflow
 
 from typing import TYPE_CHECKING
 
-from gflow.former import install
+from gflow.former import former_name, install
 from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ __all__ = [
     "with_backward",
 ]
 
-__getattr__ = lazy_names(__name__, _HOME)
+__getattr__ = lazy_names(__name__, _HOME, former_name)
 __dir__ = public_names(__all__)
 
 install()

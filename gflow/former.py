@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -120,6 +120,37 @@ FORMER = {
     "gflow.vector_reward": "gflow.rewards.vector",
     "gflow.walk": "gflow.sampling.walk",
 }
+
+FORMER_NAMES = {
+    "BackwardReplay": "gflow.behaviours",
+    "CachedReward": "gflow.rewards",
+    "Clipped": "gflow.rewards",
+    "LogZ": "gflow.objective",
+    "ReplayBuffer": "gflow.memory",
+    "Reversed": "gflow.sampling",
+    "SplitPolicy": "gflow.policies",
+    "StateGraph": "gflow.exact",
+    "TemperatureConditional": "gflow.rewards",
+    "Tempered": "gflow.rewards",
+}
+"""What was at the top level once, and the room of each."""
+
+
+def former_name(name: str) -> Any:
+    """What was at the top level once, with a warning of its room.
+
+    Raises:
+        AttributeError: For other names.
+    """
+    if name not in FORMER_NAMES:
+        raise AttributeError(f"module 'gflow' has no attribute {name!r}")
+    home = FORMER_NAMES[name]
+    warnings.warn(
+        f"gflow.{name} is {home}.{name} now; the former name goes with the next version.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return getattr(import_module(home), name)
 
 
 class FormerNames(MetaPathFinder, Loader):

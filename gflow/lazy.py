@@ -5,15 +5,20 @@ from importlib import import_module
 from typing import Any
 
 
-def lazy_names(package: str, home: dict[str, str]) -> Callable[[str], Any]:
+def lazy_names(
+    package: str, home: dict[str, str], otherwise: Callable[[str], Any] | None = None
+) -> Callable[[str], Any]:
     """A module's `__getattr__` that finds each name in its home module.
 
     Args:
         package: ``__name__`` of the package.
         home: Full name of the module that defines each public name.
+        otherwise: Asked for all other names.
     """
 
     def find(name: str) -> Any:
+        if name not in home and otherwise is not None:
+            return otherwise(name)
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(home[name]), name)

@@ -8,9 +8,10 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+import gflow
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.exact import TabularPolicy, enumerate_states
-from gflow.former import FORMER, FormerNames, install
+from gflow.former import FORMER, FORMER_NAMES, FormerNames, install
 
 
 @pytest.mark.parametrize("name", ["gflow.envs.dag_data", "gflow.rollout", "gflow.envs.graph_draw"])
@@ -45,3 +46,29 @@ def test_a_former_method_does_what_it_did_and_warns() -> None:
     with pytest.warns(DeprecationWarning, match="terminal_law is terminal_distribution now"):
         found = graph.terminal_law(policy)
     torch.testing.assert_close(found, graph.log_target())
+
+
+@pytest.mark.parametrize("name", FORMER_NAMES)
+def test_names_that_left_the_top_level_lead_to_their_rooms(name: str) -> None:
+    room = FORMER_NAMES[name]
+    with pytest.warns(DeprecationWarning, match=f"gflow.{name} is {room}.{name} now"):
+        found = getattr(gflow, name)
+    assert found is getattr(import_module(room), name)
+    assert name not in dir(gflow)
+
+
+def test_what_never_was_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="module 'gflow' has no attribute 'Nonsense'"):
+        gflow.Nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "room",
+    ["behaviours", "conditions", "environment", "exact", "memory", "policies", "rewards",
+     "sampling", "training"],
+)  # fmt: skip
+def test_rooms_export_what_they_list(room: str) -> None:
+    package = import_module(f"gflow.{room}")
+    assert package.__all__ == sorted(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name) is getattr(import_module(package._HOME[name]), name)
