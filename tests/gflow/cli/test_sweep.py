@@ -18,7 +18,7 @@ import yaml
 from gflow.cli.main import main
 from gflow.cli.sweep.picture import _panels, _rows
 from gflow.cli.sweep.points import Point, sweep_points
-from gflow.cli.sweep.run import PLAN, _metric_of, _label, _plan
+from gflow.cli.sweep.run import PLAN, _label, _metric_of, _plan
 from gflow.cli.sweep.table import Comparison
 from gflow.cli.train_flags import parse
 from gflow.errors import ConfigError
