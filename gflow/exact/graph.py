@@ -102,7 +102,7 @@ class StateGraph(Generic[S]):
             IncompatibleError: If a state is not in the graph.
         """
         values, order = self.keys
-        keys = self.env.key(states)
+        keys = self.env.key(states).contiguous()
         place = torch.searchsorted(values, keys).clamp(max=len(self) - 1)
         if bool((values[place] != keys).any()):
             row = int((values[place] != keys).nonzero()[0])

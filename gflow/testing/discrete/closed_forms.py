@@ -39,7 +39,7 @@ def check_closed_forms(probe: Probe, found: Explored) -> None:
     log_prob = masked_log_softmax(logits.double(), mask)[rows, undo]
     keys = probe.call("key", states)
     order = torch.argsort(keys)
-    parents = probe.call("key", probe.backstep(take(states, rows), undo))
+    parents = probe.call("key", probe.backstep(take(states, rows), undo)).contiguous()
     place = order[torch.searchsorted(keys[order], parents)]
     # Several backward actions may lead to one parent: their probabilities add up.
     group: Tensor = torch.unique(rows * len(keys) + place, return_inverse=True)[1]

@@ -109,7 +109,7 @@ def _check_collisions(probe: Probe, found: Explored) -> None:
         return
     keys = probe.call("key", found.states)
     order = torch.argsort(keys)
-    childs = probe.call("key", found.children)
+    childs = probe.call("key", found.children).contiguous()
     place = order[torch.searchsorted(keys[order], childs).clamp(max=len(keys) - 1)]
     differ = (keys[place] == childs) & ~equal_rows(found.children, take(found.states, place))
     for row in differ.nonzero().squeeze(1)[:64].tolist():

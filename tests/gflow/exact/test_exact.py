@@ -15,7 +15,7 @@ from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import LANDSCAPES, Corners, CosineProduct, Landscape
 from gflow.errors import IncompatibleError
 from gflow.exact.graph import StateGraph
-from gflow.testing import TableEnvironment, all_trajectories
+from gflow.testing import TableEnvironment, all_trajectories, check_env
 from gflow.testing.strategies import random_dags
 
 environments = st.one_of(
@@ -33,6 +33,21 @@ def scattered(graph: StateGraph[Any], seed: int) -> TabularPolicy:
         policy.forward_table.normal_(generator=generator)
         policy.backward_table.normal_(generator=generator)
     return policy
+
+
+def test_keys_may_be_a_column_of_the_states() -> None:
+    """The plainest key is a view with strides, of which torch complains in a warning."""
+
+    class Column(HyperGrid):
+        def key(self, states: Tensor) -> Tensor:
+            return states[:, 0]
+
+    env = Column(1, 5)
+    wide = torch.arange(10).view(5, 2) // 2
+    graph = enumerate_states(env)
+    for _ in range(2):
+        assert torch.equal(graph.rows(wide), torch.arange(5))
+        assert check_env(env).num_states == 5
 
 
 # ---------------------------------------------------------------------- against brute force
