@@ -16,8 +16,18 @@ from gflow.envs.grids.rewards import Corners
 from gflow.envs.grids.task import HypergridTask
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.rewards.wrappers import TemperatureConditional
+from gflow.testing.slipping import SlippingGrid
 
 SMALL: dict[str, Any] = {"width": 32, "batch_size": 16, "lr": 5e-3}
+
+
+def test_an_environment_with_moves_of_chance_is_fitted_and_measured() -> None:
+    env = SlippingGrid(2, 3, slip=0.2)
+    graph = gflow.enumerate_states(env)
+    metrics = gflow.fit(env, "tb", steps=2, **SMALL).metrics
+    total = graph.log_reward()[graph.objects].exp().sum().log()
+    assert metrics["log_z_error"] == pytest.approx(abs(metrics["log_z"] - float(total)))
+    assert 0 < metrics["tv"] < 1
 
 
 def test_an_environment_is_fitted() -> None:
