@@ -11,7 +11,7 @@ import torch
 from gflow.errors import CheckpointError
 from gflow.training.atomic import Sink, replacing
 
-FORMAT = 1
+FORMAT = 2
 
 DAMAGE = (
     RuntimeError,
@@ -69,7 +69,10 @@ def load_checkpoint(path: Path, config: dict[str, Any] | None = None) -> dict[st
             f"{path} is not a gflow checkpoint or is damaged: {_own_words(e)}"
         ) from None
     if version != FORMAT:
-        raise CheckpointError(f"{path} has checkpoint format {version}; this gflow reads {FORMAT}.")
+        raise CheckpointError(
+            f"{path} has checkpoint format {version}; this gflow reads {FORMAT}. Go on with the "
+            f"gflow that wrote it, or start a new run in another folder."
+        )
     if config is not None:
         difference = first_difference(known, config)
         if difference is not None:

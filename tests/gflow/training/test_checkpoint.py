@@ -15,7 +15,7 @@ from gflow import MLPPolicy
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import CheckpointError
 from gflow.objectives import SubTrajectoryBalance, TrajectoryBalance
-from gflow.training.checkpoint import first_difference, load_checkpoint, save_checkpoint
+from gflow.training.checkpoint import FORMAT, first_difference, load_checkpoint, save_checkpoint
 from gflow.training.trainer import TrainConfig, Trainer
 
 CONFIG = {"env": {"side": 3, "dim": 2}, "train": {"lr": 0.1, "seed": 0}}
@@ -108,7 +108,7 @@ def test_damage_of_any_kind_is_a_message_and_not_a_crash(data: st.DataObject) ->
         elif kind == "noise":
             path.write_bytes(data.draw(st.binary(max_size=200)))
         else:
-            torch.save(data.draw(st.sampled_from([[], {}, 3, {"format": 1}, "text"])), path)
+            torch.save(data.draw(st.sampled_from([[], {}, 3, {"format": FORMAT}, "text"])), path)
         with pytest.raises(
             CheckpointError, match=r"run\.ckpt is not a gflow checkpoint or is damaged"
         ):
@@ -136,13 +136,16 @@ def test_a_flipped_bit_among_the_numbers_is_damage_too(tmp_path: Path) -> None:
 
 def test_another_format_and_a_pickle_with_code_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
-    torch.save({"format": 99, "config": CONFIG, "state": {}}, path)
-    with pytest.raises(CheckpointError, match="has checkpoint format 99; this gflow reads 1"):
-        load_checkpoint(path)
-    torch.save({"format": 1, "config": CONFIG, "state": Path("x")}, path)
+    for old in (1, 99):
+        torch.save({"format": old, "config": CONFIG, "state": {}}, path)
+        with pytest.raises(
+            CheckpointError, match=f"format {old}; this gflow reads {FORMAT}. Go on"
+        ):
+            load_checkpoint(path)
+    torch.save({"format": FORMAT, "config": CONFIG, "state": Path("x")}, path)
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(path)
-    torch.save({"format": 1, "state": {}}, path)
+    torch.save({"format": FORMAT, "state": {}}, path)
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(path, CONFIG)
 
