@@ -99,7 +99,7 @@ class Trajectories(Generic[S]):
         return replace(self.select(self.complete.nonzero().squeeze(1)), complete=None)
 
     def first_visits(self) -> tuple[Tensor, Tensor]:
-        """(N,) trajectory and (N,) time of the first visit to each stored state.
+        """(N,) trajectory and (N,) time, from where it begins, of the first visit to each state.
 
         The first trajectory through it, at its first time; times after an end repeat the last
         state, and come later than its own. A state that none visits is put at the last of all.

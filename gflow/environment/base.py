@@ -322,7 +322,8 @@ class Environment(ABC, Generic[S]):
         """(N,) `partial_log_reward` of the stored states, in one pass if the reward has one."""
         states, condition = trajectories.states, trajectories.condition_of_states
         own = type(self).partial_log_reward is not Environment.partial_log_reward
-        if own or not (self.reward.has_partial or self.every_state_stops):
+        shared = trajectories.from_source is None and not own
+        if not (shared and (self.reward.has_partial or self.every_state_stops)):
             return self.partial_log_reward(states, condition)
         value = self._reward_of(trajectories)
         return value if self.reward.has_partial else _less(value, self.log_multiplicity(states))
@@ -330,6 +331,8 @@ class Environment(ABC, Generic[S]):
     def target_of_trajectories(self, trajectories: "Trajectories[S]") -> Tensor:
         """(N,) `target_log_reward` of the stored states, which must all be objects."""
         states = trajectories.states
+        if trajectories.from_source is not None:
+            return self.target_log_reward(states, trajectories.condition_of_states)
         value = _less(self._reward_of(trajectories), self.log_multiplicity(states))
         return _less(value, self.log_symmetry(states))
 

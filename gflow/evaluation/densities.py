@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gflow.environment.continuous import ContinuousEnvironment
 from gflow.errors import IncompatibleError
-from gflow.evaluation.parts import Parts
+from gflow.evaluation.parts import Parts, outputs
 from gflow.policies.base import BackwardNetwork, Policy, backward_law
 from gflow.state import take, tree_map
 from gflow.terms import Needs
@@ -34,7 +34,7 @@ def parts(
                 f"{env.name}: its moves have densities, and the objective reads {name}, which is "
                 f"known only where actions can be counted. Use tb, vargrad, db or subtb."
             )
-    output = policy.of_trajectories(env, trajectories, trajectories.condition_of_states)
+    output = outputs(env, policy, trajectories)
     pairs = Pairs(trajectories)
     before, after = pairs.before(trajectories.states), pairs.after(trajectories.states)
     ahead = env.law(before, pairs.before(output.forward_logits))

@@ -9,7 +9,7 @@ from gflow.distinct import Distinct
 from gflow.environment.categorical import Categorical
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.evaluation.anchored import anchor, times
-from gflow.evaluation.parts import Parts
+from gflow.evaluation.parts import Parts, outputs
 from gflow.masking import class_log_prob, representatives
 from gflow.policies.base import BackwardNetwork, Policy, PolicyOutput, backward_law
 from gflow.state import batch_size, cat, take
@@ -26,7 +26,7 @@ def parts(
     if needs.edge_flow:
         output, inflow, outflow = _edge_flows(env, policy, states, given)
     else:
-        output = policy.of_trajectories(env, trajectories, given)
+        output = outputs(env, policy, trajectories)
     law = env.law(states, output.forward_logits)
     log_pf = law.log_prob(trajectories.actions, index[:, :-1], trajectories.mask)
     back = backward_law(env, policy, states, output.backward_logits)

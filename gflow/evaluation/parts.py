@@ -1,10 +1,13 @@
 """What the two kinds of moves contribute to flow terms, each in its own way."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
-from gflow.policies.base import PolicyOutput
+from gflow.environment.base import Environment
+from gflow.policies.base import Policy, PolicyOutput
+from gflow.trajectories import Trajectories
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,15 @@ class Parts:
     log_pf: Tensor
     log_pb: Tensor
     others: dict[str, Tensor] = field(default_factory=dict)
+
+
+def outputs(env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]) -> PolicyOutput:
+    """What a policy says of the N stored states: of one by one where trajectories begin anywhere.
+
+    What lies between the source and their first states is not there to be shared.
+    """
+    given = trajectories.condition_of_states
+    if trajectories.from_source is None:
+        return policy.of_trajectories(env, trajectories, given)
+    found: PolicyOutput = policy(env, trajectories.states, given)
+    return found

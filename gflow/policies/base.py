@@ -114,9 +114,10 @@ class Policy(nn.Module, ABC):
         trajectories: Trajectories[Any],
         condition: Tensor | None = None,
     ) -> PolicyOutput:
-        """Outputs for the N stored states of whole trajectories, in the order of the store.
+        """Outputs for the N stored states of trajectories from the source, in the store's order.
 
         Overridden where states of a trajectory share work, such as prefixes of one sequence.
+        States of trajectories that begin elsewhere go through `forward`.
 
         Args:
             env: The environment.

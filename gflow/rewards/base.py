@@ -77,12 +77,13 @@ class LogReward(ABC, Generic[S]):
         trajectories: "Trajectories[S]",
         condition: Tensor | None = None,
     ) -> Tensor:
-        """(N,) log R of the N stored states of trajectories, in the order of the store.
+        """(N,) log R of the N stored states of trajectories from the source, in the store's order.
 
         Where not every state is an object, it is `partial` of them. Overridden where states of a
         trajectory share work, such as the prefixes of one sequence, which one pass can score;
         `Trajectories.first_visits` tells where each stored state stands. Objectives that read the
-        reward of every state ask once per batch.
+        reward of every state ask once per batch. States of trajectories that begin elsewhere are
+        scored one by one.
 
         Args:
             env: The environment.

@@ -96,7 +96,10 @@ def test_one_pass_gives_the_terms_of_all_prefixes(env: Any) -> None:
     back = sampler.backward(policy, own.final_states, generator=generator)
     cut = own.truncate(torch.randint(1, 6, (40,), generator=generator))
     some = shared.select(torch.tensor([3, 1, 20]))
-    for batch in (own, shared, back, cut, some, type(own).join([own, shared])):
+    begin = (torch.rand(40, generator=generator) * own.length).long()
+    part = own.part(begin, torch.minimum(begin + 2, own.length))
+    both = type(own).join([own, shared])
+    for batch in (own, shared, back, cut, some, both, part):
         terms = [evaluate(env, p, batch, NEEDS) for p in (policy, other)]
         for name in ("log_pf", "log_pb", "log_flow"):
             values = [getattr(term, name) for term in terms]

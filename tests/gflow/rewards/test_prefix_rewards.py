@@ -61,7 +61,10 @@ def test_one_pass_says_what_each_prefix_by_itself_does(wrap: bool, share: bool) 
     generator = torch.Generator().manual_seed(1)
     batch = Sampler(env, share=share).forward(policy, 30, generator=generator)
     cut = batch.truncate(torch.randint(1, 6, (30,), generator=generator))
-    for some in (batch, cut, batch.select(torch.tensor([4, 1])), Trajectories.join([cut, batch])):
+    begin = (torch.rand(30, generator=generator) * batch.length).long()
+    part = batch.part(begin, torch.minimum(begin + 1, batch.length))  # read state by state
+    few = batch.select(torch.tensor([4, 1]))
+    for some in (batch, cut, few, Trajectories.join([cut, batch]), part):
         seen = torch.zeros(some.num_states, dtype=torch.bool)
         seen[some.state_index.flatten()] = True  # a cut leaves states that none visits
         wanted = env.partial_log_reward(some.states)
