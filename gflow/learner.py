@@ -11,6 +11,7 @@ from gflow.bounds import Count
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
+from gflow.memory.rescore import of_now
 from gflow.policies.base import Policy
 from gflow.state import tensors, tree_map
 from gflow.trajectories import Trajectories
@@ -19,7 +20,8 @@ from gflow.trajectories import Trajectories
 class Learner(ABC):
     """Learns something else than the policy from every training batch.
 
-    Trainers call `learn` on each batch before the policy's own step. The parameters in `module` are
+    Trainers call `learn` on each batch before the policy's own step; if it changes the reward
+    (`LogReward.version`), the batch is scored anew before that. The parameters in `module` are
     this learner's alone: the trainer's optimiser leaves them out, and losses of objectives send no
     gradient into them.
 
@@ -54,6 +56,8 @@ class Learner(ABC):
 class BatchMemory:
     """The latest `capacity` training batches, as they were.
 
+    When the reward has changed (`LogReward.version`), a batch that is drawn is scored anew.
+
     Args:
         env: Their environment.
         capacity: Number of batches kept.
@@ -63,6 +67,7 @@ class BatchMemory:
     def __init__(self, env: Environment[Any], capacity: Count) -> None:
         self.env = env
         self.batches: deque[Trajectories[Any]] = deque(maxlen=capacity)
+        self.versions: deque[int] = deque(maxlen=capacity)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -71,9 +76,13 @@ class BatchMemory:
         """Remember a batch, if it is not empty, forgetting the oldest if there is no room."""
         if len(batch):
             self.batches.append(batch)
+            self.versions.append(self.env.reward.version)
 
     def draw(
-        self, generator: torch.Generator, device: torch.device | str | None = None
+        self,
+        generator: torch.Generator,
+        device: torch.device | str | None = None,
+        scored: bool = True,
     ) -> Trajectories[Any]:
         """One of the batches, all equally likely.
 
@@ -81,35 +90,44 @@ class BatchMemory:
             generator: Source of the choice.
             device: Where it is wanted: batches read from a checkpoint are on the CPU until then.
                 None leaves it where it is.
+            scored: Whether its rewards are read, and must be those of the reward as it is.
 
         Raises:
             ConfigError: If nothing was added yet.
         """
         if not self.batches:
             raise ConfigError("BatchMemory: nothing was added yet, so nothing can be drawn.")
-        place = torch.randint(len(self.batches), (), generator=generator, device=generator.device)
-        drawn = self.batches[int(place)]
+        on = generator.device
+        place = int(torch.randint(len(self.batches), (), generator=generator, device=on))
+        drawn, version = self.batches[place], self.env.reward.version
         if device is not None and drawn.length.device != torch.device(device):
-            drawn = self.batches[int(place)] = drawn.to(device)
+            drawn = self.batches[place] = drawn.to(device)
+        if scored and self.versions[place] != version:
+            drawn = self.batches[place] = of_now(self.env, drawn)
+            self.versions[place] = version
         return drawn
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """Every batch as plain tensors."""
+        """Every batch as plain tensors, and the version of the reward that scored it."""
         return [
             {
                 name: tensors(value) if name == "states" else value
                 for name, value in vars(batch).items()
             }
-            for batch in self.batches
+            | {"version": version}
+            for batch, version in zip(self.batches, self.versions, strict=True)
         ]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
         """Take back what `state_dict` gave."""
         self.batches.clear()
+        self.versions.clear()
         for saved in state:
             parts = iter(saved["states"])
             states = tree_map(lambda _: next(parts), self.env.initial(1))  # noqa: B023
-            self.add(Trajectories(**{**saved, "states": states}))
+            fields = {name: value for name, value in saved.items() if name != "version"}
+            self.batches.append(Trajectories(**{**fields, "states": states}))
+            self.versions.append(saved["version"])
 
 
 def parameters_of(learners: list[Learner]) -> set[int]:

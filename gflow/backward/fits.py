@@ -90,7 +90,8 @@ class PessimisticBackward(_Likelihood):
             return {}
         loss = torch.zeros(())
         for _ in range(self.steps):
-            loss = self._ascend(env, self.memory.draw(generator, batch.length.device))
+            old = self.memory.draw(generator, batch.length.device, scored=False)
+            loss = self._ascend(env, old)
         self._decay()
         return {"backward_loss": loss}
 

@@ -1,13 +1,17 @@
-"""Scoring remembered objects anew, when the reward has changed since they were scored."""
+"""Scoring objects anew, when the reward has changed since they were scored."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
 from gflow.sampling.sampler import Sampler
-from gflow.state import cat, to_device
+from gflow.state import cat, take, to_device
+from gflow.trajectories import Trajectories
+
+S = TypeVar("S")
 
 CHUNK = 4096
 """Trajectories that are repeated at a time to see where they end."""
@@ -30,6 +34,22 @@ def rescored(
     given = None if condition is None else condition.to(device)
     log_reward, scores = env.outcome(to_device(objects, device), given)
     return log_reward.cpu(), None if scores is None else scores.cpu()
+
+
+def of_now(env: Environment[Any], batch: Trajectories[S]) -> Trajectories[S]:
+    """The same trajectories with the rewards and scores of their objects as the reward is now."""
+    objects, condition, complete = batch.final_states, batch.condition, batch.complete
+    if complete is None:
+        log_reward, scores = env.outcome(objects, condition)
+        return replace(batch, log_reward=log_reward, scores=scores)
+    rows = complete.nonzero().squeeze(1)
+    log_reward, scores = env.outcome(
+        take(objects, rows), None if condition is None else condition[rows]
+    )
+    log_reward = batch.log_reward.index_put((rows,), log_reward.to(batch.log_reward.dtype))
+    if scores is not None and batch.scores is not None:
+        scores = batch.scores.index_put((rows,), scores.to(batch.scores.dtype))
+    return replace(batch, log_reward=log_reward, scores=scores)
 
 
 def ends_of(

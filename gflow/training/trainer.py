@@ -20,6 +20,7 @@ from gflow.errors import CheckpointError, ConfigError, IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.learner import Learner, average_into, parameters_of
 from gflow.memory.replay import ReplayBuffer
+from gflow.memory.rescore import of_now
 from gflow.objective import Objective
 from gflow.policies.base import Policy
 from gflow.sampling.exploration import ON_POLICY, Exploration, check_exploration
@@ -213,13 +214,15 @@ class Trainer:
         """
         if record is None:
             record = (self.step + 1) % self.record_every == 0
-        sampling = self.sampling
+        sampling, version = self.sampling, self.env.reward.version
         with self.deferred.during(self.step) if self.deferring else nullcontext():
             batch = self.behaviour.collect(sampling, self.config.batch_size)
             if not self.step:
                 self.objective.begin(batch)
             for learner in self.learners:
                 self.ledger.add(learner.learn(self.env, self.policy, batch, self.generator))
+            if self.env.reward.version != version:  # a learner changed it
+                batch = of_now(self.env, batch)
             value, terms = self.descend(batch)
             if self.config.lr_half_life:
                 self.schedule.step()

@@ -1,5 +1,7 @@
 """What learners remember."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError
 from gflow.learner import BatchMemory
+from gflow.rewards.base import FunctionReward
 
 ENV = HyperGrid(2, 4, Corners(4, 0.1))
 
@@ -39,3 +42,36 @@ def test_the_oldest_are_forgotten_and_nothing_cannot_be_drawn() -> None:
     for one, other in zip(memory.batches, again.batches, strict=True):
         assert torch.equal(one.actions, other.actions)
         assert torch.equal(one.states, other.states)
+
+
+class Rising(FunctionReward[Any]):
+    """log R = level times the sum of the coordinates."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda states: self.level * states.sum(-1))
+        self.level, self.calls = 1.0, 0
+
+    def __call__(self, states: Any, condition: torch.Tensor | None = None) -> torch.Tensor:
+        self.calls += 1
+        return super().__call__(states, condition)
+
+
+def test_what_an_older_reward_scored_is_scored_anew_once_and_only_where_asked() -> None:
+    reward = Rising()
+    env = HyperGrid(2, 4, reward)
+    memory, generator = BatchMemory(env, 5), torch.Generator()
+    batch = Sampler(env).forward(MLPPolicy(env, 8), 6, generator=torch.Generator().manual_seed(0))
+    memory.add(batch)
+    reward.level, reward.version = 3.0, reward.version + 1
+    calls = reward.calls
+    assert torch.equal(memory.draw(generator, scored=False).log_reward, batch.log_reward)
+    assert reward.calls == calls
+    again = BatchMemory(env, 5)
+    again.load_state_dict(memory.state_dict())
+    for each in (memory, again):
+        calls = reward.calls
+        for _ in range(2):
+            drawn = each.draw(generator)
+            torch.testing.assert_close(drawn.log_reward, 3 * batch.log_reward)
+            assert torch.equal(drawn.actions, batch.actions)
+        assert reward.calls == calls + 1

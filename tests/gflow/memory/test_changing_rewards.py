@@ -15,6 +15,7 @@ from gflow import (
     Sampler,
     enumerate_states,
 )
+from gflow.behaviours.base import Incomplete
 from gflow.envs import HyperGrid
 from gflow.envs.pairs.composition import Product
 from gflow.learner import Learner
@@ -22,7 +23,7 @@ from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive, non_dominated
 from gflow.memory.replay import ReplayBuffer
 from gflow.metrics import total_variation
-from gflow.objectives import TrajectoryBalance
+from gflow.objectives import DetailedBalance, TrajectoryBalance
 from gflow.rewards.remembering import CachedReward
 from gflow.rewards.vector import VectorReward
 from gflow.rewards.wrappers import Clipped, Tempered
@@ -238,6 +239,30 @@ class Mover(Learner):
             self.reward.move((0, 3))
             self.reward.version = version + self.tell
         return {}
+
+
+@pytest.mark.parametrize("inner", [None, Incomplete(0.5)])
+def test_a_batch_is_scored_anew_if_the_reward_changes_before_the_step(inner: Any) -> None:
+    reward = Peak((3, 0), slope=0.7)
+    env = HyperGrid(2, 4, reward)
+    policy = MLPPolicy(env, 8, log_flow=True, generator=seeded())
+    mover, best, seen = Mover(reward, 2, tell=True), BestObjects(env, 100), []
+
+    class Watched(DetailedBalance):
+        def evaluate(self, env: Any, policy: Any, trajectories: Any) -> Any:
+            whole = trajectories.whole
+            wanted = env.target_log_reward(whole.final_states)
+            seen.append(torch.equal(whole.log_reward, wanted))
+            return super().evaluate(env, policy, trajectories)
+
+    config = TrainConfig(batch_size=40)
+    trainer = Trainer(
+        env, policy, Watched(), config, behaviour=inner, learners=[mover], callbacks=[best]
+    )
+    trainer.train(3)
+    assert seen == [True, True, True]
+    assert reward.version == 1
+    torch.testing.assert_close(best.log_reward, env.log_reward(best.states))
 
 
 def trained(tell: bool) -> float:
