@@ -374,7 +374,7 @@ def enumerate_states(
         (torch.cat(part) for part in zip(*edges, strict=True)) if edges else (empty,) * 4
     )
     states = cat(store)
-    depth = _longest_way(env, states, parent, child, action, size)
+    depth = _longest_path(env, states, parent, child, action, size)
     return StateGraph(env, states, parent, child, action, undo, depth, condition)
 
 
@@ -409,7 +409,7 @@ def _refuse_many_sources(env: DiscreteEnvironment[Any]) -> None:
         )
 
 
-def _longest_way(
+def _longest_path(
     env: DiscreteEnvironment[Any],
     states: Any,
     parent: Tensor,

@@ -66,7 +66,7 @@ class TabularPolicy(Policy):
         backward = torch.full_like(policy.backward_table, -1e4)
         with torch.no_grad():
             forward[graph.parent, graph.action] = flows.log_pf.clamp(min=-1e4).to(forward.dtype)
-            children, undo, log_pb = _every_way_back(graph, flows.log_pb)
+            children, undo, log_pb = _every_move_back(graph, flows.log_pb)
             backward[children, undo] = log_pb.to(forward.dtype)
             if graph.env.stop_action is not None:
                 stops = graph.env.forward_mask(graph.states)[:, graph.env.stop_action]
@@ -83,7 +83,7 @@ class TabularPolicy(Policy):
         return policy
 
 
-def _every_way_back(graph: StateGraph[Any], log_pb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _every_move_back(graph: StateGraph[Any], log_pb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rows, backward actions and log P_B of all legal backward actions (one per declared class).
 
     The transitions of the graph need not name all of them: where states are classes of labelled

@@ -93,7 +93,7 @@ class Case:
         where = f"On {self.env.name} ({len(self.graph)} states, {kind}): "
         self.findings.add(rule, where + seen[0].lower() + seen[1:], advice)
 
-    def walk(self, row: int) -> str:
+    def shown(self, row: int) -> str:
         """One trajectory for people: its states in order."""
         index = self.trajectories.state_index[row, : int(self.trajectories.length[row]) + 1]
         lines = self.env.show(self.trajectories.states)

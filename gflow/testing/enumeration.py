@@ -19,7 +19,7 @@ S = TypeVar("S")
 def all_trajectories(
     env: DiscreteEnvironment[S], limit: int = 2000, condition: Tensor | None = None
 ) -> Trajectories[S]:
-    """Every way from the source to every object, actions with one child counted once.
+    """Every trajectory from the source to every object, actions with one child counted once.
 
     The sum of their probabilities under any policy is 1, so expectations under trajectories
     become finite sums.
@@ -63,10 +63,10 @@ def all_trajectories(
     return Sampler(env, share=env.has_keys or None).along(actions, length, condition=given)
 
 
-def padded(walks: list[list[int]]) -> tuple[Tensor, Tensor]:
+def padded(lists: list[list[int]]) -> tuple[Tensor, Tensor]:
     """(B, T) actions padded with zeros and (B,) lengths, as `Sampler.along` reads them."""
-    length = torch.tensor([len(walk) for walk in walks])
-    actions = torch.zeros(len(walks), max(1, int(length.max())), dtype=torch.int64)
-    for row, walk in enumerate(walks):
-        actions[row, : len(walk)] = torch.tensor(walk, dtype=torch.int64)
-    return actions, length
+    length = torch.tensor([len(actions) for actions in lists])
+    table = torch.zeros(len(lists), max(1, int(length.max())), dtype=torch.int64)
+    for row, actions in enumerate(lists):
+        table[row, : len(actions)] = torch.tensor(actions, dtype=torch.int64)
+    return table, length

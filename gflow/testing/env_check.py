@@ -33,7 +33,7 @@ def check_env(
     source-reads-condition     it says whether `start` reads its condition
     mutates-input              no method changes what it is given
     terminal-has-actions, stuck-state, no-object, never-ends, horizon-too-small,
-    no-way-to-source           walks end in objects within `horizon`, and lead back to s0
+    no-path-to-source          walks end in objects within `horizon`, and lead back to s0
     reward-shape               not one floating-point number per object
     reward-not-finite          NaN or infinite
     energies                   unfinished objects without a finite energy, or objects with another
@@ -48,16 +48,17 @@ def check_env(
 
     =========================  ================================================================
     stop-index                 the stop action is the last one
-    forward-mask-too-wide      a legal action leads nowhere, or to a state with no way back
-    forward-mask-too-narrow    a way that can be undone is not allowed
+    forward-mask-too-wide      a legal action leads nowhere, or to a state that no move leaves
+                               backward
+    forward-mask-too-narrow    a move that can be undone is not allowed
     backward-mask-too-wide     a legal backward action leads to what is no parent
-    backward-mask-too-narrow   a way back is not allowed
+    backward-mask-too-narrow   the move back to a parent is not allowed
     wrong-backstep             `_step` and `_backstep` disagree
     wrong-action-map           `backward_action` or `forward_action` names another action
     unreachable-parent         a backward move leads out of what can be reached
     duplicate-children         two actions with one child (-parents: one parent), not declared
     wrong-classes              `forward_classes` or `backward_classes` labels are wrong
-    no-parent                  a state without a way back
+    no-parent                  a state without a move back
     broken-promise             every_state_stops or has_forced_terminals is not true
     cycle                      a state leads to itself
     key-overflow               num_keys is beyond 62 bits
@@ -68,8 +69,8 @@ def check_env(
     encode-out-of-range        features outside `feature_sizes`
     illegal-action-raises      a step raises for an illegal action instead of returning anything
     wrong-mover                `mover` gives other numbers than those of its table
-    wrong-chance-law           chance may do what is illegal, or its probabilities are none
-    wrong-max-entropy-logits   they do not count the ways from s0
+    wrong-chance-law           `chance_law` allows illegal moves, or its probabilities are none
+    wrong-max-entropy-logits   they do not count the paths from s0
     =========================  ================================================================
 
     A `ContinuousEnvironment` is checked on sampled moves, with random policies; what is compared
@@ -79,8 +80,9 @@ def check_env(
     fixed-length               trajectories do not have `horizon` moves though it is promised
     wrong-stop                 a stop where `can_stop` is false, or none where it is true; other
                                probabilities of stopping than `log_stop`
-    no-way-back, no-way-forth  a sampled move has no density in the other direction
-    wrong-density              what a law samples does not have the law of its `log_prob`
+    no-backward-density,
+    no-forward-density         a sampled move has no density in the other direction
+    wrong-density              the samples of a law are not distributed as its `log_prob` says
     wrong-atom                 a move to one place has another probability than `log_prob` says;
                                a forced move must have log-probability 0
     wrong-measure              the densities of one direction are not per length, area or volume as

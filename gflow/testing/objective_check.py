@@ -49,14 +49,14 @@ class CheckedObjective:
 def sample_environments() -> list[TableEnvironment]:
     """Small graphs of every kind: a tree, a lattice, a non-graded one, stops, equal actions."""
     return [
-        # a tree: every object has one way
+        # a tree: every object has one trajectory
         TableEnvironment([[1, 2], [3, 4], [5], [], [], []], [0, 0, 0, 1.0, -0.5, 0.3]),
-        # a lattice with ways of one length: P_B matters
+        # a lattice with trajectories of one length: P_B matters
         TableEnvironment(
             [[1, 2, 3], [4, 5], [4, 6], [5, 6], [7], [7], [7, 8], [], []],
             [0, 0, 0, 0, 0, 0, 0, 0.7, -1.1],
         ),
-        # ways of different lengths, ends by force and by stopping
+        # trajectories of different lengths, ends by force and by stopping
         TableEnvironment(
             [[1, 2, 3], [2, 3], [3, 4], [4, 5], [5], []],
             [0, 0.4, 0, 0, -0.8, 1.2],
@@ -66,7 +66,7 @@ def sample_environments() -> list[TableEnvironment]:
         TableEnvironment(
             [[1, 2], [3], [3, 4], [4], []], [0.2, -0.7, 0.9, 0.1, -0.3], stops=[True] * 5
         ),
-        # several actions with one child, both ways
+        # several actions with one child, and with one parent
         TableEnvironment(
             [[1, 1, 2], [3, 2], [3, 3], []],
             [0, 0, -0.6, 1.1],

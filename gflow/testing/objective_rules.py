@@ -68,7 +68,7 @@ def check_shapes_and_weights(case: Case) -> None:
         what = "all are zero"
         if bool(bad.any()):
             row = int(bad.reshape(count, -1).any(1).nonzero()[0])
-            what = f"one of {case.walk(row)} is {float(weight[bad][0]):.4g}"
+            what = f"one of {case.shown(row)} is {float(weight[bad][0]):.4g}"
         elif weight.requires_grad:
             what = "they carry a gradient"
         case.note(
@@ -100,7 +100,7 @@ def check_zero_at_solution(case: Case) -> None:
     guess = _diagnose(case, residual)
     case.note(
         "residual-at-solution",
-        f"at the exact solution the residual of {case.walk(row)} is "
+        f"at the exact solution the residual of {case.shown(row)} is "
         f"{[round(v, 6) for v in residual[row].flatten().tolist()]}, not 0.{guess}",
         "Check the signs, and that log R, log Z and log P_B each enter once.",
     )
@@ -146,8 +146,8 @@ def check_implied_reward(case: Case) -> None:
         row = int(error.argmax())
         case.note(
             "implied-reward",
-            f"at the exact flows the implied log-reward of {case.walk(row)} is "
-            f"{float(value[row]):.6g} and of {case.walk(0)} {float(value[0]):.6g}; log R is "
+            f"at the exact flows the implied log-reward of {case.shown(row)} is "
+            f"{float(value[row]):.6g} and of {case.shown(0)} {float(value[0]):.6g}; log R is "
             f"{float(case.terms.log_reward[row]):.6g} and {float(case.terms.log_reward[0]):.6g}.",
             "Differences of implied log-rewards must be those of log R there: check the signs, and "
             "which transition is the last.",
@@ -172,8 +172,8 @@ def check_sees_policy(case: Case) -> None:
         return
     learned = ordered(case)
     before = case.ask("implied_log_reward", case.terms).detach() if learned else None
-    graph, walks = case.graph, case.trajectories
-    rows = graph.rows(walks.states)[walks.state_index]  # (B, T + 1) states of the graph
+    graph, batch = case.graph, case.trajectories
+    rows = graph.rows(batch.states)[batch.state_index]  # (B, T + 1) states of the graph
     edges = case.choices
     for e in edges[:: max(1, len(edges) // MOST_TRANSITIONS)].tolist():
         parent, child = int(graph.parent[e]), int(graph.child[e])
@@ -195,7 +195,7 @@ def check_sees_policy(case: Case) -> None:
             case.note(
                 "blind-to-policy",
                 f"log P_F({names[child]} | {names[parent]}) was changed, and the residuals of "
-                f"{case.walk(row)} are still zero{', its implied reward the same' * learned}.",
+                f"{case.shown(row)} are still zero{', its implied reward the same' * learned}.",
                 "Each trajectory must notice a wrong probability of any of its transitions.",
             )
             return
@@ -222,7 +222,7 @@ def check_padding(case: Case, garbage: bool) -> None:
             row = int(wrong.nonzero()[0])
             case.note(
                 "padding",
-                f"the share of {case.walk(row)} in the loss is {float(before[row]):.6g}, and "
+                f"the share of {case.shown(row)} in the loss is {float(before[row]):.6g}, and "
                 f"{float(after[row]):.6g} {how}.",
                 "Read nothing after the end: mask with `terms.mask`, divide by `terms.length` and "
                 "not by the width, take the last state by `gather`.",
@@ -241,7 +241,7 @@ def check_permutation(case: Case) -> None:
         row = int(order[wrong.nonzero()[0]])
         case.note(
             "permutation",
-            f"the share of {case.walk(row)} in the loss changes when the batch is reordered.",
+            f"the share of {case.shown(row)} in the loss changes when the batch is reordered.",
             "`residual` and `weight` must treat all trajectories alike.",
         )
 
@@ -270,7 +270,7 @@ def check_lengths(case: Case) -> None:
         if len(one) != len(other) or not torch.allclose(one, other, rtol=1e-9, atol=1e-9):
             case.note(
                 "mixed-lengths",
-                f"the residuals of {case.walk(row)} are {one.tolist()} next to a trajectory of "
+                f"the residuals of {case.shown(row)} are {one.tolist()} next to a trajectory of "
                 f"{width} transitions and {other.tolist()} alone.",
                 "A residual must depend on its own trajectory up to its own end.",
             )

@@ -37,7 +37,7 @@ def check_parts(case: Case) -> None:
         case.note(
             "parts",
             f"the objective says Needs({claim}), and at the exact solution the residual of "
-            f"transitions {int(begin[row])} to {int(end[row])} of {case.walk(row)} is "
+            f"transitions {int(begin[row])} to {int(end[row])} of {case.shown(row)} is "
             f"{float(size[row].max()):.4g}, not 0.",
             "Leave it at True if log Z, log R or a sum over the whole trajectory enters; where a "
             "part ends, log F is that of its last state.",

@@ -11,7 +11,7 @@ from gflow.rewards.base import FunctionReward, LogReward
 
 
 class SlippingGrid(DiscreteEnvironment[Tensor]):
-    r"""A grid on ice: the agent says along which axis it wants to go, and chance may decide else.
+    r"""A grid on ice: the agent says along which axis it wants to go, and the ice may decide else.
 
     **What is built.** A cell, as on a `HyperGrid`.
 

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: environments, walks, batches of trajectories.
+"""Hypothesis strategies: environments, lists of actions, batches of trajectories.
 
     @given(env=random_dags(), data=st.data())
     def test_something(env, data):
@@ -40,7 +40,7 @@ def random_dags(
 ) -> TableEnvironment:
     """Random pointed acyclic graphs with random log-rewards in [-3, 3].
 
-    Layered (all ways to a state equally long) or not; objects end by force, by a stop, either, or
+    Layered (all paths to a state equally long) or not; objects end by force, by a stop, either, or
     everywhere; with or without several actions that lead to one child, declared as such.
 
     Args:
@@ -115,7 +115,7 @@ def hypergrids(draw: st.DrawFn, max_dim: int = 3, max_side: int = 5) -> Discrete
 
 @st.composite
 def action_lists(draw: st.DrawFn, env: DiscreteEnvironment[Any]) -> list[int]:
-    """Actions of one walk from the source to an object, a stop included."""
+    """Actions of one trajectory from the source to an object, a stop included."""
     states, taken = env.initial(1), []
     while not bool(env.is_terminal(states)[0]):
         legal = env.forward_mask(states)[0].nonzero().flatten().tolist()
@@ -127,7 +127,7 @@ def action_lists(draw: st.DrawFn, env: DiscreteEnvironment[Any]) -> list[int]:
     return taken
 
 
-def walks(env: DiscreteEnvironment[S]) -> st.SearchStrategy[Trajectories[S]]:
+def one_trajectory(env: DiscreteEnvironment[S]) -> st.SearchStrategy[Trajectories[S]]:
     """One whole trajectory, as a batch of one."""
     return trajectories(env, min_size=1, max_size=1)
 

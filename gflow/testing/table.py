@@ -105,7 +105,7 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
 
     @staticmethod
     def _depths(rows: list[list[int]]) -> list[int]:
-        """Length of the longest way to each state; refuses what is no pointed acyclic graph."""
+        """Length of the longest path to each state; refuses what is no pointed acyclic graph."""
         count = len(rows)
         indegree = [0] * count
         for s, row in enumerate(rows):
@@ -149,28 +149,28 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
                     continue
                 undo[s, a] = len(into[c])
                 into[c].append((s, a))
-        width = max(1, *(len(ways) for ways in into))
+        width = max(1, *(len(parents) for parents in into))
         self._parents = torch.full((count, width), -1)
         self._redo = torch.zeros(count, width, dtype=torch.int64)
         self._first_parent = torch.arange(width).repeat(count, 1)
-        for c, ways in enumerate(into):
+        for c, parents in enumerate(into):
             seen = {}
-            for b, (s, a) in enumerate(ways):
+            for b, (s, a) in enumerate(parents):
                 self._parents[c, b], self._redo[c, b] = s, a
                 self._first_parent[c, b] = seen.setdefault(s, b)
         self._undo, self._first_action = undo, first
 
     def _count(self, rows: list[list[int]], depth: list[int]) -> None:
         """Log n(parent) at the first backward action to each parent, -inf at equivalent ones."""
-        ways = [0] * len(rows)
-        ways[0] = 1
+        paths = [0] * len(rows)
+        paths[0] = 1
         for s in sorted(range(len(rows)), key=depth.__getitem__):
             for c in {c for c in rows[s] if c >= 0}:
-                ways[c] += ways[s]
-        count = torch.tensor(ways, dtype=torch.float64).log()
+                paths[c] += paths[s]
+        count = torch.tensor(paths, dtype=torch.float64).log()
         first = self._first_parent == torch.arange(self._parents.shape[1])
         legal = self._parents >= 0
-        self._log_ways = count[self._parents].where(first & legal, -torch.inf)
+        self._log_count = count[self._parents].where(first & legal, -torch.inf)
 
     # ------------------------------------------------------------------ the environment
 
@@ -212,7 +212,7 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
 
     def max_entropy_logits(self, states: Tensor) -> Tensor:
         """(B, P) log n(parent), once per parent."""
-        return self._at(self._log_ways, states)
+        return self._at(self._log_count, states)
 
     def is_initial(self, states: Tensor) -> Tensor:
         """(B,) state 0."""

@@ -109,7 +109,7 @@ def check_atoms(
     for place in torch.unique(number[often])[:8].tolist():
         row = int((number == place).nonzero()[0])
         seen, said = float(size[place]) / count, float(log_prob[row].exp())
-        # What kind of state it is may be chosen evenly both ways, and left out of both.
+        # What kind of state it is may be chosen evenly in both directions, and left out of both.
         among = float(merged[1][merged[0][row]]) / count
         if all(_unlike(share, said, count) for share in (seen, among)):
             where_to = probe.show(reached, row)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 SIGMAS = 6.0
-"""Differences of fewer standard errors than this are chance."""
+"""Differences of fewer standard errors than this are noise."""
 
 
 def apart(one: Tensor, other: Tensor) -> Tensor:

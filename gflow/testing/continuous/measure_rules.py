@@ -16,7 +16,7 @@ NEAR = 50
 BALLS = 40
 """Balls in each sample."""
 OFF = 0.1
-"""Logs of volumes may differ by so much beside chance: balls are not small, curves not straight."""
+"""Logs of volumes may differ by so much beside noise: balls are not small, curves not straight."""
 SIDES = ("forward", "backward")
 
 Found = tuple[int, bool, float, float, float]

@@ -28,7 +28,7 @@ class ContinuousProbe(Probe):
         more = [] if method == EXPLORATION else [outputs]
         ask = getattr(self.env, method)
         if method == FORWARD and type(self.env).mover is not Environment.mover:
-            ask = self.env.law  # chance's own where it is chance's turn
+            ask = self.env.law  # the environment's own where it moves
         try:
             law = ask(given, *more)
         except Exception as error:  # whatever a stranger's code raises

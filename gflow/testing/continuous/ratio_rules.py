@@ -15,11 +15,13 @@ OVERLAP = 0.01
 """Where laws have so little in common the comparison says nothing."""
 
 
-def check_ways(probe: ContinuousProbe, walks: Walks, outputs: RandomOutputs, how: str) -> bool:
+def check_directions(
+    probe: ContinuousProbe, walks: Walks, outputs: RandomOutputs, how: str
+) -> bool:
     """Sampled moves have densities in the other direction."""
     for side, value, rule, first, last in (
-        ("backward", walks.log_pb, "no-way-back", walks.before, walks.after),
-        ("forward", walks.log_pf, "no-way-forth", walks.before, walks.after),
+        ("backward", walks.log_pb, "no-backward-density", walks.before, walks.after),
+        ("forward", walks.log_pf, "no-forward-density", walks.before, walks.after),
     ):
         none = value == -torch.inf
         if bool(none.any()):
@@ -29,14 +31,15 @@ def check_ways(probe: ContinuousProbe, walks: Walks, outputs: RandomOutputs, how
                 f"{how} a move between {probe.show(first, row)} and {probe.show(last, row)} was "
                 f"drawn, and the {side} law calls it impossible ({int(none.sum())} of "
                 f"{len(none)} moves).",
-                "A move must be legal both ways: where one law samples the other has a density.",
+                "A move must be legal in both directions: where one law samples the other has a "
+                "density.",
             )
             return False
     stuck = probe.call("is_terminal", walks.before)
     if bool(stuck.any()):
         row = int(stuck.nonzero()[0])
         probe.findings.add(
-            "no-way-forth",
+            "no-forward-density",
             f"{how} a move leaves {probe.show(walks.before, row)}, which is finished by force.",
             "Moves back must lead to states that can go on.",
         )
@@ -47,9 +50,9 @@ def check_ways(probe: ContinuousProbe, walks: Walks, outputs: RandomOutputs, how
 def check_ratio(
     probe: ContinuousProbe, walks: Walks, outputs: RandomOutputs, generator: torch.Generator
 ) -> Walks:
-    r"""The ways of an object can be exchanged.
+    r"""The trajectories of an object can be exchanged.
 
-    With tau drawn by P_F, and tau' by P_B from the object x of tau, the pair has the law
+    With tau drawn by P_F, and tau' by P_B from the object x of tau, the pair has the density
     P_F(tau) P_B(tau' | x), and the pair turned round P_F(tau') P_B(tau | x). The ratio of the two
     is e^u, u = log P_F / P_B of tau' less that of tau, whatever the measure of objects; so for
     all h
@@ -57,10 +60,10 @@ def check_ratio(
     .. math:: E\Bigl[\frac{1}{1 + e^{-u}} (h(\tau) - h(\tau'))\Bigr] = 0
 
     Returns:
-        The ways back.
+        The backward trajectories.
     """
     back = walk_back(probe, outputs, walks.objects, generator)
-    if not check_ways(probe, back, outputs, "Backward"):
+    if not check_directions(probe, back, outputs, "Backward"):
         return back
     share = torch.sigmoid(back.log_ratio - walks.log_ratio)
     if float(share.mean()) < OVERLAP or len(share) < 100:
@@ -73,7 +76,7 @@ def check_ratio(
     if far > SIGMAS:
         probe.findings.add(
             "wrong-ratio",
-            f"Ways drawn forward to objects and ways drawn back from the same objects do not have "
+            f"Trajectories drawn forward to objects and backward from the same objects do not have "
             f"the ratio that the sums of log P_F - log P_B say ({far:.0f} standard errors).",
             "Both laws of an edge must be densities per the same measure (area, arc length, "
             "volume), stops and forced moves probabilities, and what a law reads of a state "
@@ -96,7 +99,7 @@ def check_log_z(
         objects = env.exact_objects(len(walks.length), generator)
         probe.expect_states("exact_objects", objects, len(walks.length))
         back = walk_back(probe, outputs, objects, generator)
-        if not check_ways(probe, back, outputs, "Backward from exact samples"):
+        if not check_directions(probe, back, outputs, "Backward from exact samples"):
             return
         other = probe.reward(objects).double() - log_z - back.log_ratio
         other = other - _stops(probe, back, outputs)

@@ -17,9 +17,9 @@ from gflow.testing.continuous.probe import (
     coordinates,
 )
 from gflow.testing.continuous.ratio_rules import (
+    check_directions,
     check_log_z,
     check_ratio,
-    check_ways,
     count_of,
     some_of,
 )
@@ -52,7 +52,9 @@ def check_continuous(env: Any, plan: Plan) -> CheckedEnvironment:
     walks = [walk_forward(probe, policy, WALKS, generator) for policy in policies]
     _check_lengths(probe, walks)
     attempt(check_reward, probe, walks[0].objects, plan.zero)
-    if all([check_ways(probe, w, p, "Forward") for w, p in zip(walks, policies, strict=True)]):
+    if all(
+        [check_directions(probe, w, p, "Forward") for w, p in zip(walks, policies, strict=True)]
+    ):
         attempt(_check_batches, probe, walks[-1], policies[-1], generator)
         attempt(_check_laws, probe, walks, policies, generator)
         for found, policy in zip(walks, policies, strict=True):

@@ -58,7 +58,7 @@ class Walks:
 
     @property
     def features(self) -> Tensor:
-        """(B, 1 + 3 m) bounded numbers that say which way a trajectory took."""
+        """(B, 1 + 3 m) bounded numbers that tell trajectories apart."""
         parts = [
             self.length[:, None].double(),
             self._of(self.after, torch.zeros_like(self.length)),
@@ -170,7 +170,7 @@ def walk_back(
             break
         if time == env.horizon:
             probe.findings.add(
-                "no-way-to-source",
+                "no-path-to-source",
                 f"After horizon = {env.horizon} moves back from an object the walk is in "
                 f"{probe.show(states, 0)}, which is not the source.",
                 "Moves back must lead to s0: by force from the first move's end, or with a "
@@ -233,7 +233,7 @@ def _check_home(probe: ContinuousProbe, states: Any) -> None:
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])
         probe.findings.add(
-            "no-way-to-source",
+            "no-path-to-source",
             f"Moves back lead to {probe.show(states, row)}, for which `is_initial` is true, and "
             f"the source is {probe.show(probe.start(1), 0)}.",
             "The last move back must lead to s0 itself, by force.",

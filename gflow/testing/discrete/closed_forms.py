@@ -31,7 +31,7 @@ def check_closed_forms(probe: Probe, found: Explored) -> None:
     logits = probe.call("max_entropy_logits", states)
     if logits is None or env.log_symmetry(states) is not None:
         return
-    count = _log_ways(found)
+    count = _log_count(found)
     mask = probe.call("backward_mask", states)
     rows, undo = mask.nonzero(as_tuple=True)
     if not len(rows):
@@ -52,21 +52,21 @@ def check_closed_forms(probe: Probe, found: Explored) -> None:
             "wrong-max-entropy-logits",
             f"They give the parent {probe.show(states, int(place[at]))} of "
             f"{probe.show(states, int(rows[at]))} probability {float(total[at]):.4f}; "
-            f"n(parent)/n(state) is {float(expected[at]):.4f}, n counting ways from s0.",
+            f"n(parent)/n(state) is {float(expected[at]):.4f}, n counting paths from s0.",
             "Return log n(parent) up to a constant per row, or do not define the method.",
         )
 
 
-def _log_ways(found: Explored) -> Tensor:
-    """(N,) float64 log of the number of ways from s0, equal actions counted once."""
+def _log_count(found: Explored) -> Tensor:
+    """(N,) float64 log of the number of paths from s0, equal actions counted once."""
     size = batch_size(found.states)
     edges = torch.unique(torch.stack([found.parent, found.child], 1), dim=0)
     parent, child = edges.unbind(1)
     start = torch.zeros(size, dtype=torch.float64)
     start[0] = 1
-    ways = start
-    while True:  # as many rounds as the longest way is long
-        more = start.index_add(0, child, ways[parent])
-        if torch.equal(more, ways):
-            return ways.log()
-        ways = more
+    count = start
+    while True:  # as many rounds as the longest path is long
+        more = start.index_add(0, child, count[parent])
+        if torch.equal(more, count):
+            return count.log()
+        count = more

@@ -1,4 +1,4 @@
-"""Rules about ends: finished states, promises about them, and the longest way."""
+"""Rules about ends: finished states, promises about them, and the longest path."""
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ def check_ends(probe: Probe, found: Explored) -> None:
             f"None of the {batch_size(states)} states found is terminal or allows a stop.",
             "Walks must end in objects: check `is_terminal`, `forward_mask` and `stop_action`.",
         )
-    empty = ~probe.call("backward_mask", states).any(1)  # noted by `check_way_back`
+    empty = ~probe.call("backward_mask", states).any(1)  # noted by `check_undoing`
     initial = probe.call("is_initial", states)
     initial[0] = False
     if bool((initial & ~empty).any()):

@@ -155,7 +155,7 @@ def _walk_back(probe: Probe, ends: Any, generator: torch.Generator) -> list[Any]
             return store
         if time == env.horizon:
             probe.findings.add(
-                "no-way-to-source",
+                "no-path-to-source",
                 f"A backward walk from an object took more than horizon = {env.horizon} steps and "
                 f"is in the state {probe.show(states, int(going[0]))}.",
                 "Backward moves must lead to s0 in at most `horizon` steps: check `_backstep` and "

@@ -123,10 +123,9 @@ def _check_collisions(probe: Probe, found: Explored) -> None:
                     f"{probe.show(one, 0)} and {probe.show(two, 0)} have the same key, "
                     f"{int(childs[row])}, and are different states: {what} are {first} and "
                     f"{second}.",
-                    "`key` must differ for different states. (States may be written in several "
-                    "ways under one key only if they are the same object.) If there are too many "
-                    "states for 62 bits: return `gflow.environment.keys.hash_rows(states)`, or "
-                    "define no `key`.",
+                    "`key` must differ for different states. (States that are the same object may "
+                    "share one.) If there are too many states for 62 bits: return "
+                    "`gflow.environment.keys.hash_rows(states)`, or define no `key`.",
                 )
                 raise AbandonedError
 

@@ -1,4 +1,4 @@
-"""Rules about moves: masks, steps, ways back, equivalent actions."""
+"""Rules about moves: masks, steps, moves back, equivalent actions."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def check_strays(probe: Probe, found: Explored) -> None:
         )
 
 
-def check_way_back(probe: Probe, found: Explored) -> None:
+def check_undoing(probe: Probe, found: Explored) -> None:
     """Every legal forward action must be undone by the backward action that is declared."""
     if not len(found.parent):
         return
@@ -99,7 +99,7 @@ def check_way_back(probe: Probe, found: Explored) -> None:
             findings.add(
                 "no-parent",
                 f"{seen}, which allows no backward action.",
-                "`backward_mask` may be empty at s0 only: allow every way back to a parent.",
+                "`backward_mask` may be empty at s0 only: allow every move back to a parent.",
             )
         elif others:
             _wrong_map(
@@ -124,7 +124,7 @@ def check_way_back(probe: Probe, found: Explored) -> None:
                 "backward-mask-too-narrow",
                 f"{seen}; backward action {b} there would lead back, and `backward_mask` forbids "
                 f"it.",
-                "`backward_mask` must allow every way back to a parent.",
+                "`backward_mask` must allow every move back to a parent.",
             )
         else:
             findings.add(
@@ -136,8 +136,8 @@ def check_way_back(probe: Probe, found: Explored) -> None:
             )
 
 
-def check_way_forth(probe: Probe, found: Explored) -> None:
-    """Every legal backward action must lead to a parent that has the way forward."""
+def check_parents(probe: Probe, found: Explored) -> None:
+    """Every legal backward action must lead to a parent from which a legal action leads here."""
     env, findings = probe.env, probe.findings
     mask = probe.call("backward_mask", found.states)
     rows, undo = mask.nonzero(as_tuple=True)
@@ -211,7 +211,7 @@ def check_way_forth(probe: Probe, found: Explored) -> None:
                 f"{seen}, from where action {a} would lead to the first state, and `forward_mask` "
                 f"forbids it.",
                 "`forward_mask` must allow what `backward_mask` can undo: allow the action there, "
-                "or forbid the way back.",
+                "or forbid the move back.",
             )
         else:
             findings.add(
@@ -222,7 +222,7 @@ def check_way_forth(probe: Probe, found: Explored) -> None:
                     if inside_range
                     else "which is encoded outside `feature_sizes`."
                 ),
-                "`backward_mask` must allow ways to parents only.",
+                "`backward_mask` must allow moves to parents only.",
             )
 
 
@@ -274,7 +274,7 @@ def _check_classes(
                 f"In {probe.show(states, int(row[at]))} the {kind}actions {int(expected[at])} and "
                 f"{int(action[at])} lead to the same {what}, {probe.show(reached, at)}.",
                 f"Declare it with `{method}`, so that the engine sums over equal actions; or "
-                f"forbid one of them. Left alone, objects with more ways to be labelled are "
+                f"forbid one of them. Left alone, objects with more labellings are "
                 f"sampled too often. (Environments that distinguish labels on "
                 f"purpose define `log_symmetry`.)",
             )

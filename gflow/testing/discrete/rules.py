@@ -13,9 +13,9 @@ from gflow.testing.discrete.explore import Explored, explore
 from gflow.testing.discrete.key_rules import check_all_states, check_keys
 from gflow.testing.discrete.move_rules import (
     check_equivalent_actions,
+    check_parents,
     check_strays,
-    check_way_back,
-    check_way_forth,
+    check_undoing,
 )
 from gflow.testing.discrete.source_rules import check_attributes, check_source
 from gflow.testing.findings import attempt
@@ -37,7 +37,7 @@ def check_discrete(env: Any, plan: Plan) -> CheckedEnvironment:
     found = explore(probe, plan.examples, plan.limit, generator)
     check_strays(probe, found)
     check_keys(probe, found)  # what follows trusts keys
-    for rule in (check_way_back, check_way_forth, check_ends, check_equivalent_actions):
+    for rule in (check_undoing, check_parents, check_ends, check_equivalent_actions):
         attempt(rule, probe, found)
     attempt(check_horizon, probe, found)
     attempt(check_all_states, probe, found)

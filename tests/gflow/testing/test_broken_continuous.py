@@ -401,7 +401,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], set[str]]] = {
                 else Diffusion.backward_coefficients(brownian(), grid, step, like)
             ),
         ),
-        {"no-way-to-source"},
+        {"no-path-to-source"},
     ),
     "a drift back with the wrong sign": (
         lambda: back(
@@ -424,11 +424,11 @@ BROKEN: dict[str, tuple[Callable[[], Any], set[str]]] = {
         {"wrong-density"},
     ),
     # support
-    "back by less than one came": (lambda: Hops(0.7), {"no-way-back"}),
-    "back by more than one came": (lambda: Hops(1.4), {"no-way-forth"}),
+    "back by less than one came": (lambda: Hops(0.7), {"no-backward-density"}),
+    "back by more than one came": (lambda: Hops(1.4), {"no-forward-density"}),
     "home at once, never forward": (
         lambda: back(box, log_prob=lambda k, s, v: v.masked_fill((s == 0).all(-1), -torch.inf)),
-        {"no-way-back"},
+        {"no-backward-density"},
     ),
     # ends
     "a short horizon": (lambda: changed(box, horizon=3), {"horizon-too-small"}),

@@ -48,7 +48,7 @@ class StaysAtTheEdge(OverTheEdge):
         return super()._step(states, actions).clamp(max=self.side - 1)
 
 
-class ForgetsAWayForward(Grid):
+class ForgetsAMoveForward(Grid):
     """From (1, 1) coordinate 0 could grow, and the mask forbids it."""
 
     def forward_mask(self, states):
@@ -57,7 +57,7 @@ class ForgetsAWayForward(Grid):
         return mask
 
 
-class ForgetsAWayBack(Grid):
+class ForgetsAMoveBack(Grid):
     """(2, 2) has two parents and admits to one."""
 
     def backward_mask(self, states):
@@ -84,7 +84,7 @@ class ParentsBeyondTheEnd(Grid):
 
 
 class Orphan(Grid):
-    """(3, 3) allows no way back."""
+    """(3, 3) allows no move back."""
 
     def backward_mask(self, states):
         return super().backward_mask(states) & ~(states == 3).all(-1, keepdim=True)
@@ -136,7 +136,7 @@ class BackTooFar(Grid):
 
 
 class CrossedMap(Grid):
-    """The declared way back undoes the other coordinate."""
+    """The declared move back undoes the other coordinate."""
 
     def backward_action(self, states, actions):
         return self.dim - 1 - actions.clamp(max=1)
@@ -146,7 +146,7 @@ class CrossedMap(Grid):
 
 
 class CrossedMapForward(Grid):
-    """The declared way forward is that of the other coordinate."""
+    """The declared move forward is that of the other coordinate."""
 
     def forward_action(self, states, backward_actions):
         return self.dim - 1 - backward_actions
@@ -584,8 +584,8 @@ class LeavesLettersBehind(Prefixes):
 CASES: list[tuple[type[DiscreteEnvironment[Any]], set[str]]] = [
     (OverTheEdge, {"forward-mask-too-wide"}),
     (StaysAtTheEdge, {"forward-mask-too-wide"}),
-    (ForgetsAWayForward, {"forward-mask-too-narrow"}),
-    (ForgetsAWayBack, {"backward-mask-too-narrow"}),
+    (ForgetsAMoveForward, {"forward-mask-too-narrow"}),
+    (ForgetsAMoveBack, {"backward-mask-too-narrow"}),
     (BackOutOfTheGrid, {"backward-mask-too-wide"}),
     (ParentsBeyondTheEnd, {"backward-mask-too-wide"}),
     (Orphan, {"no-parent"}),
@@ -667,7 +667,7 @@ def test_all_findings_are_reported_together() -> None:
 
 def test_the_state_is_shown() -> None:
     with pytest.raises(BrokenEnvironmentError, match=r"\(1, 1\), from where action 0"):
-        check_env(ForgetsAWayForward())
+        check_env(ForgetsAMoveForward())
 
 
 @pytest.mark.parametrize(

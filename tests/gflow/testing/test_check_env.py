@@ -11,7 +11,7 @@ from gflow import DiscreteEnvironment, enumerate_states
 from gflow.envs import HyperGrid
 from gflow.errors import ConfigError
 from gflow.testing import TableEnvironment, all_trajectories, check_env
-from gflow.testing.strategies import hypergrids, random_dags, trajectories, walks
+from gflow.testing.strategies import hypergrids, one_trajectory, random_dags, trajectories
 
 
 @given(env=hypergrids())
@@ -73,12 +73,12 @@ def test_nonsense_is_refused() -> None:
 
 @given(env=random_dags(max_states=8))
 def test_all_trajectories_are_all(env: TableEnvironment) -> None:
-    """Under any policy their probabilities sum to 1; in number they are the ways to objects."""
+    """Under any policy their probabilities sum to 1; in number they are the paths to objects."""
     graph = enumerate_states(env)
-    ways = graph.log_num_trajectories()[graph.objects].exp().sum()
+    paths = graph.log_num_trajectories()[graph.objects].exp().sum()
     found = all_trajectories(env)
     ends = torch.bincount(graph.rows(found.final_states), minlength=len(graph))
-    assert len(found) == round(float(ways))
+    assert len(found) == round(float(paths))
     assert torch.equal(ends[graph.objects] > 0, torch.ones(len(graph.objects), dtype=torch.bool))
     rows = [
         tuple(i[: n + 1].tolist())
@@ -90,8 +90,8 @@ def test_all_trajectories_are_all(env: TableEnvironment) -> None:
 
 
 @given(data=st.data(), env=random_dags())
-def test_walks_are_whole_and_legal(data: st.DataObject, env: TableEnvironment) -> None:
-    one = data.draw(walks(env))
+def test_trajectories_are_whole_and_legal(data: st.DataObject, env: TableEnvironment) -> None:
+    one = data.draw(one_trajectory(env))
     assert len(one) == 1
     batch = data.draw(trajectories(env, min_size=2, max_size=4))
     assert 2 <= len(batch) <= 4
