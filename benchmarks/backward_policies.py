@@ -41,7 +41,7 @@ COLOURS = {
 
 
 def main() -> None:
-    """Parse the command line, train everything, print the table and draw."""
+    """Parse the command line, train everything, print the table and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=[*KINDS, *EXTRA], default=KINDS)
     parser.add_argument("--objectives", nargs="+", choices=NAMES, default=NAMES)

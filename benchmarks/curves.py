@@ -18,7 +18,7 @@ class Panel:
     Attributes:
         title: Name of the problem.
         quantity: What the curves show.
-        goal: A level to plot, such as the value of a perfect sampler; None for none.
+        goal: A level to show, such as the value of a perfect sampler; None for none.
         curves: For each method one curve per seed.
     """
 

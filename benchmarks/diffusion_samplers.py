@@ -1,8 +1,8 @@
 """Quality of diffusion samplers at equal CPU time, on 25 Gaussians, a funnel and many wells.
 
 Run:   python benchmarks/diffusion_samplers.py [--targets gmm25 funnel manywell] [--seconds 120]
-Takes: seconds x seeds x methods x targets, by default nine hours of one core; the figures in
-       README.md name the flags that they come from.
+Takes: seconds x seeds x methods x targets, by default nine hours of one core; the numbers in
+       reproductions.md name the flags that they come from.
 Shows: for each target and method, mean and spread over seeds: iterations in the time, gap of the
        ELBO, of the importance-weighted bound and of the EUBO, W2 with its noise floor, modes found,
        beside the published rows (Sendera et al., 2024, https://arxiv.org/abs/2402.05098, after
@@ -51,16 +51,16 @@ class Method:
     objective: str = "tb"
     behaviour: str = "on_policy"
     search: dict[str, Any] = field(default_factory=dict)
-    world: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     annealed: int = 0
 
     def options(self, target: str) -> dict[str, Any]:
-        """Options of the world, for a target."""
+        """Options of the task, for a target."""
         if not self.annealed:
-            return self.world
+            return self.task
         steps = {"process": "annealed", "steps_per_trajectory": self.annealed}
-        return {**self.world, **PATHS[target], **steps}
+        return {**self.task, **PATHS[target], **steps}
 
 
 LOUD = {"noise": 0.2, "noise_steps": 5000}  # as the published code explores
@@ -74,11 +74,11 @@ METHODS = {
     "tb+expl": Method(train=LOUD),
     "tb+expl+ls": Method(**SEARCH, train=LOUD),
     "vargrad+expl+ls": Method("vargrad", **SEARCH, train=LOUD),
-    "tb+expl+lp": Method(train=LOUD, world={"langevin": True}),
-    "flsubtb+lp": Method("flsubtb", world={"langevin": True}),
+    "tb+expl+lp": Method(train=LOUD, task={"langevin": True}),
+    "flsubtb+lp": Method("flsubtb", task={"langevin": True}),
     "kl": Method("kl"),
-    "tb+expl+ls, coarse": Method("tb", **SEARCH, world={"random_times": 20}, train=LOUD),
-    "vargrad+expl+lp+ls, coarse": Method("vargrad", **SEARCH, world=COARSE, train=QUICK),
+    "tb+expl+ls, coarse": Method("tb", **SEARCH, task={"random_times": 20}, train=LOUD),
+    "vargrad+expl+lp+ls, coarse": Method("vargrad", **SEARCH, task=COARSE, train=QUICK),
     "vargrad annealed, 32": Method("vargrad", train=FAST, annealed=32),
     "vargrad annealed, 64": Method("vargrad", train=FAST, annealed=64),
     "vargrad+ls annealed, 32": Method("vargrad", **SEARCH, train=FAST, annealed=32),
@@ -138,15 +138,15 @@ class Counter:
 def trained(method: Method, target: str, seed: int, seconds: float) -> tuple[Trainer, Any, Counter]:
     """A trainer after so many seconds of CPU time."""
     torch.manual_seed(seed)
-    world = DiffusionTask(target=target, **method.options(target))
-    env = world.environment()
+    task = DiffusionTask(target=target, **method.options(target))
+    env = task.environment()
     counter = Counter(env.target)
-    part = objective_of(world, method.objective)
-    objective = RunConfig.of(world, objective=part).build_objective(env)
+    part = objective_of(task, method.objective)
+    objective = RunConfig.of(task, objective=part).build_objective(env)
     defaults: dict[str, Any] = {"batch_size": 300, "lr": 1e-3, "log_z_lr": 0.1, "seed": seed}
     trainer = Trainer(
         env,
-        world.policy(env, objective.needs),
+        task.policy(env, objective.needs),
         objective,
         TrainConfig(**{**defaults, **method.train}),
         behaviour=Part.of("behaviour", method.behaviour, method.search).build(),
@@ -154,7 +154,7 @@ def trained(method: Method, target: str, seed: int, seconds: float) -> tuple[Tra
     began = time.process_time()
     while time.process_time() - began < seconds:
         trainer.train_step()
-    return trainer, world, counter
+    return trainer, task, counter
 
 
 def annealed(target: Target, name: str, seed: int) -> Numbers:
@@ -177,11 +177,11 @@ def annealed(target: Target, name: str, seed: int) -> Numbers:
     return numbers | coverage(target, points, target.sample(SAMPLES, generator))
 
 
-def measured(trainer: Trainer, world: Any, counter: Counter, seed: int) -> Numbers:
+def measured(trainer: Trainer, task: Any, counter: Counter, seed: int) -> Numbers:
     """Bounds, distances and coverage on even steps."""
     target: Target = trainer.env.target  # type: ignore[attr-defined]
     spent = {"energies": float(counter.energies), "scores": float(counter.scores)}
-    view = replace(world, random_times=0).diffusion(target, world.steps_per_trajectory)
+    view = replace(task, random_times=0).diffusion(target, task.steps_per_trajectory)
     sampler, policy = Sampler(view), trainer.evaluated_policy
     generator = torch.Generator().manual_seed(1000 + seed)
     assert target.log_z is not None

@@ -1,12 +1,13 @@
 """Check every environment on an instance small enough to enumerate, and train on it.
 
 Run:   python benchmarks/environments.py           the contract of all environments
-       python benchmarks/environments.py --train   and training, towards laws known exactly
+       python benchmarks/environments.py --train   and training, towards distributions known exactly
        python benchmarks/environments.py --train --only tfbind --steps 6000 --batch 256 --width 256
 Takes: a few seconds on one core; with --train five minutes.
 Shows: the instance, its numbers of states, transitions and objects, and what `check_env` found; for
-       each of two objectives the total variation between the policy's law and the exact one before
-       and after training, and how log-probability then correlates with log-reward over all objects.
+       each of two objectives the total variation between the policy's distribution and the exact
+       one before and after training, and how log-probability then correlates with log-reward over
+       all objects.
 """
 
 import argparse
@@ -308,7 +309,7 @@ def policy_for(env: DiscreteEnvironment[Any], log_flow: bool, width: int = 64) -
 def train(
     graph: StateGraph[Any], objective: Objective, steps: int, effort: Effort
 ) -> tuple[float, float, float]:
-    """Total variation to the exact law before and after training, and the final correlation."""
+    """Total variation to the target before and after training, and the final correlation."""
     torch.manual_seed(0)
     env = graph.env
     policy = policy_for(env, objective.needs.log_flow, effort.width)
@@ -323,9 +324,9 @@ def train(
     target = graph.log_target()
     before = float(total_variation(graph.terminal_distribution(policy), target))
     trainer.train()
-    law = graph.terminal_distribution(policy)
-    correlation = float(torch.stack([law, target]).corrcoef()[0, 1])
-    return before, float(total_variation(law, target)), correlation
+    learned = graph.terminal_distribution(policy)
+    correlation = float(torch.stack([learned, target]).corrcoef()[0, 1])
+    return before, float(total_variation(learned, target)), correlation
 
 
 def trained(env: DiscreteEnvironment[Any], entry: Entry, effort: Effort) -> list[str]:

@@ -6,10 +6,10 @@ The sets, energies and settings of Pan et al. (2023, arXiv 2302.01687): 20 of 30
 100 items, batches of 16, two hidden layers of 256, a learned backward policy, Adam at 1e-3,
 exploration by mixing with the uniform policy. After every step 16 sets are sampled without
 exploring; shown is the mean reward of the 100 best different ones so far, as a share of the 100
-best sets there are. `oracle` samples 16 sets per step from the exact law: no sampler in proportion
+best sets there are. `oracle` samples 16 sets per step exactly: no sampler in proportion
 to the reward does better. The table says how many steps each takes to the oracle's final share and
-how far its law is from the exact one at the end: who samples better sets than their share is ahead
-of the oracle and wrong.
+how far its distribution is from the exact one at the end: who samples better sets than their share
+is ahead of the oracle and wrong.
 """
 
 import argparse
@@ -44,7 +44,7 @@ EPSILON = {"tb": 0.0625}
 """Share of the uniform policy while training; one half for all that the table does not name."""
 
 
-LAW: dict[tuple[str, str], list[tuple[float, float]]] = {}
+ENDS: dict[tuple[str, str], list[tuple[float, float]]] = {}
 """For each task and method, per seed: mean log R over the exact one, and the gap of the ELBO."""
 
 
@@ -85,7 +85,7 @@ def learn(task: str, method: str, steps: int, seed: int) -> Curve:
         terms = evaluate(env, policy, sampler.forward(policy, 500, generator=generator))
     excess = float(terms.log_reward.mean()) - mean_log_reward(env.reward, env.size)
     gap = env.reward.log_partition(env.size) - float(elbo(terms))
-    LAW.setdefault((task, method), []).append((excess, gap))
+    ENDS.setdefault((task, method), []).append((excess, gap))
     return curve
 
 
@@ -95,7 +95,7 @@ def mean_log_reward(reward: AdditiveEnergy, size: int) -> float:
 
 
 def oracle(task: str, steps: int, seed: int) -> Curve:
-    """The same of sets drawn from the exact law, item by item."""
+    """The same of exactly sampled sets, item by item."""
     env = published_sets(task)
     assert isinstance(env.reward, AdditiveEnergy)
     weight, items, size = -env.reward.energies, env.num_items, env.size
@@ -110,8 +110,8 @@ def oracle(task: str, steps: int, seed: int) -> Curve:
         missing = torch.full((16,), size)
         sets = torch.zeros(16, items, dtype=torch.bool)
         for i in range(items):
-            chance = (weight[i] + left[i + 1, (missing - 1).clamp(min=0)] - left[i, missing]).exp()
-            sets[:, i] = (torch.rand(16, generator=generator) < chance) & (missing > 0)
+            taken = (weight[i] + left[i + 1, (missing - 1).clamp(min=0)] - left[i, missing]).exp()
+            sets[:, i] = (torch.rand(16, generator=generator) < taken) & (missing > 0)
             missing = missing - sets[:, i].long()
         share = best(sets)
         if step % 10 == 0:
@@ -141,8 +141,8 @@ def main() -> None:
         goal = sum(panel.last("oracle")) / args.seeds
         for name in panel.curves:
             times = (spread(panel.first_time(name, level * goal), ".0f") for level in (0.9, 1.0))
-            law = LAW.get((panel.title.removeprefix("sets, "), name), [(0.0, 0.0)])
-            exact = (spread([pair[k] for pair in law], ".2f") for k in (0, 1))
+            ends = ENDS.get((panel.title.removeprefix("sets, "), name), [(0.0, 0.0)])
+            exact = (spread([pair[k] for pair in ends], ".2f") for k in (0, 1))
             rows.append([panel.title, name, spread(panel.last(name)), *times, *exact])
     table(rows)
     print("published: forward-looking balance rises faster, most of all on large sets")

@@ -36,7 +36,7 @@ TRAIN, TEST = (400, 7), (100, 8)  # number and seed
 
 
 def graphs(count: int, seed: int, cache: Path | None) -> GraphBatch:
-    """Random graphs, from a file if they were drawn before."""
+    """Random graphs, from a file if they were made before."""
     file = None if cache is None else cache / f"rb-{count}-{seed}.pt"
     if file is not None and file.exists():
         return GraphBatch.from_edges(*torch.load(file))
@@ -188,7 +188,7 @@ def main() -> None:
     learn.add_argument("--repeat", type=int, default=8, help="trajectories per graph")
     learn.add_argument("--lr", type=float, default=1e-3, help="at the start, then a cosine")
     learn.add_argument("--ema", type=float, default=0.98)
-    learn.add_argument("--beta", type=float, default=50.0, help="until 60 %% of the way")
+    learn.add_argument("--beta", type=float, default=50.0, help="until 60 %% of the steps")
     learn.add_argument("--last-beta", type=float, default=400.0, help="at the end")
     learn.add_argument("--scale", type=float, default=10.0)
     learn.add_argument("--width", type=int, default=64)

@@ -5,7 +5,7 @@
 Sub-trajectory balance three times (Jang et al. 2024, arXiv 2310.03301): plain, forward-looking with
 the energies that the reward gives to unfinished objects, and with learned potentials.
 
-sets    5 of 12 items with random energies of items and pairs: total variation from the exact law
+sets    5 of 12 items with random energies of items and pairs: total variation from the exact one
 bags    7 letters, 13 places, rewards for a letter that occurs often: modes met in training, mean
         reward against that of a perfect sampler; partial energies are flat nearly everywhere
 graphs  independent sets of random graphs of 20 to 40 nodes (model RB), log-reward 10 per node: mean

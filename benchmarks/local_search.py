@@ -10,7 +10,7 @@ Shows: for TF binding (8-mers, R = 10 y^3) and RNA binding (L14_RNA1, y^8) the m
 
 Every round scores 32 objects: 32 fresh ones, or 4 fresh ones and 7 revisions of each, which undo 4
 of 8 letters (RNA: 7 of 14) by P_B, as in Kim et al., Local Search GFlowNets, 2024,
-https://arxiv.org/abs/2310.02710. Each round also trains on 32 remembered trajectories, drawn in
+https://arxiv.org/abs/2310.02710. Each round also trains on 32 remembered trajectories, sampled in
 proportion to the reward among the best; they cost no reward call. Smaller than the paper: fewer
 rounds, one gradient step a round at ten times its learning rates, a perceptron of 2 x 128 units.
 
@@ -62,7 +62,7 @@ class Task:
         mean_error: Its standard error.
         threshold: Least log R of the best 0.5 %.
         local: Whether modes must be better than their neighbours.
-        graph: All states, where the exact law is wanted.
+        graph: All states, where the exact distribution is wanted.
     """
 
     name: str
@@ -207,8 +207,8 @@ def run(method: str, task: Task, seed: int, points: int = 10) -> Outcome:
     outcome.seen = seen.total / seen.calls
     outcome.modes = len(local_maxima(task.env, seen.good) if task.local else seen.good)
     if task.graph is not None:
-        law, target = task.graph.terminal_distribution(policy), task.graph.log_target()
-        outcome.tv = float(total_variation(law, target))
+        learned, target = task.graph.terminal_distribution(policy), task.graph.log_target()
+        outcome.tv = float(total_variation(learned, target))
     return outcome
 
 
@@ -246,15 +246,15 @@ def verdict(task: Task, outcomes: dict[str, list[Outcome]]) -> str:
     """Whether the order of the methods is the published one: local search ahead of its base."""
     base, *searches = outcomes.values()
     told = []
-    figures: dict[str, Callable[[Outcome], float]] = {
+    metrics: dict[str, Callable[[Outcome], float]] = {
         "modes": lambda r: r.modes,
         "best 0.5 %": lambda r: r.found[-1],
         "accuracy": lambda r: r.accuracy[-1],
     }
-    for name, figure in figures.items():
-        before = [figure(r) for r in base]
+    for name, metric in metrics.items():
+        before = [metric(r) for r in base]
         for method, runs in zip(METHODS[1:], searches, strict=True):
-            after = [figure(r) for r in runs]
+            after = [metric(r) for r in runs]
             gap = statistics.mean(after) - statistics.mean(before)
             noise = max(statistics.stdev(v) if v[1:] else 0.0 for v in (before, after))
             word = "agrees" if gap > noise else "disagrees" if gap < -noise else "unclear"
@@ -295,7 +295,7 @@ def picture(results: list[tuple[Task, dict[str, list[Outcome]]]], path: Path) ->
 
 
 def main() -> None:
-    """Parse the command line, train, print and draw."""
+    """Parse the command line, train, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--table", type=Path, help="E-scores of all 8-mers; see gflow.envs.sequences.tfbind"

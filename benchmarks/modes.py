@@ -6,7 +6,7 @@ Run:   python benchmarks/modes.py bits --out modes.png
 Takes: three to four minutes of CPU time for both tasks, two objectives and three seeds.
 Shows: for each task and objective the modes found so far after so many iterations, mean and
        standard deviation over seeds, as a table and as a picture; and for comparison the same
-       count for objects drawn uniformly.
+       count for uniform objects.
 
 bits:   120 bits in words of 8 from left to right, 60 planted modes, log R = -beta d with d the
         distance to the closest. A mode is found when a string within 30 bits of it was sampled.
@@ -71,7 +71,7 @@ class Bits:
         return ModesFound(self.reward).update
 
     def uniform(self, count: int, generator: torch.Generator) -> Tensor:
-        """Strings drawn uniformly."""
+        """Uniform strings."""
         return torch.randint(256, (count, 15), generator=generator)
 
 
@@ -112,7 +112,7 @@ class TFBind:
         return look
 
     def uniform(self, count: int, generator: torch.Generator) -> Tensor:
-        """8-mers drawn uniformly."""
+        """Uniform 8-mers."""
         return torch.randint(4, (count, 8), generator=generator)
 
 
@@ -144,7 +144,7 @@ def curve(task: Bits | TFBind, name: str, seed: int, args: argparse.Namespace) -
 
 
 def uniform_curve(task: Bits | TFBind, seed: int, args: argparse.Namespace) -> list[int]:
-    """The same count when objects are drawn uniformly."""
+    """The same count when objects are uniform."""
     generator, look = torch.Generator().manual_seed(seed), task.look()
     return [look(task.uniform(args.batch, generator)) for _ in range(args.iterations)]
 
@@ -186,7 +186,7 @@ def picture(found: list[tuple[Bits | TFBind, dict[str, Tensor]]], path: Path) ->
 
 
 def main() -> None:
-    """Parse the command line, train, print and draw."""
+    """Parse the command line, train, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="+", choices=["bits", "tfbind"])
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=["TB", "SubTB"])

@@ -114,7 +114,7 @@ def to_list(env: Molecules, states: MoleculeState) -> list[Data]:
 
 
 def random_states(env: Molecules, count: int) -> MoleculeState:
-    """Unfinished states, not empty, from uniformly random walks."""
+    """Unfinished states, not empty, from uniformly random moves."""
     states, seen = env.initial(count), []
     for _ in range(env.horizon):
         mask = env.forward_mask(states)

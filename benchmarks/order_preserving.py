@@ -183,9 +183,9 @@ def verdict(results: list[Run]) -> None:
     volumes = [run["hypervolume"] for run in results if "hypervolume" in run]
     full = sum(volume > 0.999 for volume in volumes)
     print(
-        f"{SAMPLES} draws from 1023 cells often come upon a whole front, whoever draws them: "
+        f"{SAMPLES} samples of 1023 cells often hold a whole front, whoever takes them: "
         f"{full} of {len(volumes)}\nruns have an HV ratio above 0.999, where IGD+ and HV cannot "
-        f"tell methods apart. The share of\ndraws on the front and GD+ can."
+        f"tell methods apart. The share of\nsamples on the front and GD+ can."
     )
 
 
@@ -222,8 +222,8 @@ def run_search(
                 optimizer.zero_grad()
                 objective(objective.evaluate(env, policy, batch)).backward()
                 optimizer.step()
-            drawn = Sampler(env).forward(policy, 10 * QUERIES, generator=generator)
-            fresh = cell_index(drawn.final_states)
+            batch = Sampler(env).forward(policy, 10 * QUERIES, generator=generator)
+            fresh = cell_index(batch.final_states)
         spare = torch.randperm(len(cells), generator=generator)[: 4 * QUERIES]
         new = [i for i in dict.fromkeys([*fresh.tolist(), *spare.tolist()]) if i not in seen]
         seen = torch.cat([seen, torch.tensor(new[:QUERIES])])
@@ -343,7 +343,7 @@ def jobs(args: argparse.Namespace, table: ArchitectureTable) -> Iterator[tuple[R
 
 
 def main() -> None:
-    """Run what is missing, print tables, draw."""
+    """Run what is missing, print tables, plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["all", "grids", "architecture"], default="all")
     parser.add_argument(

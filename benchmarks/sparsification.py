@@ -116,12 +116,12 @@ def unbounded(seed: int, steps: tuple[int, ...]) -> list[float]:
     for step in range(max(steps) + 1):
         terms = objective.evaluate(env, policy, batch)
         if step in steps:
-            law = graph.terminal_distribution(policy)
+            learned = graph.terminal_distribution(policy)
             rho = objective.implied_log_reward(terms).detach()
             spread = torch.stack([rho[rows == row].std() for row in rows.unique()]).mean()
             better = target[:, None] > target
-            right = ((law[:, None] > law + 1e-12) & better).sum() / better.sum()
-            found.append(float(law[target.argmax()].exp()))
+            right = ((learned[:, None] > learned + 1e-12) & better).sum() / better.sum()
+            found.append(float(learned[target.argmax()].exp()))
             print(
                 f"{step:8d}   {found[-1]:.3f}     {equivalent_gamma(found[-1]):12.4g}"
                 f"        {float(right):.3f}      {float(spread):.3f}"

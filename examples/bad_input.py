@@ -1,4 +1,4 @@
-"""What gflow says when it is given nonsense: the value, the rule and the way out.
+"""What gflow says when it is given nonsense: the value, the rule and what to do.
 
 Run:   python examples/bad_input.py
 Takes: a few seconds. Prints one message for each of six mistakes.

@@ -3,7 +3,7 @@
 Run:   python examples/train_bags.py [--objective db] [--steps 2000] [--task small]
 Takes: about twenty seconds on one CPU core; --task published about a minute.
 Shows: the mean reward of a sample against the exact one, distinct modes in it, and the total
-       variation to the exact law; expect below 0.15 on the small task.
+       variation to the exact distribution; expect below 0.15 on the small task.
 """
 
 import argparse

@@ -48,8 +48,8 @@ def main() -> None:
     trainer = Trainer(env, policy, objective, config)
 
     bins = {1: 100, 2: 20, 3: 10}.get(args.dim, 4)
-    cells, law = reward.cell_law(bins), reward.region_law()
-    print("exact   " + "  ".join(f"{k} {p:.3f}" for k, p in zip(REGIONS, law, strict=True)))
+    cells, regions = reward.cell_distribution(bins), reward.region_distribution()
+    print("exact   " + "  ".join(f"{k} {p:.3f}" for k, p in zip(REGIONS, regions, strict=True)))
     part = max(1, args.steps // 10)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))

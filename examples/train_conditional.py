@@ -2,7 +2,7 @@
 
 Run:   python examples/train_conditional.py [--steps 3000]
 Takes: about half a minute on one CPU core.
-Shows: total variation to the exact law at several temperatures; expect below 0.06 at each.
+Shows: total variation to the exact distribution at several temperatures; expect below 0.06 at each.
 """
 
 import argparse
@@ -40,8 +40,8 @@ def main() -> None:
     graph = enumerate_states(env)
     for beta in (LOW, 1.0, HIGH):
         given = torch.tensor([[beta]])
-        law, target = graph.terminal_distribution(policy, given), graph.log_target(given)
-        print(f"beta {beta:.2f}  total variation {float(total_variation(law, target)):.4f}")
+        learned, target = graph.terminal_distribution(policy, given), graph.log_target(given)
+        print(f"beta {beta:.2f}  total variation {float(total_variation(learned, target)):.4f}")
 
 
 if __name__ == "__main__":

@@ -59,12 +59,12 @@ def main() -> None:
     part = max(1, args.steps // 5)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))
-        law = graph.terminal_distribution(policy)
-        correlation = Marginals.of(graphs, law).correlations(exact)
+        learned = graph.terminal_distribution(policy)
+        correlation = Marginals.of(graphs, learned).correlations(exact)
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in correlation.items())
         print(
             f"step {trainer.step:5d}  loss {record['loss']:.2e}  "
-            f"total variation {float(total_variation(law, target)):.3f}  correlation: {numbers}"
+            f"total variation {float(total_variation(learned, target)):.3f}  correlation: {numbers}"
         )
     print(
         f"expected structural Hamming distance to the true graph: "

@@ -2,7 +2,8 @@
 
 Run:   python examples/train_hypergrid.py [--objective subtb] [--steps 2000]
 Takes: about ten seconds on one CPU core.
-Shows: total variation between the learned and the exact law; expect below 0.05 for every objective.
+Shows: total variation between the learned distribution and the exact one; expect below 0.05 for
+       every objective.
 """
 
 import argparse

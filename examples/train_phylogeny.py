@@ -2,8 +2,9 @@
 
 Run:   python examples/train_phylogeny.py [--objective tb] [--steps 1000] [--alignment FILE.json]
 Takes: about ten seconds on one CPU core for the six sequences that are made up by default.
-Shows: mean and fewest mutations of a sample, for few taxa the total variation to the exact law
-       (expect below 0.05), and the best trees in Newick format. FILE maps names to sequences.
+Shows: mean and fewest mutations of a sample, for few taxa the total variation to the exact
+       distribution (expect below 0.05), and the best trees in Newick format. FILE maps names to
+       sequences.
 """
 
 import argparse

@@ -22,7 +22,7 @@ from gflow.objectives import LogPartitionVariance
 from gflow.sampling.sampler import Sampler
 from gflow.training import TrainConfig, Trainer
 
-IMAGES, WAYS = 50, 20
+IMAGES, TRAJECTORIES = 50, 20
 
 
 def main() -> None:
@@ -38,8 +38,8 @@ def main() -> None:
     env = Diffusion(target, Brownian(1.0), times=20, log_variance_range=4.0)
     policy = DiffusionPolicy(env)
     config = TrainConfig(batch_size=300, seed=args.seed)
-    draws = TableCondition(target.train_images.float(), repeat=10)
-    trainer = Trainer(env, policy, LogPartitionVariance(), config, condition=draws)
+    images_of = TableCondition(target.train_images.float(), repeat=10)
+    trainer = Trainer(env, policy, LogPartitionVariance(), config, condition=images_of)
 
     images = target.test_images[:IMAGES].float()
     generator = torch.Generator().manual_seed(args.seed)
@@ -47,11 +47,11 @@ def main() -> None:
     part = max(1, args.steps // 5)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))
-        given = images.repeat_interleave(WAYS, 0)
+        given = images.repeat_interleave(TRAJECTORIES, 0)
         batch = Sampler(env).forward(policy, len(given), condition=given, generator=generator)
         with torch.no_grad():
-            weight = evaluate(env, policy, batch).log_weight.view(IMAGES, WAYS)
-        better = float((weight.logsumexp(1) - math.log(WAYS)).mean())
+            weight = evaluate(env, policy, batch).log_weight.view(IMAGES, TRAJECTORIES)
+        better = float((weight.logsumexp(1) - math.log(TRAJECTORIES)).mean())
         print(
             f"step {trainer.step:5d}  loss {record['loss']:8.2f}  ELBO {float(weight.mean()):.2f}  "
             f"importance {better:.2f}  log marginal {known:.2f}",

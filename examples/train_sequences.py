@@ -2,8 +2,8 @@
 
 Run:   python examples/train_sequences.py [--task bits|dna|rna] [--steps 1000]
 Takes: about a minute on one CPU core.
-Shows: bits: planted modes found; DNA: total variation to the exact law; RNA: distinct designs that
-       fold into the target (needs ViennaRNA).
+Shows: bits: planted modes found; DNA: total variation to the exact distribution; RNA: distinct
+       designs that fold into the target (needs ViennaRNA).
 """
 
 import argparse

@@ -2,8 +2,9 @@
 
 Run:   python examples/train_sets.py [--objective subtb] [--task small] [--steps 2000]
 Takes: about fifteen seconds on one CPU core; the published tasks take a few minutes.
-Shows: total variation between the learned and the exact law, below 0.05 for every objective; on the
-       published tasks the mean reward of a sample against the exact one, and log Z.
+Shows: total variation between the learned and the exact distribution, below 0.05 for every
+       objective; on the published tasks the mean reward of a sample against the exact one, and log
+       Z.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 Run:   python examples/train_small_graphs.py [--objective mdb] [--steps 1000] [--nodes 5]
 Takes: about fifteen seconds on one CPU core.
-Shows: total variation between the learned and the exact law over isomorphism classes (expect below
-       0.05), and the graphs that are sampled most often.
+Shows: total variation between the learned and the exact distribution over isomorphism classes
+       (expect below 0.05), and the graphs that are sampled most often.
 """
 
 import argparse
@@ -56,10 +56,12 @@ def main() -> None:
             f"step {trainer.step:5d}  loss {record['loss']:.2e}  "
             f"total variation {float(distance):.4f}"
         )
-    law, target = graph.terminal_distribution(policy).exp(), graph.log_target().exp()
-    best = law.argsort(descending=True)[:5]
+    found, target = graph.terminal_distribution(policy).exp(), graph.log_target().exp()
+    best = found.argsort(descending=True)[:5]
     shown = env.show(take(graph.states, graph.objects[best]))
-    for text, learned, exact in zip(shown, law[best].tolist(), target[best].tolist(), strict=True):
+    for text, learned, exact in zip(
+        shown, found[best].tolist(), target[best].tolist(), strict=True
+    ):
         print(f"{learned:.4f} (exact {exact:.4f})  {text}")
 
 

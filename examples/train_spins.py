@@ -3,7 +3,8 @@
 Run:   python examples/train_spins.py [--objective tb] [--steps 2000] [--side 3] [--coupling 0.1]
 Takes: half a minute on one CPU core.
 Shows: log Z against that of the transfer matrix, the magnetisation of a sample against the exact
-       one, and for up to nine spins the total variation to the exact law; expect below 0.05.
+       one, and for up to nine spins the total variation to the exact distribution; expect below
+       0.05.
 """
 
 import argparse

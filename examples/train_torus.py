@@ -1,4 +1,4 @@
-"""Learn to sample two angles from a density on the torus, by mixtures of von Mises laws.
+"""Learn to sample two angles from a density on the torus, by mixtures of von Mises distributions.
 
 Run:   python examples/train_torus.py [--target ramachandran] [--objective tb] [--steps 2000]
 Takes: about a minute and a half on one CPU core.

@@ -47,12 +47,13 @@ class AdjointSampling(Objective):
     X_1 are the ends of the policy's own trajectories. X_t is drawn anew from the bridge, so one
     gradient of the reward serves `repeats` regressions and every later batch in which a memory
     brings the object back (`TrainConfig(replay=..., replay_rebuild="backward")`, with a
-    `replay_fraction` near 1); the walk is needed for X_1 only. The mean of the target given X_t is
-    the optimal drift when X_1 has the law of the target, so exact samples may be trained on too
-    (`ExactSamples`). Exploration would bias it and is refused, as are memories that prefer some of
-    what was seen. A residual does not vanish at the solution unless the target is one Gaussian:
-    targets scatter by sigma times the scores at the ends, so a process much wider than the modes
-    learns slowly, or drifts to one of them. `repeats` and `clip` are against that.
+    `replay_fraction` near 1); the trajectory is needed for X_1 only. The mean of the target given
+    X_t is the optimal drift when X_1 is distributed as the target, so exact samples may be trained
+    on too (`ExactSamples`). Exploration would bias it and is refused, as are memories that prefer
+    some of what was seen. A residual does not vanish at the solution unless the target is one
+    Gaussian: regression targets scatter by sigma times the scores at the ends, so a process much
+    wider than the modes learns slowly, or drifts to one of them. `repeats` and `clip` are against
+    that.
 
     For a diffusion over Brownian motion with fixed variances; the drift u is that of
     x + u dt + sigma dW.

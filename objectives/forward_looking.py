@@ -14,7 +14,7 @@ class ForwardLookingDetailedBalance(DetailedBalance):
     It is detailed balance with log F = log F~ - E, so the evaluation puts the energy into the flow
     and the formula stays what it was. At finished objects log F is log R and log F~ is 0, whatever
     the head says. The energy of unfinished objects may be any extension of -log R: the solution
-    does not depend on it, only the way there.
+    does not depend on it, only how soon it is found.
 
     Reference:
         Pan et al., Better Training of GFlowNets with Local Credit and Incomplete Trajectories,

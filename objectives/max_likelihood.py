@@ -15,12 +15,12 @@ class MaximumLikelihood(Objective):
               \Bigl[\sum_t \log P_F(s_{t+1} \mid s_t)\Bigr]
 
     There are no residuals. With exact samples of the target, p = R / Z, the solution samples in
-    proportion to the reward; with data it learns their law, and the reward is not read at all. Up
-    to a constant, L is the divergence of the policy from p P_B, and at the solution the entropy of
-    that law. No mode of the samples can be missed.
+    proportion to the reward; with data it learns their distribution, and the reward is not read at
+    all. Up to a constant, L is the divergence of the policy from p P_B, and at the solution the
+    entropy of that. No mode of the samples can be missed.
 
     The batch must come from `ExactSamples`, or `BackwardReplay` with share=1, and from nothing else
-    (`learns_from`). P_B draws the trajectories and learns nothing.
+    (`learns_from`). P_B samples the trajectories and learns nothing.
 
     The estimate of log Z is the mean log-weight: from exact samples the evidence upper bound.
 

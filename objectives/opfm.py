@@ -15,7 +15,7 @@ class OrderPreservingFlowMatching(OrderPreserving):
 
     Where objects end by a stop, log R^ is the log-flow of the edge that stops. Where they end by
     force it is the log of all flow into the object, from every parent, so that R^ is a function of
-    the object either way. All visited states before the end keep flow matching. There is no
+    the object in both cases. All visited states before the end keep flow matching. There is no
     backward policy to regularise: lambda_kl is refused.
 
     Args:

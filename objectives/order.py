@@ -142,7 +142,7 @@ def listwise(
     tolerance: float = TIE,
     limit: float | None = None,
 ) -> Tensor:
-    r"""Cross-entropy of softmax(rho) with the uniform law on the items that nobody beats.
+    r"""Cross-entropy of softmax(rho) with the uniform distribution on the items that nobody beats.
 
     It equals KL(t || softmax) + log |front|. The front is that of the batch, which makes the loss
     biased: an item is pulled up as often as it is in the front of a batch, so beaten items keep

@@ -25,8 +25,8 @@ class PathwiseDivergence(Objective):
 
     There are no residuals. c L is the divergence less log Z, and minus the evidence lower bound.
     Each step is a differentiable function of the policy and a noise, so the gradient goes through
-    the whole walk and through log R. The environment decides which sampler of the literature it is:
-    PIS for a diffusion over Brownian motion; DDS and DIS over the two schemes of an
+    the whole trajectory and through log R. The environment decides which sampler of the literature
+    it is: PIS for a diffusion over Brownian motion; DDS and DIS over the two schemes of an
     Ornstein-Uhlenbeck process.
 
     Trajectories must be the policy's own, as it is and without exploration (`learns_from`); the

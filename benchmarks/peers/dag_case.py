@@ -21,7 +21,8 @@ class DagCase:
 
     The backward policy is uniform. All contestants have a perceptron of the same size over the bits
     of the adjacency, held near uniform: all the arithmetic of an update is done with a learning
-    rate too small to change anything. The stop is out of the way, so that all walk equally far.
+    rate too small to change anything. The stop is all but ruled out, so that all trajectories are
+    equally long.
     """
 
     variables: int

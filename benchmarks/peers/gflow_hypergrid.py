@@ -64,7 +64,7 @@ class GFlow:
         return Progress(length / iterations, record["loss"], record["log_z"])
 
     def bare(self) -> None:
-        """The rollout's passes without gradient, then one forward and backward pass over all.
+        """The passes of sampling without gradient, then one forward and backward pass over all.
 
         These are the states that the library really passed: each distinct one once, where it
         shares them.

@@ -1,6 +1,6 @@
 """Worker: modified detailed balance on graphs with gfnx.
 
-Its environment, BGe score, delta score and rollout; the loss is the one of its DAG script without
+Its environment, BGe score, delta score and sampler; the loss is the one of its DAG script without
 target network and replay, over the transitions of the batch just sampled, in one compiled loop.
 """
 
@@ -19,7 +19,7 @@ from protocol import Progress
 
 
 class Gfnx:
-    """gfnx's environment and rollout, compiled together with the update."""
+    """gfnx's environment and sampler, compiled together with the update."""
 
     def __init__(self, case: DagCase) -> None:
         self.batch, self.stop = case.batch, case.variables**2

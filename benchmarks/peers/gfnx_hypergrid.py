@@ -1,7 +1,7 @@
 """Worker: trajectory balance on a hypergrid with gfnx, by the recipe of its own TB baseline.
 
-gfnx ships environments, rewards and a rollout; its losses live in scripts. The loop here does what
-its hypergrid script does, less metrics and logging: equinox's MLP under `vmap`, gfnx's rollout over
+gfnx ships environments, rewards and a sampler; its losses live in scripts. The loop here does what
+its hypergrid script does, less metrics and logging: equinox's MLP under `vmap`, gfnx's sampler over
 the full horizon, a second pass over all states in the loss, optax's Adam, all in one compiled loop.
 """
 
@@ -17,7 +17,7 @@ from protocol import R0, R1, R2, WIDTH, Case, Progress, serve
 
 
 class Gfnx:
-    """gfnx's environment and rollout, compiled together with the update."""
+    """gfnx's environment and sampler, compiled together with the update."""
 
     def __init__(self, case: Case) -> None:
         self.batch = case.batch

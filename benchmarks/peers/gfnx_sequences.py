@@ -1,6 +1,6 @@
 """Worker: trajectory balance on sequences with gfnx, by the recipe of its own TB baselines.
 
-Its environments, rewards and rollout, and a loss over the batch just sampled, all iterations of a
+Its environments, rewards and sampler, and a loss over the batch just sampled, all iterations of a
 block in one compiled loop. Its bit strings are filled in any order; those written from left to
 right are put together here from its autoregressive base class and its reward. The perceptron is
 ours: for words of 8 bits a sum of embeddings, with which an iteration takes 7 ms where the usual
@@ -98,7 +98,7 @@ class Transformer(eqx.Module):
 
 
 class Gfnx:
-    """gfnx's environment and rollout, compiled together with the update."""
+    """gfnx's environment and sampler, compiled together with the update."""
 
     def __init__(self, case: SequenceCase) -> None:
         self.case = case

@@ -26,8 +26,8 @@ class Case:
     With `learn`, contestants start from their own initial network. Without, the policies are held
     near uniform, apart from `stop_bias` on the logit of the stop action: all the arithmetic of an
     update is done, with a learning rate too small to change anything, and the weights of the heads
-    are scaled by `head_scale`. Then every contestant walks trajectories of the same law, and blocks
-    do not differ by how far each has learned.
+    are scaled by `head_scale`. Then every contestant samples the same distribution, and blocks do
+    not differ by how far each has learned.
     """
 
     dim: int

@@ -1,7 +1,7 @@
 """Worker: trajectory balance on a hypergrid in plain tensors, with no library at all.
 
 The yardstick of what PyTorch allows: integer states, only the rows that still move, a sum of
-embeddings in place of a linear layer on one-hot input, a rollout without gradients followed by one
+embeddings in place of a linear layer on one-hot input, sampling without gradients followed by one
 pass over all visited states for both policies, fused Adam. Nothing is checked.
 """
 
@@ -63,7 +63,7 @@ class Sketch:
         return Progress(mean_length, loss.item(), self.log_z.item())
 
     def bare(self) -> None:
-        """The rollout's passes without gradient, then one forward and backward pass over all."""
+        """The passes of sampling without gradient, then one forward and backward pass over all."""
         with torch.no_grad():
             for states in self._fronts:
                 self.network(states)

@@ -1,9 +1,9 @@
 """Worker: trajectory balance on a hypergrid with torchgfn, by its own sampler and loss.
 
-The faster of the two ways that torchgfn offers: a rollout without gradients and log-probabilities
+The faster of the two loops that torchgfn offers: sampling without gradients and log-probabilities
 computed again in the loss. Nothing optional is on: no debug checks, no counting of modes, no
 validation of the arguments of distributions. With the word "tutorial", as its own examples train:
-the log-probabilities of the rollout are kept with their graph, Adam is the default one, and
+the log-probabilities of sampling are kept with their graph, Adam is the default one, and
 distributions validate.
 """
 

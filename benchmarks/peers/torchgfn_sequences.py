@@ -1,6 +1,6 @@
 """Worker: trajectory balance on bit strings with torchgfn, by its own sampler and loss.
 
-As in `torchgfn_hypergrid.py` the faster of its two ways: a rollout without gradients, and
+As in `torchgfn_hypergrid.py` the faster of its two loops: sampling without gradients, and
 log-probabilities computed again in the loss. On the tree of prefixes it is told that P_B is 1,
 which spares it the backward masks. The networks are ours: a sum of embeddings in place of a matrix
 product with one-hot input, or PyTorch's transformer, and a constant for the logit of its exit,

@@ -116,7 +116,7 @@ def cell_index(cells: Tensor) -> Tensor:
 
 
 def is_connected(cells: Tensor) -> Tensor:
-    """(B,) bool: what enters a cell can reach its end; other cells are at chance level."""
+    """(B,) bool: what enters a cell can reach its end; other cells only guess."""
     open_ = (cells != 0).unbind(-1)
     first = open_[0]
     second = open_[1] | (first & open_[2])
@@ -176,7 +176,7 @@ def synthetic_architectures(seed: int = 0) -> ArchitectureTable:
     """A made-up table with columns "short" and "long", for tests and first steps.
 
     Convolutions are better than the rest, edges differ in importance, neighbouring skips help,
-    cells without a way through stay at 10 per cent. It stands for no data set.
+    cells without a path from end to end stay at 10 per cent. It stands for no data set.
 
     Args:
         seed: Of the importances and of the noise.

@@ -42,7 +42,7 @@ class ArchitectureTask(SeveralScores):
     """
 
     name: ClassVar[str] = "architecture"
-    summary: ClassVar[str] = "cells of networks by accuracy (NATS-Bench); exact law known"
+    summary: ClassVar[str] = "cells of networks by accuracy (NATS-Bench); exact distribution known"
     train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=32, epsilon=0.05)
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=500)
     exact_limit: ClassVar[int] = 50_000

@@ -31,11 +31,11 @@ KINDS = {
 """Atomic number, formal charge and valence by name; hydrogens fill what bonds leave free."""
 
 Bond = tuple[int, int, int]
-Drawing = tuple[tuple[str, ...], tuple[Bond, ...]]
-"""Names of the kinds of the atoms, and bonds as (atom, atom, order)."""
+Structure = tuple[tuple[str, ...], tuple[Bond, ...]]
+"""A Kekulé structure: names of the kinds of the atoms, and bonds as (atom, atom, order)."""
 
 
-def sanitised(drawing: Drawing) -> Any:
+def sanitised(structure: Structure) -> Any:
     """The RDKit molecule with the same numbers of atoms, aromatic rings marked.
 
     Raises:
@@ -43,7 +43,7 @@ def sanitised(drawing: Drawing) -> Any:
     """
     chem = rdkit()
     orders = (None, chem.BondType.SINGLE, chem.BondType.DOUBLE, chem.BondType.TRIPLE)
-    atoms, bonds = drawing
+    atoms, bonds = structure
     free = [KINDS[name][2] for name in atoms]
     for i, j, order in bonds:
         free[i] -= order
@@ -60,34 +60,34 @@ def sanitised(drawing: Drawing) -> Any:
             molecule.AddBond(i, j, orders[order])
         chem.SanitizeMol(molecule)
     except (ValueError, OverflowError) as error:
-        raise MoleculeError(f"{drawing} is no valid molecule: {error}") from error
+        raise MoleculeError(f"{structure} is no valid molecule: {error}") from error
     return molecule
 
 
-def molecule_of(drawing: Drawing) -> Any:
+def molecule_of(structure: Structure) -> Any:
     """The molecule as RDKit reads it from SMILES, with implicit hydrogens."""
-    smiles = rdkit().MolToSmiles(sanitised(drawing))
+    smiles = rdkit().MolToSmiles(sanitised(structure))
     molecule = rdkit().MolFromSmiles(smiles)
     if molecule is None:
-        raise MoleculeError(f"RDKit wrote {smiles!r} for {drawing}, and cannot read it.")
+        raise MoleculeError(f"RDKit wrote {smiles!r} for {structure}, and cannot read it.")
     return molecule
 
 
-def canonical(drawing: Drawing) -> str:
+def canonical(structure: Structure) -> str:
     """Canonical SMILES; empty without atoms."""
-    return str(rdkit().MolToSmiles(molecule_of(drawing))) if drawing[0] else ""
+    return str(rdkit().MolToSmiles(molecule_of(structure))) if structure[0] else ""
 
 
-def resonance_forms(drawing: Drawing) -> list[Drawing]:
-    """All ways to place the double bonds of aromatic rings, `drawing` among them."""
-    molecule = sanitised(drawing)
+def resonance_forms(structure: Structure) -> list[Structure]:
+    """All placings of the double bonds of aromatic rings, `structure` among them."""
+    molecule = sanitised(structure)
     ring = {
         (min(ends), max(ends))
         for b in molecule.GetBonds()
         if b.GetIsAromatic()
         for ends in [(b.GetBeginAtomIdx(), b.GetEndAtomIdx())]
     }
-    atoms, bonds = drawing
+    atoms, bonds = structure
     paired = {x for i, j, order in bonds if (i, j) in ring and order == 2 for x in (i, j)}
     forms = []
     for doubles in _pairings(sorted(paired), ring):
@@ -97,7 +97,7 @@ def resonance_forms(drawing: Drawing) -> list[Drawing]:
 
 
 def _pairings(left: list[int], bonds: set[tuple[int, int]]) -> Iterator[set[tuple[int, int]]]:
-    """All ways to split the atoms into bonded pairs i < j."""
+    """All splits of the atoms into bonded pairs i < j."""
     if not left:
         yield set()
         return
@@ -110,7 +110,7 @@ def _pairings(left: list[int], bonds: set[tuple[int, int]]) -> Iterator[set[tupl
 
 
 class AtomScorer:
-    """Drawings in; out come records, and the drawings of the same molecule. Picklable.
+    """Structures in; out come records, and the structures of the same molecule. Picklable.
 
     Args:
         goal: What to measure, or None for SMILES only.
@@ -119,15 +119,15 @@ class AtomScorer:
     def __init__(self, goal: Goal | None) -> None:
         self.goal = goal
 
-    def __call__(self, drawn: list[Drawing]) -> list[tuple[Record, list[Drawing]]]:
-        """One record per drawing, which does not yet know how many others are distinct."""
-        return [self.score(drawing) for drawing in drawn]
+    def __call__(self, given: list[Structure]) -> list[tuple[Record, list[Structure]]]:
+        """One record per structure, which does not yet know how many others are distinct."""
+        return [self.score(structure) for structure in given]
 
-    def score(self, drawing: Drawing) -> tuple[Record, list[Drawing]]:
-        """The record of one molecule, and all its drawings."""
-        molecule = molecule_of(drawing)
+    def score(self, structure: Structure) -> tuple[Record, list[Structure]]:
+        """The record of one molecule, and all its structures."""
+        molecule = molecule_of(structure)
         smiles = str(rdkit().MolToSmiles(molecule))
-        forms = resonance_forms(drawing)
+        forms = resonance_forms(structure)
         if len(forms) > 1:
             forms = [form for form in forms if canonical(form) == smiles]
         if self.goal is None:
@@ -136,8 +136,8 @@ class AtomScorer:
         return Record(smiles, self.goal.value(measured), measured, 1), forms
 
 
-def drawing_of(smiles: str, kinds: Sequence[str], max_atoms: int) -> Drawing:
-    """A drawing of a molecule given as SMILES.
+def structure_of(smiles: str, kinds: Sequence[str], max_atoms: int) -> Structure:
+    """A structure of a molecule given as SMILES.
 
     Raises:
         MoleculeError: If it is no SMILES, or atoms of these kinds cannot make it.
@@ -170,11 +170,11 @@ def drawing_of(smiles: str, kinds: Sequence[str], max_atoms: int) -> Drawing:
     return tuple(atoms), bonds
 
 
-def drawings(
+def structures(
     names: Sequence[str], kinds: Sequence[Sequence[int]], bonds: Sequence[Sequence[Sequence[int]]]
-) -> list[Drawing]:
-    """Drawings of arrays (B, N) and (B, N, N); kind k > 0 is ``names[k - 1]``."""
-    out: list[Drawing] = []
+) -> list[Structure]:
+    """Structures of arrays (B, N) and (B, N, N); kind k > 0 is ``names[k - 1]``."""
+    out: list[Structure] = []
     for row, orders in zip(kinds, bonds, strict=True):
         atoms = tuple(names[k - 1] for k in row if k > 0)
         pairs = ((i, j) for j in range(len(atoms)) for i in range(j))

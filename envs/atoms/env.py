@@ -12,10 +12,10 @@ from gflow.envs.atoms.canonical import arranged, canonical_order, resistance
 from gflow.envs.atoms.chemistry import (
     KINDS,
     AtomScorer,
-    Drawing,
+    Structure,
     canonical,
-    drawing_of,
-    drawings,
+    structure_of,
+    structures,
 )
 from gflow.envs.molecules.extras import several
 from gflow.envs.molecules.goal import Goal
@@ -59,10 +59,10 @@ class Atoms(DiscreteEnvironment[AtomState]):
     molecules. Between two classes of molecules s and s' the numbers a of forward and b of backward
     actions satisfy a / b = |Aut(s)| / |Aut(s')|, so one correction of the finished molecule,
     `log_symmetry` = -log |Aut(x)|, makes classes come in proportion to their reward. Molecules
-    with aromatic rings may be drawn in m ways (Kekulé forms that are not isomorphic): `log_reward`
-    shares the reward among these. So molecules, as told apart by canonical SMILES, are sampled in
-    proportion to the reward. This needs a policy that is a function of the structure: `AtomPolicy`
-    is one; others may be used with a uniform backward policy.
+    with aromatic rings have m Kekulé structures that are not isomorphic: `log_reward` shares the
+    reward among these. So molecules, as told apart by canonical SMILES, are sampled in proportion
+    to the reward. This needs a policy that does not depend on the numbering: `AtomPolicy` is one;
+    others may be used with a uniform backward policy.
 
     **Equal states.** Isomorphic states are equal arrays: both steps renumber atoms canonically.
 
@@ -281,7 +281,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         return text_keys(record.smiles for record in self.records(states)).to(states.kind.device)
 
     def log_multiplicity(self, states: AtomState) -> Tensor:
-        """(B,) log m, where m drawings stand for the same molecule."""
+        """(B,) log m, where m Kekulé structures stand for the same molecule."""
         same = [float(record.assemblies) for record in self.records(states)]
         return torch.tensor(same, device=states.kind.device).log()
 
@@ -290,7 +290,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         return of_built(self.log_reward, states, (states.kind > 0).any(1), condition)
 
     def records(self, states: AtomState) -> list[Record]:
-        """SMILES, raw reward, properties and number m of drawings; each molecule scored once."""
+        """SMILES, reward, properties and m, the Kekulé structures; each molecule scored once."""
         keys = self.key(states).tolist()
         fresh: dict[int, int] = {}
         for row, key in enumerate(keys):
@@ -308,18 +308,18 @@ class Atoms(DiscreteEnvironment[AtomState]):
 
     def _score(self, kind: Tensor, bond: Tensor) -> list[Record]:
         """Records of distinct molecules."""
-        scored = self.pool.map(self.scorer, drawings(self.kinds, kind.tolist(), bond.tolist()))
+        scored = self.pool.map(self.scorer, structures(self.kinds, kind.tolist(), bond.tolist()))
         forms = [form for _, same in scored for form in same if len(same) > 1]
-        keys = iter(self.key(self.from_drawings(forms)).tolist())
+        keys = iter(self.key(self.from_structures(forms)).tolist())
         return [
             record._replace(assemblies=len({next(keys) for _ in same})) if len(same) > 1 else record
             for record, same in scored
         ]
 
-    def from_drawings(self, drawn: Sequence[Drawing]) -> AtomState:
-        """States of molecules given as `gflow.envs.atoms.chemistry.Drawing`."""
-        raw = self.initial(len(drawn))
-        for row, (atoms, bonds) in enumerate(drawn):
+    def from_structures(self, given: Sequence[Structure]) -> AtomState:
+        """States of molecules given as `gflow.envs.atoms.chemistry.Structure`."""
+        raw = self.initial(len(given))
+        for row, (atoms, bonds) in enumerate(given):
             for at, name in enumerate(atoms):
                 raw.kind[row, at] = 1 + self.kinds.index(name)
             for i, j, order in bonds:
@@ -333,13 +333,13 @@ class Atoms(DiscreteEnvironment[AtomState]):
             MoleculeError: Naming the molecule and what cannot be built of it.
         """
         texts = several(smiles, "Atoms.states_from_smiles")
-        drawn = [drawing_of(text, self.kinds, self.max_atoms) for text in texts]
-        return self.from_drawings(drawn)
+        given = [structure_of(text, self.kinds, self.max_atoms) for text in texts]
+        return self.from_structures(given)
 
     def smiles(self, states: AtomState) -> list[str]:
         """Canonical SMILES; empty for s0."""
-        drawn = drawings(self.kinds, states.kind.tolist(), states.bond.tolist())
-        return [canonical(drawing) for drawing in drawn]
+        given = structures(self.kinds, states.kind.tolist(), states.bond.tolist())
+        return [canonical(structure) for structure in given]
 
     def show(self, states: AtomState) -> list[str]:
         """SMILES, or ``(empty)``."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
-from gflow.envs.molecules.report import figures_of, report_best, write_best
+from gflow.envs.molecules.report import metrics_of, report_best, write_best
 from gflow.policies.base import Policy
 from gflow.tasks.several import SeveralScores
 from gflow.tasks.task import Context, RunOptions
@@ -113,7 +113,7 @@ class AtomsTask(SeveralScores):
         return values
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
-        """What RDKit takes for molecules, and the figures of `gflow train molecules`."""
+        """What RDKit takes for molecules, and the metrics of `gflow train molecules`."""
         from gflow.envs.atoms.env import Atoms
 
         env = context.env
@@ -121,7 +121,7 @@ class AtomsTask(SeveralScores):
         numbers = super().metrics(context, objects)
         atoms = (objects.kind > 0).sum(1).tolist()
         numbers["valid"] = valid_fraction(env.smiles(objects), atoms)
-        return numbers | figures_of(context, objects, _names(env))
+        return numbers | metrics_of(context, objects, _names(env))
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""

@@ -1,4 +1,4 @@
-"""Atoms: the part of a law that has a probability instead of a density."""
+"""Atoms: the part of a distribution that has a probability instead of a density."""
 
 import copy
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Atom:
-    """One event for each of N rows that has a probability of its own: a stop, a way to the source.
+    """One event for each of N rows that has a probability of its own: a stop, a move home.
 
     Where the event is forced or ruled out the log-probability is exactly 0 or -inf, whatever the
     logit, and no gradient flows.

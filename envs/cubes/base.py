@@ -22,9 +22,9 @@ class UnitCube(ContinuousEnvironment[Tensor]):
     Args:
         dim: d.
         reward: Log-reward of points.
-        components: K, Beta laws in each mixture.
+        components: K, Beta distributions in each mixture.
         source_components: The same for moves from the source.
-        concentrations: Range of the parameters of Beta laws; from 1 up densities are bounded.
+        concentrations: Range of the Beta parameters; from 1 up densities are bounded.
         border: Moves keep this far from the faces that would leave the next or the last point
             without a legal move; it keeps densities below its inverse.
 
@@ -67,9 +67,10 @@ class UnitCube(ContinuousEnvironment[Tensor]):
 
     @abstractmethod
     def even_outputs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(A,) outputs at the source, (A,) elsewhere and (P,) backward with nearly even laws.
+        """(A,) outputs at the source, (A,) elsewhere and (P,) backward with nearly even densities.
 
-        For policies to start from: laws that keep to the middle seldom reach the other corners.
+        For policies to start from: densities that keep to the middle seldom reach the other
+        corners.
         """
 
     def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
@@ -120,7 +121,7 @@ class UnitCube(ContinuousEnvironment[Tensor]):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """`count` exact draws of the reward; see `Environment.exact_objects`."""
+        """`count` exact samples of the reward; see `Environment.exact_objects`."""
         if not isinstance(self.reward, CubeReward):
             return super().exact_objects(count, generator, device)
         return self.objects(self.reward.sample(count, generator, device))

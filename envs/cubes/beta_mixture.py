@@ -1,4 +1,4 @@
-"""Mixtures of Beta laws on the unit interval, from the raw outputs of a network."""
+"""Mixtures of Beta distributions on the unit interval, from the raw outputs of a network."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ def inside(u: Tensor) -> Tensor:
 
 
 class BetaMixture:
-    r"""A mixture of K Beta laws for each of N numbers in (0, 1).
+    r"""A mixture of K Beta distributions for each of N numbers in (0, 1).
 
     .. math:: g(u) = \sum_k w_k \operatorname{Beta}(u; \alpha_k, \beta_k)
 
@@ -41,15 +41,15 @@ class BetaMixture:
 
     @classmethod
     def even(cls, like: Tensor) -> "BetaMixture":
-        """The uniform law for each entry of `like` (...)."""
+        """The uniform distribution for each entry of `like` (...)."""
         one = torch.ones_like(like)[..., None]
         return cls(torch.zeros_like(one), one, one)
 
     @staticmethod
     def even_outputs(parts: int, low: float, high: float) -> Tensor:
-        r"""(3 K,) outputs from which `of` makes a nearly uniform law of K different parts.
+        r"""(3 K,) outputs from which `of` makes a nearly uniform mixture of K different parts.
 
-        Bernstein polynomials: the mean of Beta(k, K + 1 - k) over k = 1 ... K is the uniform law.
+        Bernstein polynomials: the mean of Beta(k, K + 1 - k) over k = 1 ... K is uniform.
         As far as the range allows, and a little away from its ends, where sigmoids are flat.
         """
         k = torch.arange(1, parts + 1, dtype=torch.get_default_dtype())

@@ -23,9 +23,9 @@ class Box(UnitCube):
     force, others go down an arc.
 
     Densities are per area for the first move and per arc length for others, forward and backward;
-    stops and forced moves have probabilities. The angle of a move has a mixture of Beta laws on
-    the legal interval, the radius of the first move another; both of the first share their weights
-    and are drawn independently.
+    stops and forced moves have probabilities. The angle of a move has a mixture of Beta
+    distributions on the legal interval, the radius of the first move another; both of the first
+    share their weights and are independent.
 
     Args:
         reward: Log-reward of points; by default the ringed corners.
@@ -64,7 +64,7 @@ class Box(UnitCube):
         return done
 
     def must_return(self, states: Tensor) -> Tensor:
-        """(B,) the way back leads to the source by force."""
+        """(B,) the backward move leads to the source by force."""
         near: Tensor = states.norm(dim=-1) <= self.delta
         return near
 

@@ -20,8 +20,8 @@ class Cube(UnitCube):
     From the source, anywhere; from elsewhere by increments :math:`m + r (1 - s - m)` along each
     axis, or stop. Points without room for m along some axis stop by force. Backward, home to the
     source at once with some probability, which is 1 where a coordinate is below m, else down by
-    :math:`m + r (s' - m)`. The r have mixtures of Beta laws, independent along the axes; densities
-    are per volume.
+    :math:`m + r (s' - m)`. The r have mixtures of Beta distributions, independent along the
+    axes; densities are per volume.
 
     Args:
         dim: d.
@@ -65,7 +65,7 @@ class Cube(UnitCube):
         return (1 - states <= self.min_step + self.border).any(-1)
 
     def must_return(self, states: Tensor) -> Tensor:
-        """(B,) the way back leads to the source by force."""
+        """(B,) the backward move leads to the source by force."""
         return (states <= self.min_step + self.border).any(-1)
 
     def legal_increments(self, room: Tensor) -> tuple[Tensor, Tensor]:

@@ -175,7 +175,7 @@ class HomeOrBack(Density[Tensor]):
 
     Args:
         states: (N, d) points.
-        home: The way to the source.
+        home: The move to the source.
         back: Law of the vectors to be taken off.
     """
 
@@ -186,7 +186,7 @@ class HomeOrBack(Density[Tensor]):
         self, generator: torch.Generator | None = None, noise: float = 0.0
     ) -> tuple[Tensor, None]:
         """(N, d) previous points."""
-        # No rounding may take a move down for the way to the source, which is the point 0.
+        # No rounding may take a move down for the move to the source, which is the point 0.
         least = torch.finfo(self.states.dtype).tiny
         parent = (self.states - self.back.sample(generator)).clamp(min=least)
         return parent.masked_fill(self.home.sample(generator)[:, None], 0.0), None

@@ -18,7 +18,7 @@ from gflow.policies.heads import ApartPolicy, linear
 class BoxPolicy(ApartPolicy):
     """Perceptrons of the coordinates, one for each head, and free parameters at the source.
 
-    All laws start nearly even, as mixtures of different parts (`UnitCube.even_outputs`).
+    All densities start nearly even, as mixtures of different parts (`UnitCube.even_outputs`).
 
     The source is one point, where the kernel has parameters of its own kind and log F is a mass and
     no density, so that what is said there is not read off a network.

@@ -17,7 +17,7 @@ class CubeReward(LogReward[Tensor]):
 
     Attributes:
         log_z: Log of its integral.
-        has_samples: `sample` gives exact, independent draws.
+        has_samples: `sample` gives exact, independent samples.
     """
 
     has_partial = True
@@ -34,10 +34,10 @@ class CubeReward(LogReward[Tensor]):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """(count, d) exact draws from R / Z.
+        """(count, d) exact samples of R / Z.
 
         Raises:
-            IncompatibleError: If nothing draws them.
+            IncompatibleError: If nothing samples them.
         """
         raise IncompatibleError(f"{type(self).__name__} has no exact samples.")
 
@@ -87,14 +87,14 @@ class RingedCorners(CubeReward):
         corner, ring = (a > 0.25).all(-1), ((a > 0.3) & (a < 0.4)).all(-1)
         return corner.long() + (corner & ring).long()
 
-    def region_law(self) -> Tensor:
+    def region_distribution(self) -> Tensor:
         """(3,) float64 probabilities of the `REGIONS` under R / Z."""
         r0, r1, r2 = self.heights
         corner, ring = 0.5**self.dim, 0.2**self.dim
         mass = [r0 * (1 - corner), (r0 + r1) * (corner - ring), (r0 + r1 + r2) * ring]
         return torch.tensor(mass, dtype=torch.float64) / sum(self.masses)
 
-    def cell_law(self, bins: int) -> Tensor:
+    def cell_distribution(self, bins: int) -> Tensor:
         """(bins, ..., bins) float64 probabilities of equal cells under R / Z, exact."""
         edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
         total = torch.zeros((bins,) * self.dim, dtype=torch.float64)
@@ -114,7 +114,7 @@ class RingedCorners(CubeReward):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """(count, d) exact draws: one of the three sums, then evenly on its boxes.
+        """(count, d) exact samples: one of the three sums, then evenly on its boxes.
 
         (By rejection from the cube the envelope would have to be R0 + R1 + R2, the reward of the
         rings, which is more than R0 plus either of the others.)
@@ -124,7 +124,7 @@ class RingedCorners(CubeReward):
         u = torch.rand(count, self.dim, device=device, generator=generator)
         points = u
         for k, pieces in enumerate(_PIECES):
-            if len(pieces) == 2:  # of equal length: the first half of the draw goes to the first
+            if len(pieces) == 2:  # of equal length: the first half of [0, 1] goes to the first
                 (low, high), (upper, _) = pieces
                 length = high - low
                 second = u >= 0.5

@@ -44,9 +44,9 @@ class BoxTask(Task[UnitCube]):
         r0: Reward everywhere.
         r1: More in the corners.
         r2: More in their rings.
-        components: Beta laws in each mixture.
+        components: Beta distributions in each mixture.
         source_components: The same for moves from the source.
-        concentration_low: Least parameter of Beta laws; below 1 densities are not bounded.
+        concentration_low: Least Beta parameter; below 1 densities are not bounded.
         concentration_high: Largest.
         width: Units per layer of the policy.
         depth: Hidden layers of the policy.
@@ -128,11 +128,11 @@ class BoxTask(Task[UnitCube]):
         reward, trainer = context.env.reward, context.trainer
         if not isinstance(reward, RingedCorners):
             return {}
-        law = reward.region_law().to(objects.device)
+        exact = reward.region_distribution().to(objects.device)
         seen = torch.bincount(reward.region(objects), minlength=3).double() / len(objects)
-        numbers = {"jsd_regions": float(jsd(seen.log(), law.log()))}
+        numbers = {"jsd_regions": float(jsd(seen.log(), exact.log()))}
         if self.dim in BINS:
-            cells = reward.cell_law(BINS[self.dim])
+            cells = reward.cell_distribution(BINS[self.dim])
             numbers["jsd"] = float(histogram_jsd(objects, cells, 0.0, 1.0))
         if self.dim == 2:
             seed = trainer.config.seed * 1_000_003 + trainer.step + 2

@@ -51,12 +51,12 @@ class Dags(DiscreteEnvironment[DagState]):
 
     **Size.** 1, 3, 25, 543, 29 281, 3 781 503 graphs for d = 1, ... 6.
 
-    Not the closure is kept but the number of paths, because it can be updated both ways. A path
-    passes an edge i -> j at most once, and neither the paths to i nor those from j pass it, so
+    Not the closure is kept but the number of paths, because adding and removing both update it. A
+    path passes an edge i -> j at most once, and neither the paths to i nor those from j pass it, so
 
     .. math:: W' = W \pm W_{\cdot i} \, W_{j \cdot}
 
-    adds the edge or removes it; the closure alone would forget how many ways there were.
+    adds the edge or removes it; the closure alone would forget how many paths there were.
 
     Keys are exact up to 8 variables. Beyond, they are sums of random 64-bit numbers, one for each
     edge: two different graphs share one with probability 2^-64.

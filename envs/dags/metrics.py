@@ -88,7 +88,7 @@ def edge_auroc(edge: Tensor, truth: Tensor, diagonal: bool = False) -> float:
     Args:
         edge: (d, d) marginals.
         truth: (d, d) bool.
-        diagonal: Count the d pairs (i, i), never an edge, as some published figures do.
+        diagonal: Count the d pairs (i, i), never an edge, as some published numbers do.
 
     Raises:
         ConfigError: If the true graph has no edge, or nothing else.

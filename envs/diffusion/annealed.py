@@ -30,7 +30,7 @@ class AnnealedLangevin(GaussianSteps):
 
     With f = 0 this is unadjusted annealed Langevin dynamics, already a sampler; what the network
     has to learn is by how much it lags behind the path. Both directions read the same outputs
-    (`both_ways`), so one pass of the network over the states of a trajectory gives both.
+    (`both_directions`), so one pass of the network over the states of a trajectory gives both.
 
     Raw outputs are (N, 2 d): f, and the score of pi_t, which is not differentiated through. A
     policy finds it with the condition at hand, by `score` or `DiffusionInputs.path`. The backward
@@ -54,7 +54,7 @@ class AnnealedLangevin(GaussianSteps):
         2023, https://arxiv.org/abs/2307.01050
     """
 
-    both_ways = True
+    both_directions = True
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class AnnealedLangevin(GaussianSteps):
     # ------------------------------------------------------------------ laws
 
     def forward_law(self, states: DiffusionState, outputs: Tensor) -> "AnnealedStep":
-        """A Langevin step along the path, and the drift; from the source, the draw of x_0."""
+        """A Langevin step along the path, and the drift; from the source, a sample of x_0."""
         return AnnealedStep(self, states, outputs)
 
     def backward_law(

@@ -1,4 +1,4 @@
-"""The Brownian bridge of a diffusion, for objectives that need no walk."""
+"""The Brownian bridge of a diffusion, for objectives that need no trajectory."""
 
 import math
 from typing import TYPE_CHECKING

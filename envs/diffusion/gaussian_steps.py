@@ -1,4 +1,4 @@
-"""Points of R^d on their way to a target in Gaussian steps: what all such environments share."""
+"""Points of R^d that move to a target in Gaussian steps: what all such environments share."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from gflow.state import take
 
 @dataclass(frozen=True)
 class DiffusionState:
-    """Points on their way, with a counter of their moves.
+    """Points, with a counter of their moves.
 
     The integer counter, not a time that is added up, says where on the grid a point is.
 
@@ -95,13 +95,13 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
     Attributes:
         num_drifts: Outputs that a network learns for the forward kernel; `num_outputs` may hold
             more.
-        both_ways: The outputs of the backward kernel are those of the forward kernel.
+        both_directions: The outputs of the backward kernel are those of the forward kernel.
     """
 
     fixed_length = True
     takes_noise = True
     num_drifts: int
-    both_ways: bool = False
+    both_directions: bool = False
 
     def __init__(self, target: Target, times: Tensor | int, start_variance: float) -> None:
         grids = uniform_grid(times) if isinstance(times, int) else check_grid(times)
@@ -206,7 +206,7 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> DiffusionState:
-        """`count` exact draws of the target; see `Environment.exact_objects`."""
+        """`count` exact samples of the target; see `Environment.exact_objects`."""
         return self.objects(self.target.sample(count, generator, device=device))
 
     def log_partition(self) -> float | None:

@@ -105,7 +105,7 @@ class DiffusionPolicy(Policy):
         super().__init__()
         if width < 1 or depth < 0:
             raise ConfigError(f"DiffusionPolicy: width must be positive, got {width}, {depth}.")
-        self.dim, self.both_ways = env.dim, env.both_ways
+        self.dim, self.both_directions = env.dim, env.both_directions
         self.backward: Literal["learned", "uniform"] = (
             "learned" if env.num_backward_outputs else "uniform"
         )
@@ -124,7 +124,7 @@ class DiffusionPolicy(Policy):
         zero(self.drift.last)
         self.flow = Trunk(width, depth, 1, generator) if log_flow else None
         self.back = None
-        if env.num_backward_outputs and not env.both_ways:
+        if env.num_backward_outputs and not env.both_directions:
             self.back = Trunk(width, depth, env.num_backward_outputs, generator)
             zero(self.back.last)
         self.gain: nn.Sequential | None = None
@@ -197,7 +197,7 @@ class DiffusionPolicy(Policy):
         runs, times = self._clock(inputs)
         read = self._read(inputs, condition, times)
         ahead = self._drift(read, inputs, condition, self._gain(runs))
-        back = ahead if self.both_ways else None
+        back = ahead if self.both_directions else None
         if self.back is not None:
             back = self.back(read).flatten(0, 1)
         flow = None if self.flow is None else self.flow(read).flatten()
@@ -215,8 +215,8 @@ class DiffusionPolicy(Policy):
     def backward_logits(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor | None:
-        """(N, 2 d) of the backward head, the forward outputs if they serve both ways, or None."""
-        if self.both_ways:
+        """(N, 2 d) of the backward head, the forward outputs if they serve both, or None."""
+        if self.both_directions:
             return self.forward_logits(env, states, condition)
         if self.back is None:
             return None
@@ -228,7 +228,7 @@ class DiffusionPolicy(Policy):
     def begin(
         self, env: Environment[Any], count: int, condition: Tensor | None = None
     ) -> Session | None:
-        """Times embedded once for a whole rollout, where all rows have the same time grid."""
+        """Times embedded once a batch, where all rows have the same time grid."""
         assert isinstance(env, GaussianSteps)
         if len(env.times) > 1:
             return None

@@ -75,14 +75,14 @@ class Brownian(Process):
 
 @dataclass(frozen=True)
 class OrnsteinUhlenbeck(Process):
-    r"""Noising by an Ornstein-Uhlenbeck process with stationary law N(0, nu^2 I), turned round.
+    r"""An Ornstein-Uhlenbeck process, stationary at N(0, nu^2 I), turned round.
 
     Its rate at *noising* time s is :math:`\beta(s) = (1 - s) \beta_0 + s \beta_1`; generation at
     time t is noising at s = 1 - t. With B the integral of the rate over a step, P_B is the exact
     noising step :math:`N(e^{-B} x', \nu^2 (1 - e^{-2B}))`, and
 
     - "exponential" (DDS): :math:`P_F = N(e^{-B} x + 2 \nu^2 (1 - e^{-B}) f, \nu^2 (1 - e^{-2B}))`,
-      so that f = 0 keeps the stationary law exactly;
+      so that f = 0 keeps the stationary distribution exactly;
     - "euler" (DIS): :math:`P_F = N(x + (\beta x + \nu \sqrt{2 \beta} f) dt, 2 \beta \nu^2 dt)`,
       the rate taken where the step starts; P_B is the Euler step back,
       :math:`N(x' - \beta x' dt, 2 \beta \nu^2 dt)`.
@@ -164,7 +164,7 @@ def uniform_grid(steps: int) -> Tensor:
 
 
 def random_grids(steps: int, count: int, seed: int = 0, evenness: float = 1.0) -> Tensor:
-    """(count, steps + 1) float64 times from 0 to 1, the gaps drawn from a symmetric Dirichlet law.
+    """(count, steps + 1) float64 times from 0 to 1, their gaps from a symmetric Dirichlet.
 
     Training on few steps at random places and sampling with many saves most of the cost of a fine
     grid.
@@ -172,9 +172,9 @@ def random_grids(steps: int, count: int, seed: int = 0, evenness: float = 1.0) -
     Args:
         steps: Number of steps.
         count: Number of grids.
-        seed: Of the draw.
-        evenness: Concentration of the law: 1 places times uniformly, more brings the gaps closer
-            to 1 / steps.
+        seed: Of the gaps.
+        evenness: Concentration of the Dirichlet: 1 places times uniformly, more brings the gaps
+            closer to 1 / steps.
 
     Reference:
         Berner et al., From discrete-time policies to continuous-time diffusion samplers:

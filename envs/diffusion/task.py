@@ -40,7 +40,7 @@ RATES = {"gmm9": 5.0, "gmm25": 5.0, "gmm40": 500.0, "cox": 5.0}
 GRIDS = 512
 """Random time grids to choose from."""
 
-IMAGES, WAYS = 100, 20
+IMAGES, TRAJECTORIES = 100, 20
 """Test images of conditional targets, and trajectories for each."""
 
 
@@ -223,7 +223,7 @@ class DiffusionTask(Task[GaussianSteps]):
         """Bounds of log Z of each of 100 test images, averaged over the images afterwards."""
         trainer = context.trainer
         images = target.test_images[:IMAGES].to(torch.get_default_dtype())
-        given = images.repeat_interleave(WAYS, 0).to(trainer.device)
+        given = images.repeat_interleave(TRAJECTORIES, 0).to(trainer.device)
         batch = trainer.sampler.forward(
             trainer.evaluated_policy,
             len(given),
@@ -232,8 +232,8 @@ class DiffusionTask(Task[GaussianSteps]):
             device=trainer.device,
         )
         terms = evaluate(context.env, trainer.evaluated_policy, batch)
-        weight = terms.log_weight.detach().double().view(-1, WAYS)
-        bound = weight.logsumexp(1) - math.log(WAYS)
+        weight = terms.log_weight.detach().double().view(-1, TRAJECTORIES)
+        bound = weight.logsumexp(1) - math.log(TRAJECTORIES)
         known = target.log_marginal(images, generator=torch.Generator().manual_seed(0))
         return {
             "elbo": float(weight.mean()),

@@ -1,4 +1,4 @@
-"""Listing the isomorphism classes of small labelled graphs, with ways between them."""
+"""Listing the isomorphism classes of small labelled graphs, and the moves between them."""
 
 import itertools
 import math

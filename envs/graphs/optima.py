@@ -110,8 +110,8 @@ def clique_cover(adjacency: Tensor) -> Tensor:
         room, wanted = adjacency[start].clone(), left[start].long()
         while bool(room.any()):
             # Uncovered edges into the clique first; ties by the room that is left afterwards.
-            score = wanted * len(left) + (adjacency & room).sum(-1)
-            best = int(score.masked_fill(~room, -1).argmax())
+            worth = wanted * len(left) + (adjacency & room).sum(-1)
+            best = int(worth.masked_fill(~room, -1).argmax())
             if not int(wanted[best]):
                 break
             clique[best] = True

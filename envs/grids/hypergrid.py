@@ -1,4 +1,4 @@
-"""The hypergrid: walks from a corner of a grid, one coordinate at a time."""
+"""The hypergrid: cells reached from a corner, one coordinate at a time."""
 
 from typing import Literal
 
@@ -103,7 +103,7 @@ class HyperGrid(DiscreteEnvironment[Tensor]):
         return above & (edge | ~edge.any(-1, keepdim=True))
 
     def is_terminal(self, states: Tensor) -> Tensor:
-        """(B,) a coordinate has reached the edge, if that ends the walk."""
+        """(B,) a coordinate has reached the edge, if that ends the trajectory."""
         edge = (states == self.side - 1).any(-1)
         return edge if self.ending == "forced" else torch.zeros_like(edge)
 

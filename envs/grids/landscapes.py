@@ -81,7 +81,7 @@ def landscape_grid(
         side: Values per coordinate.
         scalarization: How scores become log R. If it reads a condition, so do the environment and
             policies for it.
-        ending: "forced": a walk ends at the edge. "free": it may go on along it.
+        ending: "forced": a trajectory ends at the edge. "free": it may go on along it.
 
     Example:
         >>> env = landscape_grid(("branin", "currin"))

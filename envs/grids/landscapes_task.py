@@ -25,7 +25,7 @@ class LandscapesTask(SeveralScores):
     Attributes:
         functions: Among branin, currin, shubert, beale and sphere.
         side: Values per coordinate.
-        ending: "forced": the edge ends the walk. "free": stop anywhere.
+        ending: "forced": the edge ends the trajectory. "free": stop anywhere.
         width: Units per hidden layer of the policy.
         depth: Hidden layers of the policy.
         backward: Backward policy.

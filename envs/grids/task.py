@@ -32,7 +32,7 @@ from gflow.training.trainer import TrainConfig
 
 @dataclass(frozen=True)
 class HypergridTask(Task[HyperGrid]):
-    """Cells of a grid, built by walking from the corner.
+    """Cells of a grid, reached from the corner step by step.
 
     Attributes:
         dim: Number of coordinates.
@@ -42,14 +42,14 @@ class HypergridTask(Task[HyperGrid]):
         landscape: Function of the landscape reward: branin, currin, shubert, beale or sphere.
         levels: Digits of the multiscale reward; side must be 4^levels.
         beta: Inverse temperature of the reward.
-        ending: "free": stop anywhere. "forced": the edge ends the walk.
+        ending: "free": stop anywhere. "forced": the edge ends the trajectory.
         width: Units per hidden layer of the policy.
         depth: Hidden layers of the policy.
         backward: Backward policy.
     """
 
     name: ClassVar[str] = "hypergrid"
-    summary: ClassVar[str] = "walks on a grid; exact law known"
+    summary: ClassVar[str] = "cells of a grid; exact distribution known"
     train: ClassVar[TrainConfig] = TrainConfig(steps=2000, batch_size=16, lr_half_life=500)
     run: ClassVar[RunOptions] = RunOptions(threads=1)
 
@@ -120,21 +120,21 @@ class HypergridTask(Task[HyperGrid]):
         return {"mode_regions": float(len(upper.unique()))}
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
-        """The learned and the exact law side by side, for two coordinates."""
+        """The learned and the exact distribution side by side, for two coordinates."""
         if self.dim != 2 or context.graph is None:
             return {}
         from gflow.tasks.pictures import heatmaps
 
         graph = context.graph
         cells = graph.states[graph.objects]
-        laws = {
+        distributions = {
             "exact": graph.log_target().exp(),
             "learned": graph.terminal_distribution(context.trainer.evaluated_policy).exp(),
         }
         grids = {}
-        for name, law in laws.items():
-            grid = torch.full((self.side, self.side), torch.nan, dtype=law.dtype)
-            grid[cells[:, 0], cells[:, 1]] = law
+        for name, distribution in distributions.items():
+            grid = torch.full((self.side, self.side), torch.nan, dtype=distribution.dtype)
+            grid[cells[:, 0], cells[:, 1]] = distribution
             grids[name] = grid
         path = folder / "distribution.png"
         heatmaps(grids, path, ("coordinate 0", "coordinate 1"))

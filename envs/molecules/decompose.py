@@ -1,4 +1,4 @@
-"""All ways to cut a molecule into fragments of a vocabulary."""
+"""All cuts of a molecule into fragments of a vocabulary."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -145,7 +145,7 @@ class _Search:
         return b if a == block else a
 
     def below(self, top: int, above: int | None) -> list[Solution]:
-        """Ways to cut what hangs below bond `above`, starting at block `top`.
+        """Cuts of what hangs below bond `above`, starting at block `top`.
 
         The first piece of each is the one that holds `top`.
         """

@@ -25,7 +25,7 @@ class Docking:
     binders have -9 and less, so about 1 with the default scale, and more is possible. A molecule
     that cannot be docked (no conformer, an element that Vina lacks) has 0.
 
-    The molecule is drawn anew from its canonical SMILES and conformer and search have fixed seeds,
+    The molecule is built anew from its canonical SMILES and conformer and search have fixed seeds,
     so E is a function of the molecule: equal in every process and however the atoms are numbered.
     Where stereo marks are missing, the seed picks one isomer. One docking takes one to six seconds
     of one core, and the maps of the receptor a few seconds more, once per process. So let workers

@@ -289,7 +289,7 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         return row_hash(states.fragment, states.link)
 
     def log_symmetry(self, states: MoleculeState) -> Tensor:
-        """(B,) log of the number of labelled ways to build a tree, over what it is counted as."""
+        """(B,) log of the number of labelled trajectories to a tree, over what they count as."""
         return self.canonical(states).log_overcount().to(torch.get_default_dtype())
 
     # ------------------------------------------------------------------ molecules

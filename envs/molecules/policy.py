@@ -155,8 +155,8 @@ class MoleculePolicy(Policy):
         z = self.slot(layout.open_ports(ports, self.source, around))
         new = self.new.weight + self.new_fragment(self.fragments(self.class_fragment))  # (O, D)
         new = (new * new.shape[1] ** -0.5).index_select(0, self.expand)
-        scores = F.linear(z, new, self.new_bias.index_select(0, self.expand))
-        return layout.by_rank(scores, self.nodes - 1).flatten(1)
+        logits = F.linear(z, new, self.new_bias.index_select(0, self.expand))
+        return layout.by_rank(logits, self.nodes - 1).flatten(1)
 
     def backward_layers(self) -> list[tuple[nn.Linear, slice]]:
         """The only layer of the backward head."""

@@ -14,7 +14,7 @@ SHOWN = 12
 """Molecules in the picture of the best."""
 
 
-def figures_of(context: Context, objects: Any, names: tuple[str, ...]) -> dict[str, float]:
+def metrics_of(context: Context, objects: Any, names: tuple[str, ...]) -> dict[str, float]:
     """Distinctness of a sample, its properties, and the best seen in the whole run."""
     records = _records(context, objects)
     numbers = {"unique": len({r.smiles for r in records}) / len(records)}

@@ -9,7 +9,7 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
-from gflow.envs.molecules.report import figures_of, report_best, write_best
+from gflow.envs.molecules.report import metrics_of, report_best, write_best
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy
 from gflow.tasks.several import SeveralScores
@@ -137,7 +137,7 @@ class MoleculesTask(SeveralScores):
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Distinctness of the sample, its properties, and the best seen in the whole run."""
         numbers = super().metrics(context, objects)
-        return numbers | figures_of(context, objects, _molecules(context.env).host.goal.names)
+        return numbers | metrics_of(context, objects, _molecules(context.env).host.goal.names)
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""

@@ -74,7 +74,7 @@ class _Pair(DiscreteEnvironment[PairState]):
         return torch.cat([one, two if turn is None else two & turn[:, None]], 1)
 
     def backward_mask(self, states: PairState) -> Tensor:
-        """(B, P) legal backward actions of either part; a stop is the only way back over it."""
+        """(B, P) legal backward actions of either part: of one that has stopped, its stop."""
         one = self._one.backward_mask(states.first, states.stopped[:, 0])
         two = self._two.backward_mask(states.second, states.stopped[:, 1])
         turn = self._first_may_be_undone(states)
@@ -230,8 +230,8 @@ class Product(_Pair):
     are multiplied.
 
     **Size.** As many states as there are pairs of states, where an object that was declared
-    finished by a stop is a state of its own; two ways of k and l steps are interleaved in
-    C(k + l, k) ways.
+    finished by a stop is a state of its own; trajectories of k and l steps interleave to
+    C(k + l, k) others.
 
     Args:
         first: An environment.

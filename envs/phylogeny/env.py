@@ -24,7 +24,7 @@ class Forest:
 
     When the trees in slots i < j are joined, j is taken into i. Each slot is taken in once at
     most, and the sizes of the clades that this made tell in which order a slot took in others, so
-    that the same forest is written in one way only, however it was built.
+    that the same forest is written alike, however it was built.
 
     Attributes:
         into: (B, N) int64 slot that took in slot j; N if none has.

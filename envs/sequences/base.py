@@ -85,7 +85,7 @@ class SequenceEnvironment(DiscreteEnvironment[Tensor]):
         return (digits * self._on("radix", states.device)).sum(-1)
 
     def max_entropy_logits(self, states: Tensor) -> Tensor:
-        """(B, P) zeros: all parents of a state can be reached in equally many ways."""
+        """(B, P) zeros: equally many trajectories reach all parents of a state."""
         return torch.zeros(len(states), self.num_backward_actions, device=states.device)
 
     def _radix(self) -> int:

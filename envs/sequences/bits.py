@@ -25,7 +25,7 @@ def plant_modes(num_bits: int = 120, count: int = 60, seed: int = 0) -> Tensor:
     Args:
         num_bits: n, a multiple of 8.
         count: Number of modes drawn.
-        seed: Of the draw.
+        seed: Which modes.
 
     Reference:
         Malkin et al., Trajectory balance, 2022, https://arxiv.org/abs/2201.13259
@@ -149,7 +149,7 @@ def flipped_modes(modes: Tensor, seed: int = 0) -> Tensor:
 
     Args:
         modes: (M, n) bits.
-        seed: Of the draw.
+        seed: Which modes.
     """
     count, size = modes.shape
     generator = torch.Generator().manual_seed(seed)

@@ -39,13 +39,13 @@ class BitsTask(Task[DiscreteEnvironment[Any]]):
     Attributes:
         bits: Number of bits, a multiple of 8 and of the word.
         word: Bits per word.
-        modes: Number of modes drawn.
-        modes_seed: Of their draw.
+        modes: Number of modes.
+        modes_seed: Which modes.
         beta: Inverse temperature.
         form: log R = -beta d / n ("fraction") or -beta d ("distance"), d to the closest mode.
         order: "left_to_right" or "any".
-        backward: Backward policy; "auto" is uniform left to right, where there is one way only, and
-            learned in any order.
+        backward: Backward policy; "auto" is uniform left to right, where a state has one parent,
+            and learned in any order.
         network: "mlp", or "transformer" (left to right only).
         width: Units per hidden layer.
         depth: Hidden layers, or blocks of the transformer.

@@ -1,4 +1,4 @@
-"""Sequences over an alphabet: four ways to build them, from which real tasks take a few lines.
+"""Sequences over an alphabet, built in four orders, from which real tasks take a few lines.
 
 States are (B, L) int64 tokens: symbols 0 ... A - 1, and A for the blank of a place not yet filled.
 Rewards read them as they are; `Alphabet.decode` turns them into strings.
@@ -176,7 +176,7 @@ class PrependAppend(Autoregressive):
     """
 
     append_only = False
-    # Parents differ in the number of ways to them, so there is no closed form as in the base.
+    # Parents differ in their numbers of trajectories: there is no closed form as in the base.
     max_entropy_logits = DiscreteEnvironment.max_entropy_logits  # type: ignore[assignment]
 
     def __init__(
@@ -309,4 +309,4 @@ ORDERS: dict[str, type[Autoregressive] | type[PrependAppend] | type[AnyOrder]] =
     "left_to_right": Autoregressive,
     "any": AnyOrder,
 }
-"""Ways to build sequences of fixed length, by name."""
+"""What builds sequences of fixed length, by order."""

@@ -35,8 +35,8 @@ class RNATask(Task[DiscreteEnvironment[Any]]):
         measure: Agreement with the target: "mfe", "defect" or "both".
         beta: Exponent of the agreement.
         order: "left_to_right" or "any".
-        backward: Backward policy; "auto" is uniform left to right, where there is one way only, and
-            learned in any order.
+        backward: Backward policy; "auto" is uniform left to right, where a state has one parent,
+            and learned in any order.
         workers: Processes that fold; 0 folds in the main process.
         timeout: Seconds that folding one RNA may take, in a worker; 0 for no limit.
         width: Units per hidden layer.

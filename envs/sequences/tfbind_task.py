@@ -38,7 +38,7 @@ class TFBindTask(Task[DiscreteEnvironment[Any]]):
     """
 
     name: ClassVar[str] = "tfbind"
-    summary: ClassVar[str] = "DNA 8-mers by measured binding; exact law known"
+    summary: ClassVar[str] = "DNA 8-mers by measured binding; exact distribution known"
     train: ClassVar[TrainConfig] = TrainConfig(steps=3000, batch_size=64, lr=1e-3, epsilon=0.01)
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=500)
     exact_limit: ClassVar[int] = 100_000

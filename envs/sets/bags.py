@@ -71,9 +71,9 @@ class BagReward(LogReward[Tensor]):
 class Substructures(BagReward):
     r"""R = 0.01; 10 if some letter occurs often; 30 if the bag is a mode as well.
 
-    The modes: each letter `repeats` times, filled up by the other letters; of all *ordered* ways to
-    fill up, a random `fraction` is chosen for each letter, and a bag is a mode if one of its orders
-    was. The seed and nothing else decides which.
+    The modes: each letter `repeats` times, filled up by the other letters; of all *ordered*
+    fillings, a random `fraction` is chosen for each letter, and a bag is a mode if one of its
+    orders was. The seed and nothing else decides which.
 
     Args:
         letters: Size of the alphabet, at least 2.

@@ -41,8 +41,8 @@ class SetReward(LogReward[Tensor]):
 class AdditiveEnergy(SetReward):
     r"""log R(x) = -sum of e_i over the items i of x.
 
-    Everything about its law is known: Z is the elementary symmetric polynomial of the weights
-    exp(-e_i).
+    Everything about its distribution is known: Z is the elementary symmetric polynomial of the
+    weights exp(-e_i).
 
     Args:
         energies: (n,) float energies e_i.
@@ -128,7 +128,7 @@ class FixedSizeSets(DiscreteEnvironment[Tensor]):
 
     **Forward actions.** i adds item i. A set with `size` items is finished.
 
-    **Backward actions.** i removes item i. All |s|! ways to build s are equally likely under the
+    **Backward actions.** i removes item i. All |s|! trajectories to s are equally likely under the
     uniform backward policy, which is thus the maximum-entropy one.
 
     **Reward.** Any `LogReward` of membership bits: `AdditiveEnergy`, `PairwiseEnergy`.
@@ -205,7 +205,7 @@ class FixedSizeSets(DiscreteEnvironment[Tensor]):
         return subsets & (subsets.sum(-1, keepdim=True) <= self.size)
 
     def max_entropy_logits(self, states: Tensor) -> Tensor:
-        """(B, n) zeros: every parent is reached in as many ways."""
+        """(B, n) zeros: equally many trajectories reach every parent."""
         return torch.zeros(states.shape, device=states.device)
 
     def log_partition(self) -> float | None:

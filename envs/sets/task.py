@@ -72,7 +72,7 @@ class SetsTask(Task[FixedSizeSets]):
         return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
-        """The sample against exact figures of additive energies.
+        """The sample against exact numbers of additive energies.
 
         `mean_reward_ratio` is 1 for a perfect sampler, `top100_ratio` once the 100 best sets have
         been met.

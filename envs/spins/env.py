@@ -112,7 +112,7 @@ class EnergyModel(DiscreteEnvironment[Tensor]):
         return keys[:, None] // self._radix(keys.device) % (self.values + 1)
 
     def max_entropy_logits(self, states: Tensor) -> Tensor:
-        """(B, N) zeros: every parent is reached in as many ways."""
+        """(B, N) zeros: equally many trajectories reach every parent."""
         return torch.zeros(states.shape, device=states.device)
 
     def log_partition(self) -> float | None:

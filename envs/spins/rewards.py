@@ -1,4 +1,4 @@
-"""Energies of spins and other discrete variables, and exact laws of Ising lattices."""
+"""Energies of spins and other discrete variables, and exactly solved Ising lattices."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class SiteReward(LogReward[Tensor]):
 
 
 @dataclass(frozen=True)
-class IsingLaw:
+class ExactIsing:
     """What is known exactly of p(s) = exp(log R(s)) / Z on a lattice.
 
     Attributes:
@@ -122,8 +122,8 @@ class IsingReward(SiteReward):
         return self._bonds(self.spins(states)).sum(-1) / max(1, len(self.edges))
 
     @cached_property
-    def exact(self) -> IsingLaw:
-        """The exact law, by transfer matrix.
+    def exact(self) -> ExactIsing:
+        """What is known exactly, by transfer matrix.
 
         Raises:
             ConfigError: If both sides exceed `WIDEST_STRIP`.
@@ -214,8 +214,8 @@ def lattice_edges(height: int, width: int, periodic: bool = True) -> Tensor:
 
 def solve_ising(
     height: int, width: int, coupling: float, field: float, periodic: bool = True
-) -> IsingLaw:
-    r"""Exact law of an Ising lattice by its transfer matrix, in float64.
+) -> ExactIsing:
+    r"""An Ising lattice solved by its transfer matrix, in float64.
 
     With E(r) the log-weight of a row r of spins and V(r, r') = exp(2 sigma r . r'), a torus has
     Z = trace(M^height), M = e^{E/2} V e^{E/2}. The means are derivatives of log Z.
@@ -242,7 +242,7 @@ def solve_ising(
         (gradient,) = torch.autograd.grad(log_z, parameters)
     bonds, spins = gradient.tolist()
     count = len(lattice_edges(height, width, periodic))
-    return IsingLaw(
+    return ExactIsing(
         log_z=float(log_z.detach()),
         mean_log_reward=coupling * bonds + field * spins,
         magnetisation=spins / (height * width),

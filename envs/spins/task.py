@@ -87,11 +87,11 @@ class SpinsTask(Task[EnergyModel]):
             "neighbour_correlation": float(reward.neighbour_correlation(objects).mean()),
         }
         if min(self.height, self.width) <= WIDEST_STRIP:
-            law = reward.exact
+            exact = reward.exact
             numbers |= {
-                "magnetisation_error": abs(numbers["magnetisation"] - law.magnetisation),
+                "magnetisation_error": abs(numbers["magnetisation"] - exact.magnetisation),
                 "neighbour_correlation_error": abs(
-                    numbers["neighbour_correlation"] - law.neighbour_correlation
+                    numbers["neighbour_correlation"] - exact.neighbour_correlation
                 ),
             }
         return numbers

@@ -14,7 +14,7 @@ class Target(ABC):
     A subclass sets the attributes and defines `log_density`. It keeps its constants as float64
     tensors on the CPU and reads them through `constant`, so that the answer has the precision and
     the device of the question. It redefines `score` where a formula beats autograd, and `sample`
-    (with ``has_samples = True``) where exact draws can be had.
+    (with ``has_samples = True``) where exact samples can be had.
 
     Shapes: d = `dim`, C = `condition_dim`, M modes; ... any batch.
 
@@ -23,7 +23,7 @@ class Target(ABC):
         log_z: log of the integral of R, or None if it is not known.
         modes: (M, d) float64 centres of the modes, or None.
         mode_radius: A point this close to a mode counts as in it: three standard deviations.
-        has_samples: `sample` gives exact, independent draws.
+        has_samples: `sample` gives exact, independent samples.
         condition_dim: C, width of the condition that the density reads, 0 for none.
 
     Example:
@@ -66,16 +66,16 @@ class Target(ABC):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> Tensor:
-        """(count, d) independent exact draws; independent, so in no order.
+        """(count, d) independent exact samples; independent, so in no order.
 
         Args:
             count: How many.
-            generator: Source of randomness; drawing happens on its device.
+            generator: Source of randomness; sampling happens on its device.
             dtype: Of the result, by default torch's default.
             device: Of the result, by default that of the generator, or the CPU.
 
         Raises:
-            IncompatibleError: If there is no way to draw from this target exactly.
+            IncompatibleError: If this target cannot be sampled exactly.
         """
         if not self.has_samples:
             raise IncompatibleError(
@@ -93,8 +93,8 @@ class Target(ABC):
         return drawn.to(dtype=dtype or torch.get_default_dtype(), device=device or home)
 
     def _sample(self, count: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
-        """(count, d) draws of the dtype and device of `like`."""
-        raise NotImplementedError(f"{type(self).__name__} says `has_samples` but draws none.")
+        """(count, d) samples of the dtype and device of `like`."""
+        raise NotImplementedError(f"{type(self).__name__} says `has_samples` but samples none.")
 
     def constant(self, name: str, like: Tensor) -> Tensor:
         """The tensor attribute of that name in the dtype and on the device of `like`; kept."""

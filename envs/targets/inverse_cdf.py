@@ -1,4 +1,4 @@
-"""Exact draws from any smooth density of one variable, without a loop."""
+"""Exact samples of any smooth density of one variable, without a loop."""
 
 import math
 from collections.abc import Callable
@@ -26,8 +26,8 @@ class InverseCDF:
         log_mass: log of the integral, by the trapezoidal rule.
 
     Example:
-        >>> law = InverseCDF(lambda x: -x.square() / 2, -9.0, 9.0)
-        >>> abs(law.log_mass - math.log(2 * math.pi) / 2) < 1e-12
+        >>> normal = InverseCDF(lambda x: -x.square() / 2, -9.0, 9.0)
+        >>> abs(normal.log_mass - math.log(2 * math.pi) / 2) < 1e-12
         True
     """
 

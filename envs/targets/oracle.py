@@ -1,4 +1,4 @@
-r"""Exact optima of diffusion samplers: the law of the end of a bridge, given a point on its way.
+r"""Exact optima of diffusion samplers: the end of a bridge, given a point of it.
 
 The path measure is the target at time 1 joined to the point 0 at time 0 by a Brownian bridge of
 rate :math:`\sigma^2`, so that :math:`x_t \mid x_1 \sim N(t x_1, \sigma^2 t (1 - t))`. The mean and

@@ -14,7 +14,7 @@ from gflow.mcmc.laplace import student_log_density
 CLAMP = 1e-5
 DEGREES = 5
 CHUNK = 2**16
-"""Images times draws evaluated at a time."""
+"""Images times samples evaluated at a time."""
 
 
 class VAEPosterior(Target):

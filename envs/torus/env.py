@@ -21,7 +21,7 @@ MOST_LOG_CONCENTRATION = 10.0
 
 @dataclass(frozen=True)
 class TorusState:
-    """Angles on their way, with a counter of their moves.
+    """Angles, with a counter of their moves.
 
     Attributes:
         angles: (B, D) in [0, 2 pi); 0 at the source.
@@ -60,11 +60,12 @@ class Torus(ContinuousEnvironment[TorusState]):
     **State.** The angles and the number of moves; the source is the angle 0 before any move. The
     counter takes the place of acyclicity, and every trajectory has exactly L moves.
 
-    **Forward moves.** Each angle grows by an increment, modulo 2 pi, drawn from a mixture of K von
-    Mises laws of its own. Densities are per radian on both sides, so the increment has Jacobian 1.
+    **Forward moves.** Each angle grows by an increment, modulo 2 pi, from a mixture of K von Mises
+    distributions of its own. Densities are per radian on both sides, so the increment has Jacobian
+    1.
 
     **Backward moves.** Increments are taken away: by mixtures of the same kind that the policy
-    learns, or, with a fixed backward policy, uniformly on the circle. From step 1 the way back to
+    learns, or, with a fixed backward policy, uniformly on the circle. From step 1 the move back to
     the source is forced, and its log-probability is 0.
 
     **Reward.** Any `Target` of dimension D that is periodic; see `gflow.envs.torus.targets`.
@@ -80,7 +81,7 @@ class Torus(ContinuousEnvironment[TorusState]):
         target: The density to sample from.
         length: L.
         components: K.
-        min_concentration: Least concentration of a component. 0 lets a law become uniform.
+        min_concentration: Least concentration of a component. 0 lets one become uniform.
 
     Reference:
         Lahlou et al., A theory of continuous generative flow networks, 2023,
@@ -161,7 +162,7 @@ class Torus(ContinuousEnvironment[TorusState]):
     # ------------------------------------------------------------------ laws
 
     def forward_law(self, states: TorusState, outputs: Tensor) -> "Turn":
-        """Increments from mixtures of von Mises laws."""
+        """Increments from mixtures of von Mises distributions."""
         return Turn(states, self.mixture(outputs), +1)
 
     def backward_law(self, states: TorusState, outputs: Tensor | None = None) -> "Turn":
@@ -175,7 +176,7 @@ class Torus(ContinuousEnvironment[TorusState]):
         return Turn(states, UniformAngles(states.angles), +1)
 
     def mixture(self, outputs: Tensor) -> VonMisesMixture:
-        """The laws of increments that (N, 4 D K) outputs of a policy describe."""
+        """The distributions of increments that (N, 4 D K) outputs of a policy describe."""
         shape = (-1, self.dim, self.components, 4)
         logit, cosine, sine, log_excess = outputs.view(shape).unbind(-1)
         excess = log_excess.clamp(max=MOST_LOG_CONCENTRATION).exp()
@@ -189,7 +190,7 @@ class Turn(Density[TorusState]):
 
     Args:
         states: N states.
-        increment: The law of what is added, or taken away.
+        increment: The distribution of what is added, or taken away.
         sign: +1 forward, -1 backward.
     """
 

@@ -14,13 +14,13 @@ from gflow.metrics.distribution import jsd
 
 
 @checked
-def cell_log_law(target: TorusTarget, cells: Count = 20) -> Tensor:
+def cell_log_distribution(target: TorusTarget, cells: Count = 20) -> Tensor:
     """(cells^2,) log of the exact probability of each square cell, by quadrature.
 
     Raises:
         IncompatibleError: If the target has not two angles.
     """
-    _two("cell_log_law", target)
+    _two("cell_log_distribution", target)
     place, log_mass = cell_nodes(cells)
     each = (target.log_density(place) + log_mass).view(cells * cells, -1).logsumexp(-1)
     return each - each.logsumexp(0)
@@ -47,19 +47,19 @@ def cell_jsd(target: TorusTarget, angles: Tensor, cells: Count = 20) -> float:
     """
     counts = torch.bincount(cell_of(angles, cells), minlength=cells * cells).double()
     seen = (counts / counts.sum()).log()
-    return float(jsd(seen, cell_log_law(target, cells)))
+    return float(jsd(seen, cell_log_distribution(target, cells)))
 
 
 @checked
 def cell_jsd_floor(target: TorusTarget, count: Count, cells: Count = 20, draws: Count = 5) -> float:
-    """What `cell_jsd` gives for `count` exact samples, as the mean of a few draws of cells."""
-    law = cell_log_law(target, cells)
+    """What `cell_jsd` gives for `count` exact samples, as the mean over a few samples of cells."""
+    exact = cell_log_distribution(target, cells)
     generator = torch.Generator().manual_seed(0)
     found = []
     for _ in range(draws):
-        seen = torch.multinomial(law.exp(), count, replacement=True, generator=generator)
-        counts = torch.bincount(seen, minlength=len(law)).double()
-        found.append(float(jsd((counts / count).log(), law)))
+        seen = torch.multinomial(exact.exp(), count, replacement=True, generator=generator)
+        counts = torch.bincount(seen, minlength=len(exact)).double()
+        found.append(float(jsd((counts / count).log(), exact)))
     return sum(found) / draws
 
 
@@ -67,7 +67,7 @@ def cell_jsd_floor(target: TorusTarget, count: Count, cells: Count = 20, draws: 
 def smoothed(angles: Tensor, bandwidth: Positive = 0.1, grid: Count = 100) -> Tensor:
     """(grid, grid) kernel density of (N, 2) angles at grid points, with kernels that wrap around.
 
-    Kernels are products of von Mises laws of concentration 1 / bandwidth^2.
+    Kernels are products of von Mises densities of concentration 1 / bandwidth^2.
     """
     check_shapes("smoothed", angles=(angles, "N 2"))
     check_numbers("smoothed", angles=angles)
@@ -85,9 +85,9 @@ def smoothed_exactly(target: TorusTarget, bandwidth: Positive = 0.1, grid: Count
     _two("smoothed_exactly", target)
     line = torch.arange(grid, dtype=torch.float64) * (2 * math.pi / grid)
     log_density = target.log_density(torch.cartesian_prod(line, line)).view(grid, grid)
-    law = log_density.flatten().softmax(0).view(grid, grid)
+    density = log_density.flatten().softmax(0).view(grid, grid)
     kernel = _kernel(line, bandwidth, grid)
-    return kernel @ law @ kernel.T
+    return kernel @ density @ kernel.T
 
 
 @checked
@@ -96,11 +96,11 @@ def smoothed_jsd(
 ) -> float:
     """Jensen-Shannon divergence of `smoothed` from `smoothed_exactly`, both made to sum to 1.
 
-    The usual figure of the literature, made to wrap around, against the exact mean in place of
+    The metric of the literature, made to wrap around, against the exact mean in place of
     that of reference samples. It is blunt: smoothing hides detail.
     """
     p, q = smoothed(angles, bandwidth, grid), smoothed_exactly(target, bandwidth, grid)
-    return float(jsd(*((law / law.sum()).flatten().log() for law in (p, q))))
+    return float(jsd(*((density / density.sum()).flatten().log() for density in (p, q))))
 
 
 def basin_weights(target: TorusTarget, angles: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Densities on the torus: a sum of waves, mixtures of von Mises laws, and tables."""
+"""Densities on the torus: a sum of waves, mixtures of von Mises densities, and tables."""
 
 import math
 from abc import abstractmethod
@@ -51,7 +51,7 @@ def resampled(
         target: The target.
         generator: Source of randomness.
         count: Angles to return.
-        proposals: Uniform angles to draw from.
+        proposals: Uniform angles to resample.
     """
     like = torch.empty(0, dtype=torch.get_default_dtype(), device=generator.device)
     x = wrap(2 * math.pi * uniform_like(like, (proposals, target.dim), generator))
@@ -106,7 +106,7 @@ class Sines(TorusTarget):
 
 
 class TorusMixture(TorusTarget):
-    r"""C times a mixture of products of von Mises laws, :math:`C \sum_k w_k \prod_d vM(x_d)`.
+    r"""C times a mixture of products of von Mises densities, :math:`C \sum_k w_k \prod_d vM(x_d)`.
 
     Z is C. The basins are the components, to which a point belongs with their posterior
     probabilities, so that their weights are exactly w.
@@ -175,7 +175,7 @@ class TorusMixture(TorusTarget):
 
 
 def increments(target: TorusMixture, like: Tensor) -> VonMisesMixture:
-    """The marginals of a mixture as laws of increments, exact if it has D = 1 angle."""
+    """The marginals of a mixture as distributions of increments, exact if it has D = 1 angle."""
     weight = target.constant("basin_weights", like).log().expand(target.dim, -1)
     return VonMisesMixture(
         weight, target.constant("means", like).T, target.constant("concentrations", like).T

@@ -36,7 +36,7 @@ PICTURED = 50_000
 
 @dataclass(frozen=True)
 class TorusTask(Task[Torus]):
-    """Two angles turned a fixed number of times by mixtures of von Mises laws.
+    """Two angles turned a fixed number of times by mixtures of von Mises distributions.
 
     Attributes:
         target: "ramachandran": a made-up density of two torsions with exact weights. "sines": a sum
@@ -47,7 +47,7 @@ class TorusTask(Task[Torus]):
         points: Of alanine: grid points of the scan per torsion.
         kelvin: Temperature of alanine.
         length: Moves of a trajectory; papers have 10.
-        components: Von Mises laws in each mixture.
+        components: Von Mises distributions in each mixture.
         min_concentration: Least concentration of these.
         width: Units per hidden layer.
         depth: Hidden layers.

@@ -1,4 +1,4 @@
-"""Von Mises laws on the circle: densities, draws without a loop, and mixtures of them."""
+"""Von Mises distributions: densities, samples without a loop, and mixtures of them."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 ROUNDS = 20
-"""Proposals per draw. One in three is refused at worst, so all of them are 5 times in 10^10; the
+"""Proposals per sample. One in three is refused at worst, so all of them are 5 times in 10^10; the
 first is then taken as it is."""
 
 
@@ -28,7 +28,7 @@ def von_mises_log_prob(angle: Tensor, mean: Tensor, concentration: Tensor) -> Te
     Args:
         angle: (...) any angles, equal ones being 2 pi apart.
         mean: (...).
-        concentration: (...) not negative; 0 is the uniform law.
+        concentration: (...) not negative; 0 is uniform.
     """
     away = torch.sin((angle - mean) / 2).square()
     log_norm: Tensor = (2 * math.pi * torch.special.i0e(concentration)).log()
@@ -38,9 +38,9 @@ def von_mises_log_prob(angle: Tensor, mean: Tensor, concentration: Tensor) -> Te
 def sample_von_mises(
     mean: Tensor, concentration: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    r"""(...) draws in [0, 2 pi), by rejection from wrapped Cauchy laws, all proposals at once.
+    r"""(...) samples in [0, 2 pi), by rejection from wrapped Cauchys, all proposals at once.
 
-    A wrapped Cauchy law has density proportional to :math:`1 / (r - \cos \theta)`, so its ratio to
+    A wrapped Cauchy has density proportional to :math:`1 / (r - \cos \theta)`, so its ratio to
     the target grows with :math:`c e^{-c}`, :math:`c = \kappa (r - \cos \theta)`, which is
     at most 1 / e whatever r. A proposal is kept with probability :math:`c e^{1 - c}`. The best r
     solves :math:`\kappa r^2 - r - \kappa = 0` and keeps 0.66 to 1 of them.
@@ -72,7 +72,7 @@ def uniform_like(like: Tensor, shape: Sequence[int], generator: torch.Generator 
 
 @dataclass(frozen=True)
 class VonMisesMixture:
-    """Independent mixtures of K von Mises laws for each of D angles, in batches.
+    """Independent mixtures of K von Mises distributions for each of D angles, in batches.
 
     Attributes:
         log_weight: (..., D, K) log-weights, normalised over K.
@@ -90,7 +90,7 @@ class VonMisesMixture:
         return (self.log_weight + parts).logsumexp(-1).sum(-1)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """(..., D) draws in [0, 2 pi); nothing is differentiated through."""
+        """(..., D) samples in [0, 2 pi); nothing is differentiated through."""
         ends = self.log_weight.detach().double().exp().cumsum(-1)
         place = uniform_like(ends, ends.shape[:-1], generator)
         which = (place.unsqueeze(-1) > ends[..., :-1]).sum(-1, keepdim=True)
@@ -116,5 +116,5 @@ class UniformAngles:
         return torch.full_like(angle[..., 0], value)
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """(..., D) draws in [0, 2 pi)."""
+        """(..., D) samples in [0, 2 pi)."""
         return wrap(2 * math.pi * uniform_like(self.like, self.like.shape, generator))

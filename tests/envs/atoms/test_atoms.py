@@ -90,10 +90,10 @@ def all_smiles(kinds, atoms):
         pairs = list(itertools.combinations(range(size), 2))
         for names in itertools.combinations_with_replacement(kinds, size):
             for orders in itertools.product(range(4), repeat=len(pairs)):
-                drawn = tuple((*pair, o) for pair, o in zip(pairs, orders, strict=True) if o)
-                used = [sum(o for *ends, o in drawn if i in ends) for i in range(size)]
+                orders_of = tuple((*pair, o) for pair, o in zip(pairs, orders, strict=True) if o)
+                used = [sum(o for *ends, o in orders_of if i in ends) for i in range(size)]
                 if all(u <= KINDS[name][2] for u, name in zip(used, names, strict=True)):
-                    found.add(canonical((names, drawn)))
+                    found.add(canonical((names, orders_of)))
     return {smiles for smiles in found if "." not in smiles}
 
 
@@ -238,12 +238,12 @@ def test_exact_law_over_smiles():
     assert float((law - 1 / len(law)).abs().sum()) > 0.1
 
 
-def test_drawings_of_aromatic_molecules_share_the_reward():
+def test_structures_of_aromatic_molecules_share_the_reward():
     env = Atoms("qed")
     single, double = "Cc1ccccc1", "c1ccnnc1"
     states = env.states_from_smiles([single, double])
     assert [r.assemblies for r in env.records(states)] == [1, 2]
-    a = env.from_drawings([(tuple("CCCCNN"), bonds(ring, 6)) for ring in (0, 1)])
+    a = env.from_structures([(tuple("CCCCNN"), bonds(ring, 6)) for ring in (0, 1)])
     assert env.smiles(a) == [double, double]
     assert len(set(env.key(a).tolist())) == 2
     torch.testing.assert_close(env.log_reward(a), env.reward(a) - math.log(2), atol=1e-12, rtol=0)
@@ -351,16 +351,16 @@ def test_policy_of_another_environment():
         AtomPolicy(ENV, width=0)
 
 
-def test_two_drawings_of_a_ring_are_one_molecule_among_the_best():
+def test_two_structures_of_a_ring_are_one_molecule_among_the_best():
     """Kekule: benzene's bonds may alternate in two ways, ortho-xylene's differ as graphs."""
     env = Atoms(FLAT, max_atoms=8, kinds=("C",))
     ring = [(i, (i + 1) % 6) for i in range(6)]
 
-    def drawing(first):
+    def structure(first):
         bonds = [(i, j, 2 if (at + first) % 2 else 1) for at, (i, j) in enumerate(ring)]
         return ["C"] * 8, [*bonds, (0, 6, 1), (1, 7, 1)]
 
-    states = env.from_drawings([drawing(0), drawing(1)])
+    states = env.from_structures([structure(0), structure(1)])
     assert len(env.key(states).unique()) == 2
     assert len(env.object_key(states).unique()) == 1
     torch.testing.assert_close(env.log_multiplicity(states), torch.tensor([2.0, 2.0]).log())
@@ -373,7 +373,7 @@ def test_two_drawings_of_a_ring_are_one_molecule_among_the_best():
 
 
 def test_the_record_of_training_holds_the_rewards_of_the_objects():
-    """R = 1 everywhere: log R is 0, whatever the symmetries and the drawings."""
+    """R = 1 everywhere: log R is 0, whatever the symmetries and the structures."""
     env = Atoms(FLAT, max_atoms=3, kinds=("C", "O"))
     trainer = Trainer(env, AtomPolicy(env, 8, 1), TrajectoryBalance(), TrainConfig(batch_size=16))
     batch = trainer.sample()

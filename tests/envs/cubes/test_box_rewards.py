@@ -27,24 +27,24 @@ def test_integral_regions_and_cells_against_a_fine_grid(
     mass = value / value.sum()
     assert float(value.mean()) == pytest.approx(math.exp(reward.log_z), rel=1e-12)
     regions = torch.zeros(3).index_add(0, reward.region(points), mass)
-    torch.testing.assert_close(regions, reward.region_law())
+    torch.testing.assert_close(regions, reward.region_distribution())
     for bins in (8, 20):
         cell = (points * bins).long()
         flat = cell[:, 0]
         for i in range(1, dim):
             flat = flat * bins + cell[:, i]
         coarse = torch.zeros(bins**dim).index_add(0, flat, mass)
-        exact = reward.cell_law(bins).flatten()
+        exact = reward.cell_distribution(bins).flatten()
         if bins == 20:  # whose cells are made of whole fine ones
             torch.testing.assert_close(exact, coarse)
         assert float(exact.sum()) == pytest.approx(1, rel=1e-12)
 
 
-def test_published_figures_of_the_square() -> None:
+def test_published_numbers_of_the_square() -> None:
     reward = RingedCorners()
     assert math.exp(reward.log_z) == pytest.approx(0.305)
     expected = torch.tensor([0.24590, 0.41311, 0.34098])
-    torch.testing.assert_close(reward.region_law(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(reward.region_distribution(), expected, atol=1e-5, rtol=0)
     centre, corner, ring = reward(torch.tensor([[0.5, 0.5], [0.01, 0.99], [0.15, 0.85]])).exp()
     assert (float(centre), float(corner)) == pytest.approx((0.1, 0.6))
     assert float(ring) == pytest.approx(2.6)
@@ -56,7 +56,7 @@ def test_samples_are_exact(dim: int) -> None:
     points = reward.sample(count, torch.Generator().manual_seed(dim))
     assert bool(((points >= 0) & (points <= 1)).all())
     seen = torch.bincount(reward.region(points), minlength=3).double()
-    law = reward.region_law() * count
+    law = reward.region_distribution() * count
     assert float(((seen - law) ** 2 / law).sum()) < 20  # chi-square with 2 degrees of freedom
     bins = {1: 20, 2: 20, 4: 4}[dim]
     cell = (points * bins).long()
@@ -64,7 +64,7 @@ def test_samples_are_exact(dim: int) -> None:
     for i in range(1, dim):
         flat = flat * bins + cell[:, i]
     seen = torch.bincount(flat, minlength=bins**dim).double()
-    law = reward.cell_law(bins).flatten() * count
+    law = reward.cell_distribution(bins).flatten() * count
     freedom = bins**dim - 1
     assert float(((seen - law) ** 2 / law).sum()) < freedom + 5 * (2 * freedom) ** 0.5
 

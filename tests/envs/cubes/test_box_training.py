@@ -111,10 +111,10 @@ def test_local_search_keeps_the_law(make: Any, prefix: Any) -> None:
     points = current.final_states
     cell = (points * 4).long().clamp(max=3)
     seen = torch.bincount(cell[:, 0] * 4 + cell[:, 1], minlength=16).double()
-    law = env.reward.cell_law(4).flatten() * count
+    law = env.reward.cell_distribution(4).flatten() * count
     assert float(((seen - law) ** 2 / law).sum()) < 45  # 15 degrees of freedom
     seen = torch.bincount(env.reward.region(points), minlength=3).double()
-    law = env.reward.region_law() * count
+    law = env.reward.region_distribution() * count
     assert float(((seen - law) ** 2 / law).sum()) < 18  # 2 degrees of freedom
 
 

@@ -10,7 +10,7 @@ from gflow.envs.torus.metrics import (
     basin_weights,
     cell_jsd,
     cell_jsd_floor,
-    cell_log_law,
+    cell_log_distribution,
     cell_of,
     smoothed,
     smoothed_exactly,
@@ -80,7 +80,7 @@ def test_exact_samples_fill_cells_as_they_should(target: TorusTarget) -> None:
     x = exact(target, count)
     assert x.shape == (count, 2)
     assert bool((x >= 0).all() & (x < 2 * math.pi).all())
-    law = cell_log_law(target, 8).exp()
+    law = cell_log_distribution(target, 8).exp()
     seen = torch.bincount(cell_of(x, 8), minlength=64)
     enough = law * count > 5
     chi = ((seen - law * count).square() / (law * count))[enough]
@@ -138,7 +138,7 @@ def test_the_distance_of_cells_is_small_for_exact_samples_alone() -> None:
     floor = cell_jsd_floor(target, count)
     assert cell_jsd(target, exact(target, count)) == pytest.approx(floor, rel=0.25)
     uniform = torch.rand(count, 2) * 2 * math.pi
-    law = cell_log_law(target)
+    law = cell_log_distribution(target)
     middle = torch.logaddexp(law, torch.full_like(law, -math.log(400))) - math.log(2)
     wanted = (law.exp() @ (law - middle) + (-math.log(400) - middle).mean()) / 2
     assert cell_jsd(target, uniform) == pytest.approx(float(wanted), abs=0.02)
@@ -184,7 +184,7 @@ def test_bad_targets_are_refused() -> None:
     with pytest.raises(ShapeError, match="float"):
         ramachandran().log_density(torch.zeros(2, 3))
     three = TorusMixture(torch.zeros(1, 3), torch.ones(1, 3), torch.ones(1))
-    for measure in (cell_log_law, smoothed_exactly):
+    for measure in (cell_log_distribution, smoothed_exactly):
         with pytest.raises(IncompatibleError, match="two angles"):
             measure(three)
     assert three.sample(5, torch.Generator()).shape == (5, 3)

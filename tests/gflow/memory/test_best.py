@@ -77,7 +77,7 @@ def test_conditional_rewards_are_compared_by_their_mean_score() -> None:
 
 
 class Mirrored(HyperGrid):
-    """Cells (i, j) and (j, i) stand for one object, as two drawings for one molecule."""
+    """Cells (i, j) and (j, i) stand for one object, as two Kekulé structures for one molecule."""
 
     def object_key(self, states: Tensor) -> Tensor:
         return self.key(states.sort(-1).values)

@@ -77,7 +77,7 @@ def test_binding_is_a_share_of_the_strongest() -> None:
 
 
 def test_objects_that_count_several_times_have_their_own_log_reward(tmp_path: Path) -> None:
-    """Atoms with R = 1 for all: log R is 0, whatever corrects for symmetric drawings."""
+    """Atoms with R = 1 for all: log R is 0, whatever corrects for symmetries."""
     task = AtomsTask(max_atoms=4, workers=0)
     config = RunConfig.of(task, TrainConfig(steps=1, batch_size=4))
     run = Run(config, tmp_path)

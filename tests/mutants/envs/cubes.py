@@ -93,7 +93,7 @@ MUTANTS = (
         "box-envelope", "envs/cubes/rewards.py",
         "self.masses = (r0, r1 * 0.5**dim, r2 * 0.2**dim)",
         "self.masses = (r0, r1 * 0.5**dim, (r2 - r1) * 0.2**dim)",
-        "tests/envs/cubes/test_box_rewards.py::test_published_figures_of_the_square",
+        "tests/envs/cubes/test_box_rewards.py::test_published_numbers_of_the_square",
     ),
     (
         "cube-jacobian", "envs/cubes/moves.py",
