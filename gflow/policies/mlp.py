@@ -81,7 +81,7 @@ class MLPPolicy(TrunkPolicy):
                 raise ConfigError("MLPPolicy: this policy is conditional and got no condition.")
             read = self.condition_encoder(condition) if self.condition_encoder else condition
             x = x + self.condition_layer(read)
-        x = F.relu(x)
+        x = torch.relu(x)
         for layer in self.hidden:
-            x = F.relu(F.linear(x, layer.weight, layer.bias))
+            x = torch.relu(F.linear(x, layer.weight, layer.bias))
         return x

@@ -80,6 +80,7 @@ class NumberedMoves:
             uniform = coin < exploration.trajectory_epsilon
         may_stick = not (env.every_state_stops or self.static(device))
         other = exploration.other
+        law_of = env.law if env.has_movers else env.forward_law
 
         def law_at(states: Any, rows: Tensor) -> Categorical:
             if session is None:
@@ -87,7 +88,7 @@ class NumberedMoves:
                 logits = policy.forward_logits(env, states, given)
             else:
                 logits = session(states, rows)
-            law = env.law(states, logits)
+            law = law_of(states, logits)
             if may_stick and not bool(law.mask.any(-1).all()):
                 _refuse_stuck(env, states, law.mask)
             return law

@@ -22,7 +22,7 @@ class Ledger:
     def add(self, numbers: Numbers) -> None:
         """Note the numbers of a step; names may differ from step to step."""
         for name, value in numbers.items():
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and value.requires_grad:
                 value = value.detach()
             count = self._counts.get(name, 0)
             if count:
