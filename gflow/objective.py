@@ -1,4 +1,4 @@
-"""What every objective is: a residual that vanishes at the solution, and its way to a scalar."""
+"""What every objective is: a residual that vanishes at the solution, and how it becomes a loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -59,7 +59,7 @@ class Objective(nn.Module, ABC):
         name: Short name, as on the command line.
         needs: What the formula reads.
         learns_from: Where its trajectories may come from: any sampler with full support, unless it
-            reads the law that they were drawn from.
+            reads the distribution that they were drawn from.
         self_contained: Whether residuals vanish at exact flows whatever the `learners` of the
             objective have learned; False if only as far as that fits.
         epsilon: Probability of a uniform action that trainers explore with if nothing is said.

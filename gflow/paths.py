@@ -93,7 +93,7 @@ def segments(
     undo = env.backward_action(before, taken)
     if kind is not None:
         after = take(store, index[rows, times + 1])
-        _check_legal(env, after, kind.backward_mask(after), undo, rows, times, "the way back")
+        _check_legal(env, after, kind.backward_mask(after), undo, rows, times, "the move back")
     complete = stopped | env.is_terminal(last) if env.has_forced_terminals else stopped
     start = env.is_initial(take(store, index[:, 0]))
     log_reward, scores = _outcome(env, last, complete, log_reward, scores, condition)

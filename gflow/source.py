@@ -47,6 +47,6 @@ def source_refusal(gives: Source, learns: Source) -> str | None:
     if Source.EXPLORED in wrong:
         what, off = "exploration", "noise=0, epsilon=0 and the like"
     return (
-        f"the objective learns from exact draws of one law, and {what} would mix in others: "
+        f"the objective learns from samples of one distribution, and {what} would mix in others: "
         f"switch it off ({off}), {ELSEWHERE}"
     )

@@ -45,10 +45,10 @@ class _Likelihood(Learner):
 
 
 class PessimisticBackward(_Likelihood):
-    """P_B by maximum likelihood on the latest batches, so that it prefers the ways seen.
+    """P_B by maximum likelihood on the latest batches, so that it prefers the trajectories seen.
 
-    Objects hardly visited then get little flow from ways that were never taken. The policy must
-    use `network` with gradients stopped (``SplitPolicy(..., detached=True)``).
+    Objects hardly visited then get little flow from trajectories that were never taken. The policy
+    must use `network` with gradients stopped (``SplitPolicy(..., detached=True)``).
 
     Args:
         env: The environment.
@@ -115,7 +115,7 @@ class LikelihoodBackward(_Likelihood):
         network: The backward network as it starts. It becomes the target; what is fitted is a copy.
         lr: Learning rate of Adam.
         decay: The rate is multiplied by it after every batch.
-        tau: After each step the target moves this share of the way to what was fitted.
+        tau: After each step the target comes nearer to what was fitted by this share.
 
     Reference:
         Gritsaev et al., Optimizing Backward Policies in GFlowNets via Trajectory Likelihood

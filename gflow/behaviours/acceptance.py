@@ -18,8 +18,8 @@ class LogRatio:
         r = [R(x') P_B(q' | x') / (R(x) P_B(q | x))] [P_F(q | s_c) / P_F(q' | s_c)]
             [q(c | n') / q(c | n)],
 
-    q and q' being what follows the kept part. The chain then has the law R(x) P_B(t | x) / Z, and
-    objects the law R(x) / Z, whatever the policy.
+    q and q' being what follows the kept part. The chain is then distributed as R(x) P_B(t | x) / Z,
+    and objects as R(x) / Z, whatever the policy.
 
     Attributes:
         reward: (B,) log R(x') - log R(x), as objectives are trained on.
@@ -48,7 +48,7 @@ class Filter(ABC):
 
     Attributes:
         name: As on the command line.
-        exact: Whether the chains keep the law R(x) / Z.
+        exact: Whether objects distributed as R(x) / Z stay so.
     """
 
     name: ClassVar[str]
@@ -65,9 +65,9 @@ class Filter(ABC):
 
     def accept(self, gain: Gain, ratio: Ratio, generator: torch.Generator | None = None) -> Tensor:
         """(B,) bool: which candidates are accepted."""
-        chance = self.probability(gain, ratio)
-        u = torch.rand(chance.shape, dtype=chance.dtype, device=chance.device, generator=generator)
-        return u < chance
+        p = self.probability(gain, ratio)
+        u = torch.rand(p.shape, dtype=p.dtype, device=p.device, generator=generator)
+        return u < p
 
 
 class Greedy(Filter):
@@ -94,7 +94,7 @@ class Metropolis(Filter):
 class Barker(Filter):
     """Accepts with probability r / (1 + r): at least half as often as `Metropolis`.
 
-    The code released with the paper draws its "Metropolis-Hastings" filter so.
+    The code released with the paper calls this one "Metropolis-Hastings".
     """
 
     name = "barker"

@@ -13,7 +13,7 @@ from gflow.errors import ConfigError
 
 
 class Backtracking(ABC):
-    """The law q(c | n) of the number c of transitions kept out of n.
+    """The distribution q(c | n) of the number c of transitions kept out of n.
 
     Undoing a stop counts as one transition, and at least one is undone.
 
@@ -61,7 +61,7 @@ class FixedSteps(_Certain):
     """K transitions, all if there are fewer: the candidate is then a fresh trajectory.
 
     Where lengths differ, K transitions back from the candidate may not lead to where it left the
-    trajectory; then q(c | n') = 0, and filters that keep the law reject it.
+    trajectory; then q(c | n') = 0, and exact filters reject it.
 
     Args:
         steps: K.

@@ -84,10 +84,10 @@ def draws_of(graph: StateGraph[Any]) -> Objects:
     Args:
         graph: All states, from `enumerate_states`.
     """
-    law = graph.log_target().exp()
+    target = graph.log_target().exp()
 
     def draw(count: int, generator: torch.Generator | None) -> Any:
-        on = law if generator is None else law.to(generator.device)
+        on = target if generator is None else target.to(generator.device)
         rows = torch.multinomial(on, count, replacement=True, generator=generator)
         return take(graph.states, graph.objects[rows.to(graph.objects.device)])
 

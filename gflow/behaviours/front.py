@@ -14,8 +14,8 @@ from gflow.trajectories import Trajectories
 class FrontReplay(Around):
     """Another behaviour's trajectories, and some that end in objects of a Pareto archive.
 
-    Those are drawn with the backward policy as it is, so that one object comes with many ways to
-    it; their rewards follow from the archive's scores. What is seen enters the archive.
+    Those are drawn with the backward policy as it is, so that one object comes with many
+    trajectories; their rewards follow from the archive's scores. What is seen enters the archive.
 
     Args:
         archive: Where the objects come from.

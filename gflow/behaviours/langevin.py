@@ -1,4 +1,4 @@
-"""Local search with gradients: chains from remembered objects, and ways back from their finds."""
+"""Local search with gradients: chains from remembered objects, then back from what they find."""
 
 from typing import Any
 

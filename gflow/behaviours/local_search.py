@@ -25,8 +25,8 @@ class Revision:
     """One round of a local search over M chains.
 
     Attributes:
-        current: M trajectories that the chains were in (with a resampled way to their objects, if
-            the search does that).
+        current: M trajectories that the chains were in (others to the same objects, where the
+            search resamples them).
         keep: (M,) int64 number of transitions kept of each.
         candidate: M trajectories, whole: what was kept and what was built after it.
         accepted: (M,) bool.
@@ -49,10 +49,10 @@ class LocalSearch(Behaviour):
     whether the chain goes over to the candidate. All candidates are trained on, accepted or not, as
     whole trajectories.
 
-    The state of a chain is a whole trajectory t, of law R(x) P_B(t | x) / Z under the filters
-    "metropolis" and "barker", for any policy, any way to end, any lengths: see `LogRatio`. With
-    prefix="resampled", another way to the object is drawn from P_B first. That keeps the law as
-    well, and is the search of the paper, which goes back by P_B.
+    The state of a chain is a whole trajectory t, distributed as R(x) P_B(t | x) / Z under the
+    filters "metropolis" and "barker", for any policy, any kind of end, any lengths: see `LogRatio`.
+    With prefix="resampled", another trajectory to the object is drawn from P_B first. That keeps
+    the distribution too, and is the search of the paper, which goes back by P_B.
 
     Args:
         iterations: I.
@@ -60,8 +60,8 @@ class LocalSearch(Behaviour):
             or a `Backtracking`. The stop counts as one.
         accept: "greedy" (better ones only), "metropolis", "barker", "none" (every candidate), or a
             `Filter`.
-        prefix: "kept" undoes the trajectory's own transitions, "resampled" those of another way to
-            its object.
+        prefix: "kept" undoes the trajectory's own transitions, "resampled" those of another one
+            to its object.
 
     Reference:
         Kim et al., Local Search GFlowNets, 2024, https://arxiv.org/abs/2310.02710
@@ -182,12 +182,12 @@ class LocalSearch(Behaviour):
         old_pf, new_pf = terms.log_pf.double().where(later, 0.0).sum(-1).chunk(2)
         old_pb, new_pb = terms.log_pb.double().where(later, 0.0).sum(-1).chunk(2)
         old, new = both.log_reward.double().chunk(2)
-        law = self.backtracking.log_prob
+        log_q = self.backtracking.log_prob
         return LogRatio(
             reward=new - old,
             backward=new_pb - old_pb,
             forward=old_pf - new_pf,
-            keep=law(keep, candidate.length) - law(keep, current.length),
+            keep=log_q(keep, candidate.length) - log_q(keep, current.length),
         )
 
     @staticmethod

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-WAY_OUT = (
+REMEDY = (
     "NaN comes from the log of a negative number or 0/0, -inf from a reward of zero. To forbid "
     "such objects exactly, leave them out by the masks (where moves have densities: by moves that "
     "do not lead there). Approximately: Clipped(reward, low=-20) lets each through with R = e^-20, "
@@ -165,7 +165,7 @@ class Environment(ABC, Generic[S]):
         )
 
     def max_entropy_law(self, states: S) -> Law[Any]:
-        """The law of the move back that makes all ways to an object equally likely.
+        """The law of the move back that makes all trajectories to an object equally likely.
 
         Raises:
             IncompatibleError: If the environment cannot count its trajectories.
@@ -225,13 +225,13 @@ class Environment(ABC, Generic[S]):
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> S:
-        """`count` independent finished objects with exactly the law R / Z, where there is a way.
+        """`count` independent finished objects, distributed exactly as R / Z, where it is possible.
 
         Raises:
-            IncompatibleError: If there is none.
+            IncompatibleError: If it is not.
         """
         raise IncompatibleError(
-            f"{self.name} has no way to draw objects exactly in proportion to their reward."
+            f"{self.name} cannot draw objects exactly in proportion to their reward."
         )
 
     # ------------------------------------------------------------------ what the engine adds
@@ -262,7 +262,7 @@ class Environment(ABC, Generic[S]):
         Args:
             states: B finished objects.
             condition: (B, C) or None.
-            zero: Let -inf pass, the log of a reward of zero. Laws and metrics can have objects
+            zero: Let -inf pass, the log of a reward of zero. Exact answers can have objects
                 without mass, residuals cannot: no flow balances a log of zero.
 
         Raises:
@@ -399,7 +399,7 @@ class Environment(ABC, Generic[S]):
         which = self.shown(states, row)
         raise RewardError(
             f"{self.name}: the reward {self.reward!r} returned log R = {float(value[row])} for the "
-            f"object {which} (row {row} of {len(value)}). A log-reward must be finite: {WAY_OUT}"
+            f"object {which} (row {row} of {len(value)}). A log-reward must be finite: {REMEDY}"
         )
 
 

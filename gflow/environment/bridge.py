@@ -42,8 +42,8 @@ class Bridge(ABC, Generic[S]):
 
         .. math:: \sigma^2 \bigl(\nabla \log R(X_1) - \nabla \log p(X_1)\bigr)
 
-        with p the law of the reference process at its end. Its mean given X_t is the optimal drift,
-        if X_1 has the law of the target.
+        with p the density of the reference process at its end. Its mean given X_t is the optimal
+        drift, if X_1 is a sample of the target.
 
         Args:
             objects: N finished objects.

@@ -87,7 +87,7 @@ class ContinuousEnvironment(Environment[S], kind=True):
         return None
 
     def bridge(self) -> Bridge[S]:
-        """The reference process given its end, for objectives that need no walk (adjoint).
+        """The reference process given its end, for objectives that need no trajectory (adjoint).
 
         Raises:
             IncompatibleError: If there is none, with the reason.

@@ -18,7 +18,7 @@ S = TypeVar("S")
 class DiscreteEnvironment(Environment[S], kind=True):
     r"""A pointed directed acyclic graph of states, handled in batches.
 
-    An environment is immutable and holds no episode: states go in, states come out. States are
+    An environment is immutable and remembers nothing: states go in, states come out. States are
     a tensor or a frozen dataclass of tensors with the batch first (see `gflow.state`).
 
     Shapes: B states, A = `num_actions` forward actions, P = `num_backward_actions`, K features.
@@ -27,7 +27,7 @@ class DiscreteEnvironment(Environment[S], kind=True):
     `forward_mask` has no legal action), or the policy takes `stop_action`, which by convention is
     the last forward action. Stopping changes no tensor: the object built is the state in which
     the policy stopped, so `_step` never sees the stop action and undoing a stop has probability 1.
-    An environment may use both ways at once.
+    An environment may use both.
 
     **What a subclass defines.** `initial`, `forward_mask`, `backward_mask`, `_step`, `_backstep`,
     the sizes, and, unless forward action i is undone by backward action i, the two action maps.
@@ -103,8 +103,8 @@ class DiscreteEnvironment(Environment[S], kind=True):
     def max_entropy_logits(self, states: S) -> Tensor | None:
         """(B, P) log n(parent) up to a constant per row, n counting trajectories from s0, or None.
 
-        The maximum-entropy backward policy is P_B(s | s') = n(s) / n(s'): all ways to build
-        an object are equally likely.
+        The maximum-entropy backward policy is P_B(s | s') = n(s) / n(s'): all
+        trajectories to an object are equally likely.
         """
         return None
 

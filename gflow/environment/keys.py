@@ -22,7 +22,7 @@ def check_num_keys(env: Any) -> None:
     """Refuse an environment whose keys do not fit into 62 bits.
 
     Raises:
-        ConfigError: With the way out.
+        ConfigError: With what to do.
     """
     count = env.num_keys
     if env.has_keys and count is not None and count > LARGEST_KEY:
@@ -36,8 +36,8 @@ def hash_rows(states: Any) -> Tensor:
     """(B,) int64 hashes of the states as they are written: a `key` for any number of states.
 
     Equal states have equal hashes, and N different ones all different hashes but with probability
-    N^2 / 2^65: 3e-8 for a million. States that may be written in several ways need a canonical
-    form first.
+    N^2 / 2^65: 3e-8 for a million. One state that is written as different tensors needs a
+    canonical form first.
     """
     flat = torch.cat([_whole(part) for part in tensors(states)], 1)
     place = torch.arange(1, flat.shape[1] + 1, device=flat.device) * 0x2545F4914F6CDD1D

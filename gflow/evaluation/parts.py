@@ -1,4 +1,4 @@
-"""What the two kinds of moves contribute to flow terms, each in its own way."""
+"""What each of the two kinds of moves contributes to flow terms."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Flow terms with gradients through the samples: a given walk as a function of the policy."""
+"""Flow terms with gradients through the samples: trajectories as functions of the policy."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def retraced_terms(
     """The flow terms of trajectories of the policy itself, differentiable along their paths.
 
     The noise of each step is recovered from the trajectories under the laws as they are, and the
-    walk is repeated with it from the source: the states are the same, and now functions of the
+    trajectories are built again with it: the states are the same, and now functions of the
     policy's parameters. So are log P_F, log P_B and the log-reward. The noise is standard only if
     the trajectories were sampled by this very policy, without exploration.
 

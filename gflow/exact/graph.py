@@ -1,8 +1,8 @@
 """Exact answers on enumerable environments, level by level in tensors.
 
 `enumerate_states` lists all states and transitions. From the list follow the exact flows under any
-backward policy, the exact law of the objects under any policy, and numbers of trajectories. They
-are the oracle of the tests and the metrics of the users.
+backward policy, the exact distribution of the objects under any policy, and numbers of
+trajectories. They are the oracle of the tests and the metrics of the users.
 """
 
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ class StateGraph(Generic[S]):
         child: (E,) int64 row of the state that it reaches.
         action: (E,) int64 forward action at the parent.
         backward_action: (E,) int64 action at the child that leads back.
-        depth: (N,) int64 length of the longest way from the source.
+        depth: (N,) int64 length of the longest path from the source.
         condition: (1, C) the condition that the states start from and the reward reads, or None.
     """
 
@@ -139,7 +139,7 @@ class StateGraph(Generic[S]):
         return value.new_full((len(self),), -torch.inf).index_put((rows,), value)
 
     def log_target(self, condition: Tensor | None = None) -> Tensor:
-        """(X,) float64 exact log-probability of each object in the target law.
+        """(X,) float64 exact log-probability of each object under the target.
 
         Raises:
             RewardError: If no object has a reward above zero.
@@ -178,7 +178,7 @@ class StateGraph(Generic[S]):
         return condition
 
     def log_num_trajectories(self) -> Tensor:
-        """(N,) float64 log of the number of ways from the source to each state."""
+        """(N,) float64 log of the number of paths from the source to each state."""
         total = torch.full((len(self),), -torch.inf, dtype=torch.float64)
         total[0] = 0
         return self._push(total, torch.zeros(len(self.parent), dtype=torch.float64))
@@ -190,7 +190,7 @@ class StateGraph(Generic[S]):
         return value[self.child]
 
     def max_entropy_log_pb(self) -> Tensor:
-        """(E,) float64 log P_B = log n(parent) - log n(child): all ways equally likely."""
+        """(E,) float64 log P_B = log n(parent) - log n(child): all trajectories equally likely."""
         count = self.log_num_trajectories()
         return count[self.parent] - count[self.child]
 
@@ -286,7 +286,7 @@ class StateGraph(Generic[S]):
     # ------------------------------------------------------------------ helpers
 
     def _push(self, start: Tensor, weight: Tensor) -> Tensor:
-        """Sum weights over all ways from the source, in log space, level by level."""
+        """Sum weights over all paths from the source, in log space, level by level."""
         total = start.clone()
         for edges in self.levels_by_child:
             if not len(edges):
@@ -417,7 +417,7 @@ def _longest_path(
     action: Tensor,
     size: int,
 ) -> Tensor:
-    """(N,) length of the longest way from the source; refuses cycles."""
+    """(N,) length of the longest path from the source; refuses cycles."""
     depth = torch.zeros(size, dtype=torch.int64)
     for _ in range(size + 1):
         longer = depth.scatter_reduce(0, child, depth[parent] + 1, "amax")

@@ -1,4 +1,4 @@
-"""Which entries of a memory are drawn again: laws over rewards and ranks."""
+"""Which entries of a memory are drawn again: by rewards and by ranks."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ PRT_LEAST = 10
 """Fewer objects than this have no 90th percentile worth the name."""
 
 RANK_FLATNESS = 0.01
-"""k of the law 1 / (k n + r) over ranks r = 0 (best), 1, ..."""
+"""k of the probabilities 1 / (k n + r) of ranks r = 0 (best), 1, ..."""
 
 
 def uniform(count: int, size: int, generator: torch.Generator | None) -> Tensor:
@@ -72,7 +72,7 @@ def best(order: SortedIndex, count: int, top: int, generator: torch.Generator | 
     return order.slots[size - 1 - uniform(count, min(top, size), generator)]
 
 
-class RankLaw:
+class ByRank:
     """P(rank r) in proportion to 1 / (k n + r), r = 0 for the best of n.
 
     Reference:

@@ -13,8 +13,8 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.columns import Columns
 from gflow.memory.draw import (
     PRT_LEAST,
+    ByRank,
     Draw,
-    RankLaw,
     best,
     by_reward,
     prioritised,
@@ -58,7 +58,7 @@ class ReplayBuffer:
             differ.
 
     Attributes:
-        is_fair: Whether what is drawn has the law of what was seen lately.
+        is_fair: Whether what is drawn is distributed as what was seen lately.
 
     Reference:
         Shen et al., Towards Understanding and Improving GFlowNet Training, 2023,
@@ -82,7 +82,7 @@ class ReplayBuffer:
         if rebuild == "actions" and not env.numbered:
             raise IncompatibleError(
                 f"{env.name}: its moves have densities, so actions alone repeat no trajectory. "
-                f"Draw new ways from the objects: rebuild='backward' (replay_rebuild='backward')."
+                f"Draw new ones from the objects: rebuild='backward' (replay_rebuild='backward')."
             )
         draw = ("reward" if keep == "best" else "uniform") if draw is None else draw
         self.env, self.capacity, self.top, self.cutoff = env, capacity, top, cutoff
@@ -94,7 +94,7 @@ class ReplayBuffer:
         self.order: SortedIndex | None = None
         if keep != "recent" or draw not in ("uniform", "reward"):
             self.order = SortedIndex()
-        self._rank = RankLaw()
+        self._rank = ByRank()
         self._columns = Columns(capacity, {"objects": env.initial(1)})
         self._next = 0
         self._device: torch.device | str = "cpu"
@@ -296,7 +296,7 @@ class ReplayBuffer:
     def rows(
         self, count: int, generator: torch.Generator | None = None, draw: Draw | None = None
     ) -> Tensor:
-        """(count,) int64 slots drawn with replacement by the law of the memory, or by `draw`.
+        """(count,) int64 slots drawn with replacement, as the memory draws or by `draw`.
 
         Raises:
             ConfigError: If the memory is empty, or "prt" has fewer than 10 objects.

@@ -1,8 +1,8 @@
 """How well a sampler does: one definition per name.
 
-`distribution` compares laws over all objects of an enumerable environment, `likelihood` estimates
-the probability of given objects, `bounds` brackets log Z, `samples` counts and scores what was
-drawn, `multiobjective` compares vectors of scores with a Pareto front, `continuous` and
+`distribution` compares distributions over all objects of an enumerable environment, `likelihood`
+estimates the probability of given objects, `bounds` brackets log Z, `samples` counts and judges
+what was drawn, `multiobjective` compares vectors of scores with a Pareto front, `continuous` and
 `transport` judge points in R^d. All return float64.
 """
 

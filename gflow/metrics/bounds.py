@@ -28,7 +28,7 @@ def elbo(terms: FlowTerms) -> Tensor:
 def eubo(terms: FlowTerms) -> Tensor:
     """() float64 mean log-weight of trajectories drawn backward from exact samples: at least log Z.
 
-    The objects must come from the target law (`draw_objects`, or a data set), the trajectories
+    The objects must be samples of the target (`draw_objects`, or a data set), the trajectories
     from `Sampler.backward` with the policy that is evaluated.
     """
     return _log_weight("eubo", terms).mean()

@@ -1,4 +1,4 @@
-"""What a sample of points in R^d or on a torus covers, and how far it is from a law on a grid."""
+"""What points in R^d or on a torus cover, and how far they are from a density on a grid."""
 
 import math
 from collections.abc import Sequence
@@ -253,7 +253,7 @@ def kde_jsd(
 ) -> Tensor:
     """() float64 Jensen-Shannon divergence, in nats, of two kernel density estimates on a grid.
 
-    The figure of papers on continuous GFlowNets, and a blunt one: smoothing hides what is thinner
+    The metric of papers on continuous GFlowNets, and a blunt one: smoothing hides what is thinner
     than the bandwidth, and grids weigh the border as the inside. `histogram_jsd` sees more.
 
     Args:

@@ -1,4 +1,4 @@
-"""Distances between laws over the X objects of an enumerable environment.
+"""Distances between distributions over the X objects of an enumerable environment.
 
 A distribution is given by its (X,) log-probabilities, -inf for impossible objects, natural
 logarithms: `StateGraph.terminal_distribution` of a policy, `StateGraph.log_target`, or
@@ -20,7 +20,7 @@ from gflow.state import take
 S = TypeVar("S")
 
 NORMALIZED = 1e-4
-"""A law may miss a total of 1 by this much: float32 policies do, unnormalised rewards do not."""
+"""Probabilities may miss a total of 1 by this much: float32 policies do, rewards do not."""
 
 
 def l1(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -34,11 +34,11 @@ def l1(log_p: Tensor, log_q: Tensor) -> Tensor:
         () float64.
 
     Example:
-        >>> law, other = torch.tensor([0.5, 0.5]).log(), torch.tensor([1.0, 0.0]).log()
-        >>> l1(law, other).item(), mean_l1(law, other).item(), total_variation(law, other).item()
+        >>> p, q = torch.tensor([0.5, 0.5]).log(), torch.tensor([1.0, 0.0]).log()
+        >>> l1(p, q).item(), mean_l1(p, q).item(), total_variation(p, q).item()
         (1.0, 0.5, 0.5)
     """
-    p, q = _laws("l1", log_p, log_q)
+    p, q = _distributions("l1", log_p, log_q)
     return (p.exp() - q.exp()).abs().sum()
 
 
@@ -56,16 +56,16 @@ def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     r"""Kullback-Leibler divergence :math:`\sum_x p(x) (\log p(x) - \log q(x))` of p from q.
 
     Objects with p = 0 contribute nothing, whatever q is; it is infinite if q = 0 where p > 0.
-    An empirical law that missed an object therefore only makes sense as p.
+    An empirical distribution that missed an object therefore only makes sense as p.
 
     Args:
-        log_p: (X,) log-probabilities of the law under which the mean is taken.
+        log_p: (X,) log-probabilities of the distribution under which the mean is taken.
         log_q: (X,) log-probabilities of the other.
 
     Returns:
         () float64, not negative up to rounding.
     """
-    p, q = _laws("kl", log_p, log_q)
+    p, q = _distributions("kl", log_p, log_q)
     possible = p > -torch.inf
     return (p.exp() * (p - q)).where(possible, 0.0).sum()
 
@@ -75,7 +75,7 @@ def jsd(log_p: Tensor, log_q: Tensor) -> Tensor:
 
     Symmetric, in [0, log 2], finite whatever the supports.
     """
-    p, q = _laws("jsd", log_p, log_q)
+    p, q = _distributions("jsd", log_p, log_q)
     middle = torch.logaddexp(p, q) - math.log(2)
     middle = middle.where((p > -torch.inf) | (q > -torch.inf), -torch.inf)
     return (kl(p, middle) + kl(q, middle)) / 2
@@ -83,7 +83,7 @@ def jsd(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 def entropy(log_p: Tensor) -> Tensor:
     r"""Shannon entropy :math:`-\sum_x p(x) \log p(x)` in nats, () float64."""
-    (p,) = _laws("entropy", log_p)
+    (p,) = _distributions("entropy", log_p)
     return -(p.exp() * p).where(p > -torch.inf, 0.0).sum()
 
 
@@ -94,14 +94,14 @@ def expected_reward(log_p: Tensor, log_reward: Tensor) -> Tensor:
         log_p: (X,) log-probabilities.
         log_reward: (X,) log R of the same objects, -inf where the reward is zero.
     """
-    (p,) = _laws("expected_reward", log_p)
+    (p,) = _distributions("expected_reward", log_p)
     check_shapes("expected_reward", log_p=(log_p, "X"), log_reward=(log_reward, "X"))
     check_numbers("expected_reward", neg_inf=True, log_reward=log_reward)
     return (p + log_reward.double()).logsumexp(0).exp()
 
 
 def empirical_distribution(graph: StateGraph[S], objects: S) -> Tensor:
-    """Frequencies of sampled objects as a law over all objects of the graph.
+    """Frequencies of sampled objects among all objects of the graph.
 
     Args:
         graph: All states, from `enumerate_states`.
@@ -138,7 +138,7 @@ def draw_objects(
     condition: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> S:
-    """Independent objects from the exact target law: the perfect sampler to compare with.
+    """Independent objects from the exact target: the perfect sampler to compare with.
 
     Args:
         graph: All states.
@@ -146,23 +146,23 @@ def draw_objects(
         condition: (1, C) or None.
         generator: Source of randomness.
     """
-    law = graph.log_target(condition).exp()
-    chosen = torch.multinomial(law, count, replacement=True, generator=generator)
+    target = graph.log_target(condition).exp()
+    chosen = torch.multinomial(target, count, replacement=True, generator=generator)
     return take(graph.states, graph.objects[chosen])
 
 
-def _laws(where: str, *laws: Tensor) -> list[Tensor]:
-    """The laws in float64, refused where they are none."""
+def _distributions(where: str, *given: Tensor) -> list[Tensor]:
+    """Distributions in float64, refused where they are none."""
     names = ("log_p", "log_q")
-    check_shapes(where, **{name: (law, "X") for name, law in zip(names, laws, strict=False)})
+    check_shapes(where, **{name: (log_p, "X") for name, log_p in zip(names, given, strict=False)})
     out = []
-    for name, law in zip(names, laws, strict=False):
-        law = law.detach().double()
-        total = float(law.exp().sum())
+    for name, log_p in zip(names, given, strict=False):
+        log_p = log_p.detach().double()
+        total = float(log_p.exp().sum())
         if not abs(total - 1) < NORMALIZED:  # NaN fails too
             raise ConfigError(
                 f"{where}: `{name}` must hold the logarithms of probabilities that sum to 1, and "
                 f"they sum to {total:.6g}. Normalise log-rewards first: log_reward.log_softmax(0)."
             )
-        out.append(law)
+        out.append(log_p)
     return out

@@ -202,8 +202,8 @@ def mean_reward_accuracy(mean_reward: Tensor | float, target: Tensor | float) ->
     It says nothing above the target: a sampler that collapsed on the best object scores 100.
 
     Args:
-        mean_reward: Mean reward (not log) of the samples, or `expected_reward` of a law.
-        target: E_pi[R], mean reward under the target law.
+        mean_reward: Mean reward (not log) of the samples, or `expected_reward` of a distribution.
+        target: E_pi[R], mean reward under the target.
     """
     return 100 * _ratio("mean_reward_accuracy", mean_reward, target).clamp(max=1)
 

@@ -33,7 +33,7 @@ class NoiseFloor(NamedTuple):
 
 
 def w1_sorted(x: Tensor, y: Tensor) -> Tensor:
-    r"""(d,) float64 Wasserstein-1 distance of each coordinate's law, by sorting.
+    r"""(d,) float64 Wasserstein-1 distance of each coordinate, by sorting.
 
     .. math:: \frac1n \sum_i |x_{(i)} - y_{(i)}|
 
@@ -54,9 +54,9 @@ def w2(x: Tensor, y: Tensor) -> Tensor:
 
     .. math:: \min_\sigma \Big(\frac1n \sum_i |x_i - y_{\sigma(i)}|^2\Big)^{1/2}
 
-    Two samples of the same law are apart, too: print `w2_floor` next to it. In high dimensions
-    samples that are too narrow come out below the floor, and on heavy tails the distance is that
-    of the few farthest points.
+    Two samples of the same distribution are apart, too: print `w2_floor` next to it. In high
+    dimensions samples that are too narrow come out below the floor, and on heavy tails the distance
+    is that of the few farthest points.
 
     Args:
         x: (n, d).
@@ -179,8 +179,8 @@ def mmd(x: Tensor, y: Tensor, bandwidth: Positive | None = None) -> Tensor:
         \frac{\sum_{i \ne j} k(x_i, x_j)}{n(n-1)} + \frac{\sum_{i \ne j} k(y_i, y_j)}{m(m-1)}
         - \frac{2 \sum_{ij} k(x_i, y_j)}{nm}, \qquad k(a, b) = e^{-|a-b|^2 / 2h^2}
 
-    Zero on average for samples of one law, so it may be negative. All pairs count, and the order
-    of the points does not matter, unlike in linear-time estimators.
+    Zero on average for samples of one distribution, so it may be negative. All pairs count, and the
+    order of the points does not matter, unlike in linear-time estimators.
 
     Args:
         x: (n, d), at least two.

@@ -152,7 +152,7 @@ class ApartPolicy(Policy):
 def linear(
     inputs: int, outputs: int, generator: torch.Generator | None, bias: bool = True
 ) -> nn.Linear:
-    """A linear layer with PyTorch's own initial law, drawn from a generator if one is given."""
+    """A linear layer with PyTorch's own initial weights, from a generator if one is given."""
     if generator is None:
         return nn.Linear(inputs, outputs, bias=bias)
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
@@ -161,7 +161,7 @@ def linear(
 
 
 def redraw(layer: nn.Linear, generator: torch.Generator) -> None:
-    """Fill a linear layer with PyTorch's own initial law, drawn from a generator."""
+    """Fill a linear layer with PyTorch's own initial weights, from a generator."""
     bound = layer.in_features**-0.5
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -bound, bound, generator=generator)

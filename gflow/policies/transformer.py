@@ -35,7 +35,7 @@ class CausalTransformer(TrunkPolicy):
         generator: For the initial weights.
 
     Raises:
-        IncompatibleError: If sequences are built in another way.
+        IncompatibleError: If sequences are not built from left to right.
 
     Reference:
         Vaswani et al., Attention is all you need, 2017, https://arxiv.org/abs/1706.03762; blocks

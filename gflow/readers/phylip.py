@@ -42,7 +42,7 @@ def parse_phylip(path: str, text: str) -> Found:
                 readings[f"{names}, {order}"] = found
     if len(readings) > 1:
         raise ConfigError(
-            f"{path} can be read in {len(readings)} ways: {'; or '.join(readings)}. Save it as "
+            f"{path} has {len(readings)} readings: {'; or '.join(readings)}. Save it as "
             f"FASTA, or use longer names."
         )
     if not readings:

@@ -54,7 +54,7 @@ class LogReward(ABC, Generic[S]):
         """(B,) log-reward of B finished objects."""
 
     def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
-        """(B,) minus the energy of B states on the way: any extension of log R to them.
+        """(B,) minus the energy of B unfinished states: any extension of log R to them.
 
         Equal to log R at finished objects. Forward-looking objectives read it; a poor extension
         slows them and biases nothing. By default the reward itself, if `has_partial` says that it

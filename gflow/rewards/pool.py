@@ -141,7 +141,7 @@ class WorkerPool:
 
 
 class _Share:
-    """Chunks on their way through the workers.
+    """Chunks that go through the workers.
 
     Args:
         code: The pickled function.

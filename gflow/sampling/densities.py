@@ -28,7 +28,7 @@ class DensityMoves:
 
     Args:
         env: The environment.
-        plan: Ignored: there is only one way to walk here.
+        plan: Ignored: there is only one plan here.
         share: Ignored: no state is met twice.
     """
 

@@ -1,6 +1,6 @@
-"""Behaviours: how the sampler departs from the policy that is trained.
+"""Exploration: how the sampler departs from the policy that is trained.
 
-A behaviour changes which actions are drawn and nothing else. What an objective reads is always the
+It changes which actions are drawn and nothing else. What an objective reads is always the
 unperturbed policy, evaluated afterwards on the states visited.
 """
 
@@ -17,7 +17,7 @@ from gflow.errors import ConfigError, IncompatibleError
 
 @dataclass(frozen=True)
 class Exploration:
-    """Ways to explore; the defaults follow the policy exactly.
+    """How to explore; the defaults follow the policy exactly.
 
     Attributes:
         epsilon: At each step, with this probability, draw uniformly among legal actions.
@@ -84,7 +84,7 @@ ON_POLICY = Exploration()
 
 
 def check_exploration(env: Any, exploration: Exploration) -> None:
-    """Refuse ways to explore that an environment does not know.
+    """Refuse an exploration that an environment does not know.
 
     Raises:
         IncompatibleError: With what it knows.

@@ -23,7 +23,7 @@ LIST_KEYS = 8
 
 LIST_MOST = 512
 """More states than this are never listed. A batch of many trajectories visits few of many states,
-mostly the same ones: from about a thousand up, looking for equal ones was always the faster way."""
+mostly the same ones: from about a thousand up, looking for equal ones was always faster."""
 
 
 class Look(NamedTuple):

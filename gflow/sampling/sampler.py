@@ -23,7 +23,7 @@ Plan = Literal["auto", "ragged", "static"]
 class Sampler:
     """Draws trajectories of one environment, of either kind.
 
-    Where moves have densities there is one way to walk: rows leave the batch as they finish unless
+    Where moves have densities there is one plan: rows leave the batch as they finish unless
     all have the same length, and neither `plan` nor `share` changes anything.
 
     Args:

@@ -161,7 +161,7 @@ def walk_listed(
 ) -> Walk[S]:
     """Walk through an environment so small that all its states are listed, by their keys.
 
-    Same law as `walk_ragged`; the store is the list itself.
+    Same distribution as `walk_ragged`; the store is the list itself.
 
     Args:
         env: DiscreteEnvironment, or its `Reversed` view.
@@ -298,7 +298,7 @@ def walk_static(
 ) -> Walk[S]:
     """Walk `env.horizon` steps (at most `limit`) with all rows, noting which were still alive.
 
-    Same law as `walk_ragged`, without a read by the host; the store holds B (T + 1) states.
+    Same distribution as `walk_ragged`, no read by the host; the store holds B (T + 1) states.
     """
     count, device = batch_size(start), device_of(start)
     rows = torch.arange(count, device=device)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from gflow.environment.base import WAY_OUT
+from gflow.environment.base import REMEDY
 from gflow.state import batch_size, take
 from gflow.testing.probe import Probe
 
@@ -41,7 +41,7 @@ def check_reward(probe: Probe, states: Any, zero: bool = False) -> None:
             "reward-not-finite",
             f"log R = {float(value[row])} for {probe.show(objects, row)} ({int(bad.sum())} of "
             f"{len(rows)} objects).",
-            f"{WAY_OUT} (check_env(env, zero=True) lets -inf pass: objects without mass.)",
+            f"{REMEDY} (check_env(env, zero=True) lets -inf pass: objects without mass.)",
         )
         return
     some = torch.arange(len(rows))[:16].flip(0)

@@ -45,9 +45,9 @@ class TrainConfig:
         ema_sampling: Probability, per step, of acting by the average of the weights (see `ema`).
         replay: Trajectories to remember; 0 for none.
         replay_keep: Which to keep when full: the most recent, the best, or good ones far apart.
-        replay_draw: Law by which they are drawn again (see `ReplayBuffer`); "auto" is by reward
+        replay_draw: How they are drawn again (see `ReplayBuffer`); "auto" is by reward
             if the best are kept, else uniform.
-        replay_rebuild: Repeat the "actions", or draw ways "backward" from the objects.
+        replay_rebuild: Repeat the "actions", or draw trajectories "backward" from the objects.
         replay_distinct: Remember each object once; always so with replay_draw="prt".
         replay_top: How many are drawn from with replay_draw="top".
         replay_cutoff: Smallest Hamming distance with replay_keep="diverse".

@@ -25,7 +25,7 @@ class Tracker(Protocol):
         """A picture that was written to `path`."""
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """The run is over; its final figures."""
+        """The run is over; its summary."""
 
 
 class ConsoleTracker:

@@ -233,7 +233,7 @@ def test_what_is_illegal_is_named() -> None:
         Trajectories.from_paths(env, [path], [torch.tensor([0, 2, 2])])
     with pytest.raises(IllegalActionError, match="action 9 of path 0 at time 0 is illegal"):
         Trajectories.from_paths(env, [path], [torch.tensor([9, 1, 2])])
-    with pytest.raises(IllegalActionError, match="the way back 1 of path 0 at time 0 is illegal"):
+    with pytest.raises(IllegalActionError, match="the move back 1 of path 0 at time 0 is illegal"):
         Trajectories.from_paths(env, [path], [torch.tensor([1, 1, 2])])
     trusted = Trajectories.from_paths(env, [path], [torch.tensor([1, 1, 2])], check=False)
     assert trusted.actions.tolist() == [[1, 1, 2]]

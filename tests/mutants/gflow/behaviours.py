@@ -46,8 +46,8 @@ MUTANTS = (
     ),
     (
         "exact-tempered", "gflow/behaviours/exact_samples.py",
-        "law = graph.log_target().exp()",
-        "law = graph.log_target().mul(0.9).exp()",
+        "target = graph.log_target().exp()",
+        "target = graph.log_target().mul(0.9).exp()",
         "tests/gflow/behaviours/test_exact_samples.py"
         "::test_listed_objects_are_drawn_in_proportion_to_their_reward",
     ),
@@ -77,8 +77,8 @@ MUTANTS = (
     ),
     (
         "search-lengths", "gflow/behaviours/local_search.py",
-        "keep=law(keep, candidate.length) - law(keep, current.length),",
-        "keep=law(keep, current.length) - law(keep, current.length),",
+        "keep=log_q(keep, candidate.length) - log_q(keep, current.length),",
+        "keep=log_q(keep, current.length) - log_q(keep, current.length),",
         f"{SEARCH}::test_ls4_reversible_for_every_law_of_steps",
     ),
     (
@@ -115,8 +115,8 @@ MUTANTS = (
     ),
     (
         "search-accepts", "gflow/behaviours/acceptance.py",
-        "return u < chance",
-        "return u < chance.sqrt()",
+        "return u < p",
+        "return u < p.sqrt()",
         f"{SEARCH}::test_a_sampled_round_has_the_law_of_the_kernel",
     ),
     (
