@@ -5,6 +5,10 @@ import torch
 from torch import Tensor
 
 from gflow.environment.categorical import Categorical
+from gflow.environment.continuous import ContinuousEnvironment
+from gflow.environment.density import Density, gaussian_log_prob
+from gflow.environment.movers import AGENT, CHANCE
+from gflow.rewards.base import FunctionReward
 from gflow.testing import BrokenEnvironmentError, check_env
 from gflow.testing.slipping import SlippingGrid
 
@@ -92,3 +96,66 @@ def test_a_missing_law_of_chance_is_found() -> None:
 
     with pytest.raises(BrokenEnvironmentError, match="`chance_law` raised NotImplementedError"):
         check_env(Missing(2, 3))
+
+
+class Step(Density[Tensor]):
+    """(N, 2) positions and times; without a variance the step is forced."""
+
+    def __init__(self, start: Tensor, mean: Tensor, variance: Tensor, by: int) -> None:
+        self.start, self.mean, self.variance, self.by = start, mean, variance, by
+
+    def sample(
+        self, generator: torch.Generator | None = None, noise: float = 0.0
+    ) -> tuple[Tensor, None]:
+        z = torch.randn(self.mean.shape, generator=generator)
+        width = (self.variance + noise**2).sqrt().where(self.variance > 0, 0.0)
+        return torch.cat([self.mean + width * z, self.start[:, 1:] + self.by], 1), None
+
+    def log_prob(self, states: Tensor) -> Tensor:
+        known = self.variance.where(self.variance > 0, 1.0)
+        density = gaussian_log_prob(states[:, :1], self.mean, known)
+        return density.where(self.variance[:, 0] > 0, 0.0)
+
+
+class Wind(ContinuousEnvironment[Tensor]):
+    """The agent's step, the wind's, the agent's: of variance 1 each, and P_B is the bridge."""
+
+    horizon, fixed_length, num_outputs, takes_noise = 3, True, 1, True
+
+    def __init__(self) -> None:
+        self.reward = FunctionReward(lambda states: -states[:, 0].square())
+
+    def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
+        return torch.zeros(batch_size, 2, device=device)
+
+    def is_terminal(self, states: Tensor) -> Tensor:
+        return states[:, 1] == 3
+
+    def is_initial(self, states: Tensor) -> Tensor:
+        return states[:, 1] == 0
+
+    def forward_law(self, states: Tensor, outputs: Tensor) -> Step:
+        return Step(states, states[:, :1] + outputs, torch.ones_like(outputs), +1)
+
+    def backward_law(self, states: Tensor, outputs: Tensor | None = None) -> Step:
+        share = (states[:, 1:] - 1).clamp(min=0) / states[:, 1:].clamp(min=1)
+        return Step(states, share * states[:, :1], share, -1)
+
+    def mover(self, states: Tensor) -> Tensor:
+        return torch.where(states[:, 1] == 1, CHANCE, AGENT)
+
+    def chance_law(self, states: Tensor) -> Step:
+        return Step(states, states[:, :1] + 0.5, torch.ones_like(states[:, :1]), +1)
+
+
+def test_densities_of_chance_take_no_noise() -> None:
+    assert check_env(Wind()).longest == 3
+
+    class Calm(Wind):
+        def forward_law(self, states: Tensor, outputs: Tensor) -> Step:
+            law = super().forward_law(states, outputs)
+            law.sample = lambda generator=None, noise=0.0: Step.sample(law, generator)  # type: ignore[method-assign]
+            return law
+
+    with pytest.raises(BrokenEnvironmentError, match="wrong-noise"):
+        check_env(Calm())
