@@ -9,6 +9,7 @@ from torch import Tensor
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.pairs.pair import PairState, Side, SumOfRewards
+from gflow.errors import IncompatibleError
 from gflow.rewards.base import LogReward
 from gflow.state import take, where
 
@@ -22,6 +23,9 @@ class _Pair(DiscreteEnvironment[PairState]):
 
     Actions of the second environment are numbered after all actions of the first, forward and
     backward. A pair is finished by force when both objects are.
+
+    Raises:
+        IncompatibleError: If some moves of a part are not the agent's.
     """
 
     def __init__(
@@ -30,6 +34,13 @@ class _Pair(DiscreteEnvironment[PairState]):
         second: DiscreteEnvironment[Any],
         reward: LogReward[PairState] | None = None,
     ) -> None:
+        for part in (first, second):
+            if part.has_movers:
+                raise IncompatibleError(
+                    f"{type(self).__name__}: some moves of {part.name} are not the agent's, and a "
+                    f"pair says of none whose they are. Write one environment of both, with a "
+                    f"`mover`."
+                )
         self.first, self.second = first, second
         self._one, self._two = Side(first), Side(second)
         self.reward = SumOfRewards(first, second) if reward is None else reward

@@ -16,10 +16,12 @@ from gflow.envs.sets.bags import Bags
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
 from gflow.envs.spins.env import EnergyModel
 from gflow.envs.spins.rewards import IsingReward
+from gflow.errors import IncompatibleError
 from gflow.rewards.base import FunctionReward
 from gflow.rewards.wrappers import TemperatureConditional
 from gflow.state import take
 from gflow.testing import TableEnvironment, all_trajectories, check_env
+from gflow.testing.slipping import SlippingGrid
 from gflow.testing.strategies import random_dags
 
 PARTS: list[DiscreteEnvironment[Any]] = [
@@ -233,3 +235,12 @@ def test_what_stands_for_one_object_shares_its_reward_in_pairs_too() -> None:
         torch.testing.assert_close(pair.log_reward(objects), parts[0] + parts[1])
         assert pair.log_multiplicity(objects) is not None
     assert Product(plain, plain).log_multiplicity(objects) is None
+
+
+@pytest.mark.parametrize("kind", [Product, Stack])
+@pytest.mark.parametrize("place", [0, 1])
+def test_moves_of_chance_are_not_taken_for_the_agents(kind: Any, place: int) -> None:
+    parts: list[Any] = [HyperGrid(1, 3), HyperGrid(1, 3)]
+    parts[place] = SlippingGrid(2, 3)
+    with pytest.raises(IncompatibleError, match=f"{kind.__name__}: some moves of SlippingGrid are"):
+        kind(*parts)
