@@ -46,6 +46,7 @@ class FrontReplay(Around):
 
     def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """`count` trajectories."""
+        self.archive.device = sampling.device
         old = self._old(count) if len(self.archive) else 0
         fresh = self.inner.collect(sampling, count - old)
         whole = fresh.whole

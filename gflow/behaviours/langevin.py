@@ -84,6 +84,7 @@ class LangevinSearch(Behaviour):
         """A fresh batch, or one back from what was found."""
         env: Any = sampling.env
         seen, found = self._memories(env)
+        seen.device = found.device = sampling.device
         self.batches += 1
         if self.batches % 2 or not seen.ready(count):
             batch = sampling.fresh(count)

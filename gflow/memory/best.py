@@ -25,6 +25,9 @@ class BestObjects:
     Args:
         env: An environment with keys.
         capacity: Objects kept.
+
+    Attributes:
+        device: Where the reward computes when it scores anew: where batches came from.
     """
 
     @checked
@@ -35,7 +38,7 @@ class BestObjects:
         self._condition: Tensor | None = None
         self.keys = torch.zeros(0, dtype=torch.int64)
         self._scored_by = env.reward.version
-        self._device: torch.device | str = "cpu"
+        self.device: torch.device | str = "cpu"
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -56,7 +59,7 @@ class BestObjects:
         """See the objects of a training batch."""
         if not len(batch):
             return
-        self._device = batch.length.device
+        self.device = batch.length.device
         objects, condition = to_device(batch.final_states, "cpu"), batch.condition
         if condition is not None and batch.scores is not None:
             self.add(objects, LogSum()(batch.scores.cpu()))
@@ -94,11 +97,11 @@ class BestObjects:
         self._scored_by = version
         if not len(self):
             return
-        objects, condition = to_device(self._states, self._device), self._condition
+        objects, condition = to_device(self._states, self.device), self._condition
         if condition is None and self.env.condition_dim and self.env.num_scores:
             value = LogSum()(self.env.scores(objects))
         else:
-            given = None if condition is None else condition.to(self._device)
+            given = None if condition is None else condition.to(self.device)
             value = self.env.log_reward(objects, given)
             share = self.env.log_multiplicity(objects)
             value = value if share is None else value + share.to(value.dtype)

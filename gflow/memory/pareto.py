@@ -78,6 +78,9 @@ class ParetoArchive:
             other goes first, so that what is left covers the front.
         deduplicate: Keep one object of each vector of scores, the oldest.
 
+    Attributes:
+        device: Where the reward computes when it scores anew: where batches came from.
+
     Raises:
         IncompatibleError: If the environment has a single score, or states cannot be told apart.
     """
@@ -100,7 +103,7 @@ class ParetoArchive:
         self._scores = torch.zeros(0, env.num_scores)
         self._keys = torch.zeros(0, dtype=torch.int64)
         self._scored_by = env.reward.version
-        self._device: torch.device | str = "cpu"
+        self.device: torch.device | str = "cpu"
 
     def __len__(self) -> int:
         self.refresh()
@@ -136,7 +139,7 @@ class ParetoArchive:
         check_shapes(
             "ParetoArchive", scores=(scores, f"{batch_size(objects)} {self.env.num_scores}")
         )
-        rows, self._device = non_dominated(scores).nonzero().squeeze(1), scores.device
+        rows, self.device = non_dominated(scores).nonzero().squeeze(1), scores.device
         objects, scores = to_device(take(objects, rows), "cpu"), scores[rows].cpu()
         old = len(self)
         states = cat([self._states, objects]) if old else objects
@@ -151,7 +154,7 @@ class ParetoArchive:
             return
         self._scored_by = version
         if len(self._scores):
-            scores = self.env.scores(to_device(self._states, self._device)).cpu()
+            scores = self.env.scores(to_device(self._states, self.device)).cpu()
             self._rank(self._states, scores, self._keys)
 
     def _rank(self, states: Any, scores: Tensor, keys: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ class ReplayBuffer:
 
     Attributes:
         is_fair: Whether what is drawn is distributed as what was seen lately.
+        device: Where the reward computes when it scores anew: where batches came from, or go.
 
     Reference:
         Shen et al., Towards Understanding and Improving GFlowNet Training, 2023,
@@ -97,7 +98,7 @@ class ReplayBuffer:
         self._rank = ByRank()
         self._columns = Columns(capacity, {"objects": env.initial(1)})
         self._next = 0
-        self._device: torch.device | str = "cpu"
+        self.device: torch.device | str = "cpu"
         self._all_scored_by: int | None = None
         self._name_of: dict[int, Hashable] = {}
         self._known: set[Hashable] = set()
@@ -126,7 +127,7 @@ class ReplayBuffer:
             batch = batch.select(batch.from_source.nonzero().squeeze(1))
         if not len(batch):
             return
-        self._device = batch.length.device
+        self.device = batch.length.device
         batch = batch.to("cpu")
         pad = self.env.horizon - batch.actions.shape[1]
         actions = torch.nn.functional.pad(batch.actions, (0, max(pad, 0)))[:, : self.env.horizon]
@@ -166,7 +167,7 @@ class ReplayBuffer:
             )
         if log_reward is None or (self.env.num_scores and scores is None):
             log_reward, scores = self.env.outcome(objects, condition)
-            self._device = log_reward.device
+            self.device = log_reward.device
         columns = {"log_reward": log_reward, "scores": scores, "condition": condition}
         moved = {k: None if v is None else v.cpu() for k, v in columns.items()}
         self._add({**moved, "objects": to_device(objects, "cpu")})
@@ -259,7 +260,7 @@ class ReplayBuffer:
         else:
             sampler, actions = Sampler(self.env), self.actions[stale]
             objects = ends_of(sampler, actions, self.length[stale], condition)
-        log_reward, scores = rescored(self.env, objects, condition, self._device)
+        log_reward, scores = rescored(self.env, objects, condition, self.device)
         self._columns.rewrite("log_reward", log_reward, stale)
         self._columns.rewrite("version", torch.full_like(stale, version), stale)
         if scores is not None:
@@ -341,6 +342,7 @@ class ReplayBuffer:
         Raises:
             ConfigError: If the memory is empty, or a policy is needed and not given.
         """
+        self.device = device
         rows = self.rows(count, generator)
         if self.rebuild == "backward":
             return self.backward(rows, sampler, policy, generator, device)
@@ -365,6 +367,7 @@ class ReplayBuffer:
                 "ReplayBuffer: trajectories are drawn backward with the policy's P_B from objects: "
                 "build the memory with rebuild='backward', and pass `policy`."
             )
+        self.device = device
         return sampler.backward(
             policy,
             to_device(take(self.objects, rows), device),

@@ -42,6 +42,9 @@ def build_context(
     objective.to(device)
     best = BestObjects(env) if env.has_keys else None
     front = ParetoArchive(env, FRONT) if env.num_scores > 0 and env.has_keys else None
+    callbacks = [seer for seer in (best, front) if seer is not None]
+    for seer in callbacks:
+        seer.device = device
     trainer = Trainer(
         env,
         policy,
@@ -50,7 +53,7 @@ def build_context(
         condition=task.condition(env) if condition is None else condition,
         behaviour=task.behaviour(env, config.behaviour.build()),
         learners=learners,
-        callbacks=[seer for seer in (best, front) if seer is not None],
+        callbacks=callbacks,
         record_every=config.run.eval_every,
     )
     return Context(task, env, trainer, best, enumerate_if_small(task, env), front)

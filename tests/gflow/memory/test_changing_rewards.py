@@ -15,18 +15,21 @@ from gflow import (
     Sampler,
     enumerate_states,
 )
-from gflow.behaviours.base import Incomplete
+from gflow.behaviours.base import Incomplete, Sampling
+from gflow.behaviours.front import FrontReplay
 from gflow.envs import HyperGrid
 from gflow.envs.pairs.composition import Product
 from gflow.learner import Learner
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive, non_dominated
 from gflow.memory.replay import ReplayBuffer
+from gflow.memory.rescore import rescored
 from gflow.metrics import total_variation
 from gflow.objectives import DetailedBalance, TrajectoryBalance
 from gflow.rewards.remembering import CachedReward
 from gflow.rewards.vector import VectorReward
 from gflow.rewards.wrappers import Clipped, Tempered
+from gflow.state import to_device
 from gflow.training.trainer import TrainConfig, Trainer
 
 
@@ -284,6 +287,53 @@ def trained(tell: bool) -> float:
 def test_training_from_memory_finds_the_new_target() -> None:
     assert trained(tell=True) < 0.05
     assert trained(tell=False) > 0.15, "remembered rewards of the old one hold it back"
+
+
+HERE = torch.device("cpu", 0)
+"""Another name of the CPU, to see who asks for which device."""
+
+
+def resumed(memory: Any, again: Any, reward: Any) -> None:
+    """`again` as after a restart, when nothing was added yet, and under a newer reward."""
+    again.load_state_dict(copy.deepcopy(memory.state_dict()))
+    reward.version += 1
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_resumed_memory_scores_where_it_is_asked_to(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, reward, buffer, policy = filled(settings)
+    again = ReplayBuffer(env, 64, **settings)
+    resumed(buffer, again, reward)
+    asked = []
+
+    def noted(env: Any, objects: Any, condition: Any, device: Any) -> Any:
+        asked.append(device)
+        return rescored(env, objects, condition, device)
+
+    monkeypatch.setattr("gflow.memory.replay.rescored", noted)
+    again.sample(Sampler(env), 4, seeded(), HERE, policy)
+    assert asked == [HERE]
+
+
+def test_a_resumed_front_scores_where_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = HyperGrid(2, 4, Two())
+    policy = MLPPolicy(env, 8, generator=seeded())
+    archive, again = ParetoArchive(env), ParetoArchive(env)
+    batch = Sampler(env).forward(policy, 20, generator=seeded())
+    archive(None, batch, {})
+    resumed(archive, again, env.reward)
+    asked = []
+
+    def noted(value: Any, device: Any) -> Any:
+        asked.append(device)
+        return to_device(value, device)
+
+    monkeypatch.setattr("gflow.memory.pareto.to_device", noted)
+    sampling = Sampling(policy, Sampler(env), generator=seeded(), device=HERE)
+    FrontReplay(again, 0.5).collect(sampling, 8)
+    assert asked[0] == HERE
 
 
 def test_a_resumed_run_knows_the_version() -> None:
