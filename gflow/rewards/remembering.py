@@ -30,8 +30,8 @@ class _Remembering(LogReward[S]):
         self._scored_by: int | None = None
         self.calls = 0
 
-    def _values(self, objects: list[Any], score: Callable[[list[int]], Sequence[Any]]) -> Tensor:
-        """(B,) values of `objects`; `score` is asked about the rows of unknown distinct ones."""
+    def _values(self, objects: list[Any], ask: Callable[[list[int]], Sequence[Any]]) -> Tensor:
+        """(B,) values of `objects`; `ask` is called with the rows of unknown distinct ones."""
         if self._scored_by != self.version:
             self.memory.clear()
             self._scored_by = self.version
@@ -41,7 +41,7 @@ class _Remembering(LogReward[S]):
                 fresh.setdefault(thing, row)
         known: dict[Any, float] = {}
         if fresh:
-            found = numbers(score(list(fresh.values())), list(fresh), f"The reward {self!r}")
+            found = numbers(ask(list(fresh.values())), list(fresh), f"The reward {self!r}")
             known = dict(zip(fresh, found, strict=True))
             self.calls += len(fresh)
         values = [known[x] if x in known else self.memory[x] for x in objects]
@@ -98,15 +98,15 @@ class HostReward(_Remembering[S]):
     """A reward that is computed on the host, one call per batch of *distinct* objects.
 
     The states are turned into plain Python objects (SMILES, sequences); distinct ones that are
-    not remembered are scored together, in parallel workers when a `pool` is given.
+    not remembered are computed together, in parallel workers when a `pool` is given.
 
     Args:
         describe: ``states -> list of hashable objects``, one per state.
-        score: ``list of objects -> list of log-rewards``, one number each; must be picklable for
-            a pool.
-        pool: `gflow.rewards.pool.WorkerPool`, or None to score in this process.
+        log_rewards: ``list of objects -> list of log-rewards``, one number each; must be picklable
+            for a pool.
+        pool: `gflow.rewards.pool.WorkerPool`, or None to compute in this process.
         capacity: Number of objects remembered.
-        timeout: Seconds that scoring one object may take, in place of the pool's own limit.
+        timeout: Seconds that one object may take, in place of the pool's own limit.
 
     Raises:
         ConfigError: A timeout without a pool, whose workers can be ended.
@@ -115,13 +115,14 @@ class HostReward(_Remembering[S]):
     def __init__(
         self,
         describe: Callable[[S], list[Any]],
-        score: Callable[[list[Any]], Sequence[Any]],
+        log_rewards: Callable[[list[Any]], Sequence[Any]],
         pool: Any = None,
         capacity: int = 1_000_000,
         timeout: float | None = None,
     ) -> None:
         super().__init__(capacity)
-        self.describe, self.score, self.pool, self.timeout = describe, score, pool, timeout
+        self.describe, self.log_rewards = describe, log_rewards
+        self.pool, self.timeout = pool, timeout
         if timeout is not None and pool is None:
             raise ConfigError(
                 f"HostReward: timeout={timeout} ends a worker that takes too long, and there is "
@@ -132,15 +133,15 @@ class HostReward(_Remembering[S]):
         """(B,) log R."""
         objects = self.describe(states)
 
-        def score(rows: list[int]) -> Sequence[Any]:
+        def ask(rows: list[int]) -> Sequence[Any]:
             things = [objects[row] for row in rows]
             if not self.pool:
-                return self.score(things)
+                return self.log_rewards(things)
             limit = {} if self.timeout is None else {"timeout": self.timeout}
-            found: Sequence[Any] = self.pool.map(self.score, things, **limit)
+            found: Sequence[Any] = self.pool.map(self.log_rewards, things, **limit)
             return found
 
-        return self._values(objects, score).to(device_of(states))
+        return self._values(objects, ask).to(device_of(states))
 
     def __repr__(self) -> str:
-        return f"HostReward({getattr(self.score, '__name__', self.score)!s})"
+        return f"HostReward({getattr(self.log_rewards, '__name__', self.log_rewards)!s})"

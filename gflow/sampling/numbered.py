@@ -13,7 +13,7 @@ from gflow.errors import IllegalActionError, ShapeError
 from gflow.policies.base import Policy, Session, backward_law
 from gflow.sampling.exploration import ON_POLICY, Exploration
 from gflow.sampling.reversed import Reversed, turned
-from gflow.sampling.walk import Draw, Score, Walk, walk_listed, walk_ragged, walk_static
+from gflow.sampling.walk import Ask, Draw, Walk, walk_listed, walk_ragged, walk_static
 from gflow.state import batch_size, device_of, take
 
 S = TypeVar("S")
@@ -109,9 +109,9 @@ class NumberedMoves:
             return law.sample(generator)[0]
 
         plain = exploration is ON_POLICY
-        score: Score = law_at if plain else look
+        ask: Ask = law_at if plain else look
         draw: Draw = self._draw(generator) if plain else explore
-        return self._walk(env, start, score, draw, condition, session is not None, limit)
+        return self._walk(env, start, ask, draw, condition, session is not None, limit)
 
     def backward(
         self,
@@ -123,14 +123,14 @@ class NumberedMoves:
         """A walk from B objects to the source by the backward policy, in forward time."""
         env = self.env
 
-        def score(states: Any, rows: Tensor) -> Categorical:
+        def ask(states: Any, rows: Tensor) -> Categorical:
             learned = None
             if policy.backward == "learned":
                 given = None if condition is None else condition[rows]
                 learned = policy.backward_logits(env, states, given)
             return backward_law(env, policy, states, learned)
 
-        walk = self._walk(Reversed(env), objects, score, self._draw(generator), condition)
+        walk = self._walk(Reversed(env), objects, ask, self._draw(generator), condition)
         return turned(env, walk, objects)
 
     def along(self, actions: Tensor, length: Tensor, condition: Tensor | None) -> Walk[Any]:
@@ -143,7 +143,7 @@ class NumberedMoves:
             )
         count = actions.shape[0]
 
-        def score(states: Any, rows: Tensor) -> Categorical:
+        def ask(states: Any, rows: Tensor) -> Categorical:
             return Categorical(None, env.forward_mask(states))
 
         def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
@@ -166,7 +166,7 @@ class NumberedMoves:
             return chosen
 
         share = self._shared(condition)
-        walk = walk_ragged(env, env.start(count, actions.device, condition), score, draw, share)
+        walk = walk_ragged(env, env.start(count, actions.device, condition), ask, draw, share)
         if bool((walk.length < length).any()):
             row = int((walk.length < length).nonzero()[0])
             raise IllegalActionError(
@@ -212,7 +212,7 @@ class NumberedMoves:
         self,
         env: DiscreteEnvironment[S],
         start: S,
-        score: Score,
+        ask: Ask,
         draw: Draw,
         condition: Tensor | None,
         apart: bool = False,
@@ -221,13 +221,13 @@ class NumberedMoves:
         """A walk by the plan in force; `apart` keeps equal states of different rows apart."""
         count, device = batch_size(start), device_of(start)
         if self.static(device):
-            return walk_static(env, start, score, draw, limit)
+            return walk_static(env, start, ask, draw, limit)
         if apart:
-            return walk_ragged(env, start, score, draw, limit=limit)
+            return walk_ragged(env, start, ask, draw, limit=limit)
         listed = self._listed(count, device, condition)
         if listed is not None:
-            return walk_listed(env, start, listed, score, draw, limit)
-        return walk_ragged(env, start, score, draw, self._shared(condition), limit)
+            return walk_listed(env, start, listed, ask, draw, limit)
+        return walk_ragged(env, start, ask, draw, self._shared(condition), limit)
 
 
 def _refuse_stuck(env: DiscreteEnvironment[Any], states: Any, mask: Tensor) -> None:

@@ -26,15 +26,15 @@ SHARE_FROM = 24
 Where the batch is that small, the stored states are compared once, at the end, for the loss."""
 
 
-class Scored(Protocol):
+class Known(Protocol):
     """What is known of the next move at U states: a law, or a law with more beside it."""
 
     def take(self, rows: Tensor) -> Any:
         """The same for some of the states, repeatedly."""
 
 
-Score = Callable[[Any, Tensor], Any]
-"""(U states, rows) to what is known of the moves there, `Scored`; row i is in state i unless equal
+Ask = Callable[[Any, Tensor], Any]
+"""(U states, rows) to what is known of the moves there, `Known`; row i is in state i unless equal
 states are shared, which is done only where nothing depends on the row."""
 
 Draw = Callable[[Any, Tensor, int], Tensor]
@@ -60,7 +60,7 @@ class Walk(Generic[S]):
 def walk_ragged(
     env: DiscreteEnvironment[S],
     start: S,
-    score: Score,
+    ask: Ask,
     draw: Draw,
     share: Distinct | None = None,
     limit: int | None = None,
@@ -70,7 +70,7 @@ def walk_ragged(
     Args:
         env: DiscreteEnvironment, or its `Reversed` view.
         start: B states to start from.
-        score: Asked once per distinct live state.
+        ask: Asked once per distinct live state.
         draw: Draws an action for each live row.
         share: Groups equal states so that each is looked at once, or None.
         limit: Steps after which every row is left where it is, or None.
@@ -114,8 +114,8 @@ def walk_ragged(
     while rows.shape[0] and time != limit:
         if time >= env.horizon:
             _refuse_endless(env, level)
-        scores: Scored = score(level, rows)
-        actions = draw(scores if group is None else scores.take(group), rows, time)
+        known: Known = ask(level, rows)
+        actions = draw(known if group is None else known.take(group), rows, time)
         moves.append((rows, actions))
         parents = level if group is None else take(level, group)
         if env.stop_action is not None:
@@ -155,7 +155,7 @@ def walk_listed(
     env: DiscreteEnvironment[S],
     start: S,
     listed: S,
-    score: Score,
+    ask: Ask,
     draw: Draw,
     limit: int | None = None,
 ) -> Walk[S]:
@@ -167,13 +167,13 @@ def walk_listed(
         env: DiscreteEnvironment, or its `Reversed` view.
         start: B states to start from.
         listed: All states in the order of their keys.
-        score: Asked once, about all states.
+        ask: Asked once, about all states.
         draw: Draws an action for each live row.
         limit: Steps after which every row is left where it is, or None.
     """
     count, device = batch_size(start), device_of(start)
     rows, states = torch.arange(count, device=device), start
-    scores: Scored = score(listed, rows)
+    known: Known = ask(listed, rows)
     done = env.is_terminal(listed) if env.has_forced_terminals else None
     visits: list[Tensor] = []
     place: list[Tensor] = []
@@ -192,7 +192,7 @@ def walk_listed(
             break
         if len(moves) >= env.horizon:
             _refuse_endless(env, states)
-        actions = draw(scores.take(keys), rows, len(moves))
+        actions = draw(known.take(keys), rows, len(moves))
         moves.append((rows, actions))
         if env.stop_action is not None:
             kept = (actions != env.stop_action).nonzero().squeeze(1)
@@ -294,7 +294,7 @@ def _fill_after_end(index: Tensor, last: Tensor) -> Tensor:
 
 
 def walk_static(
-    env: DiscreteEnvironment[S], start: S, score: Score, draw: Draw, limit: int | None = None
+    env: DiscreteEnvironment[S], start: S, ask: Ask, draw: Draw, limit: int | None = None
 ) -> Walk[S]:
     """Walk `env.horizon` steps (at most `limit`) with all rows, noting which were still alive.
 
@@ -309,7 +309,7 @@ def walk_static(
     actions_taken = []
     steps = env.horizon if limit is None else min(limit, env.horizon)
     for time in range(steps):
-        actions = draw(score(states, rows), rows, time).where(live, 0)
+        actions = draw(ask(states, rows), rows, time).where(live, 0)
         going = live
         length = length + live
         if env.stop_action is not None:

@@ -26,14 +26,14 @@ def rule(env: DiscreteEnvironment[Any], seed: int) -> tuple[Any, Any]:
     """A choice that depends on the row, the time and what is legal, and on nothing else."""
     priority = torch.rand(64, 64, 16, generator=torch.Generator().manual_seed(seed))
 
-    def score(states: Any, rows: Tensor) -> Categorical:
+    def ask(states: Any, rows: Tensor) -> Categorical:
         return Categorical(None, env.forward_mask(states))
 
     def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
         rank = priority[rows % 64, time % 64][:, torch.arange(law.mask.shape[1]) % 16]
         return rank.masked_fill(~law.mask, -1).argmax(1)
 
-    return score, draw
+    return ask, draw
 
 
 def same(a: Walk[Any], b: Walk[Any]) -> None:
@@ -102,13 +102,13 @@ def test_rows_that_all_stop_at_one_time_have_full_tables() -> None:
     env = HyperGrid(2, 4)
     stop = torch.tensor([0, 1, 2, 0, 0, 0, 0])  # the static plan goes on to the horizon
 
-    def score(states: Any, rows: Tensor) -> Categorical:
+    def ask(states: Any, rows: Tensor) -> Categorical:
         return Categorical(None, env.forward_mask(states))
 
     def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
         return stop[time].expand(len(rows))
 
-    walks = [plan(env, env.initial(3), score, draw) for plan in (walk_ragged, walk_static)]
+    walks = [plan(env, env.initial(3), ask, draw) for plan in (walk_ragged, walk_static)]
     same(*walks)
     assert walks[0].actions.tolist() == [[0, 1, 2]] * 3
     assert walks[0].length.tolist() == [3] * 3
@@ -149,7 +149,7 @@ class Endless(HyperGrid):
 def test_a_walk_that_does_not_end_is_refused(plan: str) -> None:
     env = Endless(1, 3)
 
-    def score(states: Any, rows: Tensor) -> Categorical:
+    def ask(states: Any, rows: Tensor) -> Categorical:
         return Categorical(None, env.forward_mask(states))
 
     def draw(law: Categorical, rows: Tensor, time: int) -> Tensor:
@@ -159,10 +159,10 @@ def test_a_walk_that_does_not_end_is_refused(plan: str) -> None:
 
     def go() -> Walk[Tensor]:
         if plan == "ragged":
-            return walk_ragged(env, env.initial(2), score, draw)
+            return walk_ragged(env, env.initial(2), ask, draw)
         listed = env.all_states()
         assert listed is not None
-        return walk_listed(env, env.initial(2), listed, score, draw)
+        return walk_listed(env, env.initial(2), listed, ask, draw)
 
     with pytest.raises(IllegalActionError, match=r"Endless: .*still going after horizon = 3"):
         go()
