@@ -177,7 +177,7 @@ REFUSED = {
     "phylip, more lines": ("2 2\na AC\nb AG\nc AT\n", "line 4 is left over one after the other"),
     "phylip, two readings": (
         "3 5\na AC\nb AG\nc AT\n\nGT A\nG TC\nTTT\n",
-        "in 2 ways: names up to a blank, one after the other; or names up to a blank, in blocks",
+        "2 readings: names up to a blank, one after the other; or names up to a blank, in blocks",
     ),
     "phylip, no sequence": ("1 4\nACGTACGTACGT\n", "announces 1 sequences of 4 letters"),
     "nexus, no matrix": ("#NEXUS\nbegin trees; end;", "needs one DATA or CHARACTERS block"),
