@@ -68,13 +68,6 @@ def segments(
         stopped = actions.gather(1, length[:, None] - 1).squeeze(1) == env.stop_action
     moves = time < (length - stopped.long())[:, None]
     actions = actions.where(time < length[:, None], 0)
-    owner = None
-    if condition is not None:
-        owner = torch.empty(batch_size(store), dtype=torch.int64, device=device)
-        owner[index] = torch.arange(count, device=device)[:, None].expand_as(index)
-    elif env.has_keys:  # equal states once
-        first, group = Distinct(env.num_keys)(env.key(store))
-        store, index = take(store, first), group[index]
     rows, times = moves.nonzero(as_tuple=True)
     before, taken = take(store, index[rows, times]), actions[rows, times]
     last = take(store, index.gather(1, length[:, None]).squeeze(1))
@@ -97,6 +90,13 @@ def segments(
     complete = stopped | env.is_terminal(last) if env.has_forced_terminals else stopped
     start = env.is_initial(take(store, index[:, 0]))
     log_reward, scores = _outcome(env, last, complete, log_reward, scores, condition)
+    owner = None
+    if condition is not None:
+        owner = torch.empty(batch_size(store), dtype=torch.int64, device=device)
+        owner[index] = torch.arange(count, device=device)[:, None].expand_as(index)
+    elif env.has_keys:  # equal states once
+        first, group = Distinct(env.num_keys)(_keys(env, store))
+        store, index = take(store, first), group[index]
     return Trajectories(
         states=store,
         state_index=index,
@@ -200,6 +200,21 @@ def _whole_numbers(env: Environment[Any], actions: Tensor) -> Tensor:
     if actions.is_floating_point() or actions.dtype == torch.bool:
         raise ShapeError(f"{env.name}: actions are whole numbers, got {actions.dtype}.")
     return actions.long()
+
+
+def _keys(env: Environment[Any], states: Any) -> Tensor:
+    """(N,) keys of states that may be none of this environment."""
+    keys = env.key(states)
+    if env.num_keys is not None:
+        wrong = (keys < 0) | (keys >= env.num_keys)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise IllegalActionError(
+                f"{env.name}: {env.shown(states, row)} has the key {int(keys[row])}, outside "
+                f"range({env.num_keys}), so it is no state of this environment. Give the states "
+                f"before and after each action as the environment writes them."
+            )
+    return keys
 
 
 def _check_legal(

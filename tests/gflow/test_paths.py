@@ -240,3 +240,16 @@ def test_what_is_illegal_is_named() -> None:
     edge = torch.tensor([[3, 0], [3, 0]])
     with pytest.raises(IllegalActionError, match=r"action 0 of path 0 at time 0.*\(3, 0\)"):
         Trajectories.segments(env, [edge], [torch.tensor([0])])
+
+
+def test_states_of_nowhere_are_refused_and_not_looked_up() -> None:
+    env = HyperGrid(1, 4)
+    before = torch.tensor([[1], [3]])
+    with pytest.raises(IllegalActionError, match=r"action 0 of path 1 at time 0 is illegal at"):
+        Trajectories.transitions(env, before, torch.tensor([0, 0]), before + 1)
+    for beyond in (9, -2):
+        after = torch.tensor([[2], [beyond]])
+        with pytest.raises(
+            IllegalActionError, match=rf"\({beyond}\) has the key {beyond}, outside"
+        ):
+            Trajectories.transitions(env, before - 1, torch.tensor([0, 0]), after, check=False)
