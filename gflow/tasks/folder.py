@@ -177,22 +177,22 @@ class RunFolder:
         """Why a new run with these settings may not start here; empty if it may."""
         if not self.holds_run or config.run.overwrite or not self.has_results:
             return ""
-        ways = "choose another folder with --out DIR, or pass --overwrite to start anew here"
+        others = "choose another folder with --out DIR, or pass --overwrite to start anew here"
         differs = self.difference(config)
         if differs:
             return (
                 f"{self.path} holds a run already, with other settings: {differs}. Continue that "
-                f"one with `gflow resume {self.path}`, {ways}."
+                f"one with `gflow resume {self.path}`, {others}."
             )
         if self.finished_at >= config.train.steps:
             return (
                 f"{self.path} holds a run already: this one, and it is finished. Extend it with "
                 f"`gflow resume {self.path} --steps N` (N in all, more than "
-                f"{self.finished_at}), {ways}."
+                f"{self.finished_at}), {others}."
             )
         return (
-            f"{self.path} holds a run already: this one, stopped on the way. Continue it with "
-            f"`gflow resume {self.path}`, {ways}."
+            f"{self.path} holds a run already: this one, stopped before its end. Continue it with "
+            f"`gflow resume {self.path}`, {others}."
         )
 
 

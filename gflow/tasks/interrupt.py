@@ -29,7 +29,7 @@ def interruptible() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         caught.append(number)
         try:
-            os.write(2, STOPPING)  # print may be under way
+            os.write(2, STOPPING)  # print may be at work
         except OSError:
             pass  # the terminal is gone
 

@@ -72,21 +72,21 @@ def _rewards(context: Context, objects: Any, condition: Tensor | None) -> dict[s
 def _exact(context: Context) -> dict[str, float]:
     graph = context.graph
     assert graph is not None
-    law = graph.terminal_distribution(context.trainer.evaluated_policy)
+    learned = graph.terminal_distribution(context.trainer.evaluated_policy)
     target = graph.log_target()
     objects = take(graph.states, graph.objects)
-    correlation = log_reward_correlation(law, context.env.log_reward(objects).double())
+    correlation = log_reward_correlation(learned, context.env.log_reward(objects).double())
     rewards = context.task.rewards(context.env, objects)
     numbers = {
-        "tv": float(total_variation(law, target)),
-        "l1": float(l1(law, target)),
-        "jsd": float(jsd(law, target)),
-        "kl": float(kl(target, law)),
+        "tv": float(total_variation(learned, target)),
+        "l1": float(l1(learned, target)),
+        "jsd": float(jsd(learned, target)),
+        "kl": float(kl(target, learned)),
         "pearson": correlation.pearson,
         "spearman": correlation.spearman,
     }
     if rewards is not None:
-        got, wanted = ((p.double().exp() * rewards.double()).sum() for p in (law, target))
+        got, wanted = ((p.double().exp() * rewards.double()).sum() for p in (learned, target))
         numbers["expected_reward"] = float(got)
         numbers["reward_accuracy"] = float(mean_reward_accuracy(got, wanted))
     return numbers

@@ -1,4 +1,4 @@
-"""What tasks with several scores share: how scores are combined, their figures and pictures."""
+"""What tasks with several scores share: how scores are combined, their metrics and pictures."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class SeveralScores(Task[DiscreteEnvironment[Any]]):
         beta: Inverse temperature.
         beta_shape: Draw the inverse temperature per object from Gamma(beta_shape, 1) instead, for
             preferences and goals; 0 for no.
-        alpha: Concentration of the Dirichlet law of preferences.
+        alpha: Concentration of the Dirichlet distribution of preferences.
         repeat: Trajectories in a row that are told the same, at least 2 for vargrad.
         cosine: Cosine at the edge of the cone of a goal.
         limit: Factor of the reward there.
@@ -101,7 +101,9 @@ class SeveralScores(Task[DiscreteEnvironment[Any]]):
                 return Preferences(beta)
             case "goals":
                 return Goals(self.cosine, self.limit, beta)
-        raise ConfigError(f"There is no way to combine scores named {self.combine!r}.")
+        raise ConfigError(
+            f"combine={self.combine!r} is unknown; known: sum, product, preferences, goals."
+        )
 
     def condition(self, env: DiscreteEnvironment[Any]) -> ConditionSampler | None:
         """Preferences or goals, if the sampler is told any."""

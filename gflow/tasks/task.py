@@ -282,7 +282,7 @@ def policy_and_learners(
 
 
 def enumerate_if_small(task: Task[Any], env: Any) -> StateGraph[Any] | None:
-    """All states, if there are few enough to be worth it and one law is meant."""
+    """All states, if there are few enough to be worth it and one distribution is meant."""
     if env.condition_dim or env.source_reads_condition:
         return None
     if not env.has_keys or env.num_keys is None or env.num_keys > task.exact_limit:

@@ -102,7 +102,7 @@ def check_env(
         limit: Enumerate up to this many states.
         seed: For the random walks.
         condition: (1, C) or (C,) what sources and rewards read; ones by default.
-        zero: Let log R be -inf: objects without mass. Exact laws and metrics have them;
+        zero: Let log R be -inf: objects without mass. Exact answers and metrics have them;
             objectives refuse them when they are met.
 
     Returns:

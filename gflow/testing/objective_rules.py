@@ -319,8 +319,8 @@ def check_gradients(case: Case) -> None:
 def check_fixed_point(case: Case) -> None:
     """Where the loss is smallest, the policy samples in proportion to the reward."""
     policy, left = _settle(case, 400)
-    law, target = case.graph.terminal_distribution(policy), case.graph.log_target()
-    distance = float((law.exp() - target.exp()).abs().sum() / 2)
+    reached, target = case.graph.terminal_distribution(policy), case.graph.log_target()
+    distance = float((reached.exp() - target.exp()).abs().sum() / 2)
     if not distance < SOLVED:
         case.note(
             "fixed-point",
@@ -338,16 +338,16 @@ def check_keeps_order(case: Case) -> None:
     The loss has no minimum, gaps grow for ever: a limited search is enough to see their signs.
     """
     policy, left = _settle(case, 100)
-    law, target = case.graph.terminal_distribution(policy), case.graph.log_target()
-    wrong = (target[:, None] - target > NONZERO) & (law[:, None] <= law)
+    reached, target = case.graph.terminal_distribution(policy), case.graph.log_target()
+    wrong = (target[:, None] - target > NONZERO) & (reached[:, None] <= reached)
     if bool(wrong.any()):
         better, worse = wrong.nonzero()[0].tolist()
         names = case.env.show(take(case.graph.states, case.graph.objects))
         case.note(
             "order",
             f"trained on all trajectories until the loss is {left:.3g}, the policy builds "
-            f"{names[better]} with probability {float(law[better].exp()):.3g} and "
-            f"{names[worse]} with {float(law[worse].exp()):.3g}, although the former has the "
+            f"{names[better]} with probability {float(reached[better].exp()):.3g} and "
+            f"{names[worse]} with {float(reached[worse].exp()):.3g}, although the former has the "
             f"greater reward.",
             "Of two objects the better must become the likelier one.",
         )

@@ -85,7 +85,7 @@ DISTRIBUTIONS: dict[str, Distribution] = {
         _stepped(_log_uniform_values), _BOUNDS | _Q, positive=True
     ),
     "inv_log_uniform": Distribution(_inv_log_uniform, _BOUNDS),
-    # log(1 / X) uniform between log(1 / max) and log(1 / min): the same law as log_uniform_values
+    # log(1 / X) uniform between log(1 / max) and log(1 / min): the same as log_uniform_values
     "inv_log_uniform_values": Distribution(_log_uniform_values, _BOUNDS, positive=True),
     "normal": Distribution(_normal, _GAUSS),
     "q_normal": Distribution(_stepped(_normal), _GAUSS | _Q),

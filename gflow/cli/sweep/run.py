@@ -2,7 +2,7 @@
 
 The format is W&B's: `command` or `program`, `method` (grid or random), `metric`, `parameters`, and
 `run_cap`. Each run is a process of its own, so that one failure loses one run. A sweep may be
-stopped or killed at any moment; started again, it resumes the run that was under way and does not
+stopped or killed at any moment; started again, it resumes the run that it had begun and does not
 repeat those that are finished.
 """
 

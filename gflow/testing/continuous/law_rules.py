@@ -1,4 +1,4 @@
-"""Rules about one law: what it samples has the law of its `log_prob` and `log_stop`."""
+"""Rules about one law: it samples as its `log_prob` and `log_stop` say."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def check_law(
 ) -> None:
     r"""Draws with two outputs have the ratio of their densities.
 
-    With p and q the laws that `sample` has under two outputs, and f and g the densities that
+    With p and q the densities of `sample` under two outputs, and f and g the densities that
     `log_prob` says, f / p = g / q exactly if, for all h,
 
     .. math:: E_p\Bigl[\frac{g}{f + g} h\Bigr] = E_q\Bigl[\frac{f}{f + g} h\Bigr]
@@ -66,8 +66,8 @@ def check_law(
     if float(gap.max()) > SIGMAS:
         probe.findings.add(
             "wrong-density",
-            f"What `{laws[0].method}` samples from {probe.show(state, 0)} does not have the law "
-            f"that `log_prob` and `log_stop` say: two outputs were compared, and the ratio of "
+            f"What `{laws[0].method}` samples from {probe.show(state, 0)} is not distributed as "
+            f"`log_prob` and `log_stop` say: two outputs were compared, and the ratio of "
             f"their densities is not that of what is drawn ({float(gap.max()):.0f} standard "
             f"errors).",
             "`sample` and `log_prob` must be of one law: the same mean, variance and weights, and "

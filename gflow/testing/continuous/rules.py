@@ -155,7 +155,7 @@ def _check_laws(
     policies: list[RandomOutputs],
     generator: torch.Generator,
 ) -> None:
-    """Each law alone: its law, stops, atoms and measure."""
+    """Each law alone: its samples, stops, atoms and measure."""
     found: list[Volume] = []
     for trajectories, policy in zip(walks, policies, strict=True):
         before, after = some_of(trajectories, STATES, generator)
@@ -197,7 +197,7 @@ def _check_law_at(
 
 
 def _check_two(probe: ContinuousProbe, side: str, state: Any, generator: torch.Generator) -> None:
-    """The law of a law under two outputs, at several distances."""
+    """What a law samples under two outputs, at several distances."""
     env = probe.env
     width = env.num_outputs if side == FORWARD else env.num_backward_outputs
     for scale in (0.3, 1.5):

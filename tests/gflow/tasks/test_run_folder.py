@@ -305,7 +305,7 @@ def test_a_run_of_the_same_settings_that_stopped_is_pointed_out(
 ) -> None:
     interrupted_at(tmp_path / "run", 12, monkeypatch)
     said = refused(capsys, ["train", "hypergrid", *SMALL, f"--out={tmp_path / 'run'}"])
-    assert f"stopped on the way. Continue it with `gflow resume {tmp_path / 'run'}`" in said
+    assert f"stopped before its end. Continue it with `gflow resume {tmp_path / 'run'}`" in said
     said = refused(capsys, ["train", "hypergrid", *SMALL, "--lr=1", f"--out={tmp_path / 'run'}"])
     assert "with other settings: train.lr is 0.001 there and 1.0 here" in said
 
