@@ -50,7 +50,11 @@ class HalfSquared(Regression):
 
 @dataclass(frozen=True)
 class Huber(Regression):
-    """t^2 / 2 up to |t| = delta, linear with slope delta beyond."""
+    """t^2 / 2 up to |t| = delta, linear with slope delta beyond.
+
+    Attributes:
+        delta: Where the square goes over to a line.
+    """
 
     delta: Positive = 1.0
 
@@ -85,6 +89,9 @@ class Linex(Regression):
 
     At alpha = 0 it would be `HalfSquared`, which descends KL(P_F || P_B R / Z). Hu et al. write t
     as backward minus forward, so that their Linex(alpha) is Linex(-alpha) here.
+
+    Attributes:
+        alpha: Not 0; at -1 it covers mass, at 1 it seeks modes.
     """
 
     alpha: Annotated[float, Bounds(-100, 100)] = -1.0
@@ -105,7 +112,11 @@ class Linex(Regression):
 
 @dataclass(frozen=True)
 class SquaredUpTo(Regression):
-    """t^2 clamped at `limit`, which kills the gradient of exactly the worst residuals."""
+    """t^2 clamped at `limit`, which kills the gradient of exactly the worst residuals.
+
+    Attributes:
+        limit: Largest loss of a residual.
+    """
 
     limit: Positive = 5000.0
 

@@ -22,7 +22,7 @@ def test_shell_lines_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """Each `gflow COMMAND` of the README is known, and each file it names is there."""
     text = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"^gflow (\w+)", text, re.MULTILINE))
-    assert commands == {"list", "train", "sample", "resume", "sweep"}
+    assert commands == {"list", "train", "sample", "eval", "resume", "sweep"}
     main(["--help"])
     shown = capsys.readouterr().out
     assert all(f"  {command} " in shown for command in commands)
@@ -34,7 +34,7 @@ def test_shell_lines_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_readme_example_converges() -> None:
-    """The figures that the README's examples print are small ones."""
+    """The distances that the examples of the README print are small."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     short, long = (next(b for b in blocks if word in b) for word in ("gflow.fit(", "print(float("))
     before = torch.get_default_dtype()
