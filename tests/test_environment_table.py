@@ -125,7 +125,7 @@ def test_local_search_revises_them(name: str, prefix: Any) -> None:
         "max-cut",
     ],
 )
-def test_local_search_keeps_the_law_of_symmetric_objects(name: str) -> None:
+def test_local_search_keeps_the_distribution_of_symmetric_objects(name: str) -> None:
     """Chains that start in exact objects stay in their law, however the policy errs."""
     env = made(ENTRIES[name])
     torch.manual_seed(0)

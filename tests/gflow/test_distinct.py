@@ -1,4 +1,4 @@
-"""Equal keys are grouped, by table and by sorting, in the same way."""
+"""Equal keys are grouped, by table and by sorting, alike."""
 
 import pytest
 import torch

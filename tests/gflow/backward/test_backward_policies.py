@@ -173,10 +173,10 @@ def test_counts_that_are_exact_give_the_maximum_entropy_policy(
     found = graph.log_pb(policy)
     torch.testing.assert_close(found, graph.max_entropy_log_pb())
     batch = all_trajectories(env)
-    ways = log_pb(env, policy, batch).sum(-1)
+    total = log_pb(env, policy, batch).sum(-1)
     last = graph.rows(batch.final_states)
     for row in last.unique().tolist():
-        same = ways[last == row]
+        same = total[last == row]
         assert float(same.max() - same.min()) < 1e-10
     most = entropy(graph, found)
     others = [graph.uniform_log_pb()]
@@ -333,9 +333,9 @@ def settle(
 
 
 VALID = [
-    pytest.param(name, env, id=f"{name}-{world}")
+    pytest.param(name, env, id=f"{name}-{task}")
     for name in ("db", "mdb", "subtb", "tb", "vargrad")
-    for world, env in TASKS.items()
+    for task, env in TASKS.items()
     if OBJECTIVES[name].refusal(env) is None
 ]
 

@@ -17,14 +17,14 @@ from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig, Trainer
 
 
-def world(nodes=(12, 16), count=6):
+def graphs(nodes=(12, 16), count=6):
     env = IndependentSet(erdos_renyi(count, nodes, 0.3, torch.Generator().manual_seed(0)))
     torch.manual_seed(0)
     return env, GraphPolicy(env, 8, 1)
 
 
 def collected(behaviour, count, seed=0, repeat=4):
-    env, policy = world()
+    env, policy = graphs()
     sampling = Sampling(
         policy,
         Sampler(env),
@@ -85,7 +85,7 @@ def test_what_is_shared_gets_no_gradient():
 
 
 @pytest.mark.slow
-def test_branches_train_to_the_exact_law():
+def test_branches_train_to_the_target():
     env = IndependentSet(
         erdos_renyi(1, (7, 7), 0.4, torch.Generator().manual_seed(1)), NodeCount(1.5)
     )

@@ -38,7 +38,7 @@ INTEGERS = TableEnvironment(
     [0.2, -0.9, 0.7, -0.3, 1.1, 0.4],
     stops=[True] * 6,
 )
-"""0 ... 5 with steps +1, +2, +3 and a stop everywhere: ways of different lengths."""
+"""0 ... 5 with steps +1, +2, +3 and a stop everywhere: trajectories of different lengths."""
 GRID = HyperGrid(2, 3)
 """Ends by stopping; the length of a trajectory is a function of its object."""
 TWINS = sample_environments()[-1]
@@ -79,11 +79,11 @@ def keep_law(steps: int | float | str, kept: int, length: int) -> float:
 
 
 class Kernel:
-    """All pairs of trajectories of an environment and the ways to get from one to the other.
+    """All pairs of trajectories of an environment and the rounds that lead from one to the other.
 
     Attributes:
         target: (N,) R(x) P_B(t | x) / Z.
-        proposal: (W,) probability of each way: a trajectory, a number kept, a candidate.
+        proposal: (W,) probability of each round: a trajectory, a number kept, a candidate.
     """
 
     def __init__(
@@ -100,16 +100,16 @@ class Kernel:
             type(search.backtracking), lambda b: b.fraction
         )(search.backtracking)
         log_pf = self.terms.log_pf.tolist()
-        ways = []
+        rounds = []
         for i, n in enumerate(length):
             for j, m in enumerate(length):
                 for c in range(min(n, m)):
                     if keys[i][: c + 1] != keys[j][: c + 1]:
                         break
-                    chance = keep_law(steps, c, n)
-                    if chance:
-                        ways.append((i, c, j, chance * math.exp(sum(log_pf[j][c:m]))))
-        start, keep, end, proposal = zip(*ways, strict=True)
+                    p = keep_law(steps, c, n)
+                    if p:
+                        rounds.append((i, c, j, p * math.exp(sum(log_pf[j][c:m]))))
+        start, keep, end, proposal = zip(*rounds, strict=True)
         self.start, self.keep, self.end = (torch.tensor(x) for x in (start, keep, end))
         self.proposal = torch.tensor(proposal)
         weight = self.all.log_reward + self.terms.log_pb.where(self.terms.mask, 0.0).sum(-1)
@@ -119,7 +119,7 @@ class Kernel:
         )
 
     def ratio(self) -> LogRatio:
-        """The library's log-ratio of every way."""
+        """The library's log-ratio of every round."""
         current, candidate = self.all.select(self.start), self.all.select(self.end)
         return self.search.log_ratio(self.sampling, current, candidate, self.keep)
 
@@ -127,15 +127,15 @@ class Kernel:
         """(N, N) probabilities of one round; the filter reads another ratio if one is given."""
         gain = (self.all.log_reward[self.end] - self.all.log_reward[self.start]).double()
         given = self.ratio if ratio is None else lambda: ratio
-        chance = self.search.filter.probability(lambda: gain, given)
+        p = self.search.filter.probability(lambda: gain, given)
         size = len(self.all)
         found = torch.zeros(size, size).index_put(
-            (self.start, self.end), self.proposal * chance, accumulate=True
+            (self.start, self.end), self.proposal * p, accumulate=True
         )
         return found + torch.diag(1 - found.sum(-1))
 
     def of_objects(self, ratio: LogRatio | None = None) -> tuple[Tensor, Tensor]:
-        """(X,) R / Z and (X, X) the round with a resampled way: a way to x by P_B, a round, x'."""
+        """(X,) R / Z and (X, X) the resampled round: a trajectory to x by P_B, a round, x'."""
         log_pb = self.terms.log_pb.where(self.terms.mask, 0.0).sum(-1)
         size, rows = len(self.objects), torch.arange(len(self.all))
         back = torch.zeros(size, len(rows)).index_put((self.object, rows), log_pb.exp())
@@ -191,7 +191,7 @@ def test_a_greedy_search_does_not_sample() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 3, "random"])
 def test_ls3_a_perfect_policy_is_always_accepted(steps: Any) -> None:
-    """r = 1 for every way; the kernel without a filter is then reversible too.
+    """r = 1 for every round; the kernel without a filter is then reversible too.
 
     Guards against any mismatch between what is built and what is evaluated. Fails if `log_ratio`
     also sums what was kept of one trajectory only, or leaves out the last transition.
@@ -226,7 +226,7 @@ def test_ls4_the_integers_are_the_instance_of_the_catalogue() -> None:
 @pytest.mark.parametrize("accept", EXACT)
 @pytest.mark.parametrize("env", [INTEGERS, GRID, TWINS], ids=["integers", "grid", "twins"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 9, 0.4, "random"])
-def test_ls4_reversible_for_every_law_of_steps(
+def test_ls4_reversible_for_every_distribution_of_steps(
     steps: Any, env: DiscreteEnvironment[Any], accept: str
 ) -> None:
     """(a) fixed K, rejected unless the new end has K transitions; (c) random K over trajectories.
@@ -263,7 +263,7 @@ def test_ls4_random_steps_where_the_object_fixes_the_length() -> None:
 
 
 @pytest.mark.parametrize(("steps", "least"), [(2, 5e-3), ("random", 1e-3)])
-def test_ls4_without_the_law_of_steps_it_is_wrong(steps: Any, least: float) -> None:
+def test_ls4_without_the_distribution_of_steps_it_is_wrong(steps: Any, least: float) -> None:
     """Negative: plain fixed K, and random K without |t| / |t'|."""
     kernel = Kernel(INTEGERS, scattered(INTEGERS), LocalSearch(steps=steps, accept="metropolis"))
     right = kernel.ratio()
@@ -279,7 +279,7 @@ def test_ls4_without_the_law_of_steps_it_is_wrong(steps: Any, least: float) -> N
     accept=st.sampled_from(EXACT),
 )
 def test_reversible_on_any_graph(env: TableEnvironment, steps: Any, accept: str) -> None:
-    """Any way to end, equal actions, lengths: law and marginal are the target's."""
+    """Any kind of end, equal actions, lengths: joint and marginal distribution are the target's."""
     policy = TabularPolicy(enumerate_states(env))
     with torch.no_grad():
         for parameter in policy.parameters():
@@ -336,13 +336,14 @@ def codes(env: DiscreteEnvironment[Any], batch: Trajectories[Any], width: int) -
     ],
     ids=lambda v: v if isinstance(v, str) else getattr(v, "name", str(v)),
 )
-def test_a_sampled_round_has_the_law_of_the_kernel(
+def test_a_sampled_round_is_distributed_as_the_kernel_says(
     env: DiscreteEnvironment[Any], steps: Any, accept: str, prefix: Any, plan: Any
 ) -> None:
     """Where 20 000 chains that start in one trajectory are after a round, by chi-square.
 
-    Guards against suffixes that start elsewhere, draws of K with another law, accepted chains that
-    are not followed, and ways by P_B that are not. Fails if `revise` follows the candidate always.
+    Guards against suffixes that start elsewhere, draws of K with another distribution, accepted
+    chains that are not followed, and trajectories by P_B that are not. Fails if `revise` follows
+    the candidate always.
     """
     search = LocalSearch(steps=steps, accept=accept, prefix=prefix)
     policy = scattered(env)
@@ -365,7 +366,7 @@ def test_a_sampled_round_has_the_law_of_the_kernel(
     assert_law(torch.bincount(place, minlength=len(known)).double(), matrix[row])
 
 
-def test_chains_stay_in_the_target_law() -> None:
+def test_chains_stay_in_the_target() -> None:
     """From exact objects, five rounds later: still R / Z, although the policy is far from it."""
     graph = enumerate_states(INTEGERS)
     policy = scattered(INTEGERS)

@@ -33,7 +33,7 @@ INTEGERS = TableEnvironment(
     [0.2, -0.9, 0.7, -0.3, 1.1, 0.4],
     stops=[True] * 6,
 )
-"""0 ... 5 with steps +1, +2, +3 and a stop everywhere: ways of different lengths."""
+"""0 ... 5 with steps +1, +2, +3 and a stop everywhere: trajectories of different lengths."""
 GRID = HyperGrid(2, 3)
 """Ends by stopping; the length of a trajectory is a function of its object."""
 TWINS = sample_environments()[-1]

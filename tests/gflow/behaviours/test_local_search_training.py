@@ -1,4 +1,4 @@
-"""Local search in training: settings, figures, and where it ends."""
+"""Local search in training: settings, metrics, and where it ends."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_batches_that_replay_makes_too_small_are_refused_at_once() -> None:
         front.check_count(9)
 
 
-def test_training_records_the_figures_and_repeats() -> None:
+def test_training_records_the_metrics_and_repeats() -> None:
     def run() -> list[dict[str, float]]:
         torch.manual_seed(0)
         policy = MLPPolicy(GRID, width=16, depth=1)

@@ -132,7 +132,7 @@ class Options(Triples):
         n: How many numbers.
         scale: Of the sums.
         sums: Whether sums count.
-        kind: Which way.
+        kind: Which of them.
         weights: One a number.
         width: Taken by the environment.
         hook: Called by nobody.

@@ -284,7 +284,7 @@ def test_a_refused_file_leaves_nothing_behind(
         ["python3.11", "-P", "-m", *TRAIN],
     ],
 )
-def test_all_ways_to_say_gflow_train(tmp_path: Path, command: list[str]) -> None:
+def test_all_spellings_of_gflow_train(tmp_path: Path, command: list[str]) -> None:
     command_found = read(tmp_path, {**GOOD, "command": command}).command
     assert not command_found.script
     assert command_found.words == TRAIN[1:]

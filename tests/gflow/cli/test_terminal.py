@@ -123,7 +123,7 @@ def worker_ends(place: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_the_step_that_was_under_way(place: Path) -> None:
+def test_ctrl_c_saves_the_step_that_had_begun(place: Path) -> None:
     terminal = begin(place, NEVER)
     terminal.type(b"\x03")
     assert terminal.wait() == 130

@@ -113,7 +113,7 @@ def distance(env: HyperGrid, policy: MLPPolicy, told: float, meant: float) -> fl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tb", "vargrad"])
-def test_one_sampler_learns_the_exact_law_of_every_temperature(kind: str) -> None:
+def test_one_sampler_learns_the_target_of_every_temperature(kind: str) -> None:
     env, policy, objective = build(kind)
     condition = UniformCondition(0.0, 2.0, repeat=4 if kind == "vargrad" else 1, levels=3)
     config = TrainConfig(

@@ -1,4 +1,4 @@
-"""Keys that do not fit are refused where they enter, and hashes are the way out."""
+"""Keys that do not fit are refused where they enter, and hashes are the remedy."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ class Subsets(DiscreteEnvironment[Tensor]):
 
 
 @pytest.mark.parametrize("n", [63, 80, 2000])
-def test_keys_that_do_not_fit_are_refused_with_the_way_out(n: int) -> None:
+def test_keys_that_do_not_fit_are_refused_with_what_to_do(n: int) -> None:
     for use in (enumerate_states, Sampler):
         with pytest.raises(ConfigError, match=rf"num_keys takes {n} bits.*hash_rows\(states\)"):
             use(Subsets(n))

@@ -65,7 +65,7 @@ def test_probabilities_are_those_of_the_tables_added_over_equal_moves(
     terms = evaluate(env, policy, batch)
     graph = policy.graph
     row = dict(zip(graph.states.tolist(), range(len(graph)), strict=True))  # of each state
-    ways = graph.log_num_trajectories().exp()
+    paths = graph.log_num_trajectories().exp()
     for k, n in enumerate(batch.length.tolist()):
         path = batch.states[batch.state_index[k, : n + 1]].tolist()
         for t in range(n):
@@ -94,13 +94,13 @@ def test_probabilities_are_those_of_the_tables_added_over_equal_moves(
                 elif backward == "uniform":
                     wanted = -torch.tensor(float(len(set(parents)))).log()
                 else:
-                    wanted = (ways[row[s]] / ways[row[c]]).log()
+                    wanted = (paths[row[s]] / paths[row[c]]).log()
             torch.testing.assert_close(terms.log_pb[k, t], wanted)
         assert bool((terms.log_pf[k, n:] == 0).all())
         assert bool((terms.log_pb[k, n:] == 0).all())
 
 
-def test_a_state_with_one_parent_has_a_certain_way_back() -> None:
+def test_a_state_with_one_parent_has_a_certain_move_back() -> None:
     env = HyperGrid(1, 6)
     for backward in ("learned", "uniform", "maxent"):
         policy = TabularPolicy(enumerate_states(env), backward)  # type: ignore[arg-type]

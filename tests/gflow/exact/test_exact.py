@@ -55,7 +55,7 @@ def test_keys_may_be_a_column_of_the_states() -> None:
 
 @settings(max_examples=20)
 @given(env=environments, seed=st.integers(0, 99))
-def test_flows_and_laws_are_sums_over_trajectories(
+def test_flows_and_distributions_are_sums_over_trajectories(
     env: DiscreteEnvironment[Any], seed: int
 ) -> None:
     graph = enumerate_states(env)
@@ -116,7 +116,7 @@ def test_backward_policies_are_normalised_over_distinct_parents(
 
 @settings(max_examples=15)
 @given(env=environments, seed=st.integers(0, 99))
-def test_maximum_entropy_makes_all_ways_to_an_object_equally_likely(
+def test_maximum_entropy_makes_all_trajectories_to_an_object_equally_likely(
     env: DiscreteEnvironment[Any], seed: int
 ) -> None:
     """B-7, with the entropy of trajectories compared with other backward policies."""
@@ -124,10 +124,10 @@ def test_maximum_entropy_makes_all_ways_to_an_object_equally_likely(
     batch = all_trajectories(env)
     log_pb = evaluate(env, TabularPolicy(graph, "maxent"), batch).log_pb.sum(1)
     ends = graph.rows(batch.final_states)
-    ways = torch.bincount(ends, minlength=len(graph))
-    torch.testing.assert_close(log_pb, -ways[ends].double().log())
+    paths = torch.bincount(ends, minlength=len(graph))
+    torch.testing.assert_close(log_pb, -paths[ends].double().log())
     count = graph.log_num_trajectories()[graph.objects].exp().round().long()
-    assert torch.equal(count, ways[graph.objects])
+    assert torch.equal(count, paths[graph.objects])
 
     def entropy(log_pb: Tensor) -> float:
         policy = TabularPolicy.solved(graph, graph.exact_flows(log_pb))
@@ -139,7 +139,7 @@ def test_maximum_entropy_makes_all_ways_to_an_object_equally_likely(
     assert best >= entropy(graph.log_pb(scattered(graph, seed))) - 1e-12
 
 
-def test_uniform_is_not_maximum_entropy_on_a_graph_with_uneven_ways() -> None:
+def test_uniform_is_not_maximum_entropy_on_a_graph_with_uneven_paths() -> None:
     env = TableEnvironment([[1, 2, 3], [3], [3], []], [0.0] * 4)
     graph = enumerate_states(env)
     assert (graph.uniform_log_pb() - graph.max_entropy_log_pb()).abs().max() == 0
@@ -180,7 +180,7 @@ def test_states_and_transitions_are_all_there_once(env: DiscreteEnvironment[Any]
     assert (graph.depth + stops)[graph.can_end].max() == env.horizon
 
 
-def test_unknown_states_and_endless_worlds_are_refused() -> None:
+def test_unknown_states_and_endless_environments_are_refused() -> None:
     graph = enumerate_states(HyperGrid(2, 3, ending="forced"))
     assert len(graph) == 8
     with pytest.raises(IncompatibleError, match=r"state \(2, 2\) is not among the 8 enumerated"):
@@ -195,7 +195,7 @@ def test_unknown_states_and_endless_worlds_are_refused() -> None:
         enumerate_states(loop)
 
 
-def test_a_single_state_is_a_world() -> None:
+def test_a_single_state_is_an_environment() -> None:
     env = TableEnvironment([[]], [0.7], stops=[True])
     graph = enumerate_states(env)
     assert (len(graph), len(graph.parent)) == (1, 0)
@@ -348,7 +348,7 @@ class Labelled(HyperGrid):
         return (states[:, 0] + 1).double().log()
 
 
-def test_the_target_of_training_is_corrected_and_the_target_law_is_not() -> None:
+def test_the_target_of_training_is_corrected_and_the_target_distribution_is_not() -> None:
     env = Labelled(2, 3, FunctionReward(lambda s: s.sum(-1).double()))
     graph = enumerate_states(env)
     cells = graph.states[graph.objects]

@@ -56,7 +56,7 @@ def test_nothing_to_sample() -> None:
         enumerate_states(lattice([-math.inf] * 3)).log_target()
 
 
-def test_where_log_r_must_balance_the_way_out_is_named() -> None:
+def test_where_log_r_must_balance_the_remedy_is_named() -> None:
     env = lattice([0.0, -math.inf, 1.0])
     policy = TabularPolicy(enumerate_states(env))
     with pytest.raises(RewardError, match=r"leave them out by the masks.*Approximately: Clipped"):

@@ -357,7 +357,7 @@ def test_a_resumed_run_knows_the_version() -> None:
 
 
 def test_functions_that_change_are_told_apart_by_their_version() -> None:
-    """The plainest way: a closure over a number."""
+    """The plainest reward: a closure over a number."""
     weight = [1.0]
     reward = FunctionReward(lambda cells: weight[0] * cells.sum(-1).to(torch.get_default_dtype()))
     env = HyperGrid(2, 4, reward)

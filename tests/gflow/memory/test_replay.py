@@ -103,7 +103,7 @@ def fill(keep: Any) -> tuple[ReplayBuffer, torch.Tensor]:
 
 
 @pytest.mark.parametrize("keep", ["recent", "best"])
-def test_draws_have_their_law(keep: Any) -> None:
+def test_draws_have_their_distribution(keep: Any) -> None:
     """Uniform from the recent, by reward from the best; chi-square, 1 in 10 000."""
     buffer, rewards = fill(keep)
     drawn = buffer.sample(Sampler(ENV), 4000, torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Strategies of replay: laws of the draws, diversity, ways drawn backward, augmentation."""
+"""Strategies of replay: how they draw, diversity, backward trajectories, augmentation."""
 
 from dataclasses import replace
 from typing import Any
@@ -136,7 +136,7 @@ def test_prt_needs_ten_objects_and_knows_each_once() -> None:
     assert buffer.ready(64)
 
 
-def test_ranks_have_their_law() -> None:
+def test_ranks_have_their_distribution() -> None:
     n = 12
     found = shares(valued([float(v) for v in range(n)], "rank"))
     weight = 1 / (0.01 * n + torch.arange(n).double())
@@ -206,8 +206,8 @@ def test_without_a_table_of_features_a_distance_must_be_given() -> None:
 # ---------------------------------------------------------------------- backward
 
 
-def test_ways_are_drawn_anew_with_the_present_backward_policy() -> None:
-    """Objects stay, ways change; log P_B is that of the policy at hand."""
+def test_trajectories_are_drawn_anew_with_the_present_backward_policy() -> None:
+    """Objects stay, trajectories change; log P_B is that of the policy at hand."""
     policy = TabularPolicy(GRAPH)
     with torch.no_grad():
         policy.backward_table.normal_(0, 2, generator=g(3))
@@ -222,9 +222,9 @@ def test_ways_are_drawn_anew_with_the_present_backward_policy() -> None:
     longest = int(drawn.length.max()) == drawn.length
     cells = drawn.final_states[longest]
     same = longest.nonzero().squeeze(1)[(cells == cells[0]).all(1)]
-    ways, counts = torch.unique(drawn.actions[same], dim=0, return_counts=True)
-    assert len(ways) > 3
-    some = Sampler(ENV).along(ways, drawn.length[same][: len(ways)])
+    paths, counts = torch.unique(drawn.actions[same], dim=0, return_counts=True)
+    assert len(paths) > 3
+    some = Sampler(ENV).along(paths, drawn.length[same][: len(paths)])
     wanted = evaluate(ENV, policy, some).log_pb.sum(-1).exp().detach()
     torch.testing.assert_close(counts / len(same), wanted, atol=0.12, rtol=0)
     with pytest.raises(ConfigError, match="pass `policy`"):
@@ -395,7 +395,9 @@ def test_augmentation_takes_its_steps_back_from_good_and_other_objects() -> None
     ends = torch.stack([batch.final_states for batch in last])
     assert ends.shape == (7, 6, 2)
     assert (ends == ends[0]).all(), "the same objects"
-    assert any(not torch.equal(last[0].actions, batch.actions) for batch in last), "in other ways"
+    assert any(not torch.equal(last[0].actions, batch.actions) for batch in last), (
+        "other trajectories"
+    )
     assert trainer.replay is not None
     value = trainer.replay.log_reward
     limit = value.sort().values[-(len(value) // 10)]

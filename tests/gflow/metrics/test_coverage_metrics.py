@@ -189,7 +189,7 @@ def test_only_the_wrapped_kernel_closes_the_circle() -> None:
     torch.testing.assert_close(table[1].sum(), table[-1].sum(), rtol=0.1, atol=0)
 
 
-def test_kernel_jsd_tells_laws_apart() -> None:
+def test_kernel_jsd_tells_distributions_apart() -> None:
     axis = torch.linspace(0.001, 1, 40)
     uniform, again = torch.rand(2, 3000, 2, generator=seeded())
     skew = uniform.square()

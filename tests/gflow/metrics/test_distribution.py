@@ -68,7 +68,7 @@ def test_known_values_on_the_hypergrid(golden: tuple[float, ...]) -> None:
 
 
 @given(pair=laws())
-def test_distances_are_zero_between_equal_laws_only(pair: list[Tensor]) -> None:
+def test_distances_are_zero_between_equal_distributions_only(pair: list[Tensor]) -> None:
     p, q = pair
     for distance in (l1, mean_l1, total_variation, jsd):
         assert float(distance(p, p)) == pytest.approx(0, abs=1e-12)
@@ -107,7 +107,7 @@ def test_pinsker(pair: list[Tensor]) -> None:
     assert float(total_variation(p, q)) <= math.sqrt(max(0.0, float(kl(p, q))) / 2) + 1e-9
 
 
-def test_rewards_are_no_law() -> None:
+def test_rewards_are_no_distribution() -> None:
     with pytest.raises(ConfigError, match=r"`log_q` must hold .* sum to 5.71828"):
         total_variation(torch.tensor([0.5, 0.5, 0]).log(), torch.tensor([1.0, math.log(2), 0.0]))
     with pytest.raises(ConfigError, match="they sum to nan"):
@@ -117,7 +117,7 @@ def test_rewards_are_no_law() -> None:
 
 
 @given(env=random_dags(), seed=st.integers(0, 100))
-def test_empirical_law_of_exact_samples(env, seed: int) -> None:
+def test_empirical_distribution_of_exact_samples(env, seed: int) -> None:
     graph = enumerate_states(env)
     generator = torch.Generator().manual_seed(seed)
     drawn = draw_objects(graph, 4000, generator=generator)

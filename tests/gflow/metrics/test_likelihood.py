@@ -28,7 +28,7 @@ def random_policy(graph, seed: int, backward="learned") -> TabularPolicy:
 
 
 @given(env=random_dags(max_states=8), seed=st.integers(0, 99), merged=st.booleans())
-def test_agrees_with_the_exact_law(env: TableEnvironment, seed: int, merged: bool) -> None:
+def test_agrees_with_the_exact_distribution(env: TableEnvironment, seed: int, merged: bool) -> None:
     graph = enumerate_states(env)
     policy = random_policy(graph, seed)
     generator = torch.Generator().manual_seed(seed)
@@ -99,7 +99,7 @@ def test_intervals_cover(cell: tuple[int, int]) -> None:
 
 def test_distinguished_actions_count_together() -> None:
     class Labelled(TableEnvironment):
-        """Two labelled ways to state 1 and one way back: corrected by a symmetry, not merged."""
+        """Two labelled moves to state 1 and one back: corrected by a symmetry, not merged."""
 
         def forward_classes(self, states):
             return None

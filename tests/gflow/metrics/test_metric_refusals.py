@@ -185,7 +185,7 @@ def test_every_metric_is_here() -> None:
 
 
 @pytest.mark.parametrize(("name", "place"), CASES)
-def test_nan_is_refused_by_name_and_with_a_way_out(name: str, place: int) -> None:
+def test_nan_is_refused_by_name_and_with_a_remedy(name: str, place: int) -> None:
     call, good = TENSORS[name][place]
     call(good)
     call, bad = spoiled(name, place, NAN)

@@ -50,7 +50,7 @@ def test_w1_by_sorting_is_the_area_between_distribution_functions(seed: int) -> 
 
 
 def test_floors_are_what_they_are_known_to_be() -> None:
-    """Independent figures for 2000 points: 1.22 +- 0.16 on 25GMM, 5.425 +- 0.005 on Manywell."""
+    """Independent values for 2000 points: 1.22 +- 0.16 on 25GMM, 5.425 +- 0.005 on Manywell."""
     generator = torch.Generator().manual_seed(0)
     floor = w2_floor(gmm25(), 1000, repeats=3, generator=generator)
     assert 1.0 < floor.mean < 2.5
@@ -68,7 +68,7 @@ def test_floor_of_many_wells_is_the_published_one() -> None:
     assert floor.mean == pytest.approx(5.425, abs=0.03)
 
 
-def test_w2_of_samples_far_apart_is_that_of_near_ones_and_the_way() -> None:
+def test_w2_of_samples_far_apart_is_that_of_near_ones_and_the_distance() -> None:
     """What the means are apart is taken out first, and must be put back exactly."""
     x = draw(0, 600, 2)
     y = draw(1, 600, 2) + 100

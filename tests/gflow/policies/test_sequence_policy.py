@@ -1,4 +1,4 @@
-"""The same numbers three ways: prefix by prefix, with remembered keys and values, in one pass."""
+"""The same numbers thrice: prefix by prefix, with remembered keys and values, in one pass."""
 
 from typing import Any
 
@@ -154,7 +154,7 @@ def test_conditions_reach_every_position() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", [TrajectoryBalance, DetailedBalance, SubTrajectoryBalance])
 @pytest.mark.parametrize("kind", [Autoregressive, VariableLength])
-def test_training_reaches_the_law(kind: Any, objective: Any) -> None:
+def test_training_reaches_the_target(kind: Any, objective: Any) -> None:
     torch.manual_seed(0)
     env = kind("abc", 3, FunctionReward(lambda s: 3 * (s + 1).double().sqrt().sum(-1).sin()))
     policy = CausalTransformer(env, 16, 1, 2, log_flow=objective.needs.log_flow)

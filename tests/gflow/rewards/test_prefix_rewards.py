@@ -44,7 +44,7 @@ class Prefixes(LogReward[Tensor]):
         return values[row, time.clamp(max=values.shape[1] - 1)]
 
 
-def world(wrap: bool = False) -> tuple[VariableLength, Prefixes]:
+def few_letters(wrap: bool = False) -> tuple[VariableLength, Prefixes]:
     env = VariableLength("abc", 4, Prefixes(3))
     reward = env.reward
     assert isinstance(reward, Prefixes)
@@ -56,7 +56,7 @@ def world(wrap: bool = False) -> tuple[VariableLength, Prefixes]:
 @pytest.mark.parametrize("wrap", [False, True])
 @pytest.mark.parametrize("share", [False, True])
 def test_one_pass_says_what_each_prefix_by_itself_does(wrap: bool, share: bool) -> None:
-    env, reward = world(wrap)
+    env, reward = few_letters(wrap)
     policy = MLPPolicy(env, 8, log_flow=True, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
     batch = Sampler(env, share=share).forward(policy, 30, generator=generator)
@@ -76,7 +76,7 @@ def test_one_pass_says_what_each_prefix_by_itself_does(wrap: bool, share: bool) 
 
 @pytest.mark.parametrize("name", ["mdb", "fldb", "flsubtb"])
 def test_training_asks_once_per_batch(name: str) -> None:
-    env, reward = world()
+    env, reward = few_letters()
     torch.manual_seed(0)
     policy = CausalTransformer(env, 8, 1, 2, log_flow=True)
     trainer = Trainer(env, policy, OBJECTIVES[name].build(env), TrainConfig(batch_size=12))
@@ -89,7 +89,7 @@ def test_the_terms_are_those_of_a_reward_without_a_pass() -> None:
     class Each(Prefixes):
         of_trajectories = LogReward.of_trajectories  # type: ignore[assignment]
 
-    env, _ = world()
+    env, _ = few_letters()
     policy = MLPPolicy(env, 8, log_flow=True, generator=torch.Generator().manual_seed(0))
     batch = Sampler(env).forward(policy, 30, generator=torch.Generator().manual_seed(1))
     needs = Needs(stop=True, energy=True, log_flow=True)

@@ -66,7 +66,7 @@ def by_hand(policy: TabularPolicy) -> dict[tuple[int, ...], float]:
     return found
 
 
-def test_the_exact_law_mixes_the_probabilities_of_chance_in() -> None:
+def test_the_exact_distribution_mixes_the_moves_of_chance_in() -> None:
     policy = scattered()
     wanted = by_hand(policy)
     cells = GRAPH.states[GRAPH.objects][:, :-1].tolist()
@@ -78,7 +78,7 @@ def test_the_exact_law_mixes_the_probabilities_of_chance_in() -> None:
 @pytest.mark.parametrize("plan", ["ragged", "static"])
 @pytest.mark.parametrize("share", [None, True, False])
 @pytest.mark.parametrize("explored", [False, True], ids=["plain", "explored"])
-def test_objects_have_the_exact_law_whatever_the_plan(
+def test_objects_have_the_exact_distribution_whatever_the_plan(
     plan: Any, share: bool | None, explored: bool
 ) -> None:
     """Exploring turns the agent's moves uniform and leaves those of chance alone."""

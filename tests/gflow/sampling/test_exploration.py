@@ -88,7 +88,9 @@ def with_table(policy: TabularPolicy, table: Tensor) -> TabularPolicy:
     "kind",
     ["policy", "all-uniform", "epsilon", "trajectory", "temperature", "stop-bias", "other", "all"],
 )
-def test_objects_have_the_exact_law_of_the_behaviour(env: Any, plan: str, kind: str) -> None:
+def test_objects_have_the_exact_distribution_of_the_exploration(
+    env: Any, plan: str, kind: str
+) -> None:
     graph = enumerate_states(env)
     policy, flat, other = scattered(graph), TabularPolicy(graph), scattered(graph, 1)
     table = policy.forward_table.detach()

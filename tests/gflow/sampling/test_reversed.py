@@ -1,4 +1,4 @@
-"""The reversed view: the same arrows, read the other way."""
+"""The reversed view: the same arrows, turned round."""
 
 from typing import Any
 

@@ -247,10 +247,10 @@ def paths(graph: StateGraph[Any], batch: Trajectories[Any]) -> list[tuple[int, .
 @pytest.mark.parametrize("plan", ["ragged", "static"])
 @pytest.mark.parametrize("backward", ["learned", "uniform", "maxent"])
 @pytest.mark.parametrize("env", [GRID, FORK, HyperGrid(3, 2)], ids=["grid", "fork", "cube"])
-def test_backward_trajectories_have_the_law_that_is_evaluated(
+def test_backward_trajectories_have_the_distribution_that_is_evaluated(
     env: DiscreteEnvironment[Any], backward: Any, plan: Any
 ) -> None:
-    """Chi-square over all ways to an object, 1 in 10 000, against the evaluated log P_B."""
+    """Chi-square over all trajectories to an object, 1 in 10 000, against the evaluated log P_B."""
     graph = enumerate_states(env)
     policy: TabularPolicy = (
         scattered(env) if backward == "learned" else TabularPolicy(graph, backward)
@@ -272,7 +272,7 @@ def test_backward_trajectories_have_the_law_that_is_evaluated(
     assert statistic < critical(len(law) - 1), f"{statistic}: {found} against {law}"
 
 
-def test_forward_trajectories_have_the_law_that_is_evaluated() -> None:
+def test_forward_trajectories_have_the_distribution_that_is_evaluated() -> None:
     graph, policy = enumerate_states(FORK), scattered(FORK)
     known = all_trajectories(FORK)
     law: Counter[tuple[int, ...]] = Counter()

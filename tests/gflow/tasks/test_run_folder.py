@@ -146,7 +146,7 @@ def test_a_lock_that_was_replaced_meanwhile_is_not_taken_for_the_folders(tmp_pat
 # ---------------------------------------------------------------------- resumable at any moment
 
 
-def test_a_run_that_never_saved_starts_again_either_way(
+def test_a_run_that_never_saved_starts_again_with_either_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(f"--out={tmp_path / 'whole'}") == 0

@@ -117,7 +117,7 @@ def test_damage_of_any_kind_is_a_message_and_not_a_crash(data: st.DataObject) ->
 
 @pytest.mark.parametrize("content", [b"", b"\x85", b"\x86", b"PK\x03\x04", b"step 7", b"\x80\x02."])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
-    """The readers of pickles and archives fail in many ways; the message is one."""
+    """The readers of pickles and archives fail variously; the message is one."""
     (tmp_path / "run.ckpt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"run\.ckpt is not a gflow checkpoint or is damaged"):
         load_checkpoint(tmp_path / "run.ckpt")

@@ -104,7 +104,7 @@ def test_trajectories_sampled_there_have_the_terms_they_have_here(name: str, dev
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_the_law_of_the_static_plan_is_the_exact_one(name: str, device: str) -> None:
+def test_the_distribution_of_the_static_plan_is_the_exact_one(name: str, device: str) -> None:
     """Chi-square against the exact law of a random policy."""
     env = ENVIRONMENTS[name]
     policy = randomised(env)

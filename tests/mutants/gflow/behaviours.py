@@ -79,7 +79,7 @@ MUTANTS = (
         "search-lengths", "gflow/behaviours/local_search.py",
         "keep=log_q(keep, candidate.length) - log_q(keep, current.length),",
         "keep=log_q(keep, current.length) - log_q(keep, current.length),",
-        f"{SEARCH}::test_ls4_reversible_for_every_law_of_steps",
+        f"{SEARCH}::test_ls4_reversible_for_every_distribution_of_steps",
     ),
     (
         "search-follows", "gflow/behaviours/local_search.py",
@@ -117,14 +117,14 @@ MUTANTS = (
         "search-accepts", "gflow/behaviours/acceptance.py",
         "return u < p",
         "return u < p.sqrt()",
-        f"{SEARCH}::test_a_sampled_round_has_the_law_of_the_kernel",
+        f"{SEARCH}::test_a_sampled_round_is_distributed_as_the_kernel_says",
     ),
     (
         "search-symmetry", "gflow/behaviours/local_search.py",
         "old, new = both.log_reward.double().chunk(2)",
         "old, new = plain_log_reward(sampling.env, both).double().chunk(2)",
         "tests/test_environment_table.py::"
-        "test_local_search_keeps_the_law_of_symmetric_objects[atoms]",
+        "test_local_search_keeps_the_distribution_of_symmetric_objects[atoms]",
     ),
     (
         "augmentation-once", "gflow/behaviours/augmentation.py",

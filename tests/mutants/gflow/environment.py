@@ -27,13 +27,13 @@ MUTANTS = (
         "largest-key", "gflow/environment/keys.py",
         "count > LARGEST_KEY:",
         "count > 2 * LARGEST_KEY:",
-        "tests/gflow/environment/test_environment_keys.py::test_keys_that_do_not_fit_are_refused_with_the_way_out",
+        "tests/gflow/environment/test_environment_keys.py::test_keys_that_do_not_fit_are_refused_with_what_to_do",
     ),
     (
         "law-chance-turned", "gflow/environment/base.py",
         "law.where(mover != CHANCE, self.chance_law(states))",
         "law.where(mover == CHANCE, self.chance_law(states))",
-        f"{CHANCE}::test_the_exact_law_mixes_the_probabilities_of_chance_in",
+        f"{CHANCE}::test_the_exact_distribution_mixes_the_moves_of_chance_in",
     ),
     (
         "law-classes-of-the-other", "gflow/environment/categorical.py",

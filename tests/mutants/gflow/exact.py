@@ -5,7 +5,7 @@ MUTANTS = (
         "exact-flow", "gflow/exact/graph.py",
         "log_pf = flow[self.child] + log_pb - flow[self.parent]",
         "log_pf = flow[self.child] - log_pb - flow[self.parent]",
-        "tests/gflow/exact/test_exact.py::test_flows_and_laws_are_sums_over_trajectories",
+        "tests/gflow/exact/test_exact.py::test_flows_and_distributions_are_sums_over_trajectories",
     ),
     (
         "exact-entropy", "gflow/exact/graph.py",

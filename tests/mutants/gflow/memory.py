@@ -76,7 +76,7 @@ MUTANTS = (
         "rank-from-the-worst", "gflow/memory/draw.py",
         "return order.slots[size - 1 - rank.clamp(max=size - 1)]",
         "return order.slots[rank.clamp(max=size - 1)]",
-        f"{REPLAY}::test_ranks_have_their_law",
+        f"{REPLAY}::test_ranks_have_their_distribution",
     ),
     (
         "sorted-ties", "gflow/memory/sorted_index.py",

@@ -88,13 +88,13 @@ MUTANTS = (
         "modes-with-nan", "gflow/metrics/samples.py",
         '    check_numbers("greedy_modes", neg_inf=True, scores=scores)\n',
         "",
-        f"{REFUSALS}::test_nan_is_refused_by_name_and_with_a_way_out[greedy_modes-0]",
+        f"{REFUSALS}::test_nan_is_refused_by_name_and_with_a_remedy[greedy_modes-0]",
     ),
     (
         "front-with-nan", "gflow/memory/pareto.py",
         '    check_numbers("non_dominated", neg_inf=True, pos_inf=True, scores=scores)\n',
         "",
-        f"{REFUSALS}::test_nan_is_refused_by_name_and_with_a_way_out[non_dominated-0]",
+        f"{REFUSALS}::test_nan_is_refused_by_name_and_with_a_remedy[non_dominated-0]",
     ),
     (
         "numbers-infinite", "gflow/checks.py",

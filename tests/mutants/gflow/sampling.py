@@ -34,7 +34,7 @@ MUTANTS = (
         "exploration-bias", "gflow/sampling/exploration.py",
         "logits[:, stop_action] -= self.stop_bias",
         "logits[:, stop_action] += self.stop_bias",
-        "tests/gflow/sampling/test_exploration.py::test_objects_have_the_exact_law_of_the_behaviour"
+        "tests/gflow/sampling/test_exploration.py::test_objects_have_the_exact_distribution_of_the_exploration"
         "[stop-bias-free-listed]",
     ),
     (
