@@ -6,6 +6,13 @@ CHANCE = "tests/gflow/sampling/test_chance.py"
 
 MUTANTS = (
     (
+        "parts-scored-as-wholes", "gflow/environment/base.py",
+        "shared = trajectories.from_source is None and not own",
+        "shared = not own",
+        "tests/gflow/rewards/test_prefix_rewards.py"
+        "::test_one_pass_says_what_each_prefix_by_itself_does[False-False]",
+    ),
+    (
         "gaussian-norm", "gflow/environment/density.py",
         "norm = -0.5 * x.shape[-1] *",
         "norm = -0.5 *",

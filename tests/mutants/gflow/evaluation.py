@@ -11,6 +11,13 @@ CHANCE = "tests/gflow/sampling/test_chance.py"
 
 MUTANTS = (
     (
+        "parts-as-wholes", "gflow/evaluation/parts.py",
+        "if trajectories.from_source is None:",
+        "if True:",
+        "tests/gflow/policies/test_sequence_policy.py"
+        "::test_one_pass_gives_the_terms_of_all_prefixes[VariableLength]",
+    ),
+    (
         "pairs-after", "gflow/evaluation/densities.py",
         "self._before, self._after = index[:, :-1][moves], index[:, 1:][moves]",
         "self._before, self._after = index[:, :-1][moves], index[:, :-1][moves]",

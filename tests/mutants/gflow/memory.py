@@ -6,6 +6,19 @@ CHANGING = "tests/gflow/memory/test_changing_rewards.py"
 
 MUTANTS = (
     (
+        "batches-of-an-older-reward", "gflow/learner.py",
+        "if scored and self.versions[place] != version:",
+        "if False:",
+        "tests/gflow/test_learner.py"
+        "::test_what_an_older_reward_scored_is_scored_anew_once_and_only_where_asked",
+    ),
+    (
+        "resumed-elsewhere", "gflow/behaviours/front.py",
+        "self.archive.device = sampling.device",
+        "pass",
+        f"{CHANGING}::test_a_resumed_front_scores_where_it_is_asked_to",
+    ),
+    (
         "pareto-second", "gflow/memory/pareto.py",
         "topk(2, largest=False).values[1]",
         "topk(2, largest=False).values[0]",

@@ -5,6 +5,13 @@ PATHWISE = "tests/objectives/test_pathwise_kl.py"
 
 MUTANTS = (
     (
+        "batch-of-an-older-reward", "gflow/training/trainer.py",
+        "if self.env.reward.version != version:",
+        "if False:",
+        "tests/gflow/memory/test_changing_rewards.py"
+        "::test_a_batch_is_scored_anew_if_the_reward_changes_before_the_step",
+    ),
+    (
         "kl-explores", "gflow/training/trainer.py",
         "source_refusal(self.behaviour.gives.explored, objective.learns_from)",
         "None",
