@@ -19,7 +19,7 @@ class Density(Law[S]):
 
     It may have atoms: a stop with the probability of `log_stop`, or a forced move, whose
     log-probability is exactly 0. What is not an atom has a density. The forward and the backward
-    law of one edge must use the same reference measure, else residuals do not vanish.
+    law of one transition must use the same reference measure, else residuals do not vanish.
     """
 
     @abstractmethod

@@ -161,8 +161,8 @@ def _check_dimension(probe: ContinuousProbe, found: list[Volume]) -> None:
         f"The densities of moves that fill {('a curve', 'an area', 'a volume')[size - 1]} "
         f"integrate to {', '.join(sides)} per {what} on average; the {worst.side} law at "
         f"{worst.where} to {math.exp(-worst.log_factor):.3g}.",
-        f"Both laws of an edge must be densities per {what} of the states' coordinates: a term "
-        f"of a Jacobian, or a constant of a density, is missing on one side.",
+        f"Both laws of a transition must be densities per {what} of the states' coordinates: a "
+        f"term of a Jacobian, or a constant of a density, is missing on one side.",
     )
 
 

@@ -78,7 +78,7 @@ def check_ratio(
             "wrong-ratio",
             f"Trajectories drawn forward to objects and backward from the same objects do not have "
             f"the ratio that the sums of log P_F - log P_B say ({far:.0f} standard errors).",
-            "Both laws of an edge must be densities per the same measure (area, arc length, "
+            "Both laws of a transition must be densities per the same measure (area, arc length, "
             "volume), stops and forced moves probabilities, and what a law reads of a state "
             "(time, counter) the same on both sides. A dropped Jacobian shows here.",
         )

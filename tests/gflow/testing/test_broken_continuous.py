@@ -1,4 +1,4 @@
-"""Continuous environments that are wrong on purpose, one way each, and what `check_env` says.
+"""Continuous environments that are wrong on purpose, in one point each, and what `check_env` says.
 
 Run it as a script to read the messages:  python tests/gflow/testing/test_broken_continuous.py
 """
@@ -200,11 +200,11 @@ BROKEN: dict[str, tuple[Callable[[], Any], set[str]]] = {
         {"wrong-stop", "wrong-density"},
     ),
     "stops that nobody declares": (lambda: changed(box, stop_action=None), {"wrong-stop"}),
-    "the way home is free": (
+    "the move home is free": (
         lambda: back(cube, log_prob=lambda k, s, v: v.masked_fill((s == 0).all(-1), 0.0)),
         {"wrong-atom", "wrong-density"},
     ),
-    "moves back that forget the way home": (
+    "moves back that do not lead home": (
         lambda: back(
             cube,
             log_prob=lambda k, s, v: torch.where((s == 0).all(-1), v, v - k.law.home.no),
@@ -274,7 +274,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], set[str]]] = {
         ),
         {"wrong-density"},
     ),
-    "turns the other way": (
+    "turns in the other direction": (
         lambda: back(
             torus,
             sample=lambda k, s, stops: (
@@ -364,7 +364,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], set[str]]] = {
         {"wrong-objects"},
     ),
     # gradients and noise
-    "values lost on the way": (
+    "values lost in between": (
         lambda: ahead(ornstein, retrace=lambda k, s: replace(s, x=k.law.moments(s.grid)[0])),
         {"wrong-retrace"},
     ),
@@ -426,7 +426,7 @@ QUICK = {
     "a Gaussian that is not normalised",
     "moves that forget the stop",
     "stops that are too likely",
-    "the way home is free",
+    "the move home is free",
     "a forced move with a density",
     "a wrong variance",
     "a drift with the wrong sign",

@@ -240,7 +240,7 @@ class Endless(Grid):
 
 
 class RoundAndRound(TableEnvironment):
-    """From 3 a way leads back to 1."""
+    """From 3 a move leads back to 1."""
 
     def __init__(self):
         super().__init__([[1, 2], [2], [3], [-1]], [0.0, 0.1, 0.2, 0.3], stops=[True] * 4)
