@@ -39,15 +39,15 @@ def main() -> None:
     config = TrainConfig(batch_size=300, noise=0.2, noise_steps=args.steps, seed=args.seed)
     trainer = Trainer(env, policy, objective, config)
 
-    sampler, draws = Sampler(env), torch.Generator().manual_seed(args.seed)
+    sampler, generator = Sampler(env), torch.Generator().manual_seed(args.seed)
     assert target.modes is not None
     assert target.mode_radius is not None
     part = max(1, args.steps // 6)
     while trainer.step < args.steps:
         record = trainer.train(min(part, args.steps - trainer.step))
-        batch = sampler.forward(policy, 1000, generator=draws)
-        exact = env.objects(target.sample(1000, draws))
-        back = sampler.backward(policy, exact, generator=draws)
+        batch = sampler.forward(policy, 1000, generator=generator)
+        exact = env.objects(target.sample(1000, generator))
+        back = sampler.backward(policy, exact, generator=generator)
         with torch.no_grad():
             ahead, behind = evaluate(env, policy, batch), evaluate(env, policy, back)
         cover = mode_coverage(batch.final_states.x, target.modes.float(), target.mode_radius)

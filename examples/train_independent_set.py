@@ -24,7 +24,7 @@ from gflow.training import TrainConfig, Trainer
 CHOICES = ["vargrad", "db", "subtb", "fldb", "flsubtb"]
 
 
-def draw(kind: str, count: int, large: bool, seed: int) -> GraphBatch:
+def graphs_of(kind: str, count: int, large: bool, seed: int) -> GraphBatch:
     """Random graphs of 200 to 300 nodes, or of 20 to 40."""
     generator = torch.Generator().manual_seed(seed)
     nodes = (200, 300) if large else (20, 40)
@@ -53,7 +53,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
 
-    train, test = (draw(args.graphs, n, args.large, s) for n, s in ((400, 7), (args.held_out, 8)))
+    train, test = (
+        graphs_of(args.graphs, n, args.large, s) for n, s in ((400, 7), (args.held_out, 8))
+    )
     env = IndependentSet(train, NodeCount(args.beta))
     objective = PROPORTIONAL[args.objective]()
     policy = GraphPolicy(env, width=64, depth=3, log_flow=objective.needs.log_flow, scale=10.0)

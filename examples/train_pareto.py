@@ -32,14 +32,14 @@ def main() -> None:
 
     # The condition is two weights and an inverse temperature; log R = beta log(w . scores).
     env = landscape_grid(("branin", "currin"), scalarization=Preferences(beta=None))
-    draw = DirichletPreferences(2, alpha=1.5, beta=GammaBeta(16.0))
+    preferences = DirichletPreferences(2, alpha=1.5, beta=GammaBeta(16.0))
     policy = MLPPolicy(env, 64, 3, "uniform", condition_encoder=PreferenceEncoder(2, beta=True))
     objective = TrajectoryBalance(
         condition_dim=env.condition_dim, condition_encoder=PreferenceEncoder(2, beta=True)
     )
     config = TrainConfig(args.steps, batch_size=128, lr=5e-3, log_z_lr=5e-3, epsilon=0.01)
     archive = ParetoArchive(env)
-    trainer = Trainer(env, policy, objective, config, condition=draw, callbacks=[archive])
+    trainer = Trainer(env, policy, objective, config, condition=preferences, callbacks=[archive])
 
     _, front = exact_front(enumerate_states(env))
     generator = torch.Generator().manual_seed(1)
@@ -52,7 +52,7 @@ def main() -> None:
         return batch.scores
 
     def report(when: str) -> torch.Tensor:
-        scores = sample(draw(1280, generator))
+        scores = sample(preferences(1280, generator))
         share = float(hypervolume(scores) / hypervolume(front))
         near, far = float(gd_plus(scores, front)), float(igd_plus(scores, front))
         print(

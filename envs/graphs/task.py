@@ -86,7 +86,7 @@ class IndependentSetTask(Task[IndependentSet]):
     width: Count = 64
     depth: Count = 3
 
-    def draw(self, count: int, seed: int) -> GraphBatch:
+    def batch_of(self, count: int, seed: int) -> GraphBatch:
         """Random graphs of the kind and size asked for, or those of the files."""
         if self.files:
             return GraphBatch.from_files(self.files)
@@ -102,7 +102,9 @@ class IndependentSetTask(Task[IndependentSet]):
 
     def environment(self) -> IndependentSet:
         """The training graphs."""
-        return IndependentSet(self.draw(self.train_graphs, self.graph_seed), NodeCount(self.beta))
+        return IndependentSet(
+            self.batch_of(self.train_graphs, self.graph_seed), NodeCount(self.beta)
+        )
 
     def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:
         """A graph network."""
@@ -163,7 +165,7 @@ class IndependentSetTask(Task[IndependentSet]):
 @lru_cache(maxsize=4)
 def held_out(task: IndependentSetTask) -> tuple[IndependentSet, Tensor, Tensor]:
     """The held-out graphs, their optima and the greedy sizes, (H,) float64 each."""
-    graphs = task.draw(task.held_out, task.graph_seed + 1)
+    graphs = task.batch_of(task.held_out, task.graph_seed + 1)
     env = IndependentSet(graphs)
     numbers = range(len(graphs))
     best = [float(optimum(graphs, g, seconds=task.seconds).value) for g in numbers]

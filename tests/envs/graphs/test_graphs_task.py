@@ -47,14 +47,14 @@ def test_own_graphs_come_from_files(tmp_path, capsys):
 
 def test_held_out_graphs_are_others():
     task = IndependentSetTask(graphs="er", train_graphs=2)
-    train, test = task.environment().graphs, task.draw(2, task.graph_seed + 1)
+    train, test = task.environment().graphs, task.batch_of(2, task.graph_seed + 1)
     same = train.edge_index.shape == test.edge_index.shape
     assert not (same and torch.equal(train.edge_index, test.edge_index))
 
 
 @pytest.mark.parametrize("kind", ["rb", "er", "ba"])
 def test_sizes_are_as_asked(kind):
-    graphs = IndependentSetTask(graphs=kind, size="medium").draw(3, 0)
+    graphs = IndependentSetTask(graphs=kind, size="medium").batch_of(3, 0)
     assert bool(((graphs.sizes >= 60) & (graphs.sizes <= 100)).all())
 
 
