@@ -26,6 +26,8 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "environments.py"
 
 def load() -> Any:
     spec = importlib.util.spec_from_file_location("environment_table", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look for their module there
     spec.loader.exec_module(module)
@@ -36,9 +38,9 @@ TABLE = load()
 ENTRIES = {entry.name: entry for entry in TABLE.ENTRIES}
 
 
-def concrete(base: type) -> set[type]:
+def concrete(base: type[Any]) -> set[type[Any]]:
     """Subclasses within `gflow.envs` that can be built, underscored bases left out."""
-    found = set()
+    found: set[type[Any]] = set()
     for cls in base.__subclasses__():
         found |= concrete(cls)
         own = cls.__module__.startswith("gflow.envs.") and not cls.__name__.startswith("_")
@@ -49,7 +51,8 @@ def concrete(base: type) -> set[type]:
 
 def made(entry: Any) -> DiscreteEnvironment[Any]:
     try:
-        return entry.make()
+        env: DiscreteEnvironment[Any] = entry.make()
+        return env
     except MissingExtraError as missing:
         pytest.skip(str(missing))
 

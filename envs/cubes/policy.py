@@ -59,7 +59,7 @@ class BoxPolicy(ApartPolicy):
         self.has_log_flow = log_flow
         sizes = (env.dim, width, depth, frequencies)
         source, elsewhere, down = env.even_outputs()
-        self.ahead = Perceptron(*sizes, env.num_outputs, generator)
+        self.ahead: Perceptron = Perceptron(*sizes, env.num_outputs, generator)
         self.ahead.start_at(elsewhere)
         self.source = nn.Parameter(source)
         self.back: Perceptron | None = None

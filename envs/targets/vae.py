@@ -50,9 +50,12 @@ class VAEPosterior(Target):
         self.model = trained_vae(seed, epochs)
         images = digits().double()
         self.train_images, self.test_images = images[:TRAINING_IMAGES], images[TRAINING_IMAGES:]
-        first, last = self.model.decoder[0], self.model.decoder[2]
-        self.weight_in, self.bias_in = (p.double() for p in (first.weight, first.bias))
-        self.weight_out, self.bias_out = (p.double() for p in (last.weight, last.bias))
+        first: Any = self.model.decoder[0]
+        last: Any = self.model.decoder[2]
+        self.weight_in: Tensor = first.weight.double()
+        self.bias_in: Tensor = first.bias.double()
+        self.weight_out: Tensor = last.weight.double()
+        self.bias_out: Tensor = last.bias.double()
 
     def log_density(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(...) log R.

@@ -17,7 +17,7 @@ from gflow.envs.spins.rewards import IsingReward
 from gflow.rewards.base import FunctionReward
 from gflow.state import take
 
-FLAT = FunctionReward(lambda states: torch.zeros(len(states)))
+FLAT: FunctionReward[Any] = FunctionReward(lambda states: torch.zeros(len(states)))
 ALLOWED = torch.tensor([[True, True, False], [False, True, True], [True, False, False]])
 SETS = FixedSizeSets(5, 3, AdditiveEnergy(torch.arange(5.0)))
 ENVS: dict[str, DiscreteEnvironment[Any]] = {
@@ -41,7 +41,8 @@ ENVS: dict[str, DiscreteEnvironment[Any]] = {
 
 def reached(env: DiscreteEnvironment[Any]) -> dict[int, str]:
     """Keys and names of what can be built, step by step from the source."""
-    layer, known = env.initial(1), {}
+    layer = env.initial(1)
+    known: dict[int, str] = {}
     while True:
         keys, names = env.key(layer).tolist(), env.show(layer)
         fresh = [row for row, key in enumerate(keys) if key not in known]

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gflow import DiscreteEnvironment, FunctionReward, MLPPolicy, Policy, Sampler
 from gflow.envs import HyperGrid
-from gflow.envs.atoms.env import Atoms
+from gflow.envs.atoms.env import Atoms, AtomState
 from gflow.envs.atoms.policy import AtomPolicy
 from gflow.envs.dags.env import Dags
 from gflow.envs.dags.policy import DagPolicy
@@ -23,7 +23,7 @@ from gflow.policies.heads import Heads
 from gflow.policies.transformer import CausalTransformer
 from gflow.state import take
 
-FLAT = FunctionReward(lambda states: torch.zeros(len(states.kind)))
+FLAT: FunctionReward[AtomState] = FunctionReward(lambda states: torch.zeros(len(states.kind)))
 TREE = GraphBatch.from_edges([5], [torch.tensor([[0, 1], [1, 2], [1, 3], [3, 4]])])
 
 
@@ -105,6 +105,7 @@ def test_a_zeroed_backward_head_is_uniform_over_actions(case: Any) -> None:
 def test_rings_are_among_what_is_taken_apart() -> None:
     """So that the case of atoms says something about bonds."""
     env, policy = atoms()
+    assert isinstance(env, Atoms)
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.normal_(0, 0.5, generator=torch.Generator().manual_seed(2))

@@ -49,7 +49,7 @@ def potts(height: int, width: int, values: int) -> EnergyModel:
     return EnergyModel(PairwiseModel(unary, edges, noise(len(edges), values, values) / 2))
 
 
-SMALL = {
+SMALL: dict[str, DiscreteEnvironment[Any]] = {
     "sets": FixedSizeSets(5, 3, AdditiveEnergy(noise(5))),
     "pairwise sets": pairwise_sets(5, 3),
     "bags": Bags(3, 4, Substructures(3, 4, 3, 0.5)),
@@ -64,7 +64,7 @@ SMALL = {
 @pytest.mark.parametrize("name", SMALL)
 def test_every_residual_vanishes_at_the_exact_flows(name: str) -> None:
     """Under a random backward policy, however the trajectories were sampled, and not off it."""
-    env: DiscreteEnvironment[Any] = SMALL[name]
+    env = SMALL[name]
     graph = enumerate_states(env)
     edge = noise(len(graph.parent))
     total = torch.zeros(len(graph)).index_add(0, graph.child, edge.exp()).log()
@@ -96,7 +96,7 @@ def test_every_residual_vanishes_at_the_exact_flows(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_maximum_entropy_policy_makes_all_ways_equal(name: str) -> None:
-    env: DiscreteEnvironment[Any] = SMALL[name]
+    env = SMALL[name]
     graph = enumerate_states(env)
     if name in ("product", "stack"):
         with pytest.raises(TypeError, match="cannot count its trajectories"):

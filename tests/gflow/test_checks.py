@@ -60,7 +60,9 @@ def test_numbers_are_refused_with_their_row() -> None:
 
 def test_annotations_of_a_function_hold() -> None:
     @checked
-    def area(width: Positive, height: Positive = 1.0, *rest: int, kind: Literal["a", "b"] = "a"):
+    def area(
+        width: Positive, height: Positive = 1.0, *rest: int, kind: Literal["a", "b"] = "a"
+    ) -> float:
         return width * height
 
     class Box:
@@ -83,10 +85,10 @@ def test_annotations_of_a_function_hold() -> None:
     with pytest.raises(ConfigError, match=r"^area: height must be finite, got nan"):
         area(1.0, torch.nan)
     with pytest.raises(ConfigError, match=r"^area: kind must be one of a, b, got 'c'"):
-        area(1.0, kind="c")
+        area(1.0, kind="c")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"^Crate: side must be positive, got 0"):
         Crate(0)
     with pytest.raises(ConfigError, match=r"^Crate: side must be positive, got -1"):
         Crate.cube(-1)
     with pytest.raises(TypeError, match="missing a required argument: 'width'"):
-        area()
+        area()  # type: ignore[call-arg]

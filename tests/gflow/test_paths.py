@@ -30,7 +30,9 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-REWARD = FunctionReward(lambda s: s.to(torch.get_default_dtype()).sum(-1) / 3)
+REWARD: FunctionReward[Tensor] = FunctionReward(
+    lambda s: s.to(torch.get_default_dtype()).sum(-1) / 3
+)
 
 
 class Tempered(HyperGrid):
@@ -55,7 +57,7 @@ def sampled(env: Any, count: int = 12) -> tuple[Any, Trajectories[Any]]:
     return policy, Sampler(env).forward(policy, count, condition=condition, generator=seeded(2))
 
 
-def listed(batch: Trajectories[Any], copy: bool) -> tuple[list[Any], list[Tensor]]:
+def listed(batch: Trajectories[Any], copy: bool) -> tuple[Any, list[Tensor]]:
     """Paths one by one; with the copy of the state behind a stop, or without."""
     size = batch.length + 1 - (0 if copy else batch.stopped.long())
     states = [take(batch.states, batch.state_index[b, : size[b]]) for b in range(len(batch))]
@@ -103,7 +105,7 @@ def test_paths_say_what_the_sampler_said(
     else:
         torch.testing.assert_close(
             again.condition_of_states,
-            batch.condition[again.owner],  # type: ignore[index]
+            batch.condition[again.owner],
         )
 
 
@@ -116,7 +118,12 @@ def test_rewards_that_are_known_are_not_asked_for() -> None:
     _, batch = sampled(env)
     states, actions = listed(batch, True)
     asked: list[int] = []
-    env.reward = FunctionReward(lambda s: (asked.append(len(s)), torch.zeros(len(s)))[1])
+
+    def told(states: Tensor) -> Tensor:
+        asked.append(len(states))
+        return torch.zeros(len(states))
+
+    env.reward = FunctionReward(told)
     again = Trajectories.from_paths(env, states, actions, log_reward=batch.log_reward)
     assert not asked
     assert torch.equal(again.log_reward, batch.log_reward)
@@ -202,7 +209,7 @@ def test_what_does_not_fit_is_refused() -> None:
     _, batch = sampled(env)
     states, actions = listed(batch, True)
     take_paths = Trajectories.from_paths
-    short = [s[:1] for s in states]
+    short: Any = [s[:1] for s in states]
     with pytest.raises(ShapeError, match=r"path \d+ has 1 states and actions of shape"):
         take_paths(env, short, actions)
     with pytest.raises(ShapeError, match="12 paths of states came with 11 of actions"):

@@ -53,7 +53,7 @@ FORK = TableEnvironment(
 def grids(draw: st.DrawFn, endings: tuple[str, ...] = ("free", "forced")) -> HyperGrid:
     dim, side = draw(st.sampled_from([(1, 2), (1, 6), (2, 2), (2, 3), (2, 4), (3, 2), (3, 3)]))
     reward = draw(st.sampled_from([Corners(side, 1e-3), Corners(side), CosineProduct(side)]))
-    return HyperGrid(dim, side, reward, draw(st.sampled_from(endings)))  # type: ignore[arg-type]
+    return HyperGrid(dim, side, reward, draw(st.sampled_from(endings)))
 
 
 environments = st.one_of(random_dags(max_states=9), grids())
@@ -316,7 +316,7 @@ def test_one_wrong_logit_shows_with_its_exact_size(
     # Flow matching: the state loses balance, and so does the child that the transition enters.
     inflow = torch.zeros(len(graph))
     if action != env.stop_action:
-        edge = ((graph.parent == row) & (graph.action == action)).nonzero().item()
+        edge = int(((graph.parent == row) & (graph.action == action)).nonzero())
         share = flows.log_pb[edge].exp()
         inflow[graph.child[edge]] = torch.tensor(delta).expm1().mul(share).log1p()
     wanted = inflow[rows] - c * (rows == row)

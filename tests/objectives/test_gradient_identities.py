@@ -186,13 +186,15 @@ def test_modified_balance_has_the_size_written_in_its_docstring() -> None:
                 weight = policy.forward_table[state].exp()
                 kids = {a: int(EVERYWHERE._children[state, a]) if a < 3 else None for a in legal}
                 total = sum(weight[a] for a in legal)
-                return sum(weight[a] for a in legal if kids[a] == child) / total
+                into = [weight[a] for a in legal if kids[a] == child]
+                return sum(into, torch.zeros(())) / total
 
             ways = [s for s in range(5) if c in EVERYWHERE._children[s].tolist()]
             back = torch.zeros(())
             slots = EVERYWHERE.backward_mask(torch.tensor([c]))[0].nonzero().flatten().tolist()
             weight = policy.backward_table[c].exp()
-            back = sum(weight[b] for b in slots if int(EVERYWHERE._parents[c, b]) == s)
+            chosen = [weight[b] for b in slots if int(EVERYWHERE._parents[c, b]) == s]
+            back = sum(chosen, torch.zeros(()))
             back = (back / sum(weight[b] for b in slots)).log()
             assert s in ways
             wanted = (
@@ -222,7 +224,7 @@ def settle(env: DiscreteEnvironment[Any], policy: TabularPolicy, objective: Obje
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = objective(evaluate(env, policy, batch, objective.needs))
+        loss: Tensor = objective(evaluate(env, policy, batch, objective.needs))
         loss.backward()
         return loss
 
@@ -306,7 +308,7 @@ def test_parallel_actions_counted_apart_do_not_settle_on_the_target() -> None:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = objective(evaluate(env, policy, batch))
+        loss: Tensor = objective(evaluate(env, policy, batch))
         loss.backward()
         return loss
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from gflow import (
-    DiscreteEnvironment,
     MLPPolicy,
     Sampler,
     TabularPolicy,
     Trajectories,
     enumerate_states,
 )
+from gflow.environment.base import Environment
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.envs.sets.sets import FixedSizeSets, PairwiseEnergy, SetReward
@@ -43,7 +43,7 @@ class TablePotential(Potential):
         table[graph.parent, graph.child] = values.double()
         self.graph, self.table = graph, nn.Parameter(table)
 
-    def forward(self, env: DiscreteEnvironment[Any], trajectories: Trajectories[Any]) -> Tensor:
+    def forward(self, env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
         rows = self.graph.rows(trajectories.states)[trajectories.state_index]
         return self.table[rows[:, :-1], rows[:, 1:]].where(trajectories.moves, 0.0)
 

@@ -195,7 +195,7 @@ def test_a_constant_in_reward_and_flows_cancels(shift: float) -> None:
     batch, policy = sample(GRID, 8), scattered(GRID)
     terms = evaluate(GRID, policy, batch, DetailedBalance.needs)
     with torch.no_grad():
-        policy.flow_table += shift
+        policy.flow_table.add_(shift)
     batch = replace(batch, log_reward=batch.log_reward + shift)
     moved = evaluate(GRID, policy, batch, DetailedBalance.needs)
     for objective in (DetailedBalance(), SubTrajectoryBalance()):
@@ -414,11 +414,12 @@ def test_flow_matching_adds_the_edges_by_hand() -> None:
             if t == int(batch.length[k]):  # the object, entered by its stop
                 into, out = table[row, 2].exp(), batch.log_reward[k].exp()
             else:
-                into = sum(
+                parents = [
                     table[int(graph.rows((cell - step)[None])), a].exp()
                     for a, step in enumerate(torch.eye(2, dtype=torch.int64))
                     if cell[a] > 0
-                )
+                ]
+                into = torch.stack(parents).sum()
                 legal = env.forward_mask(cell[None])[0]
                 out = table[row][legal].exp().sum()
             torch.testing.assert_close(terms.log_inflow[k, t].exp(), into)
@@ -447,9 +448,11 @@ def test_log_z_of_a_condition_starts_around_its_initial_value() -> None:
     objective = TrajectoryBalance(3.0, condition_dim=1)
     network = objective.log_z.network
     assert network is not None
-    torch.nn.init.zeros_(network[-1].weight)
-    torch.nn.init.zeros_(network[-1].bias)
+    last = network[-1]
+    assert isinstance(last, torch.nn.Linear)
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
     terms = replace(evaluate(GRID, scattered(GRID), sample(GRID, 4)), condition=torch.ones(4, 1))
     torch.testing.assert_close(objective.log_z_estimate(terms), torch.full((4,), 3.0))
-    torch.nn.init.constant_(network[-1].bias, 0.5)
+    torch.nn.init.constant_(last.bias, 0.5)
     torch.testing.assert_close(objective.log_z_estimate(terms), torch.full((4,), 3.5))

@@ -107,7 +107,7 @@ def test_what_is_no_such_number_or_choice_is_refused_by_name(
     assert f"got {value!r}" in str(refused.value)
 
 
-BELOW = {
+BELOW: dict[str, dict[str, list[Any]]] = {
     "adjoint": {"repeats": [0, 1.5, 10**7], "clip": [0, -1.0], "measured": [0]},
     "fm": {"epsilon": [-1e-9], "leaf_coefficient": [0, -1.0]},
     "huber": {"delta": [0, -1.0]},
@@ -162,7 +162,7 @@ def test_numbers_of_any_origin_are_numbers() -> None:
     import numpy as np
 
     assert FlowMatching(epsilon=np.float64(0.5)).log_epsilon == pytest.approx(math.log(0.5))
-    assert AdjointSampling(repeats=np.int64(3)).repeats == 3
+    assert AdjointSampling(repeats=np.int64(3)).repeats == 3  # type: ignore[arg-type]
     assert isinstance(LogZ(1).value, nn.Parameter)
 
 

@@ -25,7 +25,8 @@ from gflow.objectives import OBJECTIVES, OrderPreserving, Solution
 from gflow.objectives.order import all_pairs, listwise
 from gflow.policies.encoder import FeatureEncoder
 from gflow.policies.state_value import StateValue
-from gflow.rewards.vector import LogSum, VectorReward
+from gflow.rewards.scalarizations import LogSum
+from gflow.rewards.vector import VectorReward
 from gflow.testing import TableEnvironment, all_trajectories
 
 NAMES = sorted(n for n, kind in OBJECTIVES.items() if kind.solution is Solution.ORDERED)
@@ -283,7 +284,7 @@ def test_the_regulariser_alone_makes_the_backward_policy_uniform() -> None:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = objective(objective.evaluate(FORK, policy, batch))
+        loss: Tensor = objective(objective.evaluate(FORK, policy, batch))
         loss.backward()
         return loss
 
@@ -400,7 +401,7 @@ def test_what_is_impossible_is_refused() -> None:
         made("opfm", STOP, lambda_kl=0.1)
     with pytest.raises(ConfigError, match="lam must be positive"):
         made("opsubtb", STOP, lam=0.0)
-    plain = FunctionReward(lambda cells: cells.sum(-1).double())
+    plain: FunctionReward[Tensor] = FunctionReward(lambda cells: cells.sum(-1).double())
     forced = HyperGrid(2, 3, plain, ending="forced")
     with pytest.raises(IncompatibleError, match=r"cannot train on HyperGrid: .*LogReward\.partial"):
         made("opflsubtb", forced)

@@ -21,7 +21,8 @@ from gflow.envs.sets.sets import FixedSizeSets
 from gflow.errors import ConfigError
 from gflow.memory.pareto import ParetoArchive
 from gflow.objectives import OBJECTIVES, OrderPreserving, Solution
-from gflow.rewards.vector import LogSum, VectorReward
+from gflow.rewards.scalarizations import LogSum
+from gflow.rewards.vector import VectorReward
 from gflow.testing import all_trajectories
 from gflow.training.trainer import TrainConfig, Trainer
 

@@ -106,7 +106,7 @@ def test_every_weighting_of_sub_trajectories_balances_parts(weighting: Any) -> N
     terms = objective.evaluate(graph.env, policy, some_parts(graph))
     assert float(objective(terms).detach()) < 1e-18
     with torch.no_grad():
-        policy.flow_table += torch.randn(len(graph), generator=seeded(9))
+        policy.flow_table.add_(torch.randn(len(graph), generator=seeded(9)))
     terms = objective.evaluate(graph.env, policy, some_parts(graph))
     assert float(objective(terms).detach()) > 1e-2
 

@@ -217,7 +217,7 @@ def write_columns(path: Path, columns: dict[str, list[Any]], separator: str = ",
 def test_columns_beside_the_accuracies_are_left_out(tmp_path: Path) -> None:
     cells = [word(cell) for cell in all_cells()]
     accuracy = [f"{x:.2f}" for x in TABLE.column("long").tolist()]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "index": list(range(15625)),
         "flops": [113.95 + i % 7 for i in range(15625)],
         "Params (MB)": [0.5 + i % 3 / 10 for i in range(15625)],

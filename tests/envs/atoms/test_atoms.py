@@ -3,16 +3,19 @@
 import itertools
 import math
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import networkx as nx
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from gflow import Sampler, TabularPolicy, enumerate_states, evaluate
 from gflow.envs.atoms.canonical import arranged, canonical_order, resistance
-from gflow.envs.atoms.chemistry import KINDS, canonical
+from gflow.envs.atoms.chemistry import KINDS, Structure, canonical
 from gflow.envs.atoms.env import Atoms, AtomState
 from gflow.envs.atoms.policy import AtomPolicy
 from gflow.envs.grids.hypergrid import HyperGrid
@@ -27,12 +30,12 @@ from gflow.testing import check_env
 from gflow.training.trainer import TrainConfig, Trainer
 
 Chem = pytest.importorskip("rdkit.Chem")
-FLAT = FunctionReward(lambda states: torch.zeros(len(states.kind)))
+FLAT: FunctionReward[AtomState] = FunctionReward(lambda states: torch.zeros(len(states.kind)))
 ENV = Atoms("qed", beta=8.0, max_atoms=4, kinds=("C", "N", "O"))
 GRAPH = enumerate_states(ENV)
 
 
-def walk(env, count, seed=0):
+def walk(env: Atoms, count: int, seed: int = 0) -> list[AtomState]:
     """States on random ways from s0, without stops."""
     generator = torch.Generator().manual_seed(seed)
     states, path = env.initial(count), []
@@ -45,13 +48,13 @@ def walk(env, count, seed=0):
     return path
 
 
-def moved_unless_stopped(env, states, actions):
-    moved, stopped = env._step(states, actions), actions == env.stop_action
+def moved_unless_stopped(env: Atoms, states: AtomState, actions: Tensor) -> tuple[Tensor, Tensor]:
+    moved, stopped = env._step(states, actions), actions == env.num_actions - 1
     kind = torch.where(stopped[:, None], states.kind, moved.kind)
     return kind, torch.where(stopped[:, None, None], states.bond, moved.bond)
 
 
-def shuffled(kind, bond, seed=0):
+def shuffled(kind: Tensor, bond: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
     order = torch.rand(kind.shape, generator=torch.Generator().manual_seed(seed)).argsort(1)
     return arranged(kind, bond, order)
 
@@ -66,24 +69,24 @@ def shuffled(kind, bond, seed=0):
     atoms=st.integers(2, 5),
     order=st.integers(1, 3),
 )
-def test_contract(kinds, atoms, order):
+def test_contract(kinds: list[str], atoms: int, order: int) -> None:
     check_env(Atoms("qed", max_atoms=atoms, kinds=kinds, max_order=order), examples=16, limit=300)
 
 
-def test_contract_for_nine_atoms():
+def test_contract_for_nine_atoms() -> None:
     found = check_env(Atoms("qed"), examples=24, limit=100)
     assert not found.exhaustive
     assert found.longest >= 9
 
 
-def test_counts_of_carbon_skeletons():
+def test_counts_of_carbon_skeletons() -> None:
     """Connected graphs of up to n nodes with degrees up to four."""
     for atoms, skeletons in ((2, 2), (3, 4), (4, 10), (5, 31), (6, 109), (7, 462)):
         env = Atoms(FLAT, max_atoms=atoms, kinds=["C"], max_order=1)
         assert len(enumerate_states(env)) == 1 + skeletons
 
 
-def all_smiles(kinds, atoms):
+def all_smiles(kinds: Sequence[str], atoms: int) -> set[str]:
     """Canonical SMILES of all connected molecules, from all labelled graphs."""
     found = set()
     for size in range(1, atoms + 1):
@@ -97,7 +100,7 @@ def all_smiles(kinds, atoms):
     return {smiles for smiles in found if "." not in smiles}
 
 
-def test_every_molecule_is_one_state():
+def test_every_molecule_is_one_state() -> None:
     env = Atoms("qed", max_atoms=3, kinds=("C", "N+", "O", "O-"))
     graph = enumerate_states(env)
     smiles = env.smiles(take(graph.states, graph.objects))
@@ -107,7 +110,7 @@ def test_every_molecule_is_one_state():
     assert len(set(smiles)) == len(smiles) == 571
 
 
-def test_what_is_built_is_what_rdkit_reads():
+def test_what_is_built_is_what_rdkit_reads() -> None:
     env = Atoms("qed", kinds=("C", "N", "O", "F", "N+", "O-"))
     states = walk(env, 200)[-1]
     for row, text in enumerate(env.smiles(states)):
@@ -126,7 +129,7 @@ def test_what_is_built_is_what_rdkit_reads():
 
 
 @pytest.mark.parametrize("atoms", [5, 9])
-def test_numbers_of_atoms_do_not_matter(atoms):
+def test_numbers_of_atoms_do_not_matter(atoms: int) -> None:
     env = Atoms(FLAT, max_atoms=atoms)
     for step, states in enumerate(walk(env, 100, seed=atoms)):
         kind, bond = shuffled(states.kind, states.bond, step)
@@ -137,7 +140,7 @@ def test_numbers_of_atoms_do_not_matter(atoms):
         assert all(map(torch.equal, ragged, whole))
 
 
-def test_canonical_forms_and_symmetries_of_all_small_graphs():
+def test_canonical_forms_and_symmetries_of_all_small_graphs() -> None:
     graphs = [
         g
         for g in nx.graph_atlas_g()[2:]
@@ -160,7 +163,7 @@ def test_canonical_forms_and_symmetries_of_all_small_graphs():
         assert torch.equal(again[1], first[1])
 
 
-def test_hard_graphs_of_nine_atoms():
+def test_hard_graphs_of_nine_atoms() -> None:
     """Regular graphs, where colours of neighbours alone say nothing."""
     rook = nx.convert_node_labels_to_integers(nx.cartesian_product(*2 * [nx.complete_graph(3)]))
     graphs = [rook, *(nx.circulant_graph(9, jumps) for jumps in ([1, 2], [1, 3], [1, 4]))]
@@ -178,7 +181,7 @@ def test_hard_graphs_of_nine_atoms():
     assert same == (first == first[0]).all(2).all(1).tolist()
 
 
-def test_resistance_tells_bonds_in_rings():
+def test_resistance_tells_bonds_in_rings() -> None:
     env = Atoms(FLAT)
     states = walk(env, 200, seed=3)[-1]
     ohms = resistance(states.bond)
@@ -195,7 +198,7 @@ def test_resistance_tells_bonds_in_rings():
 # ---------------------------------------------------------------------- counting
 
 
-def test_ratio_of_multiplicities():
+def test_ratio_of_multiplicities() -> None:
     """#forward / #backward = |Aut(s)| / |Aut(s')| for each pair of states."""
     forward = Counter(zip(GRAPH.parent.tolist(), GRAPH.child.tolist(), strict=True))
     rows, undo = ENV.backward_mask(GRAPH.states).nonzero(as_tuple=True)
@@ -210,7 +213,7 @@ def test_ratio_of_multiplicities():
 
 
 @pytest.mark.parametrize("name", [n for n, cls in PROPORTIONAL.items() if cls.refusal(ENV) is None])
-def test_objectives_vanish_on_the_exact_flows(name):
+def test_objectives_vanish_on_the_exact_flows(name: str) -> None:
     objective = PROPORTIONAL[name].build(ENV)
     flows = GRAPH.exact_flows()
     if isinstance(objective, TrajectoryBalance):
@@ -224,7 +227,7 @@ def test_objectives_vanish_on_the_exact_flows(name):
         torch.testing.assert_close(residual, torch.zeros_like(residual), atol=1e-9, rtol=0)
 
 
-def test_exact_law_over_smiles():
+def test_exact_law_over_smiles() -> None:
     """The exact flows build each canonical SMILES with probability R / Z."""
     flows = GRAPH.exact_flows()
     law = GRAPH.terminal_log_prob(flows.log_pf, flows.log_stop).exp()
@@ -232,13 +235,13 @@ def test_exact_law_over_smiles():
     rewards = torch.tensor([r.value for r in records]) ** 8
     torch.testing.assert_close(law, rewards / rewards.sum(), atol=1e-12, rtol=1e-8)
     plain = Atoms(FLAT, max_atoms=4, kinds=("C", "N", "O"))
-    plain.log_symmetry = lambda states: None
+    plain.log_symmetry = lambda states: None  # type: ignore[method-assign, assignment, return-value]
     wrong = enumerate_states(plain).exact_flows()
     law = GRAPH.terminal_log_prob(wrong.log_pf, wrong.log_stop).exp()
     assert float((law - 1 / len(law)).abs().sum()) > 0.1
 
 
-def test_structures_of_aromatic_molecules_share_the_reward():
+def test_structures_of_aromatic_molecules_share_the_reward() -> None:
     env = Atoms("qed")
     single, double = "Cc1ccccc1", "c1ccnnc1"
     states = env.states_from_smiles([single, double])
@@ -249,13 +252,13 @@ def test_structures_of_aromatic_molecules_share_the_reward():
     torch.testing.assert_close(env.log_reward(a), env.reward(a) - math.log(2), atol=1e-12, rtol=0)
 
 
-def bonds(first, size):
+def bonds(first: int, size: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(
         (min(i, (i + 1) % size), max(i, (i + 1) % size), 1 + (i + first) % 2) for i in range(size)
     )
 
 
-def test_workers_compute_the_same():
+def test_workers_compute_the_same() -> None:
     here, there = Atoms(("qed", "sa")), Atoms(("qed", "sa"), workers=1)
     states = walk(here, 8)[-1]
     assert here.records(states) == there.records(states)
@@ -265,7 +268,7 @@ def test_workers_compute_the_same():
 # ---------------------------------------------------------------------- the policy
 
 
-def test_policy_does_not_read_numbers_of_atoms():
+def test_policy_does_not_read_numbers_of_atoms() -> None:
     torch.manual_seed(0)
     env = Atoms(FLAT, max_atoms=6)
     policy = AtomPolicy(env, 16, 2, backward="learned", log_flow=True)
@@ -290,7 +293,7 @@ def test_policy_does_not_read_numbers_of_atoms():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("objective", "steps"), [(TrajectoryBalance, 250), (DetailedBalance, 500)])
-def test_training(objective, steps):
+def test_training(objective: type[TrajectoryBalance | DetailedBalance], steps: int) -> None:
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     env = Atoms("qed", beta=4.0, max_atoms=3, kinds=("C", "O"))
@@ -315,7 +318,7 @@ def test_training(objective, steps):
         ({"kinds": ("C", "Nn")}, UnknownNameError, "kind of atom"),
     ],
 )
-def test_bad_options(options, error, message):
+def test_bad_options(options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Atoms(**options)
 
@@ -339,26 +342,26 @@ def test_bad_options(options, error, message):
         ("CCCCCCCCCC", "it has 10 heavy atoms and max_atoms is 9"),
     ],
 )
-def test_molecules_that_cannot_be_built(smiles, message):
+def test_molecules_that_cannot_be_built(smiles: Any, message: str) -> None:
     with pytest.raises(MoleculeError, match=message):
         Atoms("qed").states_from_smiles([smiles])
 
 
-def test_policy_of_another_environment():
+def test_policy_of_another_environment() -> None:
     with pytest.raises(IncompatibleError, match="is no Atoms environment"):
         AtomPolicy(HyperGrid())
     with pytest.raises(ConfigError, match="width >= 1"):
         AtomPolicy(ENV, width=0)
 
 
-def test_two_structures_of_a_ring_are_one_molecule_among_the_best():
+def test_two_structures_of_a_ring_are_one_molecule_among_the_best() -> None:
     """Kekule: benzene's bonds may alternate in two ways, ortho-xylene's differ as graphs."""
     env = Atoms(FLAT, max_atoms=8, kinds=("C",))
     ring = [(i, (i + 1) % 6) for i in range(6)]
 
-    def structure(first):
+    def structure(first: int) -> Structure:
         bonds = [(i, j, 2 if (at + first) % 2 else 1) for at, (i, j) in enumerate(ring)]
-        return ["C"] * 8, [*bonds, (0, 6, 1), (1, 7, 1)]
+        return ("C",) * 8, (*bonds, (0, 6, 1), (1, 7, 1))
 
     states = env.from_structures([structure(0), structure(1)])
     assert len(env.key(states).unique()) == 2
@@ -372,7 +375,7 @@ def test_two_structures_of_a_ring_are_one_molecule_among_the_best():
     torch.testing.assert_close(best.log_reward, torch.zeros(1))
 
 
-def test_the_record_of_training_holds_the_rewards_of_the_objects():
+def test_the_record_of_training_holds_the_rewards_of_the_objects() -> None:
     """R = 1 everywhere: log R is 0, whatever the symmetries and the structures."""
     env = Atoms(FLAT, max_atoms=3, kinds=("C", "O"))
     trainer = Trainer(env, AtomPolicy(env, 8, 1), TrajectoryBalance(), TrainConfig(batch_size=16))

@@ -17,6 +17,7 @@ from gflow.envs.cubes.policy import BoxPolicy
 from gflow.envs.cubes.rewards import InnerDisk, RingedCorners
 from gflow.errors import ConfigError, ShapeError
 from gflow.objectives import DetailedBalance, ModifiedDetailedBalance, TrajectoryBalance
+from gflow.policies.base import Backward
 from gflow.sampling.sampler import Sampler
 from gflow.terms import FlowTerms, Needs
 
@@ -27,7 +28,7 @@ DELTAS = st.floats(0.08, 0.7)
 class Fixed(Policy):
     """The same outputs everywhere, others at the source, and a fixed backward kernel."""
 
-    backward = "uniform"
+    backward: Backward = "uniform"
 
     def __init__(self, source: Tensor, elsewhere: Tensor) -> None:
         super().__init__()
@@ -154,14 +155,13 @@ def test_moves_are_legal_both_ways(seed: int, delta: float, spread: float, epsil
     env = Box(delta=delta)
     generator = torch.Generator().manual_seed(seed)
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
+    assert policy.back is not None
     for head in (policy.ahead.last, policy.back.last):
         torch.nn.init.normal_(head.weight, std=spread, generator=generator)
     sampler = Sampler(env)
     walks = [
         sampler.forward(policy, 200, exploration=Exploration(epsilon), generator=generator),
-        sampler.backward(
-            policy, env.objects(env.reward.sample(200, generator)), generator=generator
-        ),
+        sampler.backward(policy, env.exact_objects(200, generator), generator=generator),
     ]
     for batch in walks:
         moves = batch.length - batch.stopped.long()
@@ -210,7 +210,7 @@ def test_weights_have_the_mean_z() -> None:
     generator = torch.Generator().manual_seed(0)
     forward = sampler.forward(policy, 60_000, generator=generator)
     assert abs(z_score(log_weight(env, policy, forward).exp(), 0.305)) < 4
-    objects = env.objects(env.reward.sample(60_000, generator))
+    objects = env.exact_objects(60_000, generator)
     backward = sampler.backward(policy, objects, generator=generator)
     assert abs(z_score((-log_weight(env, policy, backward)).exp(), 1 / 0.305)) < 4
 
@@ -220,6 +220,7 @@ def test_learned_backward_kernels_keep_the_mean() -> None:
     env = Box(delta=0.5, concentrations=(1.0, 2.0))
     generator = torch.Generator().manual_seed(3)
     back = BoxPolicy(env, width=16, depth=1, generator=generator)
+    assert back.back is not None
     torch.nn.init.normal_(back.back.last.weight, generator=generator)
 
     class Both(Fixed):
@@ -370,7 +371,8 @@ def test_detailed_balance_implies_flow_matching(seed: int, delta: float) -> None
     a, b = outputs(2, 2, seed)
 
     def log_flow(points: Tensor) -> Tensor:
-        return (points @ a).sin() + (points @ b).cos()
+        flow: Tensor = (points @ a).sin() + (points @ b).cos()
+        return flow
 
     parents, weight = arc_points(states, delta, -1.0)
     many = parents.shape[1]

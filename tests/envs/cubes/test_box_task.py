@@ -70,7 +70,7 @@ def test_figures_vanish_for_exact_samples() -> None:
     env = task.environment()
     context: Any = Stub(env)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(0)
-    exact = task.metrics(context, env.reward.sample(10_000, generator))
+    exact = task.metrics(context, env.exact_objects(10_000, generator))
     even = task.metrics(context, torch.rand(10_000, 2, generator=generator))
     assert exact["jsd_regions"] < 1e-3 < 0.05 < even["jsd_regions"]
     assert exact["jsd"] < 0.01 < 0.1 < even["jsd"]

@@ -14,7 +14,7 @@ from gflow.envs.cubes.base import UnitCube
 from gflow.envs.cubes.box import Box
 from gflow.envs.cubes.cube import Cube
 from gflow.envs.cubes.policy import BoxPolicy, PointEncoder
-from gflow.envs.cubes.rewards import InnerDisk
+from gflow.envs.cubes.rewards import CubeReward, InnerDisk
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives import OBJECTIVES
 from gflow.sampling.sampler import Sampler
@@ -137,6 +137,7 @@ def test_replay_goes_back_from_objects(backward: Any) -> None:
 
 def test_exact_objects_are_those_of_the_reward() -> None:
     env = Cube(3)
+    assert isinstance(env.reward, CubeReward)
     drawn = env.exact_objects(50, torch.Generator().manual_seed(2))
     assert torch.equal(drawn, env.reward.sample(50, torch.Generator().manual_seed(2)))
     for other in (Box(InnerDisk(0.25)), Box(FunctionReward(lambda x: -x.sum(-1)))):
@@ -157,7 +158,8 @@ def test_what_sums_over_neighbours_is_refused(objective: str) -> None:
 
 
 def test_exploration_by_noise_or_temperature_is_refused() -> None:
-    for settings in ({"noise": 0.1}, {"temperature": 2.0}):
+    refused: list[dict[str, Any]] = [{"noise": 0.1}, {"temperature": 2.0}]
+    for settings in refused:
         with pytest.raises(IncompatibleError, match="It takes epsilon or trajectory_epsilon"):
             trainer(Box(), "tb", **settings)
 
@@ -168,10 +170,13 @@ def test_the_source_has_parameters_of_its_own() -> None:
     points = torch.tensor([[0.0, 0.0], [0.5, 0.25], [0.0, 0.25]])
     output = policy(env, points)
     assert torch.equal(output.forward_logits[0], policy.source)
+    assert policy.source_flow is not None
     assert torch.equal(output.log_flow[0], policy.source_flow)
     output.forward_logits[1:].sum().backward(retain_graph=True)
+    assert policy.source.grad is not None
     assert not bool(policy.source.grad.any())
     output.log_flow[0].backward()
+    assert policy.source_flow.grad is not None
     assert float(policy.source_flow.grad) == 1.0
 
 
@@ -204,7 +209,10 @@ def test_policies_start_nearly_even(make: Any) -> None:
         assert float((mine - even).abs().mean()) < 0.25 * env.dim
         policy.zero_backward_head()
         raw = policy.backward_logits(env, after)
-        assert torch.equal(raw, env.even_outputs()[2].expand_as(raw))
+        assert raw is not None
+        start = env.even_outputs()[2]
+        assert start is not None
+        assert torch.equal(raw, start.expand_as(raw))
     with pytest.raises(IncompatibleError, match="no learned backward head"):
         BoxPolicy(env, 8, 1, backward="uniform").zero_backward_head()
 

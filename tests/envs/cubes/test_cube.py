@@ -86,10 +86,11 @@ def test_moves_are_legal_both_ways(seed: int, dim: int, step: float, epsilon: fl
     env = Cube(dim, min_step=step)
     generator = torch.Generator().manual_seed(seed)
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
+    assert policy.back is not None
     for head in (policy.ahead.last, policy.back.last):
         torch.nn.init.normal_(head.weight, std=3.0, generator=generator)
     sampler = Sampler(env)
-    objects = env.objects(env.reward.sample(200, generator))
+    objects = env.exact_objects(200, generator)
     for batch in (
         sampler.forward(policy, 200, exploration=Exploration(epsilon), generator=generator),
         sampler.backward(policy, objects, generator=generator),
@@ -116,7 +117,8 @@ def roomy(env: Cube, batch: Any) -> Tensor:
     later[:, 0] = False
     before, after = batch.states[index[:, :-1]], batch.states[index[:, 1:]]
     least = torch.minimum(1 - before, after).amin(-1) - env.min_step
-    return ((least > 0.1) | ~later).all(-1).double()
+    far: Tensor = (least > 0.1) | ~later
+    return far.all(-1).double()
 
 
 @pytest.mark.parametrize("dim", [1, 2])
@@ -130,13 +132,14 @@ def test_weights_have_the_mean_z(dim: int) -> None:
     policy = BoxPolicy(env, width=16, depth=1, generator=generator)
     with torch.no_grad():  # nearly even laws
         policy.source.fill_(-4.0)
+        assert policy.back is not None
         for head in (policy.ahead.last, policy.back.last):
             head.bias.fill_(-4.0)[0] = 0.0
     sampler = Sampler(env)
     z = 0.1 + 0.5 * 0.5**dim + 2 * 0.2**dim
     with torch.no_grad():
         forward = sampler.forward(policy, 40_000, generator=generator)
-        objects = env.objects(env.reward.sample(40_000, generator))
+        objects = env.exact_objects(40_000, generator)
         backward = sampler.backward(policy, objects, generator=generator)
         up = evaluate(env, policy, forward).log_weight.exp()
         down = evaluate(env, policy, backward).log_weight.exp()

@@ -14,7 +14,7 @@ from gflow.envs.dags.scores import BGe
 from gflow.errors import ConfigError, IllegalActionError, IncompatibleError, ShapeError
 from gflow.masking import sample_masked
 from gflow.metrics import total_variation
-from gflow.objectives import OBJECTIVES, PROPORTIONAL
+from gflow.objectives import OBJECTIVES, PROPORTIONAL, TrajectoryBalance
 from gflow.policies.mlp import MLPPolicy
 from gflow.state import equal_rows, take
 from gflow.testing import check_env
@@ -144,7 +144,7 @@ def test_walks_by_both_plans_have_equal_law() -> None:
     policy = DagPolicy(env, width=8)
     law = graph.terminal_distribution(policy).exp()
     for plan in ("ragged", "static"):
-        batch = Sampler(env, plan).forward(  # type: ignore[arg-type]
+        batch = Sampler(env, plan).forward(
             policy, 20_000, generator=torch.Generator().manual_seed(1)
         )
         rows = graph.rows(batch.final_states)
@@ -161,8 +161,7 @@ def test_exact_flows_balance(objective: str) -> None:
     env = Dags(3, score_of(3))
     graph = enumerate_states(env)
     flows = graph.exact_flows()
-    cls = OBJECTIVES[objective]
-    loss = cls(log_z=flows.log_z) if objective == "tb" else cls()
+    loss = TrajectoryBalance(flows.log_z) if objective == "tb" else OBJECTIVES[objective]()
     policy = TabularPolicy.solved(graph, flows, loss.needs.edge_flow, loss.needs.energy)
     torch.testing.assert_close(
         graph.terminal_log_prob(flows.log_pf, flows.log_stop), graph.log_target()

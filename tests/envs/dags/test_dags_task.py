@@ -63,7 +63,12 @@ def test_reads_files(
 ) -> None:
     drawn: list[Any] = []
     close = pyplot().close
-    monkeypatch.setattr(pyplot(), "close", lambda figure: (drawn.append(figure), close(figure)))
+
+    def kept(figure: Any) -> None:
+        drawn.append(figure)
+        close(figure)
+
+    monkeypatch.setattr(pyplot(), "close", kept)
     generator = torch.Generator().manual_seed(0)
     network = erdos_renyi_network(6, 6, generator=generator)
     data, edges = tmp_path / "data.csv", tmp_path / "edges.csv"

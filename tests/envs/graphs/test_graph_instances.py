@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import networkx as nx
 import pytest
@@ -15,7 +16,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))
-def test_flat_batch_holds_the_graphs_of_networkx(seed, p):
+def test_flat_batch_holds_the_graphs_of_networkx(seed: int, p: float) -> None:
     originals = [nx.gnp_random_graph(n, p, seed=seed + n) for n in (1, 4, 7)]
     batch = GraphBatch.from_networkx(originals)
     assert len(batch) == 3
@@ -35,7 +36,7 @@ def test_flat_batch_holds_the_graphs_of_networkx(seed, p):
     assert both == {(v, u) for u, v in both}
 
 
-def test_select_keeps_order_and_graphs():
+def test_select_keeps_order_and_graphs() -> None:
     batch = erdos_renyi(5, (3, 9), 0.5, seeded(0))
     some = batch.select([3, 0])
     assert some.sizes.tolist() == [int(batch.sizes[3]), int(batch.sizes[0])]
@@ -51,21 +52,21 @@ def test_select_keeps_order_and_graphs():
         lambda g: rb_graphs(3, g, (6, 8), (3, 5), (0.3, 0.9), (15, 40)),
     ],
 )
-def test_the_seed_decides_and_nothing_else(draw):
+def test_the_seed_decides_and_nothing_else(draw: Callable[[torch.Generator], GraphBatch]) -> None:
     a, b, c = draw(seeded(1)), draw(seeded(1)), draw(seeded(2))
     assert torch.equal(a.offset, b.offset)
     assert torch.equal(a.edge_index, b.edge_index)
     assert a.edge_index.shape != c.edge_index.shape or not torch.equal(a.edge_index, c.edge_index)
 
 
-def test_erdos_renyi_has_the_expected_number_of_edges():
+def test_erdos_renyi_has_the_expected_number_of_edges() -> None:
     batch = erdos_renyi(200, 30, 0.3, seeded(0))
     mean = 0.3 * 30 * 29 / 2
     spread = math.sqrt(mean * 0.7 / 200)
     assert abs(batch.edge_index.shape[1] / 2 / 200 - mean) < 4 * spread
 
 
-def test_barabasi_albert_grows_by_m_edges_and_prefers_the_old():
+def test_barabasi_albert_grows_by_m_edges_and_prefers_the_old() -> None:
     batch = barabasi_albert(60, 40, 2, seeded(0))
     assert all(len(batch.edges(g)) == 2 + 2 * (40 - 3) for g in range(60))
     mean = batch.degree.double().mean(0)
@@ -73,7 +74,7 @@ def test_barabasi_albert_grows_by_m_edges_and_prefers_the_old():
     assert mean[:4].mean() > 3 * mean[-10:].mean()
 
 
-def test_rb_graphs_are_joined_cliques():
+def test_rb_graphs_are_joined_cliques() -> None:
     groups, size = 8, 4
     batch = rb_graphs(20, seeded(3), groups, size, (0.3, 0.8), (groups * size, groups * size))
     block = torch.arange(groups * size) // size
@@ -88,7 +89,7 @@ def test_rb_graphs_are_joined_cliques():
         assert bool((counts % counts.min() == 0).logical_or(counts == size * size).all())
 
 
-def test_rb_graphs_have_the_published_sizes():
+def test_rb_graphs_have_the_published_sizes() -> None:
     batch = rb_graphs(10, seeded(0))
     assert bool(((batch.sizes >= 200) & (batch.sizes <= 300)).all())
     assert bool((batch.degree[batch.exists] > 0).all())
@@ -103,12 +104,14 @@ def test_rb_graphs_have_the_published_sizes():
         ([2, 2], [[(0, 1)]], "1 lists of edges"),
     ],
 )
-def test_bad_graphs_are_refused(sizes, edges, message):
+def test_bad_graphs_are_refused(
+    sizes: list[int], edges: list[list[tuple[int, int]]], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         GraphBatch.from_edges(sizes, edges)
 
 
-def test_impossible_generators_are_refused():
+def test_impossible_generators_are_refused() -> None:
     with pytest.raises(ConfigError, match="1 <= m < nodes"):
         barabasi_albert(1, 3, 3, seeded(0))
     with pytest.raises(ConfigError, match=r"p must lie in \[0, 1\], got 1\.5"):

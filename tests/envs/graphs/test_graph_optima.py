@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Callable, Set
 
 import networkx as nx
 import pytest
@@ -12,15 +13,20 @@ from gflow.errors import ConfigError
 pytest.importorskip("scipy")
 
 
-def size(graph, nodes):
+def size(graph: nx.Graph, nodes: Set[int]) -> int:
     return len(nodes)
 
 
-def is_free(graph, nodes):
+def is_free(graph: nx.Graph, nodes: Set[int]) -> bool:
     return not graph.subgraph(nodes).edges
 
 
-def best(graph, value, allowed=lambda graph, s: True, largest=True):
+def best(
+    graph: nx.Graph,
+    value: Callable[[nx.Graph, Set[int]], int],
+    allowed: Callable[[nx.Graph, Set[int]], bool] = lambda graph, s: True,
+    largest: bool = True,
+) -> int:
     nodes = list(graph)
     every = itertools.chain.from_iterable(
         itertools.combinations(nodes, k) for k in range(len(nodes) + 1)
@@ -30,7 +36,7 @@ def best(graph, value, allowed=lambda graph, s: True, largest=True):
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.7])
-def test_optima_equal_brute_force(p):
+def test_optima_equal_brute_force(p: float) -> None:
     batch = erdos_renyi(4, (2, 7), p, torch.Generator().manual_seed(1))
     for g in range(4):
         graph = nx.Graph()
@@ -51,7 +57,7 @@ def test_optima_equal_brute_force(p):
         assert cut.value == nx.cut_size(graph, cut.nodes)
 
 
-def test_clique_cover_holds_cliques_and_all_edges():
+def test_clique_cover_holds_cliques_and_all_edges() -> None:
     joined = rb_graphs(1, torch.Generator().manual_seed(0), 6, 4, nodes=(20, 24)).adjacency[0]
     cliques = clique_cover(joined)
     covered = torch.zeros_like(joined)
@@ -63,7 +69,7 @@ def test_clique_cover_holds_cliques_and_all_edges():
     assert len(cliques) < int(joined.sum()) // 4
 
 
-def test_greedy_takes_the_fewest_rivals_first():
+def test_greedy_takes_the_fewest_rivals_first() -> None:
     # A star with a path: greedy starts at a leaf and finds all of them.
     star = GraphBatch.from_edges([7, 3], [[(0, i) for i in range(1, 7)], [(0, 1), (1, 2)]])
     states = degree_greedy(IndependentSet(star), torch.tensor([0, 1]))
@@ -72,7 +78,7 @@ def test_greedy_takes_the_fewest_rivals_first():
     assert (states.label == 1).sum(-1).tolist() == [2, 2]
 
 
-def test_greedy_ends_in_maximal_sets():
+def test_greedy_ends_in_maximal_sets() -> None:
     batch = erdos_renyi(5, (10, 20), 0.3, torch.Generator().manual_seed(2))
     env = IndependentSet(batch)
     states = degree_greedy(env, torch.arange(5))
@@ -83,6 +89,6 @@ def test_greedy_ends_in_maximal_sets():
         assert int(inside.sum()) <= optimum(batch, g).value
 
 
-def test_unknown_problem_is_refused():
+def test_unknown_problem_is_refused() -> None:
     with pytest.raises(ConfigError, match="There is no problem 'matching'"):
-        optimum(erdos_renyi(1, 3, 0.5, torch.Generator().manual_seed(0)), 0, "matching")
+        optimum(erdos_renyi(1, 3, 0.5, torch.Generator().manual_seed(0)), 0, "matching")  # type: ignore[arg-type]

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -6,26 +9,28 @@ from gflow.envs import HyperGrid
 from gflow.envs.graphs.dominating_set import DominatingSet
 from gflow.envs.graphs.independent_set import Clique, IndependentSet, MaxCut
 from gflow.envs.graphs.instances import GraphBatch, erdos_renyi
-from gflow.envs.graphs.node_subsets import NodeCount
+from gflow.envs.graphs.node_subsets import NodeCount, NodeState, NodeSubsets
 from gflow.envs.graphs.policy import GraphEncoder, GraphPolicy, gather_inputs, neighbour_sum
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.metrics import total_variation
+from gflow.objective import Objective
 from gflow.objectives import DetailedBalance, LogPartitionVariance, SubTrajectoryBalance
 from gflow.sampling.sampler import Sampler
 from gflow.state import cat, take
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig, Trainer
 
-PROBLEMS = [IndependentSet, Clique, DominatingSet, MaxCut]
+Problem = Callable[[GraphBatch], NodeSubsets[Any]]
+PROBLEMS: list[Problem] = [IndependentSet, Clique, DominatingSet, MaxCut]
 
 
-def graphs(seed=0, sizes=(6, 9, 7), p=0.5):
+def graphs(seed: int = 0, sizes: tuple[int, ...] = (6, 9, 7), p: float = 0.5) -> GraphBatch:
     g = torch.Generator().manual_seed(seed)
     parts = [erdos_renyi(1, n, p, g).edges(0) for n in sizes]
     return GraphBatch.from_edges(list(sizes), parts)
 
 
-def randomised(policy, seed=0):
+def randomised(policy: GraphPolicy, seed: int = 0) -> GraphPolicy:
     """Weights without the zeros of the start, which would hide mistakes."""
     g = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -34,7 +39,7 @@ def randomised(policy, seed=0):
     return policy
 
 
-def midway(env, steps, seed=0):
+def midway(env: NodeSubsets[NodeState], steps: int, seed: int = 0) -> NodeState:
     g = torch.Generator().manual_seed(seed)
     states = env.initial(2 * len(env.graphs))
     for _ in range(steps):
@@ -54,7 +59,7 @@ def midway(env, steps, seed=0):
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("every_node", [False, True])
-def test_inputs_are_the_induced_subgraphs(problem, every_node):
+def test_inputs_are_the_induced_subgraphs(problem: Problem, every_node: bool) -> None:
     env = problem(graphs())
     states = midway(env, 2)
     inputs = gather_inputs(env, states, every_node)
@@ -69,7 +74,7 @@ def test_inputs_are_the_induced_subgraphs(problem, every_node):
     torch.testing.assert_close(inputs.numbers[:, 0].expm1(), expected.sum(-1)[keep].double())
 
 
-def test_neighbour_sum_and_its_gradient_equal_the_matrix():
+def test_neighbour_sum_and_its_gradient_equal_the_matrix() -> None:
     joined = graphs(1, (8,)).adjacency[0]
     first = torch.nn.functional.pad(joined.sum(-1).cumsum(0), (1, 0))
     target = joined.nonzero()[:, 1]
@@ -79,7 +84,7 @@ def test_neighbour_sum_and_its_gradient_equal_the_matrix():
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_every_state_is_judged_by_itself(problem):
+def test_every_state_is_judged_by_itself(problem: Problem) -> None:
     """Nothing leaks between the states of a batch."""
     env = problem(graphs())
     policy = randomised(GraphPolicy(env, 8, 2, backward="learned", log_flow=True))
@@ -93,7 +98,7 @@ def test_every_state_is_judged_by_itself(problem):
 
 
 @pytest.mark.parametrize("problem", [IndependentSet, Clique])
-def test_states_with_equal_futures_are_looked_at_once(problem):
+def test_states_with_equal_futures_are_looked_at_once(problem: Problem) -> None:
     env = problem(graphs(3, (7, 7)))
     # All sets of both graphs, the second half of them a second time.
     states = cat([enumerate_states(env.on([graph])).states for graph in (0, 1)])
@@ -113,7 +118,7 @@ def test_states_with_equal_futures_are_looked_at_once(problem):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_renumbering_nodes_renumbers_logits(problem):
+def test_renumbering_nodes_renumbers_logits(problem: Problem) -> None:
     batch = graphs(2, (8,), 0.4)
     order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
     renumbered = GraphBatch.from_edges([8], [order[batch.edges(0)]])
@@ -130,7 +135,7 @@ def test_renumbering_nodes_renumbers_logits(problem):
     assert a.forward_logits.std() > 1e-3
 
 
-def test_what_is_won_already_is_the_energy_and_not_the_networks_business():
+def test_what_is_won_already_is_the_energy_and_not_the_networks_business() -> None:
     """An untrained policy knows it where the objective looks forward, and nowhere else."""
     env = IndependentSet(graphs(), NodeCount(7.0))
     policy = GraphPolicy(env, 8, 1, log_flow=True)
@@ -138,11 +143,13 @@ def test_what_is_won_already_is_the_energy_and_not_the_networks_business():
     selected = (take(batch.states, batch.state_index[:, 1]).label == 1).sum(-1).double()
     looking = evaluate(env, policy, batch, Needs(log_flow=True, energy=True, whole=False))
     plain = evaluate(env, policy, batch, Needs(log_flow=True, whole=False))
+    assert looking.log_flow is not None
+    assert plain.log_flow is not None
     torch.testing.assert_close(looking.log_flow[:, 1], 7.0 * selected)
     assert bool((plain.log_flow[:, :2] == 0).all())
 
 
-def test_the_encoder_reads_graphs_whatever_the_numbers_of_their_nodes():
+def test_the_encoder_reads_graphs_whatever_the_numbers_of_their_nodes() -> None:
     env = IndependentSet(graphs(), NodeCount(1.0))
     states = midway(env, 2)
     encoder = GraphEncoder(8, 2)
@@ -154,7 +161,7 @@ def test_the_encoder_reads_graphs_whatever_the_numbers_of_their_nodes():
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_mixed_batches_flow_through_the_engine(problem):
+def test_mixed_batches_flow_through_the_engine(problem: Problem) -> None:
     env = problem(graphs())
     policy = randomised(GraphPolicy(env, 8, 1, log_flow=True))
     batch = Sampler(env).forward(policy, 7, generator=torch.Generator().manual_seed(0))
@@ -169,7 +176,7 @@ def test_mixed_batches_flow_through_the_engine(problem):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", [DetailedBalance, SubTrajectoryBalance])
-def test_one_policy_learns_the_laws_of_several_graphs(objective):
+def test_one_policy_learns_the_laws_of_several_graphs(objective: type[Objective]) -> None:
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     env = IndependentSet(graphs(4, (5, 6, 7), 0.4), NodeCount(1.0))
@@ -181,7 +188,7 @@ def test_one_policy_learns_the_laws_of_several_graphs(objective):
         assert total_variation(law, graph.log_target()) < 0.08
 
 
-def test_graph_numbers_as_conditions_serve_log_partition_variance():
+def test_graph_numbers_as_conditions_serve_log_partition_variance() -> None:
     """Grouped by graph, the exact laws have no variance although Z differs from graph to graph."""
     env = IndependentSet(graphs(4, (5, 6), 0.4), NodeCount(1.0))
     policy = randomised(GraphPolicy(env, 8, 1))
@@ -196,7 +203,7 @@ def test_graph_numbers_as_conditions_serve_log_partition_variance():
     assert residual.std() > 0.01
 
 
-def test_layers_of_other_libraries_fit():
+def test_layers_of_other_libraries_fit() -> None:
     nn = pytest.importorskip("torch_geometric.nn")
     torch.manual_seed(0)
     env = IndependentSet(graphs())
@@ -205,7 +212,7 @@ def test_layers_of_other_libraries_fit():
     assert out.forward_logits.shape == (3, 9)
 
 
-def test_bad_settings_are_refused():
+def test_bad_settings_are_refused() -> None:
     with pytest.raises(IncompatibleError, match="HyperGrid is no NodeSubsets"):
         GraphPolicy(HyperGrid())
     with pytest.raises(ConfigError, match=r"got 0, 3, 1\.0"):

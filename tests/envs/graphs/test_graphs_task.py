@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from gflow.tasks.task import RunOptions
 from gflow.training.trainer import TrainConfig
 
 
-def test_a_run_reports_held_out_sizes(tmp_path):
+def test_a_run_reports_held_out_sizes(tmp_path: Path) -> None:
     torch.set_default_dtype(torch.float32)
     task = IndependentSetTask(train_graphs=4, held_out=3, samples=4, width=8, depth=1)
     options = RunOptions(eval_samples=4, quiet=True, threads=1)
@@ -29,7 +31,7 @@ def test_a_run_reports_held_out_sizes(tmp_path):
     assert "3 held-out graphs" in task.report(run.context)
 
 
-def test_own_graphs_come_from_files(tmp_path, capsys):
+def test_own_graphs_come_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.set_default_dtype(torch.float32)
     star, ring = tmp_path / "star.csv", tmp_path / "ring.col"
     star.write_text("source,target\nhub,a\nhub,b\nhub,c\n")
@@ -45,7 +47,7 @@ def test_own_graphs_come_from_files(tmp_path, capsys):
     assert "star.csv, line 1 (weight 2): edges carry weights" in capsys.readouterr().err
 
 
-def test_held_out_graphs_are_others():
+def test_held_out_graphs_are_others() -> None:
     task = IndependentSetTask(graphs="er", train_graphs=2)
     train, test = task.environment().graphs, task.batch_of(2, task.graph_seed + 1)
     same = train.edge_index.shape == test.edge_index.shape
@@ -53,18 +55,20 @@ def test_held_out_graphs_are_others():
 
 
 @pytest.mark.parametrize("kind", ["rb", "er", "ba"])
-def test_sizes_are_as_asked(kind):
+def test_sizes_are_as_asked(kind: Literal["rb", "er", "ba"]) -> None:
     graphs = IndependentSetTask(graphs=kind, size="medium").batch_of(3, 0)
     assert bool(((graphs.sizes >= 60) & (graphs.sizes <= 100)).all())
 
 
-def test_one_log_z_for_all_graphs_is_refused(tmp_path, capsys):
+def test_one_log_z_for_all_graphs_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["train", "mis", "--objective=tb", "--train-graphs=3", f"--out={tmp_path}"]) == 2
     assert "one log Z for all conditions" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_branching_trains_on_graphs(tmp_path, capsys):
+def test_branching_trains_on_graphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.set_default_dtype(torch.float32)
     words = ["train", "mis", "--train-graphs=6", "--held-out=2", "--samples=2", "--width=8"]
     words += ["--batch-size=16", "--eval-samples=4", "--quiet=True", "--behaviour=branching"]

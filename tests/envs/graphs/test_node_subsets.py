@@ -1,4 +1,6 @@
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -10,28 +12,30 @@ from gflow import MLPPolicy, TabularPolicy, enumerate_states, evaluate
 from gflow.envs.graphs.dominating_set import DominatingSet
 from gflow.envs.graphs.independent_set import Clique, CutSize, IndependentSet, MaxCut
 from gflow.envs.graphs.instances import GraphBatch, erdos_renyi
-from gflow.envs.graphs.node_subsets import NodeCount
+from gflow.envs.graphs.node_subsets import NodeCount, NodeSubsets
 from gflow.errors import ConfigError, IllegalActionError, ShapeError
 from gflow.metrics import total_variation
+from gflow.objective import Objective
 from gflow.objectives import DetailedBalance, SubTrajectoryBalance, TrajectoryBalance
 from gflow.testing import all_trajectories, check_env
 from gflow.training.trainer import TrainConfig, Trainer
 
-PROBLEMS = [IndependentSet, Clique, DominatingSet, MaxCut]
+Problem = Callable[[GraphBatch], NodeSubsets[Any]]
+PROBLEMS: list[Problem] = [IndependentSet, Clique, DominatingSet, MaxCut]
 FIVE_NODES = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (1, 4), (2, 4)]
 
 
-def random_graphs(seed, sizes=(4, 6, 3, 7), p=0.4):
+def random_graphs(seed: int, sizes: tuple[int, ...] = (4, 6, 3, 7), p: float = 0.4) -> GraphBatch:
     g = torch.Generator().manual_seed(seed)
     parts = [erdos_renyi(1, n, p, g) for n in sizes]
     return GraphBatch.from_edges(list(sizes), [part.edges(0) for part in parts])
 
 
-def build(problem, batch):
+def build(problem: Problem, batch: GraphBatch) -> NodeSubsets[Any]:
     """The environment; graphs without edges get one where there would be nothing to decide."""
     if problem is DominatingSet:
-        edges = [batch.edges(g) for g in range(len(batch))]
-        edges = [pairs if len(pairs) else [(0, 1)] for pairs in edges]
+        every = [batch.edges(g) for g in range(len(batch))]
+        edges = [pairs if len(pairs) else torch.tensor([(0, 1)]) for pairs in every]
         batch = GraphBatch.from_edges(batch.sizes.tolist(), edges)
     return problem(batch)
 
@@ -39,7 +43,7 @@ def build(problem, batch):
 # ---------------------------------------------------------------------- the rules, in plain Python
 
 
-def labels_after(problem, graph, taken):
+def labels_after(problem: Problem, graph: nx.Graph, taken: frozenset[int]) -> list[int]:
     """Labels of all nodes once the nodes `taken` were acted on, by the published rules."""
     near = {v: set(graph.neighbors(v)) for v in graph}
     labels = []
@@ -57,9 +61,11 @@ def labels_after(problem, graph, taken):
     return labels
 
 
-def brute_force(problem, graph):
+def brute_force(problem: Problem, graph: nx.Graph) -> dict[frozenset[int], set[int]]:
     """All states that can be reached, as sets acted on, with their parents."""
-    parents, frontier = {frozenset(): set()}, [frozenset()]
+    source: frozenset[int] = frozenset()
+    parents: dict[frozenset[int], set[int]] = {source: set()}
+    frontier = [source]
     while frontier:
         fresh = []
         for taken in frontier:
@@ -73,7 +79,7 @@ def brute_force(problem, graph):
     return parents
 
 
-def graph_of(batch, g):
+def graph_of(batch: GraphBatch, g: int) -> nx.Graph:
     graph = nx.Graph()
     graph.add_nodes_from(range(int(batch.sizes[g])))
     graph.add_edges_from(batch.edges(g).tolist())
@@ -83,7 +89,7 @@ def graph_of(batch, g):
 @pytest.mark.parametrize("problem", PROBLEMS)
 @settings(max_examples=8)
 @given(seed=st.integers(0, 10_000), p=st.sampled_from([0.0, 0.25, 0.5, 0.8]))
-def test_states_and_parents_equal_brute_force(problem, seed, p):
+def test_states_and_parents_equal_brute_force(problem: Problem, seed: int, p: float) -> None:
     env = build(problem, random_graphs(seed, p=p))
     for g in range(len(env.graphs)):
         expected = brute_force(problem, nx_graph := graph_of(env.graphs, g))
@@ -105,7 +111,7 @@ def test_states_and_parents_equal_brute_force(problem, seed, p):
 @pytest.mark.parametrize("problem", PROBLEMS)
 @settings(max_examples=6)
 @given(seed=st.integers(0, 10_000), p=st.sampled_from([0.1, 0.4, 0.8]))
-def test_contract(problem, seed, p):
+def test_contract(problem: Problem, seed: int, p: float) -> None:
     env = build(problem, random_graphs(seed, (5, 4), p))
     for g in (0, 1):
         checked = check_env(env.on([g]))
@@ -114,7 +120,7 @@ def test_contract(problem, seed, p):
 
 @settings(max_examples=10)
 @given(seed=st.integers(0, 10_000), p=st.floats(0, 1))
-def test_finished_objects_are_what_they_should_be(seed, p):
+def test_finished_objects_are_what_they_should_be(seed: int, p: float) -> None:
     batch = random_graphs(seed, p=p)
     for problem in PROBLEMS:
         env = build(problem, batch)
@@ -139,7 +145,7 @@ def test_finished_objects_are_what_they_should_be(seed, p):
                     assert value == nx.cut_size(graph, chosen)
 
 
-def test_five_nodes_have_three_parents_where_four_are_selected():
+def test_five_nodes_have_three_parents_where_four_are_selected() -> None:
     """Regression: 1 / |S| counts a parent that cannot be."""
     env = MaxCut(GraphBatch.from_edges([5], [FIVE_NODES]))
     state = env.initial(1)
@@ -151,7 +157,7 @@ def test_five_nodes_have_three_parents_where_four_are_selected():
         env.backstep(state, torch.tensor([2]))
 
 
-def test_isolated_nodes_are_locked_into_dominating_sets():
+def test_isolated_nodes_are_locked_into_dominating_sets() -> None:
     env = DominatingSet(GraphBatch.from_edges([4, 2], [[(0, 1), (1, 2)], [(0, 1)]]))
     assert env.initial(2).label.tolist() == [[2, 2, 2, 1], [2, 2, 3, 3]]
     with pytest.raises(ConfigError, match=r"graphs \[1\] have no edges"):
@@ -159,7 +165,7 @@ def test_isolated_nodes_are_locked_into_dominating_sets():
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_rows_of_different_graphs_mind_their_own(problem):
+def test_rows_of_different_graphs_mind_their_own(problem: Problem) -> None:
     """A mixed batch gives every graph what it gives alone."""
     env = problem(random_graphs(5))
     ids = torch.tensor([2, 0, 3, 3, 1, 2])
@@ -176,7 +182,7 @@ def test_rows_of_different_graphs_mind_their_own(problem):
                 assert torch.equal(state.count[0], mixed.count[i])
 
 
-def test_initial_cycles_through_the_graphs_of_the_view():
+def test_initial_cycles_through_the_graphs_of_the_view() -> None:
     env = IndependentSet(random_graphs(0))
     assert env.initial(6).graph.tolist() == [0, 1, 2, 3, 0, 1]
     assert env.on([2, 0]).initial(3).graph.tolist() == [2, 0, 2]
@@ -187,7 +193,7 @@ def test_initial_cycles_through_the_graphs_of_the_view():
         env.on([])
 
 
-def test_keys_differ_between_graphs_and_end_with_64_bits():
+def test_keys_differ_between_graphs_and_end_with_64_bits() -> None:
     env = IndependentSet(random_graphs(0))
     keys = env.key(env.initial(4))
     assert len(keys.unique()) == 4
@@ -197,7 +203,7 @@ def test_keys_differ_between_graphs_and_end_with_64_bits():
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("objective", [TrajectoryBalance, DetailedBalance, SubTrajectoryBalance])
-def test_objectives_vanish_at_the_exact_flows(problem, objective):
+def test_objectives_vanish_at_the_exact_flows(problem: Problem, objective: type[Objective]) -> None:
     env = problem(random_graphs(11, (5,), 0.5))
     graph = enumerate_states(env)
     flows = graph.exact_flows()
@@ -209,14 +215,14 @@ def test_objectives_vanish_at_the_exact_flows(problem, objective):
 
 
 @pytest.mark.parametrize("problem", [IndependentSet, DominatingSet])
-def test_maximum_entropy_is_uniform(problem):
+def test_maximum_entropy_is_uniform(problem: Problem) -> None:
     graph = enumerate_states(problem(random_graphs(3, (6,), 0.3)))
     torch.testing.assert_close(graph.uniform_log_pb(), graph.max_entropy_log_pb())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", [TrajectoryBalance, DetailedBalance])
-def test_training_reaches_the_exact_law(objective):
+def test_training_reaches_the_exact_law(objective: type[Objective]) -> None:
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     env = IndependentSet(random_graphs(3, (7,), 0.3), NodeCount(1.5))
@@ -228,7 +234,7 @@ def test_training_reaches_the_exact_law(objective):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_4096_rows_of_300_nodes(problem):
+def test_4096_rows_of_300_nodes(problem: Problem) -> None:
     batch = erdos_renyi(2, (250, 300), 0.1, torch.Generator().manual_seed(0))
     env = problem(batch)
     states = env.initial(4096)
@@ -237,7 +243,7 @@ def test_4096_rows_of_300_nodes(problem):
     assert bool((env.backward_mask(states).sum(-1) == 2).all())
 
 
-def test_horizon_bounds_independent_sets_closely():
+def test_horizon_bounds_independent_sets_closely() -> None:
     batch = GraphBatch.from_edges(
         [6, 5], [[(i, j) for j in range(6) for i in range(j)], [(0, 1), (1, 2), (3, 4)]]
     )
@@ -246,7 +252,7 @@ def test_horizon_bounds_independent_sets_closely():
     assert Clique(batch.select([0])).horizon == 6
 
 
-def test_rewards_read_unfinished_labellings():
+def test_rewards_read_unfinished_labellings() -> None:
     batch = GraphBatch.from_edges([3], [[(0, 1), (1, 2)]])
     env = MaxCut(batch, CutSize(batch, 2.0))
     state = env.step(env.initial(1), torch.tensor([1]))
@@ -255,7 +261,7 @@ def test_rewards_read_unfinished_labellings():
     assert repr(env.reward) == "CutSize(beta=2)"
 
 
-def test_sets_of_all_orders_agree():
+def test_sets_of_all_orders_agree() -> None:
     """The state is its set: every order of a maximal independent set ends in one key."""
     env = IndependentSet(GraphBatch.from_edges([6], [[(0, 1), (2, 3), (4, 5)]]))
     keys = set()

@@ -1,13 +1,17 @@
+from typing import Any
+
 import networkx as nx
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from gflow import FunctionReward, MLPPolicy, TabularPolicy, enumerate_states, evaluate
-from gflow.envs.graphs.small_graphs import SmallGraphs
+from gflow.envs.graphs.small_graphs import LabelledGraphs, SmallGraphs
 from gflow.errors import ConfigError
 from gflow.metrics import total_variation
+from gflow.objective import Objective
 from gflow.objectives import (
     DetailedBalance,
     FlowMatching,
@@ -19,12 +23,12 @@ from gflow.testing import all_trajectories, check_env
 from gflow.training.trainer import TrainConfig, Trainer
 
 
-def counts(env):
+def counts(env: SmallGraphs) -> list[int]:
     sizes = (env.graphs(env.all_states()).node > 0).sum(-1)
     return torch.bincount(sizes).tolist()
 
 
-def to_networkx(env, state):
+def to_networkx(env: SmallGraphs, state: int) -> nx.Graph:
     found = env.graphs(torch.tensor([state]))
     node, edge = found.node[0].tolist(), found.edge[0].tolist()
     graph = nx.Graph()
@@ -36,28 +40,28 @@ def to_networkx(env, state):
     return graph
 
 
-def same(a, b):
+def same(a: nx.Graph, b: nx.Graph) -> bool:
     equal = lambda x, y: x["label"] == y["label"]  # noqa: E731
-    return nx.is_isomorphic(a, b, node_match=equal, edge_match=equal)
+    return bool(nx.is_isomorphic(a, b, node_match=equal, edge_match=equal))
 
 
-def triangles(graphs):
+def triangles(graphs: LabelledGraphs) -> Tensor:
     joined = (graphs.edge > 0).to(torch.get_default_dtype())
     return (joined @ joined @ joined).diagonal(dim1=1, dim2=2).sum(-1) / 6
 
 
-def test_number_of_all_graphs():
+def test_number_of_all_graphs() -> None:
     assert counts(SmallGraphs(5)) == [1, 1, 2, 4, 11, 34]
     assert counts(SmallGraphs(5, connected=True)) == [1, 1, 1, 2, 6, 21]
 
 
-def test_number_of_labelled_graphs():
+def test_number_of_labelled_graphs() -> None:
     assert counts(SmallGraphs(4, node_labels=2)) == [1, 2, 6, 20, 90]  # two colours of nodes
     assert counts(SmallGraphs(4, edge_labels=2)) == [1, 1, 3, 10, 66]  # two colours of edges
 
 
 @pytest.mark.slow
-def test_number_of_graphs_of_six_nodes():
+def test_number_of_graphs_of_six_nodes() -> None:
     assert counts(SmallGraphs(6))[-1] == 156
     assert counts(SmallGraphs(6, connected=True))[-1] == 112
 
@@ -71,10 +75,10 @@ def test_number_of_graphs_of_six_nodes():
         {"nodes": 3, "node_labels": 2, "edge_labels": 2, "connected": True},
     ],
 )
-def test_children_and_parents_equal_brute_force(options):
+def test_children_and_parents_equal_brute_force(options: dict[str, Any]) -> None:
     """Against networkx: which classes are reached by adding or removing one thing."""
     env = SmallGraphs(**options)
-    graphs = [to_networkx(env, s) for s in range(env.num_keys)]
+    graphs = [to_networkx(env, s) for s in range(env.num_keys or 0)]
     number = lambda g: next(i for i, h in enumerate(graphs) if same(g, h))  # noqa: E731
     connected = options.get("connected", False)
     node_labels = range(1, env.node_labels + 1)
@@ -119,7 +123,7 @@ def test_children_and_parents_equal_brute_force(options):
     connected=st.booleans(),
     min_nodes=st.integers(0, 1),
 )
-def test_contract(nodes, labels, connected, min_nodes):
+def test_contract(nodes: int, labels: tuple[int, int], connected: bool, min_nodes: int) -> None:
     env = SmallGraphs(nodes, None, *labels, connected, min_nodes)
     assert check_env(env).exhaustive
 
@@ -129,7 +133,7 @@ def test_contract(nodes, labels, connected, min_nodes):
     "objective",
     [TrajectoryBalance, DetailedBalance, SubTrajectoryBalance, ModifiedDetailedBalance],
 )
-def test_objectives_vanish_at_the_exact_flows(objective, connected):
+def test_objectives_vanish_at_the_exact_flows(objective: type[Objective], connected: bool) -> None:
     env = SmallGraphs(4, FunctionReward(triangles), connected=connected, min_nodes=0)
     graph = enumerate_states(env)
     flows = graph.exact_flows()
@@ -141,7 +145,7 @@ def test_objectives_vanish_at_the_exact_flows(objective, connected):
 
 
 @pytest.mark.slow
-def test_every_graph_counts_once_whatever_its_symmetry():
+def test_every_graph_counts_once_whatever_its_symmetry() -> None:
     """Uniform reward: without merging, symmetric graphs would come up less often."""
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
@@ -156,7 +160,7 @@ def test_every_graph_counts_once_whatever_its_symmetry():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", [DetailedBalance, FlowMatching])
-def test_training_on_a_reward(objective):
+def test_training_on_a_reward(objective: type[Objective]) -> None:
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     env = SmallGraphs(4, FunctionReward(triangles), connected=True, min_nodes=2)
@@ -167,7 +171,7 @@ def test_training_on_a_reward(objective):
     assert total_variation(graph.terminal_distribution(policy), graph.log_target()) < 0.05
 
 
-def test_rewards_see_graphs():
+def test_rewards_see_graphs() -> None:
     env = SmallGraphs(3, FunctionReward(triangles))
     lines = env.show(env.all_states())
     value = env.reward(env.all_states())
@@ -176,7 +180,7 @@ def test_rewards_see_graphs():
     }
 
 
-def test_labels_are_shown():
+def test_labels_are_shown() -> None:
     env = SmallGraphs(2, node_labels=2, edge_labels=2)
     assert "2 nodes [2, 1]: 0-1:2" in env.show(env.all_states())
 
@@ -190,6 +194,6 @@ def test_labels_are_shown():
         ({"nodes": 7, "edge_labels": 5}, "more codes than a float64"),
     ],
 )
-def test_bad_sizes_are_refused(options, message):
+def test_bad_sizes_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SmallGraphs(**options)

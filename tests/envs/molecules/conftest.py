@@ -32,9 +32,15 @@ class World:
         return [i for i, edges in enumerate(self.edges) if not edges]
 
 
+Walk = Callable[..., list[MoleculeState]]
+WorldOf = Callable[[Molecules], World]
+Relabel = Callable[[Molecules, MoleculeState, int], tuple[MoleculeState, Tensor, Tensor]]
+
+
 def enumerate_world(env: Molecules) -> World:
     level = env.initial(1)
-    levels, keys, edges = [level], env.key(level).tolist(), [{}]
+    levels, keys = [level], env.key(level).tolist()
+    edges: list[dict[int, int]] = [{}]
     first = 0
     while batch_size(level):
         rows, actions = env.forward_mask(level).nonzero(as_tuple=True)
@@ -57,7 +63,7 @@ def enumerate_world(env: Molecules) -> World:
 
 
 @pytest.fixture(scope="session")
-def world_of() -> Callable[[Molecules], World]:
+def world_of() -> WorldOf:
     return enumerate_world
 
 
@@ -80,12 +86,12 @@ def random_walk(env: Molecules, count: int, seed: int = 0) -> list[MoleculeState
 
 
 @pytest.fixture(scope="session")
-def walk() -> Callable[..., list[MoleculeState]]:
+def walk() -> Walk:
     return random_walk
 
 
 @pytest.fixture(scope="session")
-def relabel() -> Callable[[Molecules, MoleculeState, int], tuple[MoleculeState, Tensor, Tensor]]:
+def relabel() -> Relabel:
     return relabelled
 
 

@@ -174,7 +174,7 @@ def test_bad_numbers(tmp_path: Path) -> None:
         Docking(path, (0, 0, float("nan")), (9, 9, 9))
     for wrong in ({"seed": 0}, {"exhaustiveness": 0}, {"scale": 0.0}):
         with pytest.raises(ConfigError, match="must be positive"):
-            Docking(path, (0, 0, 0), (9, 9, 9), **wrong)  # type: ignore[arg-type]
+            Docking(path, (0, 0, 0), (9, 9, 9), **wrong)
 
 
 @pytest.mark.parametrize("package", ["vina", "meeko"])

@@ -49,7 +49,7 @@ def test_scores_are_the_properties(make: Any) -> None:
         molecule = Chem.MolFromSmiles(text)
         assert row[0] == pytest.approx(QED.qed(molecule))
         assert row[1] == pytest.approx(
-            min(max((300 - Descriptors.MolWt(molecule)) / 700 + 1, 0), 1)
+            min(max((300 - Descriptors.MolWt(molecule)) / 700 + 1, 0), 1)  # type: ignore[attr-defined]
         )
         assert row[2] == pytest.approx(read_property("similarity:CCO")(molecule))
 
@@ -117,4 +117,4 @@ def test_what_does_not_fit_is_refused() -> None:
         Atoms(own, max_atoms=4, scalarization=LogSum())
     with pytest.raises(UnknownNameError, match="light:3"):
         read_property("light:3")
-    assert read_property("light").name == "light"  # type: ignore[union-attr]
+    assert read_property("light").name == "light"  # type: ignore[attr-defined]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -15,6 +15,9 @@ from gflow.sampling.sampler import Sampler
 from gflow.state import cat, equal_rows, take
 from gflow.testing import check_env
 
+if TYPE_CHECKING:
+    from tests.envs.molecules.conftest import Relabel, Walk
+
 Chem = pytest.importorskip("rdkit.Chem")
 
 
@@ -24,7 +27,7 @@ def drugs() -> Molecules:
     return Molecules(max_fragments=6, min_fragments=3)
 
 
-def test_walks_always_finish_within_the_limits(drugs: Molecules, walk: Callable) -> None:
+def test_walks_always_finish_within_the_limits(drugs: Molecules, walk: "Walk") -> None:
     path = walk(drugs, 300)
     for states in path:
         assert torch.equal(drugs.is_terminal(states), ~drugs.forward_mask(states).any(1))
@@ -35,7 +38,7 @@ def test_walks_always_finish_within_the_limits(drugs: Molecules, walk: Callable)
     assert int(sizes.max()) == 6
 
 
-def test_every_finished_molecule_is_valid(drugs: Molecules, walk: Callable) -> None:
+def test_every_finished_molecule_is_valid(drugs: Molecules, walk: "Walk") -> None:
     for smiles in drugs.smiles(walk(drugs, 300, seed=1)[-1]):
         molecule = Chem.MolFromSmiles(smiles)
         assert molecule is not None, smiles
@@ -53,7 +56,7 @@ def test_open_ports_are_shown(square: Molecules) -> None:
 
 @pytest.mark.parametrize("name", ["drugs", "square", "ambiguous"])
 def test_steps_and_backsteps_undo_each_other(
-    name: str, request: pytest.FixtureRequest, walk: Callable
+    name: str, request: pytest.FixtureRequest, walk: "Walk"
 ) -> None:
     env = request.getfixturevalue(name)
     path = walk(env, 60, seed=2)
@@ -81,7 +84,7 @@ def test_steps_and_backsteps_undo_each_other(
 @pytest.mark.parametrize("name", ["drugs", "square", "ambiguous"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_isomorphic_trees_have_one_form(
-    name: str, seed: int, request: pytest.FixtureRequest, walk: Callable, relabel: Callable
+    name: str, seed: int, request: pytest.FixtureRequest, walk: "Walk", relabel: "Relabel"
 ) -> None:
     env = request.getfixturevalue(name)
     states = cat(walk(env, 40, seed=3)[1:])
@@ -93,13 +96,13 @@ def test_isomorphic_trees_have_one_form(
     torch.testing.assert_close(env.canonical(other).log_overcount(), counted)
 
 
-def test_different_trees_have_different_keys(drugs: Molecules, walk: Callable) -> None:
+def test_different_trees_have_different_keys(drugs: Molecules, walk: "Walk") -> None:
     states = walk(drugs, 1000, seed=4)[-1]
     distinct = torch.unique(torch.cat([states.fragment, states.link.flatten(1)], 1), dim=0)
     assert len(drugs.key(states).unique()) == len(distinct) > 900
 
 
-def test_arguments_are_not_changed(square: Molecules, walk: Callable) -> None:
+def test_arguments_are_not_changed(square: Molecules, walk: "Walk") -> None:
     for states in walk(square, 8):
         before = MoleculeState(states.fragment.clone(), states.link.clone())
         actions = square.forward_mask(states).int().argmax(1)
@@ -112,7 +115,7 @@ def test_arguments_are_not_changed(square: Molecules, walk: Callable) -> None:
 
 
 def test_illegal_actions_are_harmless_inside_and_refused_outside(
-    square: Molecules, walk: Callable
+    square: Molecules, walk: "Walk"
 ) -> None:
     finished = walk(square, 16)[-1]
     for action in (0, square.num_actions - 1):
@@ -165,7 +168,7 @@ def test_the_engine_samples_with_the_network(ambiguous: Molecules) -> None:
             torch.testing.assert_close(alone.log_pb[0], terms.log_pb[row, :width])
 
 
-def test_finished_states_from_smiles(drugs: Molecules, walk: Callable) -> None:
+def test_finished_states_from_smiles(drugs: Molecules, walk: "Walk") -> None:
     states = walk(drugs, 40, seed=5)[-1]
     smiles = drugs.smiles(states)
     again = drugs.states_from_smiles(smiles)

@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -12,6 +11,9 @@ from torch import Tensor
 from gflow.envs.molecules import Assembly, Molecules, Vocabulary
 from gflow.envs.molecules.assembly import canonical
 from gflow.state import take
+
+if TYPE_CHECKING:
+    from tests.envs.molecules.conftest import WorldOf
 
 
 def solve(world: Any, log_reward: Tensor) -> tuple[Tensor, list[dict[int, float]]]:
@@ -48,7 +50,7 @@ def by_size(world: Any) -> list[int]:
     return sorted(range(len(size)), key=size.__getitem__)
 
 
-def test_assemblies_are_sampled_in_proportion(square: Molecules, world_of: Callable) -> None:
+def test_assemblies_are_sampled_in_proportion(square: Molecules, world_of: "WorldOf") -> None:
     world = world_of(square)
     assert len(world.finished) > 50
     wanted = torch.randn(len(world.keys), generator=torch.Generator().manual_seed(1))
@@ -59,14 +61,14 @@ def test_assemblies_are_sampled_in_proportion(square: Molecules, world_of: Calla
     torch.testing.assert_close(mass, wanted[world.finished].softmax(0), atol=1e-12, rtol=1e-10)
 
 
-def test_without_the_correction_it_is_wrong(square: Molecules, world_of: Callable) -> None:
+def test_without_the_correction_it_is_wrong(square: Molecules, world_of: "WorldOf") -> None:
     world = world_of(square)
     _, policy = solve(world, torch.zeros(len(world.keys)))
     mass = reached(world, policy)[world.finished]
     assert float((mass - 1 / len(mass)).abs().sum()) > 0.1
 
 
-def test_ratio_of_multiplicities(square: Molecules, world_of: Callable) -> None:
+def test_ratio_of_multiplicities(square: Molecules, world_of: "WorldOf") -> None:
     """#forward / #backward = |Aut(s)| |G_f| / |Aut(s')| for each pair of states."""
     world = world_of(square)
     number = {key: i for i, key in enumerate(world.keys)}
@@ -88,7 +90,7 @@ def test_ratio_of_multiplicities(square: Molecules, world_of: Callable) -> None:
             assert math.isclose(math.log(a / b), ratio, abs_tol=1e-12)
 
 
-def test_molecules_are_sampled_in_proportion(ambiguous: Molecules, world_of: Callable) -> None:
+def test_molecules_are_sampled_in_proportion(ambiguous: Molecules, world_of: "WorldOf") -> None:
     """With `target_log_reward` as the engine uses it, p(SMILES) = R(SMILES) / Z."""
     world = world_of(ambiguous)
     ends = torch.tensor(world.finished)
@@ -103,13 +105,15 @@ def test_molecules_are_sampled_in_proportion(ambiguous: Molecules, world_of: Cal
     total = sum({r.smiles: r.value for r in records}.values())
     found: Counter[str] = Counter()
     for record, probability in zip(records, mass, strict=True):
-        found[record.smiles] += probability  # type: ignore[assignment]
+        found[record.smiles] += probability
     for record in records:
         assert math.isclose(found[record.smiles], record.value / total, rel_tol=1e-10)
 
 
 @pytest.mark.parametrize("minimum", [2, 3, 4])
-def test_limits_are_respected_when_assemblies_are_counted(minimum: int, world_of: Callable) -> None:
+def test_limits_are_respected_when_assemblies_are_counted(
+    minimum: int, world_of: "WorldOf"
+) -> None:
     vocabulary = Vocabulary.from_fragments(["*C", "*CC", "*O*", "*OC"])
     env = Molecules(vocabulary, max_fragments=4, min_fragments=minimum)
     world = world_of(env)
@@ -121,7 +125,7 @@ def test_limits_are_respected_when_assemblies_are_counted(minimum: int, world_of
 
 
 def test_keys_separate_what_marked_smiles_separate(
-    square: Molecules, ambiguous: Molecules, world_of: Callable
+    square: Molecules, ambiguous: Molecules, world_of: "WorldOf"
 ) -> None:
     """States by key are states by canonical SMILES with a marked atom in each joining bond."""
     for env in (square, ambiguous):

@@ -1,6 +1,6 @@
 """The network is a function of the structure."""
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -10,8 +10,11 @@ from gflow.envs.molecules.layout import Dense
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.state import cat, take
 
+if TYPE_CHECKING:
+    from tests.envs.molecules.conftest import Relabel, Walk, WorldOf
 
-def make(env: Molecules, **kwargs: object) -> MoleculePolicy:
+
+def make(env: Molecules, **kwargs: Any) -> MoleculePolicy:
     generator = torch.Generator().manual_seed(0)
     return MoleculePolicy(env, width=16, log_flow=True, generator=generator, **kwargs)
 
@@ -19,7 +22,7 @@ def make(env: Molecules, **kwargs: object) -> MoleculePolicy:
 @pytest.mark.parametrize("name", ["square", "ambiguous"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_outputs_do_not_depend_on_labels(
-    name: str, seed: int, request: pytest.FixtureRequest, walk: Callable, relabel: Callable
+    name: str, seed: int, request: pytest.FixtureRequest, walk: "Walk", relabel: "Relabel"
 ) -> None:
     env: Molecules = request.getfixturevalue(name)
     states = cat(walk(env, 30, seed=6))
@@ -50,7 +53,7 @@ def test_outputs_do_not_depend_on_labels(
 
 
 def test_symmetric_ports_of_a_new_fragment_get_equal_logits(
-    square: Molecules, walk: Callable
+    square: Molecules, walk: "Walk"
 ) -> None:
     logits = make(square)(square, walk(square, 20)[2]).forward_logits.unflatten(
         1, (-1, square.tables.num_ports)
@@ -62,7 +65,7 @@ def test_symmetric_ports_of_a_new_fragment_get_equal_logits(
             assert apart < 1e-12 if orbit[a] == orbit[b] else apart > 1e-4
 
 
-def test_equivalent_actions_get_equal_logits(square: Molecules, world_of: Callable) -> None:
+def test_equivalent_actions_get_equal_logits(square: Molecules, world_of: "WorldOf") -> None:
     """Actions that add the same leaf to the same child, up to symmetry, look the same.
 
     Leaves that a symmetry of the child exchanges are those from which the tree looks the same.
@@ -97,7 +100,7 @@ def test_neighbouring_and_opposite_ports_are_told_apart(square: Molecules) -> No
     assert torch.equal(equal, keys[:, None] == keys[None])
 
 
-def test_gradients_reach_every_parameter(ambiguous: Molecules, walk: Callable) -> None:
+def test_gradients_reach_every_parameter(ambiguous: Molecules, walk: "Walk") -> None:
     policy = make(ambiguous)
     out = policy(ambiguous, cat(walk(ambiguous, 30)))
     total = out.forward_logits.square().mean() + out.backward_logits.square().mean()
@@ -110,7 +113,7 @@ def test_gradients_reach_every_parameter(ambiguous: Molecules, walk: Callable) -
 
 @pytest.mark.parametrize("name", ["square", "ambiguous"])
 def test_both_layouts_compute_the_same(
-    name: str, request: pytest.FixtureRequest, walk: Callable, monkeypatch: pytest.MonkeyPatch
+    name: str, request: pytest.FixtureRequest, walk: "Walk", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The padded layout of GPUs, run on the CPU; absent actions and nodes may differ."""
     env: Molecules = request.getfixturevalue(name)
@@ -125,7 +128,7 @@ def test_both_layouts_compute_the_same(
     torch.testing.assert_close(packed.log_flow, dense.log_flow)
 
 
-def test_single_heads_agree_with_all_heads(ambiguous: Molecules, walk: Callable) -> None:
+def test_single_heads_agree_with_all_heads(ambiguous: Molecules, walk: "Walk") -> None:
     states = walk(ambiguous, 10)[2]
     policy = make(ambiguous)
     out = policy(ambiguous, states)

@@ -3,18 +3,28 @@
 import math
 import pickle
 import sys
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from gflow.envs.molecules import Goal, MoleculeError, Molecules, Similarity, Vocabulary, Window
+from gflow.envs.molecules import (
+    Goal,
+    MoleculeError,
+    Molecules,
+    MoleculeState,
+    Similarity,
+    Vocabulary,
+    Window,
+)
 from gflow.envs.molecules.extras import rdkit
 from gflow.envs.molecules.properties import read_property
 from gflow.errors import ConfigError, MissingExtraError, RewardError, UnknownNameError
 from gflow.rewards.base import FunctionReward
 from gflow.rewards.pool import WorkerError, WorkerTimeoutError
+
+if TYPE_CHECKING:
+    from tests.envs.molecules.conftest import Walk
 
 Chem = pytest.importorskip("rdkit.Chem")
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
@@ -73,7 +83,7 @@ def test_combinations() -> None:
             Goal(pair, floor=floor)
 
 
-def test_beta_sharpens_the_reward_and_not_the_share(ambiguous: Molecules, walk: Callable) -> None:
+def test_beta_sharpens_the_reward_and_not_the_share(ambiguous: Molecules, walk: "Walk") -> None:
     plain = Molecules(ambiguous.vocabulary, "sa")
     sharp = Molecules(ambiguous.vocabulary, "sa", beta=8.0)
     states = walk(plain, 60)[-1]
@@ -85,7 +95,7 @@ def test_beta_sharpens_the_reward_and_not_the_share(ambiguous: Molecules, walk: 
     torch.testing.assert_close(sharp.reward_values(states), value)
 
 
-def test_each_molecule_is_scored_once(ambiguous: Molecules, walk: Callable) -> None:
+def test_each_molecule_is_scored_once(ambiguous: Molecules, walk: "Walk") -> None:
     states = walk(ambiguous, 200, seed=8)[-1]
     ambiguous.records(states)
     before = ambiguous.host.scored
@@ -98,9 +108,11 @@ def test_each_molecule_is_scored_once(ambiguous: Molecules, walk: Callable) -> N
     assert len(small.host.memory) == 3
 
 
-def test_own_rewards_and_own_properties(ambiguous: Molecules, walk: Callable) -> None:
+def test_own_rewards_and_own_properties(ambiguous: Molecules, walk: "Walk") -> None:
     states = walk(ambiguous, 10)[-1]
-    size = FunctionReward(lambda s: (s.fragment >= 0).sum(1).double().log())
+    size: FunctionReward[MoleculeState] = FunctionReward(
+        lambda s: (s.fragment >= 0).sum(1).double().log()
+    )
     own = Molecules(ambiguous.vocabulary, size, max_fragments=5)
     shares = torch.tensor([float(record.assemblies) for record in ambiguous.records(states)])
     count = (states.fragment >= 0).sum(1)
@@ -115,7 +127,7 @@ def test_own_rewards_and_own_properties(ambiguous: Molecules, walk: Callable) ->
     assert issubclass(RewardError, ValueError)
 
 
-def test_workers_compute_the_same(ambiguous: Molecules, walk: Callable) -> None:
+def test_workers_compute_the_same(ambiguous: Molecules, walk: "Walk") -> None:
     states = walk(ambiguous, 60, seed=9)[-1]
     env = Molecules(ambiguous.vocabulary, ["qed", "sa"], max_fragments=5, workers=1)
     try:
@@ -167,7 +179,7 @@ def test_missing_rdkit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         rdkit.__wrapped__()
 
 
-def test_a_molecule_that_takes_too_long_is_named(ambiguous: Molecules, walk: Callable) -> None:
+def test_a_molecule_that_takes_too_long_is_named(ambiguous: Molecules, walk: "Walk") -> None:
     """One that is never scored in a millisecond, as the first one waits for RDKit."""
     env = Molecules(ambiguous.vocabulary, "qed", max_fragments=5, workers=1, timeout=0.001)
     states = walk(ambiguous, 8)[-1]

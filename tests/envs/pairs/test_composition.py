@@ -118,7 +118,8 @@ def test_reward_of_both_objects(kind: Any) -> None:
     """A set and a cell that like to agree: log R counts where bit i says what coordinate i is."""
 
     def agreement(pair: PairState) -> Tensor:
-        return (pair.first[:, :2] == (pair.second > 0)).sum(-1).to(torch.get_default_dtype())
+        alike: Tensor = pair.first[:, :2] == (pair.second > 0)
+        return alike.sum(-1).to(torch.get_default_dtype())
 
     env = kind(FixedSizeSets(3, 2), HyperGrid(2, 2), FunctionReward(agreement))
     check_env(env)
@@ -145,6 +146,7 @@ def test_all_states_are_in_the_order_of_their_keys(
 ) -> None:
     env = kind(first, PARTS[4])
     listed = env.all_states()
+    assert first.num_keys is not None
     assert env.num_keys == first.num_keys * 9 * (2 if first.stop_action is not None else 1)
     reached = enumerate_states(env).states
     # Keys of impossible pairs may stand for any state, but it must exist.
@@ -184,7 +186,7 @@ def test_parts_without_features_are_encoded_side_by_side() -> None:
 
 
 def test_conditions_are_dealt_to_the_parts() -> None:
-    first = FixedSizeSets(3, 1, TemperatureConditional(AdditiveEnergy(torch.arange(3.0))))  # type: ignore[arg-type]
+    first = FixedSizeSets(3, 1, TemperatureConditional(AdditiveEnergy(torch.arange(3.0))))
     first.condition_dim = 1
     env = Product(first, PARTS[4])
     assert env.condition_dim == 1

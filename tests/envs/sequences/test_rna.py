@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -110,7 +111,7 @@ def test_training_finds_designs_of_two_hairpins() -> None:
     reward = DesignReward(target, "mfe", beta=8.0)
     env = rna_design(reward)
     policy = MLPPolicy(env, 64, backward="uniform")
-    before = sum(reward.score([s])[0] == 0 for s in _sample(env, policy, 100))
+    before = sum(reward.log_rewards([s])[0] == 0 for s in _sample(env, policy, 100))
     config = TrainConfig(steps=120, batch_size=64, lr=3e-3)
     Trainer(env, policy, TrajectoryBalance(log_z=20.0), config).train()
     after = _sample(env, policy, 100)
@@ -118,9 +119,10 @@ def test_training_finds_designs_of_two_hairpins() -> None:
     assert len(set(solved)) > before + 20
 
 
-def _sample(env: object, policy: MLPPolicy, count: int) -> list[str]:
-    batch = Sampler(env).forward(policy, count, generator=torch.Generator().manual_seed(1))  # type: ignore[arg-type]
-    return env.reward.sequences(batch.final_states)  # type: ignore[attr-defined]
+def _sample(env: Any, policy: MLPPolicy, count: int) -> list[str]:
+    batch = Sampler(env).forward(policy, count, generator=torch.Generator().manual_seed(1))
+    found: list[str] = env.reward.sequences(batch.final_states)
+    return found
 
 
 def test_binding_golden_values() -> None:

@@ -168,11 +168,9 @@ def test_plans_build_the_same_kind_of_objects(kind: Any) -> None:
     policy = MLPPolicy(env, width=8)
     generator = torch.Generator().manual_seed(0)
     for plan in ("ragged", "static"):
-        batch = Sampler(env, plan).forward(policy, 50, generator=generator)  # type: ignore[arg-type]
+        batch = Sampler(env, plan).forward(policy, 50, generator=generator)
         assert bool(env.can_end(batch.final_states).all())
-        back = Sampler(env, plan).backward(  # type: ignore[arg-type]
-            policy, batch.final_states, generator=generator
-        )
+        back = Sampler(env, plan).backward(policy, batch.final_states, generator=generator)
         assert torch.equal(back.final_states, batch.final_states)
 
 

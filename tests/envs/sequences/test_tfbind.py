@@ -37,7 +37,7 @@ def test_format_of_the_synthetic_table(table: Path) -> None:
 def test_loader_rescales_and_fills_both_strands(table: Path) -> None:
     values = load_e_scores(table)
     assert values.shape == (4**8,)
-    assert (values.min(), values.max()) == (0, 1)
+    assert (float(values.min()), float(values.max())) == (0, 1)
     reward = TableReward(values, 4, 8)
     words = reward.sequences(torch.arange(4**8))
     torch.testing.assert_close(reward((3 - words).flip(1)), values, atol=0, rtol=0)

@@ -101,6 +101,7 @@ def test_many_well_is_so_many_double_wells() -> None:
     x = points(many, 50)
     blocks = one.log_density(x.unflatten(-1, (3, 2))).sum(-1)
     torch.testing.assert_close(many.log_density(x), blocks)
+    assert one.log_z is not None
     assert many.log_z == pytest.approx(3 * one.log_z, abs=1e-12)
     assert ManyWell(32).log_z == pytest.approx(164.695675, abs=1e-6)
 
@@ -112,8 +113,11 @@ def test_double_well_has_its_published_figures() -> None:
     )
     assert target.wells.tolist() == pytest.approx([-1.7108, 1.7525], abs=5e-5)
     assert 1 - target.minor_probability == pytest.approx(0.84431, abs=1e-5)
-    assert target.score(target.modes).abs().max() < 1e-12
-    assert len(ManyWell(16).modes) == 256
+    modes, many = target.modes, ManyWell(16).modes
+    assert modes is not None
+    assert many is not None
+    assert target.score(modes).abs().max() < 1e-12
+    assert len(many) == 256
     assert ManyWell(18).modes is None
 
 
@@ -142,6 +146,7 @@ def test_draws_of_the_funnel_become_normal_when_straightened() -> None:
 
 def test_draws_of_a_gaussian_are_standard_when_standardised() -> None:
     target = SMALL["gaussian"]
+    assert isinstance(target, Gaussian)
     unit = (target.sample(20_000, torch.Generator().manual_seed(3)) - target.mean) / (
         target.variance.sqrt()
     )
@@ -245,11 +250,14 @@ def test_rescaling_is_a_change_of_variables(seed: int, scale: float) -> None:
     other = Rescaled(target, scale)
     x = points(target, 5, seed)
     log_jacobian = target.dim * math.log(scale)
+    assert target.log_z is not None
+    assert other.log_z is not None
     normalised = target.log_density(x) - target.log_z + log_jacobian
     torch.testing.assert_close(other.log_density(x / scale) - other.log_z, normalised)
     torch.testing.assert_close(other.score(x / scale), scale * target.score(x))
     drawn, scaled = (t.sample(5, torch.Generator().manual_seed(seed)) for t in (target, other))
     torch.testing.assert_close(scaled * scale, drawn)
+    assert other.modes is not None
     torch.testing.assert_close(other.modes * scale, target.modes)
 
 
@@ -286,6 +294,7 @@ def test_forty_components_as_published() -> None:
         torch.manual_seed(0)
         means = (torch.rand(40, 2, dtype=torch.float32) - 0.5) * 2 * 40
     target = gmm40()
+    assert target.modes is not None
     torch.testing.assert_close(target.modes.float(), means)
     assert target.mode_radius == pytest.approx(3 * 1.3133, abs=1e-3)
     assert gmm40(scale=50.0).log_z == pytest.approx(-2 * math.log(50))

@@ -189,6 +189,7 @@ def elbo_gap(target: Target, sigma2: float, steps: int, matched: bool, count: in
             )
             log_w += back.log_prob(x).sum(-1)
         x = following
+    assert target.log_z is not None
     return target.log_z - log_w - target.log_density(x)
 
 

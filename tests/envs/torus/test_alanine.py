@@ -82,7 +82,7 @@ def test_bad_settings_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ({"kelvin": 0.0}, "positive"),
     ):
         with pytest.raises(ConfigError, match=said):
-            alanine(**settings)  # type: ignore[arg-type]
+            alanine(**settings)
     assert not any(tmp_path.rglob("*.csv"))
 
 

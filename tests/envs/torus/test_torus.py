@@ -13,7 +13,7 @@ from gflow.behaviours.data import BackwardReplay
 from gflow.behaviours.local_search import LocalSearch
 from gflow.envs.torus.env import Torus, TorusReward, TorusState
 from gflow.envs.torus.policy import TorusPolicy
-from gflow.envs.torus.targets import Sines, TorusMixture, ramachandran
+from gflow.envs.torus.targets import Sines, TorusMixture, TorusTarget, ramachandran
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
 from gflow.objectives import OBJECTIVES, TrajectoryBalance
 from gflow.policies.base import Policy, PolicyOutput
@@ -310,6 +310,7 @@ def test_local_search_keeps_the_law_of_exact_objects() -> None:
         revision = LocalSearch(1, "random", "metropolis").revise(sampling, current)
         current = revision.following
     assert float(revision.accepted.double().mean()) > 0.03
+    assert isinstance(env.target, TorusTarget)
     shares = env.target.shares(current.final_states.angles)
     score = (shares.mean(0) - env.target.basin_weights) / (shares.std(0) / count**0.5)
     assert float(score.abs().max()) < 4
@@ -348,9 +349,10 @@ def test_bad_settings_are_refused() -> None:
     env = world()
     with pytest.raises(ShapeError, match=r"\(B, 2\)"):
         env.objects(torch.zeros(3))
-    for settings in ({"width": 0}, {"frequencies": 0}, {"backward": "maxent"}):
+    refused: list[dict[str, Any]] = [{"width": 0}, {"frequencies": 0}, {"backward": "maxent"}]
+    for options in refused:
         with pytest.raises(ConfigError, match="TorusPolicy"):
-            TorusPolicy(env, **settings)
+            TorusPolicy(env, **options)
     with pytest.raises(IncompatibleError, match="backward"):
         TorusPolicy(env, 8, backward="uniform").zero_backward_head()
 

@@ -15,6 +15,7 @@ from gflow.behaviours.data import BackwardReplay
 from gflow.behaviours.local_search import LocalSearch
 from gflow.cli.main import main
 from gflow.envs.torus import alanine_target
+from gflow.envs.torus.targets import TorusTarget
 from gflow.envs.torus.task import TorusTask
 from gflow.errors import ConfigError
 from gflow.sampling.sampler import Sampler
@@ -100,6 +101,7 @@ def test_a_share_of_batches_covers_the_torus() -> None:
     assert isinstance(covering, BackwardReplay)
     sampling = Sampling(task.policy(env, Needs()), Sampler(env), generator=torch.Generator())
     ends = covering.collect(sampling, 400).final_states.angles[-200:]
+    assert isinstance(env.target, TorusTarget)
     assert float(env.target.shares(ends).mean(0)[3]) == pytest.approx(0.08, abs=0.06)
     search = LocalSearch(3)
     assert task.behaviour(env, search) is search

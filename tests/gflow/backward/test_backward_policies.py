@@ -133,7 +133,7 @@ def test_what_is_drawn_backward_has_the_probability_that_is_evaluated(
 def test_a_zeroed_head_starts_uniform(kind: Any) -> None:
     graph = enumerate_states(GRID)
     policy = MLPPolicy(GRID, 8, backward=own_backward(kind))
-    start = {} if kind in ("pessimistic", "tlm") else {"start": "uniform"}
+    start: dict[str, Any] = {} if kind in ("pessimistic", "tlm") else {"start": "uniform"}
     found, _ = with_backward(kind, GRID, policy, **start)
     torch.testing.assert_close(graph.log_pb(found), graph.uniform_log_pb())
     policy = MLPPolicy(GRID, 8, backward=own_backward(kind))
@@ -164,8 +164,8 @@ def test_counts_that_are_exact_give_the_maximum_entropy_policy(
     graph = enumerate_states(env)
     table = network(graph, "learned_maxent")
     with torch.no_grad():
-        table.flow_table.copy_(graph.log_num_trajectories())  # type: ignore[union-attr, operator]
-        table.flow_table[0] = 7.0  # type: ignore[index, operator]  # pinned: not read
+        table.flow_table.copy_(graph.log_num_trajectories())  # type: ignore[operator]
+        table.flow_table[0] = 7.0  # type: ignore[operator]  # pinned: not read
     count = TrajectoryCount(table)
     residual = CountRegression(count).residual(env, graph.states)
     torch.testing.assert_close(residual, torch.zeros_like(residual))
@@ -236,7 +236,7 @@ def test_likelihood_converges_to_the_frequencies_seen(
     graph = enumerate_states(env)
     policy = scatter(TabularPolicy(graph, "uniform"), 5)
     batch = Sampler(env).forward(policy, 64, generator=torch.Generator().manual_seed(0))
-    options = {"lr": 0.05, "decay": 0.995, "start": "random"}
+    options: dict[str, Any] = {"lr": 0.05, "decay": 0.995, "start": "random"}
     split, learners = with_backward(kind, env, policy, network(graph, kind), **options)
     generator = torch.Generator().manual_seed(0)
     for _ in range(100 if kind == "pessimistic" else 800):
@@ -267,7 +267,7 @@ def test_the_target_is_the_average_of_what_was_fitted(tau: float) -> None:
     """B-11; with tau = 0 it stays where it was."""
     graph = enumerate_states(GRID)
     policy, flat = network(graph, "tlm"), TabularPolicy(graph, "uniform")
-    start = policy.backward_table.detach().clone()  # type: ignore[union-attr, operator]
+    start = policy.backward_table.detach().clone()  # type: ignore[operator]
     fit = LikelihoodBackward(policy, lr=0.1, tau=tau)
     assert fit.target is policy
     generator = torch.Generator().manual_seed(0)
@@ -278,7 +278,7 @@ def test_the_target_is_the_average_of_what_was_fitted(tau: float) -> None:
     wanted = (1 - tau) ** 6 * start
     for j, value in enumerate(fitted):
         wanted = wanted + tau * (1 - tau) ** (5 - j) * value
-    torch.testing.assert_close(policy.backward_table.detach(), wanted)  # type: ignore[union-attr, operator]
+    torch.testing.assert_close(policy.backward_table.detach(), wanted)
     assert (fitted[-1] - start).abs().max() > 0.1
     if tau == 0:
         assert torch.equal(policy.backward_table, start)
@@ -328,7 +328,7 @@ def settle(
         loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     return closure().item()
 
 

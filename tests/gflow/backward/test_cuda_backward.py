@@ -24,7 +24,7 @@ def build(device: str, kind: Any, seed: int = 0, **settings: Any) -> Trainer:
     torch.manual_seed(seed)
     policy = MLPPolicy(ENV, 16, backward="uniform", log_flow=True)
     known = inspect.signature(BACKWARD_POLICIES[kind]).parameters
-    options = {k: v for k, v in {"batches": 3, "steps": 2}.items() if k in known}
+    options: dict[str, Any] = {k: v for k, v in {"batches": 3, "steps": 2}.items() if k in known}
     split, learners = with_backward(kind, ENV, policy, **options)
     for module in (split, *(learner.module for learner in learners)):
         module.to(device)

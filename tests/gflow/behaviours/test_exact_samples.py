@@ -86,7 +86,7 @@ def test_adjoint_sampling_may_learn_from_exact_samples() -> None:
 
     def loss() -> float:
         objective = AdjointSampling(repeats=500)  # the same times on every call
-        return objective(objective.evaluate(env, policy, batch)).item()
+        return float(objective(objective.evaluate(env, policy, batch)).item())
 
     before = loss()
     for _ in range(30):

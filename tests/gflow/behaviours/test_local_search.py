@@ -72,7 +72,7 @@ def perfect(env: DiscreteEnvironment[Any]) -> TabularPolicy:
 
 def keep_law(steps: int | float | str, kept: int, length: int) -> float:
     """q(c | n), written once more."""
-    if steps == "random":
+    if isinstance(steps, str):
         return 1 / length if kept < length else 0.0
     undone = steps if isinstance(steps, int) else math.ceil(steps * length - 1e-9)
     return float(kept == max(length - undone, 0))

@@ -138,7 +138,7 @@ class TwoScores(VectorReward[Tensor]):
 @pytest.mark.parametrize("prefix", ["kept", "resampled"])
 def test_ls5_scores_stay_with_their_objects(prefix: Any) -> None:
     env = HyperGrid(2, 3)
-    env.reward, env.condition_dim = TwoScores(lambda u, c: (u * c).sum(-1).log()), 2
+    env.reward, env.condition_dim = TwoScores(lambda u, c: (u * c).sum(-1).log()), 2  # type: ignore[arg-type]
     policy = MLPPolicy(env, width=8, depth=1, generator=seeded())
     sampling = Sampling(policy, Sampler(env), condition=Weights(), generator=seeded(2))
     batch = LocalSearch(3, 2, "metropolis", prefix).collect(sampling, 20)

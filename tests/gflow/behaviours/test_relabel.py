@@ -155,6 +155,7 @@ def test_a_memory_keeps_relabelled_rewards_and_scores() -> None:
     other = ReplayBuffer(env, 8)
     other.load_state_dict(memory.state_dict())
     assert other.scores is not None
+    assert batch.scores is not None
     assert torch.equal(other.scores, batch.scores)
 
 

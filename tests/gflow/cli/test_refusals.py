@@ -68,7 +68,9 @@ def test_no_number_of_training_and_run_may_be_absurd() -> None:
 @pytest.mark.parametrize(("kind", "name"), SELECTED, ids=[f"{k}-{n}" for k, n in SELECTED])
 def test_no_number_of_a_part_may_be_absurd(kind: str, name: str) -> None:
     cls = TASKS["hypergrid"]
-    parts = chosen_parts(cls, {backward_field(cls) if kind == "backward" else kind: name})
+    field = backward_field(cls) if kind == "backward" else kind
+    assert field is not None
+    parts = chosen_parts(cls, {field: name})
     flags = [f for f in flags_of(cls, parts) if f.section == kind]
     found = refuse_all(cls, flags, [f"--{kind}={name}"])
     some = {"subtb", "led", "fm", "tb", "huber", "linex", "local_search", "langevin", "tlm"}

@@ -126,7 +126,7 @@ def test_random_points_repeat_and_grow() -> None:
     assert {p["a"] for p in sweep_points({**spec, "parameters": weighted})} == {2}
 
 
-MEDIANS = {
+MEDIANS: dict[str, tuple[dict[str, Any], float]] = {
     "uniform": ({"min": 2, "max": 6}, 4.0),
     "int_uniform": ({"min": 2, "max": 6}, 4.0),
     "q_uniform": ({"min": 0, "max": 80, "q": 20}, 40.0),
@@ -320,7 +320,7 @@ def test_the_words_of_a_script_are_those_of_wandb(tmp_path: Path) -> None:
 
 
 def test_points_are_those_of_the_product(tmp_path: Path) -> None:
-    axes = {"side": [4, 8], "objective": ["tb", "db"]}
+    axes: dict[str, list[Any]] = {"side": [4, 8], "objective": ["tb", "db"]}
     spec = {**GOOD, "parameters": {name: {"values": v} for name, v in axes.items()}}
     wanted = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     assert read(tmp_path, spec).points == wanted

@@ -31,7 +31,9 @@ def trainer_of(cls: type[Task[Any]], objective: str, behaviour: str) -> Trainer:
     task, env = cls(), cls.cheap()
     loss = build_objective(task, env, objective)
     policy = task.policy(env, loss.needs)
-    explores = {"noise": 0.2} if getattr(env, "takes_noise", False) else {"epsilon": 0.2}
+    explores: dict[str, Any] = (
+        {"noise": 0.2} if getattr(env, "takes_noise", False) else {"epsilon": 0.2}
+    )
     explores = explores if Source.EXPLORED in loss.learns_from else {}
     config = TrainConfig(batch_size=16, lr=3e-4, log_z_lr=1e-2, **explores)
     condition = task.condition(env)

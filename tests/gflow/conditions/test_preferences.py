@@ -113,7 +113,7 @@ def test_a_table_without_hope_goes_on() -> None:
     assert not bool(table.reached.any())
     assert table(5, seeded()).shape == (5, 2)
     with pytest.raises(ConfigError, match="no scores or no conditions"):
-        table.observe(None, SimpleNamespace(scores=None, condition=None), {})
+        table.observe(None, SimpleNamespace(scores=None, condition=None), {})  # type: ignore[arg-type]
 
 
 @given(num=st.integers(1, 4), parts=st.integers(1, 5))

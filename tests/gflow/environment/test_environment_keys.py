@@ -1,5 +1,7 @@
 """Keys that do not fit are refused where they enter, and hashes are the remedy."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -26,22 +28,22 @@ class Subsets(DiscreteEnvironment[Tensor]):
         self.num_keys = None if hashed else 2**n
         self.reward = FunctionReward(lambda s: (s * torch.linspace(0, 1, n)).sum(-1))
 
-    def initial(self, batch_size, device="cpu"):
+    def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
         return torch.zeros(batch_size, self.n, dtype=torch.int64, device=device)
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         return (states == 0) & (states.sum(-1, keepdim=True) < 2)
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Tensor) -> Tensor:
         return states == 1
 
-    def _step(self, states, actions):
+    def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter(1, actions[:, None], 1)
 
-    def _backstep(self, states, actions):
+    def _backstep(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter(1, actions[:, None], 0)
 
-    def key(self, states):
+    def key(self, states: Tensor) -> Tensor:
         return hash_rows(states) if self.hashed else (states * 2 ** torch.arange(self.n)).sum(-1)
 
 
@@ -80,7 +82,7 @@ def test_hashes_make_exact_answers_possible_again() -> None:
 
 def test_without_a_key_everything_else_works() -> None:
     env = Subsets(80)
-    env.has_keys = False
+    env.has_keys = False  # type: ignore[misc]
     torch.manual_seed(0)
     policy = MLPPolicy(env, width=8)
     trainer = Trainer(env, policy, TrajectoryBalance(), TrainConfig(steps=3, batch_size=8))
@@ -99,7 +101,7 @@ def test_without_a_key_everything_else_works() -> None:
     ],
     ids=lambda env: env.name,
 )
-def test_our_own_environments_do_without(env: DiscreteEnvironment) -> None:
+def test_our_own_environments_do_without(env: DiscreteEnvironment[Any]) -> None:
     assert not env.has_keys
     assert env.num_keys is None
     Sampler(env)

@@ -241,6 +241,6 @@ def test_densities_without_take_say_so() -> None:
 
 def test_environments_that_cannot_count_refuse_maximum_entropy() -> None:
     env = HyperGrid(2, 3)
-    env.max_entropy_logits = lambda states: None  # type: ignore[method-assign]
+    env.max_entropy_logits = lambda states: None  # type: ignore[method-assign, assignment, return-value]
     with pytest.raises(IncompatibleError, match="cannot count its trajectories"):
         env.max_entropy_law(env.initial(1))

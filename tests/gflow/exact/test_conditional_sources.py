@@ -29,7 +29,8 @@ class Filled:
 class Uneven(LogReward[Filled]):
     """Symbols count by their place, the condition by its first number."""
 
-    def __call__(self, states, condition=None):
+    def __call__(self, states: Filled, condition: Tensor | None = None) -> Tensor:
+        assert condition is not None
         place = torch.arange(1, LENGTH + 1) / 3
         return (states.symbols * place).sum(-1) - (states.symbols[:, 0] == 2) * condition[:, 0]
 
@@ -40,44 +41,46 @@ class Infilling(DiscreteEnvironment[Filled]):
     source_reads_condition = True
     condition_dim = LENGTH
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.num_actions, self.num_backward_actions = LENGTH * SYMBOLS, LENGTH
         self.horizon, self.feature_sizes = LENGTH, (SYMBOLS + 1,) * LENGTH
         self.reward = Uneven()
 
-    def initial(self, batch_size, device="cpu"):
+    def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Filled:
         symbols = torch.zeros(batch_size, LENGTH, dtype=torch.int64, device=device)
         return Filled(symbols, symbols > 0)
 
-    def start(self, batch_size, device="cpu", condition=None):
+    def start(
+        self, batch_size: int, device: torch.device | str = "cpu", condition: Tensor | None = None
+    ) -> Filled:
         if condition is None:
             return self.initial(batch_size, device)
         return Filled(condition.long(), condition > 0)
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Filled) -> Tensor:
         return (states.symbols == 0).repeat_interleave(SYMBOLS, 1)
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Filled) -> Tensor:
         return (states.symbols > 0) & ~states.given
 
-    def backward_action(self, states, actions):
+    def backward_action(self, states: Filled, actions: Tensor) -> Tensor:
         return actions // SYMBOLS
 
-    def forward_action(self, states, backward_actions):
+    def forward_action(self, states: Filled, backward_actions: Tensor) -> Tensor:
         symbol = states.symbols.gather(1, backward_actions[:, None]).squeeze(1)
         return backward_actions * SYMBOLS + (symbol - 1).clamp(min=0)
 
-    def _step(self, states, actions):
+    def _step(self, states: Filled, actions: Tensor) -> Filled:
         place, symbol = (actions // SYMBOLS)[:, None], (actions % SYMBOLS + 1)[:, None]
         return Filled(states.symbols.scatter(1, place, symbol), states.given)
 
-    def _backstep(self, states, actions):
+    def _backstep(self, states: Filled, actions: Tensor) -> Filled:
         return Filled(states.symbols.scatter(1, actions[:, None], 0), states.given)
 
-    def encode(self, states):
+    def encode(self, states: Filled) -> Tensor:
         return states.symbols
 
-    def key(self, states):
+    def key(self, states: Filled) -> Tensor:
         digit = states.symbols + SYMBOLS * states.given
         return (digit * (2 * SYMBOLS + 1) ** torch.arange(LENGTH)).sum(-1)
 

@@ -110,7 +110,7 @@ def test_backward_policies_are_normalised_over_distinct_parents(
     pairs = list(zip(graph.parent.tolist(), graph.child.tolist(), strict=True))
     assert len(set(pairs)) == len(pairs), "each pair of neighbours is one transition"
     for kind in ("uniform", "maxent"):
-        policy = TabularPolicy(graph, kind)  # type: ignore[arg-type]
+        policy = TabularPolicy(graph, kind)
         torch.testing.assert_close(graph.log_pb(policy), policies[kind])
 
 
@@ -279,10 +279,7 @@ def test_golden_values_of_large_grids(
 
 
 def test_golden_cosine_grid() -> None:
-    free, forced = (
-        HyperGrid(2, 32, CosineProduct(32), ending)  # type: ignore[arg-type]
-        for ending in ("free", "forced")
-    )
+    free, forced = (HyperGrid(2, 32, CosineProduct(32), ending) for ending in ("free", "forced"))
     graphs = [enumerate_states(env) for env in (free, forced)]
     z = [graph.log_reward()[graph.objects].exp() for graph in graphs]
     assert f"{z[0].sum():.2f}" == "19.85"

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def ratios(
 
 
 def is_one(values: torch.Tensor) -> bool:
-    return abs(float(values.mean()) - 1) < 4 * float(values.std()) / len(values) ** 0.5
+    return abs(float(values.mean()) - 1) < 4 * float(values.std()) / math.sqrt(len(values))
 
 
 @METHODS
@@ -193,7 +194,7 @@ def test_systematic_counts_are_right_on_average() -> None:
 def test_bad_settings_are_refused() -> None:
     target, base = gmm25(), Gaussian([0.0, 0.0], 100.0)
 
-    def run(**extra: object) -> None:
+    def run(**extra: Any) -> None:
         tempered_smc(target.log_density, target.score, extra.pop("base", base), **extra)
 
     for text, extra in (

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,8 @@ def mixture(seed: int, dim: int) -> GaussianMixture:
 def log_proposal(target: Target, x: Tensor, y: Tensor, h: float) -> Tensor:
     """log q(y | x), by torch's own normal law."""
     law = torch.distributions.Normal(x + h * target.score(x), math.sqrt(2 * h))
-    return law.log_prob(y).sum(-1)
+    each: Tensor = law.log_prob(y)
+    return each.sum(-1)
 
 
 @given(seed=st.integers(0, 10**6), dim=st.integers(1, 4), h=st.floats(1e-3, 2))
@@ -155,7 +157,7 @@ def test_step_size_is_fixed_after_adaptation_and_never_zero() -> None:
     target = gmm25()
     start = target.sample(50, seeded(8))
 
-    def run(**extra: object) -> Chains:
+    def run(**extra: Any) -> Chains:
         return mala(target.log_density, target.score, start, generator=seeded(9), **extra)
 
     assert float(run(steps=20, burn_in=10, adapt_steps=0, step_size=0.3).step_size) == 0.3

@@ -19,7 +19,7 @@ from gflow.rewards.scalarizations import Preferences
 
 SIDE = 4
 VALUE = torch.randint(0, 6, (SIDE**2,), generator=torch.Generator().manual_seed(0)).double()
-ENV = HyperGrid(2, SIDE, FunctionReward(lambda s: VALUE[ENV.key(s)]))
+ENV: HyperGrid = HyperGrid(2, SIDE, FunctionReward(lambda s: VALUE[ENV.key(s)]))
 
 
 @settings(max_examples=40)

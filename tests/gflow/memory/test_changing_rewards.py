@@ -80,8 +80,10 @@ def filled(settings: dict[str, Any]) -> tuple[HyperGrid, Peak, ReplayBuffer, MLP
 
 def ends(env: HyperGrid, buffer: ReplayBuffer) -> Tensor:
     if buffer.has_objects:
-        return buffer.objects
-    return Sampler(env).along(buffer.actions, buffer.length).final_states
+        objects: Tensor = buffer.objects
+    else:
+        objects = Sampler(env).along(buffer.actions, buffer.length).final_states
+    return objects
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -203,7 +205,7 @@ def test_caches_forget_what_an_older_version_scored() -> None:
     assert peak.sizes == [16, 4, 4]
 
     shift = [0.0]
-    host = HostReward(
+    host: HostReward[Tensor] = HostReward(
         lambda s: [tuple(c) for c in s.tolist()], lambda xs: [x[0] + shift[0] for x in xs]
     )
     assert host(cells[:1]).item() == 0.0
@@ -359,7 +361,9 @@ def test_a_resumed_run_knows_the_version() -> None:
 def test_functions_that_change_are_told_apart_by_their_version() -> None:
     """The plainest reward: a closure over a number."""
     weight = [1.0]
-    reward = FunctionReward(lambda cells: weight[0] * cells.sum(-1).to(torch.get_default_dtype()))
+    reward: FunctionReward[Tensor] = FunctionReward(
+        lambda cells: weight[0] * cells.sum(-1).to(torch.get_default_dtype())
+    )
     env = HyperGrid(2, 4, reward)
     buffer = ReplayBuffer(env, 10, rebuild="backward")
     buffer.add_objects(torch.tensor([[1, 1], [2, 0]]))

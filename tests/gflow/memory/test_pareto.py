@@ -129,6 +129,7 @@ def test_the_front_survives_the_overwriting_of_a_ring() -> None:
         memory.add(batch)
         archive(None, batch, {})
         cells.append(batch.final_states)
+        assert batch.scores is not None
         scores.append(batch.scores)
     seen, known = torch.cat(cells), torch.cat(scores)
     best = seen[non_dominated(known)].unique(dim=0)

@@ -66,7 +66,8 @@ def shares(buffer: ReplayBuffer, count: int = 20_000) -> Tensor:
 )
 def test_the_index_is_a_sorted_list(start: list[int], changes: list[Any]) -> None:
     """Ties in order of arrival, whatever comes and goes."""
-    index, model, fresh = SortedIndex(), [], 0
+    index, fresh = SortedIndex(), 0
+    model: list[tuple[float, int]] = []
     for gone, values in [(set(), start), *changes]:
         index.remove(torch.tensor(sorted(gone), dtype=torch.int64))
         model = [(v, s) for v, s in model if s not in gone]
@@ -169,7 +170,7 @@ def test_diverse_objects_are_apart_and_the_better_of_two_stays(seed: int, cutoff
         rows = torch.randint(len(cells), (5,), generator=generator)
         values = torch.rand(5, generator=generator)
         buffer.add_objects(cells[rows], values)
-        fits = []
+        fits: list[tuple[float, tuple[int, ...]]] = []
         low = min(v for v, _ in model) if len(model) == 4 else -1.0
         for value, row in sorted(zip(values.tolist(), rows.tolist(), strict=True), reverse=True):
             cell = tuple(cells[row].tolist())
@@ -219,9 +220,9 @@ def test_trajectories_are_drawn_anew_with_the_present_backward_policy() -> None:
     known = {tuple(c) for c in seen.final_states.tolist()}
     assert {tuple(c) for c in drawn.final_states.tolist()} == known
     torch.testing.assert_close(drawn.log_reward, ENV.log_reward(drawn.final_states))
-    longest = int(drawn.length.max()) == drawn.length
+    longest = drawn.length == drawn.length.max()
     cells = drawn.final_states[longest]
-    same = longest.nonzero().squeeze(1)[(cells == cells[0]).all(1)]
+    same = longest.nonzero().squeeze(1)[cells.eq(cells[0]).all(1)]
     paths, counts = torch.unique(drawn.actions[same], dim=0, return_counts=True)
     assert len(paths) > 3
     some = Sampler(ENV).along(paths, drawn.length[same][: len(paths)])

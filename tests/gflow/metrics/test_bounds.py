@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from gflow import FlowTerms, Sampler, TabularPolicy, enumerate_states, evaluate
 from gflow.errors import IncompatibleError
+from gflow.exact.graph import StateGraph
 from gflow.metrics import (
     draw_objects,
     effective_sample_size,
@@ -19,7 +21,7 @@ from gflow.testing import TableEnvironment, all_trajectories
 from gflow.testing.strategies import random_dags
 
 
-def random_policy(graph, seed: int) -> TabularPolicy:
+def random_policy(graph: StateGraph[Any], seed: int) -> TabularPolicy:
     policy = TabularPolicy(graph)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -1,12 +1,14 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from gflow import FlowTerms
-from gflow.envs.targets import ManyWell, gmm25
+from gflow.envs.targets import ManyWell, Target, gmm25
 from gflow.errors import ConfigError
 from gflow.metrics import (
     effective_sample_size,
@@ -17,15 +19,22 @@ from gflow.metrics import (
     many_well_coverage,
     mode_coverage,
 )
+from gflow.metrics.continuous import Kernel, ModeCoverage
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def coverage(target: Target, samples: Tensor, **settings: Any) -> ModeCoverage:
+    assert target.modes is not None
+    assert target.mode_radius is not None
+    return mode_coverage(samples, target.modes, target.mode_radius, **settings)
+
+
 def test_exact_draws_cover_the_modes_as_they_should() -> None:
     target = gmm25()
-    found = mode_coverage(target.sample(20_000, seeded()), target.modes, target.mode_radius)
+    found = coverage(target, target.sample(20_000, seeded()))
     assert found.hit == 25
     inside = 1 - math.exp(-4.5)
     assert found.inside == pytest.approx(inside, abs=4 * (inside * 0.0111 / 20_000) ** 0.5)
@@ -38,13 +47,13 @@ def test_lost_modes_are_counted_and_cost_their_logarithm() -> None:
     target = gmm25()
     drawn = target.sample(20_000, seeded(1))
     kept = drawn[drawn[:, 0] < 2.5]  # three of five columns
-    found = mode_coverage(kept, target.modes, target.mode_radius)
+    found = coverage(target, kept)
     assert found.hit == 15
     assert found.kl == pytest.approx(math.log(25 / 15), abs=0.01)
     # one more sample in a lost mode is a hit, but not at a fifth of its due
     more = torch.cat([kept, torch.tensor([[10.0, 10.0]])])
-    assert mode_coverage(more, target.modes, target.mode_radius).hit == 16
-    assert mode_coverage(more, target.modes, target.mode_radius, due=0.2).hit == 15
+    assert coverage(target, more).hit == 16
+    assert coverage(target, more, due=0.2).hit == 15
 
 
 def test_mode_coverage_by_hand() -> None:
@@ -162,7 +171,7 @@ def test_histogram_jsd_counts_what_lies_outside() -> None:
 
 @pytest.mark.parametrize("kernel", ["gaussian", "exponential", "von_mises"])
 @pytest.mark.parametrize("dim", [1, 2, 3])
-def test_grid_density_is_the_sum_of_kernels(kernel: str, dim: int) -> None:
+def test_grid_density_is_the_sum_of_kernels(kernel: Kernel, dim: int) -> None:
     samples = torch.rand(20, dim, generator=seeded()) * 6
     axes = [torch.linspace(0, 6, 5 + i) for i in range(dim)]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
@@ -200,6 +209,6 @@ def test_kernel_jsd_tells_distributions_apart() -> None:
         assert apart > 0.03
         assert apart < math.log(2)
     with pytest.raises(ConfigError, match="kernel must be one of .*, got 'box'"):
-        kde_jsd(uniform, skew, [axis, axis], kernel="box")
+        kde_jsd(uniform, skew, [axis, axis], kernel="box")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="for each of 2 dimensions"):
         kde_jsd(uniform, skew, [axis])

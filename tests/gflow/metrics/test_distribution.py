@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import TabularPolicy, enumerate_states
+from gflow import DiscreteEnvironment, TabularPolicy, enumerate_states
 from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
@@ -117,7 +118,7 @@ def test_rewards_are_no_distribution() -> None:
 
 
 @given(env=random_dags(), seed=st.integers(0, 100))
-def test_empirical_distribution_of_exact_samples(env, seed: int) -> None:
+def test_empirical_distribution_of_exact_samples(env: DiscreteEnvironment[Any], seed: int) -> None:
     graph = enumerate_states(env)
     generator = torch.Generator().manual_seed(seed)
     drawn = draw_objects(graph, 4000, generator=generator)
@@ -131,10 +132,10 @@ def test_empirical_distribution_of_exact_samples(env, seed: int) -> None:
 
 def test_what_is_no_object_is_refused() -> None:
     env = HyperGrid(2, 3, ending="forced")
-    env.forward_mask = lambda s: (
-        HyperGrid.forward_mask(env, s)
+    env.forward_mask = lambda states: (  # type: ignore[method-assign]
+        HyperGrid.forward_mask(env, states)
         & (  # no stop at the origin
-            (s > 0).any(-1, keepdim=True) | torch.tensor([True, True, False])
+            (states > 0).any(-1, keepdim=True) | torch.tensor([True, True, False])
         )
     )
     graph = enumerate_states(env)

@@ -1,12 +1,16 @@
+from typing import Any
+
 import pytest
 import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from gflow import Sampler, TabularPolicy, enumerate_states
 from gflow.envs import HyperGrid
 from gflow.errors import ConfigError
+from gflow.exact.graph import StateGraph
 from gflow.metrics import (
     average_ranks,
     log_likelihood,
@@ -14,11 +18,14 @@ from gflow.metrics import (
     pearson,
     spearman,
 )
+from gflow.policies.base import Backward
 from gflow.testing import TableEnvironment
 from gflow.testing.strategies import random_dags
 
 
-def random_policy(graph, seed: int, backward="learned") -> TabularPolicy:
+def random_policy(
+    graph: StateGraph[Any], seed: int, backward: Backward = "learned"
+) -> TabularPolicy:
     policy = TabularPolicy(graph, backward)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -40,7 +47,7 @@ def test_agrees_with_the_exact_distribution(env: TableEnvironment, seed: int, me
 
 
 @pytest.mark.parametrize("backward", ["learned", "uniform", "maxent"])
-def test_mean_of_ratios_is_unbiased_on_the_grid(backward: str) -> None:
+def test_mean_of_ratios_is_unbiased_on_the_grid(backward: Backward) -> None:
     env = HyperGrid(2, 4)
     graph = enumerate_states(env)
     policy = random_policy(graph, 1, backward)
@@ -61,7 +68,7 @@ def test_mean_of_ratios_is_unbiased_on_the_grid(backward: str) -> None:
         "uniform",
     ],
 )
-def test_equal_backward_actions(backward: str) -> None:
+def test_equal_backward_actions(backward: Backward) -> None:
     """Three backward actions lead to one parent and one to the other."""
     env = TableEnvironment([[1, 2], [3, 3, 3], [3], []], [0.0] * 4, merge_parents=False)
     graph = enumerate_states(env)
@@ -101,10 +108,10 @@ def test_distinguished_actions_count_together() -> None:
     class Labelled(TableEnvironment):
         """Two labelled moves to state 1 and one back: corrected by a symmetry, not merged."""
 
-        def forward_classes(self, states):
+        def forward_classes(self, states: Tensor) -> Tensor | None:
             return None
 
-        def log_symmetry(self, states):
+        def log_symmetry(self, states: Tensor) -> Tensor:
             return torch.where(states == 1, 2.0, 1.0).log()
 
     env = Labelled([[1, 1, 2], [], []], [0.0, 0.3, 0.1])

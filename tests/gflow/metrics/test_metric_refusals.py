@@ -273,7 +273,7 @@ def test_no_threshold_is_a_threshold() -> None:
     assert room.greedy_modes(scores, 0.5, torch.eye(3)) == [2, 1]
 
 
-NOTHING = {
+NOTHING: dict[str, Callable[[], Any]] = {
     "average_ranks": lambda: room.average_ranks(ROWS[:0]),
     "elbo": lambda: room.elbo(terms(ROWS[:0])),
     "empirical_distribution": lambda: room.empirical_distribution(GRAPH, GRID.initial(0)),

@@ -46,7 +46,7 @@ TWO = {
 
 
 @pytest.mark.parametrize("names", TWO)
-def test_golden_fronts_of_two_landscapes(names: tuple[str, ...]) -> None:
+def test_golden_fronts_of_two_landscapes(names: tuple[str, str]) -> None:
     _, front = exact_front(enumerate_states(landscape_grid(names)))
     size, volume = TWO[names]
     assert len(front) == len(front.unique(dim=0)) == size

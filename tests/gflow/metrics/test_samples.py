@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from gflow import enumerate_states
 from gflow.envs import HyperGrid
@@ -28,10 +29,11 @@ from gflow.metrics import (
     ("side", "dim", "cells"), [(8, 2, 4), (8, 4, 16), (20, 2, 16), (64, 2, 144)]
 )
 def test_modes_of_the_hypergrid(side: int, dim: int, cells: int) -> None:
-    env = HyperGrid(dim, side, Corners(side, r0=1e-3))
+    corners = Corners(side, r0=1e-3)
+    env = HyperGrid(dim, side, corners)
     states = enumerate_states(env).states
-    regions = ModeCounter(env.reward.is_mode, lambda s: corner_regions(s, side))
-    modes = ModeCounter(env.reward.is_mode, env.key)
+    regions = ModeCounter(corners.is_mode, lambda s: corner_regions(s, side))
+    modes = ModeCounter(corners.is_mode, env.key)
     assert modes.update(states) == cells
     assert regions.update(states) == 2**dim
     assert regions.update(states) == 0  # nothing new
@@ -49,13 +51,14 @@ def test_orthants_begin_above_the_middle(side: int, upper: list[int]) -> None:
 
 
 def test_modes_add_up_over_batches() -> None:
-    found = ModeCounter(lambda s: s[:, 0] > 1, lambda s: s[:, 0])
+    found: ModeCounter[Tensor] = ModeCounter(lambda s: s[:, 0] > 1, lambda s: s[:, 0])
     assert found.update(torch.tensor([[0], [1]])) == 0
     assert found.update(torch.tensor([[2], [2], [3]])) == 2
     assert found.update(torch.tensor([[3], [4]])) == 1
     assert found.seen == {2, 3, 4}
+    wide: ModeCounter[Tensor] = ModeCounter(lambda s: s > 1, lambda s: s[:, 0])
     with pytest.raises(ShapeError, match=r"must return \(2,\) bool, got \(2, 1\)"):
-        ModeCounter(lambda s: s > 1, lambda s: s[:, 0]).update(torch.tensor([[0], [1]]))
+        wide.update(torch.tensor([[0], [1]]))
 
 
 @given(bits=st.lists(st.integers(0, 63), min_size=1, max_size=12), data=st.data())

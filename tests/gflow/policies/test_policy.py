@@ -113,7 +113,8 @@ class Uncounted(TableEnvironment):
 def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(IncompatibleError, match=r"Featureless declares none.*feature_sizes"):
         MLPPolicy(Featureless())
-    for options in ({"width": 0}, {"depth": 0}):
+    refused: list[dict[str, Any]] = [{"width": 0}, {"depth": 0}]
+    for options in refused:
         with pytest.raises(ConfigError, match="width and depth must be positive"):
             MLPPolicy(HyperGrid(2, 3), **options)
     with pytest.raises(ConfigError, match="must be learned, uniform or maxent, got 'random'"):
@@ -124,7 +125,7 @@ def test_counting_trajectories_needs_an_environment_that_can() -> None:
     from gflow import DiscreteEnvironment
 
     class Plain(TableEnvironment):
-        max_entropy_logits = DiscreteEnvironment.max_entropy_logits
+        max_entropy_logits = DiscreteEnvironment.max_entropy_logits  # type: ignore[assignment]
 
     env = Plain([[1], []], [0.0, 0.0])
     with pytest.raises(IncompatibleError, match=r"Plain cannot count its trajectories.*'uniform'"):

@@ -133,7 +133,8 @@ def test_conditions_reach_every_position() -> None:
     class Conditional:
         def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
             assert condition is not None
-            return REWARD(states) + condition[:, 0]
+            plain: Tensor = REWARD(states)
+            return plain + condition[:, 0]
 
     env.reward = Conditional()  # type: ignore[assignment]
     batches = [
@@ -156,7 +157,10 @@ def test_conditions_reach_every_position() -> None:
 @pytest.mark.parametrize("kind", [Autoregressive, VariableLength])
 def test_training_reaches_the_target(kind: Any, objective: Any) -> None:
     torch.manual_seed(0)
-    env = kind("abc", 3, FunctionReward(lambda s: 3 * (s + 1).double().sqrt().sum(-1).sin()))
+    reward: FunctionReward[Tensor] = FunctionReward(
+        lambda s: 3 * (s + 1).double().sqrt().sum(-1).sin()
+    )
+    env = kind("abc", 3, reward)
     policy = CausalTransformer(env, 16, 1, 2, log_flow=objective.needs.log_flow)
     config = TrainConfig(batch_size=64, lr=1e-2, steps=250, lr_half_life=80)
     Trainer(env, policy, objective(), config).train()

@@ -282,7 +282,7 @@ def test_what_numpy_writes_is_read(values: Any, protocol: int) -> None:
     assert found.dtype == values.dtype.newbyteorder("=")
     assert found.shape == values.shape
     assert np.array_equal(found, values)
-    assert found.flags.owndata or found.base.flags.owndata
+    assert found.flags.owndata or (found.base is not None and found.base.flags.owndata)
 
 
 @given(data=st.data())

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -51,14 +52,15 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[float]]]:
 def test_numbers_come_back_in_every_dialect(
     table: tuple[list[str], list[list[float]]],
     separator: str,
-    quoting: int,
+    quoting: Literal[0, 1, 2, 3],
     ending: str,
     index: str,
     trimmings: set[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     names, values = table
-    rows: list[list[object]] = [list(names), *map(list, values)]
+    rows: list[list[object]] = [[*names]]
+    rows += [[*row] for row in values]
     if index != "none":
         first = {"pandas": 0, "from 1": 1}.get(index)
         marks = [f"case {i}" if first is None else i + first for i in range(len(values))]

@@ -4,6 +4,7 @@ import bz2
 import codecs
 import gzip
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,12 @@ from hypothesis import strategies as st
 from gflow.errors import ConfigError
 from gflow.readers.text import name_without_packing, read_text
 
-PACKED = {"plain": bytes, "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
 MARKED = {
     "UTF-8": ("utf-8", b""),
     "UTF-8 with mark": ("utf-8", codecs.BOM_UTF8),

@@ -5,16 +5,19 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import gflow.rewards.pool
 from gflow.errors import ConfigError
 from gflow.rewards.pool import WorkerError, WorkerPool
 
 
 @pytest.fixture
-def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """An importable module of functions to call."""
     (tmp_path / "pool_functions.py").write_text(
         textwrap.dedent(
@@ -61,13 +64,13 @@ def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_maps_in_order(functions: object, workers: int) -> None:
+def test_maps_in_order(functions: ModuleType, workers: int) -> None:
     with WorkerPool(workers, chunk=3) as pool:
         assert pool.map(functions.double, range(20)) == [2 * x for x in range(20)]
         assert pool.map(functions.double, []) == []
 
 
-def test_work_happens_elsewhere_and_nowhere_after_closing(functions: object) -> None:
+def test_work_happens_elsewhere_and_nowhere_after_closing(functions: ModuleType) -> None:
     pool = WorkerPool(1, chunk=1)
     first = set(pool.map(functions.whoami, range(8)))
     assert os.getpid() not in first
@@ -81,7 +84,7 @@ def test_work_happens_elsewhere_and_nowhere_after_closing(functions: object) -> 
     pool.close()
 
 
-def test_a_function_is_sent_once_and_keeps_its_state(functions: object) -> None:
+def test_a_function_is_sent_once_and_keeps_its_state(functions: ModuleType) -> None:
     with WorkerPool(1, chunk=1) as pool:
         counter = functions.Counter()
         assert pool.map(counter, range(3)) == [1, 2, 3]
@@ -89,7 +92,7 @@ def test_a_function_is_sent_once_and_keeps_its_state(functions: object) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_failures_name_the_object(functions: object, workers: int) -> None:
+def test_failures_name_the_object(functions: ModuleType, workers: int) -> None:
     with WorkerPool(workers) as pool:
         with pytest.raises(WorkerError, match="failed for 13: ValueError: unlucky"):
             pool.map(functions.picky, range(40))
@@ -98,14 +101,14 @@ def test_failures_name_the_object(functions: object, workers: int) -> None:
         assert pool.map(functions.picky, [1, 2]) == [1, 2]
 
 
-def test_a_dead_worker_is_reported_and_replaced(functions: object) -> None:
+def test_a_dead_worker_is_reported_and_replaced(functions: ModuleType) -> None:
     with WorkerPool(1) as pool:
         with pytest.raises(WorkerError, match=r"exit status 7\) while it held 'a'"):
             pool.map(functions.fatal, ["a"])
         assert pool.map(functions.double, [4]) == [8]
 
 
-def test_what_cannot_be_read_by_a_worker_is_said(functions: object) -> None:
+def test_what_cannot_be_read_by_a_worker_is_said(functions: ModuleType) -> None:
     with (
         WorkerPool(1) as pool,
         pytest.raises((pickle.PicklingError, AttributeError), match="lambda"),
@@ -113,7 +116,7 @@ def test_what_cannot_be_read_by_a_worker_is_said(functions: object) -> None:
         pool.map(lambda items: items, [1])
 
 
-def test_copies_start_their_own_workers(functions: object) -> None:
+def test_copies_start_their_own_workers(functions: ModuleType) -> None:
     with WorkerPool(1) as pool:
         pids = pool.map(functions.whoami, [1])
         with pickle.loads(pickle.dumps(pool)) as copy:
@@ -139,7 +142,7 @@ def test_functions_of_a_script(tmp_path: Path) -> None:
             """
         )
     )
-    root = str(Path(sys.modules["gflow.rewards.pool"].__file__).parents[2])
+    root = str(Path(gflow.rewards.pool.__file__).parents[2])
     done = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,

@@ -87,7 +87,7 @@ def test_training_asks_once_per_batch(name: str) -> None:
 
 def test_the_terms_are_those_of_a_reward_without_a_pass() -> None:
     class Each(Prefixes):
-        of_trajectories = LogReward.of_trajectories  # type: ignore[assignment]
+        of_trajectories = LogReward.of_trajectories
 
     env, _ = few_letters()
     policy = MLPPolicy(env, 8, log_flow=True, generator=torch.Generator().manual_seed(0))

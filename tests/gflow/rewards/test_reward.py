@@ -15,7 +15,7 @@ from gflow.errors import ConfigError, RewardError
 from gflow.rewards.remembering import CachedReward
 from gflow.rewards.wrappers import Clipped, TemperatureConditional, Tempered
 
-total = FunctionReward(lambda states: states.sum(-1).double())
+total: FunctionReward[Tensor] = FunctionReward(lambda states: states.sum(-1).double())
 CELLS = torch.tensor([[0, 1], [3, 2], [0, 0], [3, 2]])
 
 
@@ -130,7 +130,9 @@ class Pool:
 
 def test_a_pool_is_used_if_there_is_one() -> None:
     inner = Counting()
-    reward = HostReward(lambda s: [tuple(r) for r in s.tolist()], inner.score, pool=Pool())
+    reward: HostReward[Tensor] = HostReward(
+        lambda s: [tuple(r) for r in s.tolist()], inner.score, pool=Pool()
+    )
     torch.testing.assert_close(reward(CELLS), CELLS.sum(-1).double() / 7)
     assert inner.seen == [(0, 1), (3, 2), (0, 0)]
 
@@ -183,7 +185,7 @@ def test_rewards_say_what_they_are() -> None:
 @pytest.mark.parametrize("kind", ["host", "cached"])
 def test_values_come_to_the_device_of_the_states(kind: str) -> None:
     states = torch.zeros(3, 2, device="meta")
-    reward = (
+    reward: LogReward[Tensor] = (
         HostReward(lambda s: list("abc"), lambda found: [0.5] * len(found))
         if kind == "host"
         else CachedReward(FunctionReward(lambda s: torch.ones(len(s))), lambda s: torch.arange(3))

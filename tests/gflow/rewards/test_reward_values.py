@@ -101,7 +101,7 @@ def test_what_is_no_number_is_refused_with_what_to_return(kind: Any, wrap: Any, 
     ],
 )
 def test_host_rewards_may_count(score: Any) -> None:
-    reward = HostReward(lambda states: ["AAB", "B", "AAB", "A"], score)
+    reward: HostReward[Tensor] = HostReward(lambda states: ["AAB", "B", "AAB", "A"], score)
     value = reward(torch.zeros(4, 1))
     torch.testing.assert_close(value, torch.tensor([2.0, 0.0, 2.0, 1.0]))
 
@@ -119,8 +119,9 @@ def test_host_rewards_may_count(score: Any) -> None:
     ],
 )
 def test_host_rewards_name_the_object(score: Any, message: str) -> None:
+    reward: HostReward[Tensor] = HostReward(lambda states: ["A", "B"], score)
     with pytest.raises(RewardError, match=rf"The reward HostReward\(.*\) {message}"):
-        HostReward(lambda states: ["A", "B"], score)(torch.zeros(2, 1))
+        reward(torch.zeros(2, 1))
 
 
 def test_scores_may_be_whole_numbers_too() -> None:

@@ -83,9 +83,8 @@ def test_objects_have_the_exact_distribution_whatever_the_plan(
 ) -> None:
     """Exploring turns the agent's moves uniform and leaves those of chance alone."""
     policy = scattered()
-    batch = Sampler(ICE, plan, share).forward(
-        policy, 20_000, generator=seeded(1), **({"exploration": WILD} if explored else {})
-    )
+    options: dict[str, Any] = {"exploration": WILD} if explored else {}
+    batch = Sampler(ICE, plan, share).forward(policy, 20_000, generator=seeded(1), **options)
     counts = torch.bincount(GRAPH.rows(batch.final_states), minlength=len(GRAPH))[GRAPH.objects]
     meant = TabularPolicy(GRAPH, "uniform") if explored else policy
     exact = GRAPH.terminal_distribution(meant)

@@ -158,7 +158,7 @@ def test_a_full_epsilon_is_uniform_over_the_legal_actions_of_every_state() -> No
     graph = enumerate_states(FORCED)
     policy = scattered(graph)
     with torch.no_grad():
-        policy.forward_table *= 20  # as far from uniform as can be
+        policy.forward_table.mul_(20)  # as far from uniform as can be
     for how in (Exploration(epsilon=1.0), Exploration(trajectory_epsilon=1.0)):
         batch = Sampler(FORCED).forward(
             policy, COUNT, exploration=how, generator=torch.Generator().manual_seed(5)

@@ -283,7 +283,7 @@ def test_forward_trajectories_have_the_distribution_that_is_evaluated() -> None:
     torch.testing.assert_close(sum(law.values()), 1.0)
     for plan in ("ragged", "static"):
         found = Counter(
-            paths(graph, Sampler(FORK, plan).forward(policy, 4000, generator=seeded(4)))  # type: ignore[arg-type]
+            paths(graph, Sampler(FORK, plan).forward(policy, 4000, generator=seeded(4)))
         )
         statistic = sum((found[path] - 4000 * p) ** 2 / (4000 * p) for path, p in law.items())
         assert set(found) <= set(law)
@@ -377,7 +377,7 @@ class Nan(Policy):
 def test_even_a_broken_policy_takes_legal_actions() -> None:
     for plan in ("ragged", "static"):
         try:
-            batch = Sampler(GRID, plan).forward(Nan(), 20, generator=seeded())  # type: ignore[arg-type]
+            batch = Sampler(GRID, plan).forward(Nan(), 20, generator=seeded())
         except GFlowError:
             continue
         assert_legal(GRID, batch)

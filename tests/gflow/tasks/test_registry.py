@@ -68,7 +68,7 @@ def test_a_folder_is_searched_again_when_it_grows(
     )
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "own_a.py").write_text(text.format("own"))
-    found = Discovered("gflow.objectives", Objective, "objective")
+    found: Discovered[Objective] = Discovered("gflow.objectives", Objective, "objective")
     before = set(found)
     path = [*gflow.objectives.__path__]
     monkeypatch.setattr(gflow.objectives, "__path__", [*path, str(tmp_path / "one")])

@@ -6,7 +6,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from gflow.envs.grids.task import HypergridTask
 from gflow.errors import CheckpointError, ConfigError, FolderError
 from gflow.tasks import run as run_module
 from gflow.tasks.lock import LOCK, FolderLock
+from gflow.tasks.measure import evaluate_run
 from gflow.tasks.run import Run
 from gflow.training.json_lines import read_jsonl
 
@@ -453,9 +453,8 @@ def test_files_are_json_whatever_the_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     """As other programs read them, which know no NaN."""
-    measure: Callable[..., dict[str, float]] = run_module.evaluate_run
     monkeypatch.setattr(
-        run_module, "evaluate_run", lambda *a: {**measure(*a), "odd": value, "tv": value}
+        run_module, "evaluate_run", lambda *a: {**evaluate_run(*a), "odd": value, "tv": value}
     )
     folder = tmp_path / "run"
     assert train(f"--out={folder}") == 0

@@ -30,26 +30,33 @@ QUARTER = math.pi / 2
 class Changed(Density[Any]):
     """A law of which one method is another."""
 
-    def __init__(self, law: Any, states: Any, **changes: Callable[..., Any]) -> None:
+    def __init__(self, law: Density[Any], states: Any, **changes: Callable[..., Any]) -> None:
         self.law, self.states, self.changes = law, states, changes
 
-    def sample(self, generator=None, noise=0.0):
+    def sample(
+        self, generator: torch.Generator | None = None, noise: float = 0.0
+    ) -> tuple[Any, Tensor | None]:
         found = self.law.sample(generator, noise)
-        return self.changes["sample"](self, *found) if "sample" in self.changes else found
+        if "sample" in self.changes:
+            found = self.changes["sample"](self, *found)
+        return found
 
-    def log_prob(self, states):
+    def log_prob(self, states: Any) -> Tensor:
         value = self.law.log_prob(states)
         change = self.changes.get("log_prob")
-        return value if change is None else change(self, states, value)
+        if change is not None:
+            value = change(self, states, value)
+        return value
 
-    def retrace(self, states):
+    def retrace(self, states: Any) -> Any:
         change = self.changes.get("retrace")
         return self.law.retrace(states) if change is None else change(self, states)
 
     @property
-    def log_stop(self):
+    def log_stop(self) -> Tensor | None:
         change = self.changes.get("log_stop")
-        return self.law.log_stop if change is None else change(self)
+        stop: Tensor | None = self.law.log_stop if change is None else change(self)
+        return stop
 
 
 def ahead(make: Callable[[], Any], **changes: Callable[..., Any]) -> Any:
@@ -107,7 +114,8 @@ def annealed() -> AnnealedLangevin:
 
 
 def on_arcs(law: Changed) -> Tensor:
-    return ~(law.states == 0).all(-1)
+    stays: Tensor = (law.states == 0).all(-1)
+    return ~stays
 
 
 RIGHT: dict[str, Callable[[], Any]] = {
@@ -351,7 +359,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], set[str]]] = {
         {"reward-not-finite"},
     ),
     "a wrong log Z": (
-        lambda: changed(ornstein, log_partition=lambda: target().log_z + 0.5),
+        lambda: changed(ornstein, log_partition=lambda: (target().log_z or 0.0) + 0.5),
         {"wrong-objects"},
     ),
     "samples of another law": (

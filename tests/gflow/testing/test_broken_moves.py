@@ -25,8 +25,8 @@ class Grid(HyperGrid):
     """A right environment to spoil: 4 x 4 cells, stopping anywhere."""
 
     def __init__(self, **options: Any) -> None:
-        options = {"dim": 2, "side": 4, "reward": FunctionReward(uneven)} | options
-        super().__init__(**options)
+        given: dict[str, Any] = {"dim": 2, "side": 4, "reward": FunctionReward(uneven)}
+        super().__init__(**given | options)
 
 
 # ---------------------------------------------------------------------- masks
@@ -35,21 +35,21 @@ class Grid(HyperGrid):
 class OverTheEdge(Grid):
     """The mask forgets the edge of the grid."""
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         return torch.ones(len(states), self.num_actions, dtype=torch.bool)
 
 
 class StaysAtTheEdge(OverTheEdge):
     """The mask forgets the edge, and stepping over it changes nothing."""
 
-    def _step(self, states, actions):
+    def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         return super()._step(states, actions).clamp(max=self.side - 1)
 
 
 class ForgetsAMoveForward(Grid):
     """From (1, 1) coordinate 0 could grow, and the mask forbids it."""
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         mask = super().forward_mask(states)
         mask[:, 0] &= ~(states == 1).all(-1)
         return mask
@@ -58,7 +58,7 @@ class ForgetsAMoveForward(Grid):
 class ForgetsAMoveBack(Grid):
     """(2, 2) has two parents and admits to one."""
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Tensor) -> Tensor:
         mask = super().backward_mask(states).clone()
         mask[:, 0] &= ~(states == 2).all(-1)
         return mask
@@ -67,45 +67,45 @@ class ForgetsAMoveBack(Grid):
 class BackOutOfTheGrid(Grid):
     """Every cell but the origin claims a parent in every direction."""
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Tensor) -> Tensor:
         return (states > 0).any(-1, keepdim=True).expand(-1, self.dim)
 
 
 class ParentsBeyondTheEnd(Grid):
     """Forced ends, and the backward mask of free ends: parents that are finished themselves."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(ending="forced")
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Tensor) -> Tensor:
         return states > 0
 
 
 class Orphan(Grid):
     """(3, 3) allows no move back."""
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Tensor) -> Tensor:
         return super().backward_mask(states) & ~(states == 3).all(-1, keepdim=True)
 
 
 class Stuck(Grid):
     """Nothing is legal at (3, 3), which does not count as finished."""
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         return super().forward_mask(states) & ~(states == 3).all(-1, keepdim=True)
 
 
 class LivelyEnds(Grid):
     """Finished cells still move."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(ending="forced")
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         room = states < self.side - 1
         return torch.nn.functional.pad(room, (0, 1), value=True)
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Tensor) -> Tensor:
         return states > 0
 
 
@@ -115,52 +115,52 @@ class LivelyEnds(Grid):
 class WritesIntoStates(Grid):
     """In-place arithmetic."""
 
-    def _step(self, states, actions):
+    def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter_add_(1, actions[:, None], torch.ones_like(actions)[:, None])
 
 
 class WritesFromTheMask(Grid):
     """Not only steps can write."""
 
-    def backward_mask(self, states):
+    def backward_mask(self, states: Tensor) -> Tensor:
         return states.clamp_(min=0, max=2) > 0
 
 
 class BackTooFar(Grid):
     """Undoing goes to the edge at once."""
 
-    def _backstep(self, states, actions):
+    def _backstep(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter(1, actions[:, None], 0)
 
 
 class CrossedMap(Grid):
     """The declared move back undoes the other coordinate."""
 
-    def backward_action(self, states, actions):
+    def backward_action(self, states: Tensor, actions: Tensor) -> Tensor:
         return self.dim - 1 - actions.clamp(max=1)
 
-    def forward_action(self, states, backward_actions):
+    def forward_action(self, states: Tensor, backward_actions: Tensor) -> Tensor:
         return backward_actions
 
 
 class CrossedMapForward(Grid):
     """The declared move forward is that of the other coordinate."""
 
-    def forward_action(self, states, backward_actions):
+    def forward_action(self, states: Tensor, backward_actions: Tensor) -> Tensor:
         return self.dim - 1 - backward_actions
 
 
 class MapOutOfRange(Grid):
     """Backward actions numbered from one."""
 
-    def backward_action(self, states, actions):
+    def backward_action(self, states: Tensor, actions: Tensor) -> Tensor:
         return actions + 1
 
 
 class Raises(Grid):
     """A bug that only some states show."""
 
-    def _backstep(self, states, actions):
+    def _backstep(self, states: Tensor, actions: Tensor) -> Tensor:
         if bool((states.sum(-1) == 5).any()):
             raise IndexError("list index out of range")
         return super()._backstep(states, actions)
@@ -169,7 +169,7 @@ class Raises(Grid):
 class RefusesIllegal(Grid):
     """Checks that belong elsewhere."""
 
-    def _step(self, states, actions):
+    def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         if bool((states.gather(1, actions[:, None]) >= self.side - 1).any()):
             raise ValueError("no room")
         return super()._step(states, actions)
@@ -178,7 +178,7 @@ class RefusesIllegal(Grid):
 class LooksAround(Grid):
     """A mask that depends on the first row of the batch."""
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         mask = super().forward_mask(states)
         if len(states) > 1:
             mask[:, 0] &= (states[:1, 0] < 3) | (states[:, 0] == 0)
@@ -191,31 +191,32 @@ class LooksAround(Grid):
 class Twice(TableEnvironment):
     """Two actions lead to one child and are not declared."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__([[1, 1, 2], [3], [3], []], [0.0, 0.0, 0.0, 1.0])
 
-    def forward_classes(self, states):
+    def forward_classes(self, states: Tensor) -> Tensor | None:
         return None
 
 
 class TwiceBack(TableEnvironment):
     """Two backward actions lead to one parent and are not declared."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__([[1, 1, 2], [3], [3], []], [0.0, 0.0, 0.0, 1.0], merge_parents=False)
 
-    def backward_classes(self, states):
+    def backward_classes(self, states: Tensor) -> Tensor | None:
         return None
 
 
 class ClassOfIllegal(TableEnvironment):
     """Classes are named after an action that is illegal there."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__([[-1, 1, 1], [-1, 2], []], [0.0, 0.0, 1.0])
 
-    def forward_classes(self, states):
+    def forward_classes(self, states: Tensor) -> Tensor | None:
         classes = super().forward_classes(states)
+        assert classes is not None
         return torch.where(classes == 1, 0, classes)
 
 
@@ -225,24 +226,24 @@ class ClassOfIllegal(TableEnvironment):
 class Endless(Grid):
     """A counter that neither stops nor ends."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(dim=1, side=10**6)
         self.stop_action, self.num_actions = None, 1
         self.every_state_stops, self.has_forced_terminals = False, True
         self.horizon = 10
         self.feature_sizes = ()
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         return states >= 0
 
-    def is_terminal(self, states):
+    def is_terminal(self, states: Tensor) -> Tensor:
         return torch.zeros(len(states), dtype=torch.bool)
 
 
 class RoundAndRound(TableEnvironment):
     """From 3 a move leads back to 1."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__([[1, 2], [2], [3], [-1]], [0.0, 0.1, 0.2, 0.3], stops=[True] * 4)
         self._children[3, 0], self._undo[3, 0] = 1, 1
         self._parents[1, 1], self._redo[1, 1] = 3, 0
@@ -251,7 +252,7 @@ class RoundAndRound(TableEnvironment):
 class ShortHorizon(Grid):
     """The stop is not counted."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.horizon -= 1
 
@@ -259,7 +260,7 @@ class ShortHorizon(Grid):
 class StopsAnywherePromised(Grid):
     """Promises a stop in every state; the origin has none."""
 
-    def forward_mask(self, states):
+    def forward_mask(self, states: Tensor) -> Tensor:
         mask = super().forward_mask(states)
         mask[:, self.stop_action] &= states.any(-1)
         return mask
@@ -268,7 +269,7 @@ class StopsAnywherePromised(Grid):
 class NoForcePromised(Grid):
     """Promises that nothing ends by force."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(ending="forced")
         self.has_forced_terminals = False
 
@@ -276,7 +277,7 @@ class NoForcePromised(Grid):
 class StopFirst(Grid):
     """The stop is the first action."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.stop_action = 0
 

@@ -18,26 +18,33 @@ from gflow.testing import BrokenEnvironmentError, check_env
 class Changed(Density[Any]):
     """A law of which one method is another."""
 
-    def __init__(self, law: Any, states: Any, **changes: Callable[..., Any]) -> None:
+    def __init__(self, law: Density[Any], states: Any, **changes: Callable[..., Any]) -> None:
         self.law, self.states, self.changes = law, states, changes
 
-    def sample(self, generator=None, noise=0.0):
+    def sample(
+        self, generator: torch.Generator | None = None, noise: float = 0.0
+    ) -> tuple[Any, Tensor | None]:
         found = self.law.sample(generator, noise)
-        return self.changes["sample"](self, *found) if "sample" in self.changes else found
+        if "sample" in self.changes:
+            found = self.changes["sample"](self, *found)
+        return found
 
-    def log_prob(self, states):
+    def log_prob(self, states: Any) -> Tensor:
         value = self.law.log_prob(states)
         change = self.changes.get("log_prob")
-        return value if change is None else change(self, states, value)
+        if change is not None:
+            value = change(self, states, value)
+        return value
 
-    def retrace(self, states):
+    def retrace(self, states: Any) -> Any:
         change = self.changes.get("retrace")
         return self.law.retrace(states) if change is None else change(self, states)
 
     @property
-    def log_stop(self):
+    def log_stop(self) -> Tensor | None:
         change = self.changes.get("log_stop")
-        return self.law.log_stop if change is None else change(self)
+        stop: Tensor | None = self.law.log_stop if change is None else change(self)
+        return stop
 
 
 def back(make: Callable[[], Any], **changes: Callable[..., Any]) -> Any:
@@ -75,13 +82,15 @@ class Squashed(Density[Point]):
     def __init__(self, start: Point, mean: Tensor, by: int, env: "Interval") -> None:
         self.start, self.mean, self.by, self.env = start, mean, by, env
 
-    def sample(self, generator=None, noise=0.0):
+    def sample(
+        self, generator: torch.Generator | None = None, noise: float = 0.0
+    ) -> tuple[Point, Tensor | None]:
         z = torch.randn(self.mean.shape, generator=generator)
         step = self.start.step + self.by
         u = torch.sigmoid(self.mean + self.env.spread * z)
         return Point(u.masked_fill((step == 0)[:, None], 0.5), step), None
 
-    def log_prob(self, states):
+    def log_prob(self, states: Point) -> Tensor:
         u = states.u
         spread = torch.full_like(u, self.env.spread**2)
         value = gaussian_log_prob(u.logit(), self.mean, spread)
@@ -99,19 +108,19 @@ class Interval(ContinuousEnvironment[Point]):
         self.reward = FunctionReward(lambda s: 2 * s.u[:, 0])
         self.jacobian, self.spread = {1: ahead, -1: back}, 0.7
 
-    def initial(self, batch_size, device="cpu"):
+    def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Point:
         return Point(torch.full((batch_size, 1), 0.5), torch.zeros(batch_size, dtype=torch.int64))
 
-    def is_terminal(self, s):
+    def is_terminal(self, s: Point) -> Tensor:
         return s.step == 3
 
-    def is_initial(self, s):
+    def is_initial(self, s: Point) -> Tensor:
         return s.step == 0
 
-    def forward_law(self, s, outputs):
+    def forward_law(self, s: Point, outputs: Tensor) -> Density[Point]:
         return Squashed(s, s.u.logit() + outputs, 1, self)
 
-    def backward_law(self, s, outputs=None):
+    def backward_law(self, s: Point, outputs: Tensor | None = None) -> Density[Point]:
         return Squashed(s, s.u.logit() * 0.7, -1, self)
 
 
@@ -121,13 +130,15 @@ class Hop(Density[Point]):
     def __init__(self, start: Point, reach: Tensor, sign: int) -> None:
         self.start, self.reach, self.sign = start, reach, sign
 
-    def sample(self, generator=None, noise=0.0):
+    def sample(
+        self, generator: torch.Generator | None = None, noise: float = 0.0
+    ) -> tuple[Point, Tensor | None]:
         r = torch.rand(self.start.u.shape, generator=generator)
         step = self.start.step + self.sign
         u = self.start.u + self.sign * self.reach * r
         return Point(u.masked_fill((step == 0)[:, None], 0.0), step), None
 
-    def log_prob(self, states):
+    def log_prob(self, states: Point) -> Tensor:
         part = self.sign * (states.u - self.start.u) / self.reach
         legal = ((part >= 0) & (part <= 1)).all(1)
         value = -self.reach.log().sum(1).where(legal, torch.inf)
@@ -142,19 +153,19 @@ class Hops(ContinuousEnvironment[Point]):
     def __init__(self, back: float = 1.0):
         self.reward, self.back = FunctionReward(lambda s: s.u[:, 0]), back
 
-    def initial(self, batch_size, device="cpu"):
+    def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Point:
         return Point(torch.zeros(batch_size, 1), torch.zeros(batch_size, dtype=torch.int64))
 
-    def is_terminal(self, s):
+    def is_terminal(self, s: Point) -> Tensor:
         return s.step == 2
 
-    def is_initial(self, s):
+    def is_initial(self, s: Point) -> Tensor:
         return s.step == 0
 
-    def forward_law(self, s, outputs):
+    def forward_law(self, s: Point, outputs: Tensor) -> Density[Point]:
         return Hop(s, torch.ones_like(s.u) + 0 * outputs, 1)
 
-    def backward_law(self, s, outputs=None):
+    def backward_law(self, s: Point, outputs: Tensor | None = None) -> Density[Point]:
         # u2 = u1 + r with both in [0, 1]: u1 lies in [u2 - 1, 1], of which `back` is a share.
         low = (s.u - 1).clamp(min=0.0)
         high = s.u.clamp(max=1.0)
@@ -168,13 +179,15 @@ class Down(Hop):
         super().__init__(start, reach, 1)
         self.low = low
 
-    def sample(self, generator=None, noise=0.0):
+    def sample(
+        self, generator: torch.Generator | None = None, noise: float = 0.0
+    ) -> tuple[Point, Tensor | None]:
         r = torch.rand(self.start.u.shape, generator=generator)
         step = self.start.step - 1
         u = self.low + self.reach * r
         return Point(u.masked_fill((step == 0)[:, None], 0.0), step), None
 
-    def log_prob(self, states):
+    def log_prob(self, states: Point) -> Tensor:
         part = (states.u - self.low) / self.reach
         legal = ((part >= 0) & (part <= 1)).all(1)
         value = -self.reach.log().sum(1).where(legal, torch.inf)

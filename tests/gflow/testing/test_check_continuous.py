@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from gflow import FunctionReward
 from gflow.envs import Box, Cube
@@ -153,8 +154,9 @@ def test_conditions_reach_sources_and_rewards() -> None:
     env = Box(FunctionReward(lambda x: x.sum(-1)))
     env.condition_dim = 2
 
-    class Reading(FunctionReward):  # type: ignore[type-arg]
-        def __call__(self, states, condition=None):
+    class Reading(FunctionReward[Tensor]):
+        def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
+            assert condition is not None
             return states.sum(-1) * condition[:, 1]
 
     env.reward = Reading(len)

@@ -1,6 +1,7 @@
 import importlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from gflow.testing.strategies import hypergrids, one_trajectory, random_dags, tr
 
 
 @given(env=hypergrids())
-def test_hypergrids_pass(env: DiscreteEnvironment) -> None:
+def test_hypergrids_pass(env: DiscreteEnvironment[Any]) -> None:
     checked = check_env(env)
     assert checked.exhaustive
     assert checked.longest == env.horizon

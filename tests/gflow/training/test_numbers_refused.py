@@ -67,9 +67,9 @@ def numbers_of(cls: Callable[..., Any]) -> list[str]:
     """Names of the options that are numbers, by their defaults and annotations."""
     if cls in (TrainConfig, Exploration):
         hints = typing.get_type_hints(cls)
-        plain = {f.name: f.default for f in fields(cls) if f.default is not MISSING}  # type: ignore[arg-type]
+        plain = {f.name: f.default for f in fields(cls) if f.default is not MISSING}
     else:
-        hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+        hints = typing.get_type_hints(cls.__init__)
         plain = {n: p.default for n, p in inspect.signature(cls).parameters.items()}
     numbers = (int, float, int | None, float | None)
     return [name for name in plain if hints.get(name) in numbers]

@@ -25,7 +25,9 @@ from gflow.errors import ConfigError, ShapeError
 from gflow.policies.transformer import CausalTransformer
 from gflow.testing.strategies import random_dags
 
-REWARD = FunctionReward(lambda s: (s == 0).sum(-1).to(torch.get_default_dtype()))
+REWARD: FunctionReward[Tensor] = FunctionReward(
+    lambda s: (s == 0).sum(-1).to(torch.get_default_dtype())
+)
 PLANS: list[dict[str, Any]] = [
     {"plan": "ragged", "share": True},
     {"plan": "ragged", "share": False},

@@ -69,7 +69,10 @@ def test_numbers_that_come_now_and_then_are_means_of_those_times() -> None:
 
 @pytest.mark.parametrize("at", [2, 5])
 def test_a_run_resumed_between_records_gives_the_same_records(at: int, tmp_path: Any) -> None:
-    search = {"behaviour": LocalSearch(1, "random", "metropolis"), "record_every": 5}
+    search: dict[str, Any] = {
+        "behaviour": LocalSearch(1, "random", "metropolis"),
+        "record_every": 5,
+    }
     whole = build(**search)
     wanted = [whole.train_step() for _ in range(12)]
     first = build(**search)
