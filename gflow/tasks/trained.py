@@ -1,5 +1,6 @@
 """A trained sampler in Python: `gflow.fit` makes one, `gflow.load` takes one from a folder."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,24 @@ def settings_for(
     if not isinstance(task, type) and field is not None:
         given.setdefault(field, getattr(task, field))
     listed = f"gflow train {kind.name} --help"
-    config = RunConfig.from_flags(kind, given, listed, None if isinstance(task, type) else task)
+    start = None if isinstance(task, type) else task
+    try:
+        config = RunConfig.from_flags(kind, given, listed, start)
+    except ConfigError as error:
+        error.args = (in_python(str(error)), *error.args[1:])
+        raise
     if policy is not None:
         config = replace(config, backward=replace(config.backward, name="auto", settings={}))
     return config
+
+
+def in_python(text: str) -> str:
+    """What is said of flags, said of arguments.
+
+    >>> in_python("There is no flag --stepz. Add --objective led, or leave --led-lr out.")
+    "There is no argument stepz. Add objective='led', or leave led_lr out."
+    """
+    text = re.sub(
+        r"Add --(\w+) (\w+)", r"Add \1='\2'", text.replace("no flag --", "no argument --")
+    )
+    return re.sub(r"--(?!help)([a-z][a-z0-9-]*)", lambda m: m[1].replace("-", "_"), text)

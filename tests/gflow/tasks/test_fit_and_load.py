@@ -103,9 +103,9 @@ def test_a_policy_and_conditions_of_ones_own() -> None:
 
 def test_what_is_wrong_is_refused() -> None:
     env = HyperGrid(2, 3)
-    with pytest.raises(ConfigError, match=r"--led-lr belongs to the objective led .* tb"):
+    with pytest.raises(ConfigError, match=r"^led_lr belongs to the objective led .* tb. Add obj"):
         gflow.fit(env, "tb", led_lr=0.1)
-    with pytest.raises(ConfigError, match="--lr must be a number, got 'fast'"):
+    with pytest.raises(ConfigError, match="^lr must be a number, got 'fast'"):
         gflow.fit(env, lr="fast")
     with pytest.raises(ConfigError, match="number must be at least 1"):
         gflow.fit(env, steps=1, width=8).sample(0)
@@ -138,3 +138,20 @@ def test_the_face_lists_itself() -> None:
         assert listed == sorted(module.__all__)
         for name in listed:
             assert getattr(module, name) is not None
+
+
+def test_python_is_answered_in_words_of_python() -> None:
+    for settings, words in (
+        (
+            {"stepz": 3},
+            "There is no argument stepz. Did you mean steps? `gflow train ",
+        ),
+        ({"lam": 0.5}, "lam belongs to the objectives flsubtb, led, opflsubtb, opsubtb and subtb"),
+        ({"led_lr": 0.1}, "Add objective='led', or leave led_lr out."),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0."),
+    ):
+        with pytest.raises(ConfigError) as found:
+            gflow.fit(HyperGrid(2, 3), "tb", **settings)
+        text = str(found.value)
+        assert words in text
+        assert "--" not in text.replace("--help", "")
