@@ -66,6 +66,7 @@ class Trainer:
     Attributes:
         step: Number of gradient steps done.
         generator: Source of all randomness of sampling.
+        deferring: Whether checks wait for the next record, as sampling reads nothing either.
     """
 
     def __init__(
@@ -98,6 +99,8 @@ class Trainer:
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         self.condition, self.callbacks = condition, tuple(callbacks)
         self.device = next(policy.parameters()).device
+        on_gpu = config.plan == "auto" and self.device.type != "cpu"
+        self.deferring = config.plan == "static" or on_gpu
         self.sampler = Sampler(env, config.plan)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.step, self.record_every = 0, record_every
@@ -189,14 +192,9 @@ class Trainer:
         if self.config.grad_clip:
             # A list: a generator would be empty from the second step on.
             torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)
-        self.optimizer.found_inf = self.deferred.failed if self.deferring else None  # type: ignore[attr-defined]
+        if self.deferring:
+            self.optimizer.found_inf = self.deferred.failed  # type: ignore[attr-defined]
         self.optimizer.step()
-
-    @property
-    def deferring(self) -> bool:
-        """Whether checks wait for the next record, because sampling reads nothing either."""
-        plan = self.config.plan
-        return plan == "static" or (plan == "auto" and self.device.type != "cpu")
 
     def train_step(self, record: bool | None = None) -> Record:
         """One gradient step, and those that the behaviour adds to it.
@@ -214,14 +212,15 @@ class Trainer:
         """
         if record is None:
             record = (self.step + 1) % self.record_every == 0
-        sampling, version = self.sampling, self.env.reward.version
+        sampling = self.sampling
+        version = self.env.reward.version if self.learners else 0
         with self.deferred.during(self.step) if self.deferring else nullcontext():
             batch = self.behaviour.collect(sampling, self.config.batch_size)
             if not self.step:
                 self.objective.begin(batch)
             for learner in self.learners:
                 self.ledger.add(learner.learn(self.env, self.policy, batch, self.generator))
-            if self.env.reward.version != version:  # a learner changed it
+            if self.learners and self.env.reward.version != version:  # one of them changed it
                 batch = of_now(self.env, batch)
             value, terms = self.descend(batch)
             if self.config.lr_half_life:
