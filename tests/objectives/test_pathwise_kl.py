@@ -376,7 +376,7 @@ def test_what_the_divergence_cannot_learn_from() -> None:
         (replace(SMALL, noise=0.1), "exploration"),
         (replace(SMALL, replay=64, replay_rebuild="backward"), "replay"),
     ):
-        with pytest.raises(IncompatibleError, match=rf"learns from exact draws.*and {what} would"):
+        with pytest.raises(IncompatibleError, match=rf"samples of one.*and {what} would"):
             Trainer(env, policy, objective, config)
     with pytest.raises(IncompatibleError, match="its own policy's trajectories only"):
         Trainer(env, policy, objective, SMALL, behaviour=ExactSamples())

@@ -134,7 +134,7 @@ def test_an_architecture_is_found_and_judged(tmp_path: Path) -> None:
         rows = csv.writer(file)
         rows.writerow(["cell", "hours"])
         for number, cell in enumerate(all_cells().tolist()):
-            rows.writerow([write_cell(cell), number / 15625])
+            rows.writerow([write_cell(cell), number / 156.25])
     flags = ["--steps=4", "--batch-size=8", "--width=8", "--eval-every=2", f"--judge={judge}"]
     metrics = train("architecture", tmp_path / "run", *flags)
     lines = (tmp_path / "run" / "cells.tsv").read_text().splitlines()
@@ -145,7 +145,7 @@ def test_an_architecture_is_found_and_judged(tmp_path: Path) -> None:
         metrics["best_accuracy"] == metrics["best_short"] == pytest.approx(float(value), abs=1e-3)
     )
     assert metrics["best_long"] == pytest.approx(float(table.values[row, 1]))
-    assert metrics["best_hours"] == pytest.approx(row / 15625)
+    assert metrics["best_hours"] == pytest.approx(row / 156.25)
     assert metrics["regret"] == pytest.approx(
         float(table.values[:, 0].max()) - float(value), abs=1e-3
     )
