@@ -189,8 +189,13 @@ def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, function: str)
     process, pid = start(tmp_path, function)
     assert alive(pid)
     process.kill()
+    process.wait()
+    try:
+        until(lambda: not alive(pid), 5)
+    finally:
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
     process.communicate()
-    until(lambda: not alive(pid), 5)
 
 
 @pytest.mark.parametrize("function", ["sleeps", "holds_the_interpreter"])
