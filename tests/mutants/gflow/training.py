@@ -66,7 +66,7 @@ MUTANTS = (
         "lines-after-damage", "gflow/training/tracking.py",
         'if row["step"] <= resume_step]',
         'if row["step"] <= resume_step + 5]',
-        "tests/gflow/tasks/test_run_folder.py::test_a_damaged_line_costs_that_line_only",
+        "tests/gflow/training/test_tracking.py::test_a_resumed_log_has_each_step_once",
     ),
     (
         "json-infinite", "gflow/training/json_lines.py",
