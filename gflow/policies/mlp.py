@@ -81,7 +81,7 @@ class MLPPolicy(TrunkPolicy):
                 raise ConfigError("MLPPolicy: this policy is conditional and got no condition.")
             read = self.condition_encoder(condition) if self.condition_encoder else condition
             x = x + self.condition_layer(read)
-        x = torch.relu(x)
+        x = x.relu_()
         for layer in self.hidden:
-            x = torch.relu(F.linear(x, layer.weight, layer.bias))
+            x = F.linear(x, layer.weight, layer.bias).relu_()
         return x
