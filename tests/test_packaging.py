@@ -12,6 +12,7 @@ IMPORT_NAME = {"gflow": "gflow", "envs": "gflow.envs", "objectives": "gflow.obje
 OPTIONAL = (
     "rdkit", "torch_geometric", "wandb", "matplotlib", "scipy", "yaml", "networkx",
     "hypothesis", "tensorboard", "pandas", "transformers", "vina", "meeko", "sklearn", "openmm",
+    "pyspiel", "open_spiel",
 )  # fmt: skip
 
 
