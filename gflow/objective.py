@@ -35,12 +35,17 @@ class Solution(Enum):
         PROPORTIONAL: Objects are sampled in proportion to the reward.
         EXPECTED: Flows balance on average over moves that the policy does not choose; where it
             chooses all of them, objects are sampled in proportion to the reward.
+        ADVERSARIAL: Two players have opposite rewards; one flow is the soft value of their game
+            with even moves as the prior of both.
+        EQUILIBRIUM: Each player has a flow, of expected rewards under the policies of the others.
         ORDERED: Objects are the likelier the better, and the best take over. The objective learns
             a reward of its own (`implied_log_reward`), of which the order alone is given.
     """
 
     PROPORTIONAL = "proportional"
     EXPECTED = "expected"
+    ADVERSARIAL = "adversarial"
+    EQUILIBRIUM = "equilibrium"
     ORDERED = "ordered"
 
 
@@ -100,6 +105,17 @@ class Objective(nn.Module, ABC):
     @classmethod
     def refusal(cls, env: Environment[Any]) -> str | None:
         """Why this objective cannot work on `env` and what would, or None if it can."""
+        if cls.needs.log_pb and not env.has_backward:
+            return (
+                "it reads log P_B, and no moves back are defined here. Use an objective of moves "
+                "forward alone (atb, adb, asubtb, aedb for games, edb with chance), or define "
+                "`backward_mask` and `_backstep`."
+            )
+        if cls.needs.children != "none" and not env.numbered:
+            return (
+                "it sums over all children of a state, and here they form a continuum. Use an "
+                "objective that balances transitions or trajectories (tb, vargrad, db, subtb)."
+            )
         if cls.needs.edge_flow and env.has_movers:
             return (
                 "it reads the flows through states from the policy, and some moves here are not "

@@ -84,7 +84,7 @@ def segments(
         at = length[ends] - 1
         _check_legal(env, here, mask, actions[ends, at], ends, at, "stop")
     undo = env.backward_action(before, taken)
-    if kind is not None:
+    if kind is not None and env.has_backward:
         after = take(store, index[rows, times + 1])
         _check_legal(env, after, kind.backward_mask(after), undo, rows, times, "the move back")
     complete = stopped | env.is_terminal(last) if env.has_forced_terminals else stopped

@@ -1,9 +1,13 @@
 """Flow terms: the one table that policies fill and objectives read."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from gflow.environment.base import Environment
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,11 @@ class Needs:
         scores: The vector of raw objectives of the objects.
         backward_divergence: How far P_B is from uniform at every visited state.
         mover: Whose each transition is.
+        branching: How many moves there were to choose from.
+        children: log F of all children, with the probabilities of the moves to them: at no state,
+            where it is chance's turn, or everywhere.
+        player_flow: A log F for each player of a game, each ending in a reward of their own.
+        log_pb: log P_B is read at all; without it environments need no moves back.
         whole: Trajectories must run to their end.
         from_source: Trajectories must begin at the source.
     """
@@ -30,8 +39,16 @@ class Needs:
     scores: bool = False
     backward_divergence: bool = False
     mover: bool = False
+    branching: bool = False
+    children: Literal["none", "chance", "all"] = "none"
+    player_flow: bool = False
+    log_pb: bool = True
     whole: bool = True
     from_source: bool = True
+
+    def flows(self, env: "Environment[Any]") -> int:
+        """How many log-flows a policy must give at each state."""
+        return (env.num_players if self.player_flow else 1) if self.log_flow else 0
 
 
 @dataclass(frozen=True)
@@ -45,11 +62,12 @@ class FlowTerms:
 
     Attributes:
         log_pf: (B, T) log P_F(s_{t+1} | s_t), the stop included.
-        log_pb: (B, T) log P_B(s_t | s_{t+1}); 0 for a stop.
+        log_pb: (B, T) log P_B(s_t | s_{t+1}); 0 for a stop, and without moves back.
         log_reward: (B,) target log-reward of the objects.
         length: (B,) int64 number of transitions.
         stopped: (B,) bool: the last transition is a stop.
         log_flow: (B, T + 1) log F(s_t); at the end of a whole trajectory it *is* log R.
+            (B, T + 1, n) with a flow, and a log R, for each of n > 1 players.
         log_inflow: (B, T + 1) log of the flow into s_t; zero at s_0.
         log_outflow: (B, T + 1) log of the flow out of s_t; log R at the end.
         state_log_reward: (B, T + 1) log R(s_t) where every state may stop.
@@ -65,6 +83,12 @@ class FlowTerms:
         learned_log_reward: (B, T + 1) what the objective's own network says of log R at s_t.
         mover: (B, T) int64 whose each transition is (see `Environment.mover`); None if not asked
             for, or if all are the agent's.
+        log_branching: (B, T) log of the number of moves that differ in what they lead to, a stop
+            included.
+        child_log_flow: (B, T, A) or (B, T, A, n) log F of all children of s_t, log R where the move
+            finishes the object; -inf where there is no such move, or where it was not asked for.
+        child_log_prob: (B, T, A) log-probability of each of these moves, of whoever makes them;
+            -inf likewise.
         condition: (B, C) or None.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
         from_source: (B,) bool, False for those that begin elsewhere; None if all begin at the
@@ -88,6 +112,9 @@ class FlowTerms:
     backward_divergence: Tensor | None = None
     learned_log_reward: Tensor | None = None
     mover: Tensor | None = None
+    log_branching: Tensor | None = None
+    child_log_flow: Tensor | None = None
+    child_log_prob: Tensor | None = None
     condition: Tensor | None = None
     complete: Tensor | None = None
     from_source: Tensor | None = None

@@ -50,6 +50,10 @@ class Environment(ABC, Generic[S]):
         numbered: Moves are numbered actions; else they have densities. Said by the kind.
         has_keys: `key` is defined.
         has_movers: `mover` is defined: some moves are not the agent's.
+        has_chance: `chance_law` is defined: some moves may be chance's.
+        has_backward: Moves back are defined. Without them (games, whose positions do not tell
+            whether they can be reached) nothing is sampled backward, and objectives read no P_B.
+        num_players: How many have a reward of their own: 1, or the players of a game.
     """
 
     reward: LogReward[S]
@@ -61,9 +65,12 @@ class Environment(ABC, Generic[S]):
     num_keys: int | None = None
     condition_dim: int = 0
     source_reads_condition: bool = False
+    num_players: int = 1
     numbered: ClassVar[bool]
     has_keys: ClassVar[bool]
-    has_movers: ClassVar[bool]
+    has_movers: bool
+    has_chance: bool
+    has_backward: ClassVar[bool] = True
 
     def __init_subclass__(cls, kind: bool = False, **kwargs: Any) -> None:
         """Give what is derived from this class itself the discrete kind; `kind` marks the kinds."""
@@ -76,6 +83,7 @@ class Environment(ABC, Generic[S]):
             )
         cls.has_keys = cls.key is not Environment.key
         cls.has_movers = cls.mover is not Environment.mover
+        cls.has_chance = cls.chance_law is not Environment.chance_law
 
     # ------------------------------------------------------------------ what a subclass defines
 
@@ -149,9 +157,26 @@ class Environment(ABC, Generic[S]):
     def mover(self, states: S) -> Tensor | None:
         """(B,) int64 whose move it is at each state; None (the default): all the agent's.
 
-        `AGENT`, a player, +1 or -1, or `CHANCE` (see `gflow.environment.movers`).
+        `AGENT`, a player, or `CHANCE` (see `gflow.environment.movers`).
         """
         return None
+
+    def player_log_reward(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B, n) log-reward of finished objects for each of `num_players` players.
+
+        Of one: the target log-reward. Of two, r and -r: what one wins the other loses, and `reward`
+        is the first player's. Of more: to be defined.
+
+        Raises:
+            IncompatibleError: If there are more than two players.
+        """
+        if self.num_players > 2:
+            raise IncompatibleError(
+                f"{self.name} has {self.num_players} players and one reward. Define "
+                f"`player_log_reward(states)` as the (B, {self.num_players}) log-rewards of all."
+            )
+        first = self.target_log_reward(states, condition)
+        return torch.stack([first, -first], 1) if self.num_players == 2 else first[:, None]
 
     def chance_law(self, states: S) -> Law[Any]:
         """The law of the moves at states where it is chance's turn; for others it means nothing.
@@ -251,7 +276,7 @@ class Environment(ABC, Generic[S]):
             outputs: (B, A) raw outputs of the policy.
         """
         law = self.forward_law(states, outputs)
-        mover = self.mover(states) if self.has_movers else None
+        mover = self.mover(states) if self.has_chance else None
         return law if mover is None else law.where(mover != CHANCE, self.chance_law(states))
 
     def log_reward(self, states: S, condition: Tensor | None = None, zero: bool = False) -> Tensor:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from gflow.environment.base import Environment
 from gflow.environment.categorical import Categorical
 from gflow.errors import IllegalActionError, IncompatibleError, ShapeError
 from gflow.masking import representatives
+from gflow.state import batch_size, device_of, equal_rows
 
 S = TypeVar("S")
 
@@ -31,6 +32,8 @@ class DiscreteEnvironment(Environment[S], kind=True):
 
     **What a subclass defines.** `initial`, `forward_mask`, `backward_mask`, `_step`, `_backstep`,
     the sizes, and, unless forward action i is undone by backward action i, the two action maps.
+    Without `backward_mask` and `_backstep` there are no moves back (`has_backward`): objectives
+    that read no P_B still work, such as those of games.
     `key` makes sharing of network passes, replay by object and exact solutions possible.
     All of these are tensor programs: no loop over the batch, no read by the host, no change of
     their arguments, and no error for an action that is illegal in a row (its result is thrown
@@ -38,14 +41,19 @@ class DiscreteEnvironment(Environment[S], kind=True):
 
     Attributes:
         num_actions: A, the stop action included.
-        num_backward_actions: P; undoing a stop is not among them.
+        num_backward_actions: P; undoing a stop is not among them. 0 without moves back.
 
     The other attributes are those of `Environment`.
     """
 
     numbered = True
     num_actions: int
-    num_backward_actions: int
+    num_backward_actions: int = 0
+
+    def __init_subclass__(cls, kind: bool = False, **kwargs: Any) -> None:
+        """Note whether there are moves back."""
+        super().__init_subclass__(kind, **kwargs)
+        cls.has_backward = cls.backward_mask is not DiscreteEnvironment.backward_mask
 
     # ------------------------------------------------------------------ what a subclass defines
 
@@ -53,17 +61,20 @@ class DiscreteEnvironment(Environment[S], kind=True):
     def forward_mask(self, states: S) -> Tensor:
         """(B, A) bool: legal forward actions. All False where the object is finished by force."""
 
-    @abstractmethod
     def backward_mask(self, states: S) -> Tensor:
         """(B, P) bool: legal backward actions. All False at s0 only."""
+        return torch.zeros(batch_size(states), 0, dtype=torch.bool, device=device_of(states))
 
     @abstractmethod
     def _step(self, states: S, actions: Tensor) -> S:
         """Children reached by `actions`, (B,) int64, none of them a stop."""
 
-    @abstractmethod
     def _backstep(self, states: S, actions: Tensor) -> S:
         """Parents reached by backward `actions`, (B,) int64."""
+        raise IncompatibleError(
+            f"{self.name} defines no moves back. Define `backward_mask` and `_backstep`, or use "
+            f"what walks forward alone."
+        )
 
     # ------------------------------------------------------------------ what a subclass may define
 
@@ -76,7 +87,9 @@ class DiscreteEnvironment(Environment[S], kind=True):
         return ~self.forward_mask(states).any(-1)
 
     def is_initial(self, states: S) -> Tensor:
-        """(B,) bool: the state is the source s0."""
+        """(B,) bool: the state is the source s0: none that a move leads to."""
+        if not self.has_backward:
+            return equal_rows(states, self.initial(batch_size(states), device_of(states)))
         return ~self.backward_mask(states).any(-1)
 
     def all_states(self, device: torch.device | str = "cpu") -> S | None:
@@ -158,7 +171,8 @@ class DiscreteEnvironment(Environment[S], kind=True):
 
     def backstep(self, states: S, actions: Tensor) -> S:
         """Parents reached by backward `actions`, (B,) int64, after checking that each is legal."""
-        self._refuse_illegal("backward", states, self.backward_mask(states), actions)
+        if self.has_backward:
+            self._refuse_illegal("backward", states, self.backward_mask(states), actions)
         return self._backstep(states, actions)
 
     def can_end(self, states: S) -> Tensor:

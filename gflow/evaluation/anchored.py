@@ -9,6 +9,7 @@ from gflow.environment.base import Environment
 from gflow.environment.movers import AGENT
 from gflow.errors import IncompatibleError
 from gflow.policies.base import Policy, PolicyOutput
+from gflow.state import take
 from gflow.trajectories import Trajectories
 
 
@@ -34,12 +35,19 @@ def energies(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
 
 
 def log_flows(
-    policy: Policy, output: PolicyOutput, trajectories: Trajectories[Any], energy: Tensor | None
+    env: Environment[Any],
+    policy: Policy,
+    output: PolicyOutput,
+    trajectories: Trajectories[Any],
+    energy: Tensor | None,
+    players: int = 1,
 ) -> Tensor:
     """(B, T + 1) log F(s_t): the head, less the energies if it looks forward; log R at the end.
 
+    (B, T + 1, n) with a flow for each of n > 1 players.
+
     Raises:
-        IncompatibleError: If the policy has no such head.
+        IncompatibleError: If the policy has no such head, or not one for each player.
     """
     if output.log_flow is None:
         raise IncompatibleError(
@@ -48,10 +56,30 @@ def log_flows(
         )
     index = trajectories.state_index
     learned = output.log_flow[index]
+    if learned.shape[2:] != (() if players == 1 else (players,)):
+        raise IncompatibleError(
+            f"The objective needs {players} log-flow(s) at each state, and {type(policy).__name__} "
+            f"gives {tuple(output.log_flow.shape)} for {len(output.log_flow)} states. Build the "
+            f"policy with log_flow=objective.needs.flows(env)."
+        )
+    if players > 1:
+        return _of_players(env, learned, trajectories)
     if energy is not None:  # the head is log F + E
         learned = learned - energy.to(learned.dtype)
     log_flow = anchor(learned, trajectories)
     return log_flow.where(times(index) <= trajectories.length[:, None], 0.0)
+
+
+def _of_players(env: Environment[Any], learned: Tensor, trajectories: Trajectories[Any]) -> Tensor:
+    """(B, T + 1, n) `learned`, with the log-rewards of all players at the end, and 0 after it."""
+    time, end = times(trajectories.state_index), trajectories.length[:, None]
+    ends = trajectories.complete
+    rows = torch.arange(len(end), device=end.device) if ends is None else ends.nonzero().squeeze(1)
+    last = trajectories.state_index.gather(1, end).squeeze(1)[rows]
+    given = None if trajectories.condition is None else trajectories.condition[rows]
+    reward = env.player_log_reward(take(trajectories.states, last), given).to(learned.dtype)
+    value = learned.index_put((rows, end.squeeze(1)[rows]), reward)
+    return value.where((time <= end)[:, :, None], 0.0)
 
 
 def scores_of(

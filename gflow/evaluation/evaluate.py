@@ -36,7 +36,10 @@ def evaluate(
     kind: Any = numbered if env.numbered else densities
     parts = kind.parts(env, policy, trajectories, needs)
     energy = energies(env, trajectories) if needs.energy else None
-    log_flow = log_flows(policy, parts.output, trajectories, energy) if needs.log_flow else None
+    log_flow = None
+    if needs.log_flow:
+        players = needs.flows(env)
+        log_flow = log_flows(env, policy, parts.output, trajectories, energy, players)
     scores, log_symmetry = scores_of(env, trajectories) if needs.scores else (None, None)
     return FlowTerms(
         log_pf=parts.log_pf,

@@ -9,6 +9,7 @@ from gflow.distinct import Distinct
 from gflow.environment.categorical import Categorical
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.evaluation.anchored import anchor, times
+from gflow.evaluation.children import children
 from gflow.evaluation.parts import Parts, outputs
 from gflow.masking import class_log_prob, representatives
 from gflow.policies.base import BackwardNetwork, Policy, PolicyOutput, backward_law
@@ -29,8 +30,13 @@ def parts(
         output = outputs(env, policy, trajectories)
     law = env.law(states, output.forward_logits)
     log_pf = law.log_prob(trajectories.actions, index[:, :-1], trajectories.mask)
-    back = backward_law(env, policy, states, output.backward_logits)
-    found = Parts(output, log_pf, _of_moves(back, trajectories).to(log_pf.dtype))
+    back = None
+    if env.has_backward and needs.log_pb:
+        back = backward_law(env, policy, states, output.backward_logits)
+        log_pb = _of_moves(back, trajectories).to(log_pf.dtype)
+    else:
+        log_pb = torch.zeros_like(log_pf)
+    found = Parts(output, log_pf, log_pb)
     if needs.edge_flow:
         ends = _at_the_end(env, output.forward_logits, inflow, outflow, trajectories)
         found.others["log_inflow"], found.others["log_outflow"] = ends
@@ -38,7 +44,13 @@ def parts(
         assert env.stop_action is not None  # refused by the objective otherwise
         found.others["log_stop"] = law.of(env.stop_action)[index]
         found.others["state_log_reward"] = env.target_of_trajectories(trajectories)[index]
+    if needs.branching:
+        count = law.distinct.sum(-1).clamp(min=1).to(log_pf.dtype)
+        found.others["log_branching"] = count.log()[index[:, :-1]].where(trajectories.mask, 0.0)
+    if needs.children != "none":
+        found.others.update(children(env, policy, trajectories, law, needs))
     if needs.backward_divergence:
+        assert back is not None  # refused by the objective otherwise
         divergence = _divergence(back).to(log_pf.dtype)
         found.others["backward_divergence"] = divergence[index[:, 1:]].where(
             trajectories.moves, 0.0
@@ -53,8 +65,12 @@ def log_pb(
     learned: Tensor | None,
 ) -> Tensor:
     """See `gflow.evaluation.evaluate.log_pb`."""
-    law = backward_law(env, policy, trajectories.states, learned)
     dtype = torch.get_default_dtype() if learned is None else learned.dtype
+    if not env.has_backward:
+        return torch.zeros(
+            trajectories.actions.shape, dtype=dtype, device=trajectories.length.device
+        )
+    law = backward_law(env, policy, trajectories.states, learned)
     return _of_moves(law, trajectories).to(dtype)
 
 

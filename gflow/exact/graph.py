@@ -184,7 +184,16 @@ class StateGraph(Generic[S]):
         return self._push(total, torch.zeros(len(self.parent), dtype=torch.float64))
 
     def uniform_log_pb(self) -> Tensor:
-        """(E,) float64 log P_B of the uniform backward policy over distinct parents."""
+        """(E,) float64 log P_B of the uniform backward policy over distinct parents.
+
+        Raises:
+            IncompatibleError: If the environment defines no moves back.
+        """
+        if not self.env.has_backward:
+            raise IncompatibleError(
+                f"{self.env.name} defines no moves back, so it has no backward policy, and flows "
+                f"that need one are not defined."
+            )
         mask = self.env.backward_mask(self.states)
         value = uniform_log_prob(mask, self.env.backward_classes(self.states)).double()
         return value[self.child]

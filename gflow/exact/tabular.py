@@ -17,23 +17,27 @@ class TabularPolicy(Policy):
 
     Args:
         graph: All states, from `enumerate_states`.
-        backward: "learned", "uniform" or "maxent".
+        backward: "learned", "uniform" or "maxent"; always uniform where there are no moves back.
+        flows: Log-flows at each state: `Needs.flows`.
 
     Attributes:
         forward_table: (N, A) forward logits.
         backward_table: (N, P) backward logits.
-        flow_table: (N,) log F.
+        flow_table: (N,) log F, or (N, n) of n > 1 players.
     """
 
     has_log_flow = True
 
-    def __init__(self, graph: StateGraph[Any], backward: Backward = "learned") -> None:
+    def __init__(
+        self, graph: StateGraph[Any], backward: Backward = "learned", flows: int = 1
+    ) -> None:
         super().__init__()
+        backward = backward if graph.env.has_backward else "uniform"
         check_backward(graph.env, backward)
         self.graph, self.backward = graph, backward
         size, env = len(graph), graph.env
         self.forward_table = nn.Parameter(torch.zeros(size, env.num_actions))
-        self.flow_table = nn.Parameter(torch.zeros(size))
+        self.flow_table = nn.Parameter(torch.zeros((size, flows) if flows > 1 else size))
         if backward == "learned":
             self.backward_table = nn.Parameter(torch.zeros(size, env.num_backward_actions))
 
@@ -61,13 +65,15 @@ class TabularPolicy(Policy):
             edge_flows: Write log edge flows as forward logits (flow matching) instead of log P_F.
             forward_looking: Write log F + E as log-flows (`Needs.energy`) instead of log F.
         """
-        policy = cls(graph)
+        policy = cls(graph, flows=flows.log_flow[0].numel())
         forward = torch.full_like(policy.forward_table, -1e4)
-        backward = torch.full_like(policy.backward_table, -1e4)
         with torch.no_grad():
             forward[graph.parent, graph.action] = flows.log_pf.clamp(min=-1e4).to(forward.dtype)
-            children, undo, log_pb = _every_move_back(graph, flows.log_pb)
-            backward[children, undo] = log_pb.to(forward.dtype)
+            if policy.backward == "learned":
+                children, undo, log_pb = _every_move_back(graph, flows.log_pb)
+                backward = torch.full_like(policy.backward_table, -1e4)
+                backward[children, undo] = log_pb.to(forward.dtype)
+                policy.backward_table.copy_(backward)
             if graph.env.stop_action is not None:
                 stops = graph.env.forward_mask(graph.states)[:, graph.env.stop_action]
                 log_stop = flows.log_stop[stops].clamp(min=-1e4)
@@ -75,7 +81,6 @@ class TabularPolicy(Policy):
             if edge_flows:
                 forward += flows.log_flow[:, None].to(forward.dtype)
             policy.forward_table.copy_(forward)
-            policy.backward_table.copy_(backward)
             log_flow = flows.log_flow
             if forward_looking:
                 log_flow = log_flow - graph.env.partial_log_reward(graph.states).double()

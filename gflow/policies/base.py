@@ -31,7 +31,8 @@ class PolicyOutput:
     Attributes:
         forward_logits: (N, A) logits, which flow matching reads as log edge flows.
         backward_logits: (N, P) logits, or None if the backward policy is fixed.
-        log_flow: (N,) log F(s), or None if the policy has no such head.
+        log_flow: (N,) log F(s), (N, n) with a flow for each of n > 1 players of a game, or None if
+            the policy has no such head.
     """
 
     forward_logits: Tensor
@@ -187,6 +188,11 @@ def check_backward(env: DiscreteEnvironment[Any], backward: str) -> None:
     """
     if backward not in ("learned", "uniform", "maxent"):
         raise ConfigError(f"backward must be learned, uniform or maxent, got {backward!r}.")
+    if backward != "uniform" and not env.has_backward:
+        raise IncompatibleError(
+            f"{env.name} defines no moves back, so there is no {backward} backward policy. Use "
+            f"backward='uniform', which then says nothing."
+        )
     if (
         backward == "maxent"
         and type(env).max_entropy_logits is DiscreteEnvironment.max_entropy_logits

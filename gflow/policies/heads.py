@@ -20,7 +20,7 @@ class Heads(nn.Linear):
         width: Features that are read.
         forward: A, rows of forward logits.
         backward: P, rows of backward logits; 0 for a fixed backward policy.
-        log_flow: Whether to have the row of log F.
+        log_flow: How many rows of log F there are: 1, or one for each player of a game.
         generator: For the initial weights.
     """
 
@@ -29,14 +29,14 @@ class Heads(nn.Linear):
         width: int,
         forward: int,
         backward: int = 0,
-        log_flow: bool = False,
+        log_flow: int = 0,
         generator: torch.Generator | None = None,
     ) -> None:
         rows = forward + backward + log_flow
         super().__init__(width, rows, device=None if generator is None else "meta")
         if generator is not None:
             redraw(self.to_empty(device="cpu"), generator)
-        self.num_forward, self.num_backward, self.has_log_flow = forward, backward, log_flow
+        self.num_forward, self.num_backward, self.num_flows = forward, backward, int(log_flow)
 
     def all(self, read: Tensor) -> PolicyOutput:
         """What all heads say."""
@@ -45,8 +45,13 @@ class Heads(nn.Linear):
         return PolicyOutput(
             out[..., :a],
             out[..., a : a + p] if p else None,
-            out[..., -1] if self.has_log_flow else None,
+            self._flow(out),
         )
+
+    def _flow(self, out: Tensor) -> Tensor | None:
+        if self.num_flows > 1:
+            return out[..., -self.num_flows :]
+        return out[..., -1] if self.num_flows else None
 
     def ahead(self, read: Tensor) -> Tensor:
         """(..., A) the forward rows alone."""

@@ -24,7 +24,8 @@ class MLPPolicy(TrunkPolicy):
         width: Units of each hidden layer.
         depth: Number of hidden layers, at least 1.
         backward: "learned", "uniform" or "maxent".
-        log_flow: Whether to have a log-flow head (detailed balance, sub-trajectory balance).
+        log_flow: Whether to have a log-flow head (detailed balance, sub-trajectory balance), or how
+            many: `Needs.flows`.
         condition_encoder: Module mapping the condition (N, C) to features, with `out_features`;
             by default the condition as it is.
         generator: For the initial weights.
@@ -41,7 +42,7 @@ class MLPPolicy(TrunkPolicy):
         width: int = 256,
         depth: int = 2,
         backward: Backward = "learned",
-        log_flow: bool = False,
+        log_flow: int = 0,
         condition_encoder: nn.Module | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -56,7 +57,7 @@ class MLPPolicy(TrunkPolicy):
             raise ConfigError(f"MLPPolicy: width and depth must be positive, got {width}, {depth}.")
         check_backward(env, backward)
         self.backward = backward
-        self.has_log_flow = log_flow
+        self.has_log_flow = bool(log_flow)
         sizes = torch.tensor(env.feature_sizes)
         self.register_buffer("offset", sizes.cumsum(0) - sizes, persistent=False)
         bound = len(env.feature_sizes) ** -0.5

@@ -80,7 +80,7 @@ class NumberedMoves:
             uniform = coin < exploration.trajectory_epsilon
         may_stick = not (env.every_state_stops or self.static(device))
         other = exploration.other
-        law_of = env.law if env.has_movers else env.forward_law
+        law_of = env.law if env.has_chance else env.forward_law
 
         def law_at(states: Any, rows: Tensor) -> Categorical:
             if session is None:
@@ -98,7 +98,7 @@ class NumberedMoves:
             if other is not None:
                 given = None if condition is None else condition[rows]
                 mixed = env.law(states, other.forward_logits(env, states, given))
-            mover = env.mover(states)
+            mover = env.mover(states) if env.has_chance else None
             return Look(law, mixed, None if mover is None else mover == CHANCE)
 
         def explore(look: Look, rows: Tensor, time: int) -> Tensor:

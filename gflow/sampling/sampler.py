@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gflow.environment.base import Environment
 from gflow.environment.keys import check_num_keys
-from gflow.errors import ConfigError, ShapeError
+from gflow.errors import ConfigError, IncompatibleError, ShapeError
 from gflow.policies.base import Policy
 from gflow.sampling.densities import DensityMoves
 from gflow.sampling.exploration import ON_POLICY, Exploration
@@ -164,7 +164,15 @@ class Sampler:
 
         Returns:
             B trajectories in forward time order.
+
+        Raises:
+            IncompatibleError: If the environment defines no moves back.
         """
+        if not self.env.has_backward:
+            raise IncompatibleError(
+                f"{self.env.name} defines no moves back, so no trajectories can be drawn from its "
+                f"objects. Define `backward_mask` and `_backstep`, or sample forward."
+            )
         walk = self.moves.backward(policy, objects, condition, generator)
         return self._finish(walk, condition, log_reward, scores)
 

@@ -154,8 +154,10 @@ class Task(ABC, Generic[E]):
             env,
             self._policy_option("width", 256),
             self._policy_option("depth", 2),
-            own_backward(self._policy_option("backward", "learned")),
-            log_flow=needs.log_flow,
+            own_backward(self._policy_option("backward", "learned"))
+            if env.has_backward
+            else "uniform",
+            log_flow=needs.flows(env),
             condition_encoder=self.condition_encoder(env),
         )
 

@@ -1,11 +1,14 @@
 """Environments given by a table: any small graph, written down."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gflow.environment.categorical import Categorical
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.movers import AGENT, CHANCE
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
 
@@ -44,12 +47,17 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
     Args:
         children: N rows of child numbers, -1 where there is no action; rows may be ragged.
         log_reward: N log-rewards; those of states that are no objects are minus their energies,
-            which only forward-looking objectives read.
+            which only forward-looking objectives read. (N, n) for a game of n > 2 players.
         stops: N bools, states in which the policy may stop; None for nowhere.
         merge_parents: One backward action per parent instead of one per transition.
+        movers: N numbers of who moves (`gflow.environment.movers`); None for the agent everywhere.
+            With players +1 and -1 two play; with 1, 2, ..., n > 2 so many.
+        chance: N rows, the probabilities of the actions where it is chance's turn; other rows say
+            nothing. None for even ones.
 
     Raises:
-        ConfigError: If a child does not exist, a state cannot be reached, or there is a cycle.
+        ConfigError: If a child does not exist, a state cannot be reached, there is a cycle, or
+            movers and probabilities are none.
 
     Example:
         >>> env = TableEnvironment([[1, 2], [3], [3], []], [0.0, 0.0, 0.0, 1.0])
@@ -63,6 +71,8 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
         log_reward: Sequence[float] | Tensor,
         stops: Sequence[bool] | Tensor | None = None,
         merge_parents: bool = True,
+        movers: Sequence[int] | Tensor | None = None,
+        chance: Sequence[Sequence[float]] | Tensor | None = None,
     ) -> None:
         rows = children.tolist() if isinstance(children, Tensor) else [list(r) for r in children]
         count = len(rows)
@@ -72,6 +82,8 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
         if stops is not None:
             self._stops = torch.as_tensor(stops, dtype=torch.bool)
         value = torch.as_tensor(log_reward, dtype=torch.float64)
+        self._log_rewards = value
+        value = value[:, 0] if value.dim() == 2 else value
         if value.shape != (count,) or self._stops.shape != (count,):
             raise ConfigError(
                 f"TableEnvironment: {count} states need {count} log-rewards and stops, got "
@@ -100,6 +112,36 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
         self.merged = bool((self._first_action != torch.arange(moves)).any())
         first = torch.arange(self.num_backward_actions)
         self.merged_back = bool((self._first_parent != first).any())
+        self._set_movers(movers, chance)
+
+    def _set_movers(self, movers: Any, chance: Any) -> None:
+        """Whose move it is at each state, and what chance does on its turns."""
+        count, moves = self._children.shape
+        self._movers: Tensor | None = None
+        self.has_movers, self.has_chance = movers is not None, False
+        if movers is None:
+            return
+        self._movers = torch.as_tensor(movers, dtype=torch.int64)
+        self.has_chance = bool((self._movers == CHANCE).any())
+        if self._movers.shape != (count,):
+            raise ConfigError(f"TableEnvironment: {count} states need {count} movers.")
+        players = set(self._movers.tolist()) - {AGENT, CHANCE}
+        if players:
+            self.num_players = max(2, *players)
+        even = (self._children >= 0).double()
+        table = even.clone()
+        for s in (self._movers == CHANCE).nonzero().flatten().tolist():
+            if chance is not None and len(chance[s]):
+                row = torch.as_tensor(chance[s], dtype=torch.float64)
+                table[s] = torch.nn.functional.pad(row, (0, moves - len(row)))
+            total = float(table[s].sum())
+            if bool((table[s] < 0).any()) or bool(table[s][even[s] == 0].any()) or not total:
+                raise ConfigError(
+                    f"TableEnvironment: state {s} is chance's, and {table[s].tolist()} are no "
+                    f"probabilities of its actions."
+                )
+            table[s] /= total
+        self._chance = table.log()
 
     # ------------------------------------------------------------------ tables
 
@@ -225,6 +267,24 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
     def key(self, states: Tensor) -> Tensor:
         """(B,) the number of the state."""
         return states
+
+    def mover(self, states: Tensor) -> Tensor | None:
+        """(B,) by the table."""
+        return None if self._movers is None else self._at(self._movers, states)
+
+    def chance_law(self, states: Tensor) -> Categorical:
+        """By the table; chance never stops."""
+        logits = self._at(self._chance, states).to(torch.get_default_dtype())
+        if self.stop_action is not None:
+            logits = torch.nn.functional.pad(logits, (0, 1), value=-torch.inf)
+        mask = self.forward_mask(states) & (logits > -torch.inf)
+        return Categorical(logits, mask, lambda: self.forward_classes(states))
+
+    def player_log_reward(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, n) by the table."""
+        if self._log_rewards.dim() == 1:
+            return super().player_log_reward(states, condition)
+        return self._at(self._log_rewards, states)
 
     def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         child = self._at(self._children, states).gather(1, self._inside(actions)[:, None])

@@ -11,7 +11,6 @@ from gflow.state import batch_size, take
 from gflow.testing.discrete.explore import Explored
 from gflow.testing.probe import Probe
 
-KNOWN = (AGENT, 1, -1, CHANCE)
 CLOSE = 1e-5
 
 
@@ -23,11 +22,12 @@ def check_movers(probe: Probe, found: Explored) -> None:
     mover = probe.call("mover", states)
     if mover is None:
         return
-    if not _is_mover(mover, batch_size(states)):
+    if not _is_mover(mover, batch_size(states), env.num_players):
+        players = " and ".join(map(str, _players(env.num_players))) or "none, num_players being 1"
         probe.findings.add(
             "wrong-mover",
             f"`mover` gave {_described(mover)} for {batch_size(states)} states.",
-            f"Return (B,) int64 of {AGENT} (the agent), 1 and -1 (players) and {CHANCE} (chance).",
+            f"Return (B,) int64 of {AGENT} (the agent), {CHANCE} (chance) and players: {players}.",
         )
         return
     rows = (mover == CHANCE).nonzero().squeeze(1)
@@ -75,10 +75,16 @@ def _check_law(probe: Probe, states: Any) -> None:
         )
 
 
-def _is_mover(mover: Any, count: int) -> bool:
+def _players(count: int) -> list[int]:
+    """Numbers of the players of a game of so many; none where there is one reward alone."""
+    return [1, -1] if count == 2 else list(range(1, count + 1)) if count > 2 else []
+
+
+def _is_mover(mover: Any, count: int, players: int) -> bool:
     if not isinstance(mover, Tensor) or tuple(mover.shape) != (count,):
         return False
-    return mover.dtype == torch.int64 and bool(torch.isin(mover, torch.tensor(KNOWN)).all())
+    known = torch.tensor([AGENT, CHANCE, *_players(players)])
+    return mover.dtype == torch.int64 and bool(torch.isin(mover, known).all())
 
 
 def _described(value: Any) -> str:

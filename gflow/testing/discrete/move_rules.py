@@ -71,6 +71,8 @@ def check_undoing(probe: Probe, found: Explored) -> None:
         undo = undo[~loop]
         if not len(undo):
             return
+    if not env.has_backward:
+        return
     inside = (undo >= 0) & (undo < env.num_backward_actions)
     if not bool(inside.all()):
         row = int((~inside).nonzero()[0])

@@ -13,6 +13,8 @@ def check_attributes(env: DiscreteEnvironment[Any], findings: Findings) -> None:
     """Sizes are positive and the stop action is the last one."""
     for name in ("num_actions", "num_backward_actions", "horizon"):
         value = getattr(env, name, None)
+        if name == "num_backward_actions" and value == 0 and not env.has_backward:
+            continue
         if not isinstance(value, int) or value < 1:
             findings.add(
                 "attributes",
