@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gflow.behaviours.hindsight import Hindsight
     from gflow.behaviours.langevin import LangevinSearch
     from gflow.behaviours.local_search import LocalSearch
+    from gflow.behaviours.refreshed import Refreshed
     from gflow.behaviours.replay import Replay
 
 _HOME = {
@@ -28,6 +29,7 @@ _HOME = {
     "LangevinSearch": "gflow.behaviours.langevin",
     "LocalSearch": "gflow.behaviours.local_search",
     "OnPolicy": "gflow.behaviours.base",
+    "Refreshed": "gflow.behaviours.refreshed",
     "Replay": "gflow.behaviours.replay",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "LangevinSearch",
     "LocalSearch",
     "OnPolicy",
+    "Refreshed",
     "Replay",
 ]
 

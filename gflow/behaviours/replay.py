@@ -4,9 +4,11 @@ from typing import Any
 
 from gflow.behaviours.augmentation import BackwardAugmentation
 from gflow.behaviours.base import Around, Behaviour, Sampling
+from gflow.behaviours.refreshed import Refreshed
 from gflow.bounds import Probability
 from gflow.checks import checked
 from gflow.environment.base import Environment
+from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
 from gflow.objective import Objective
 from gflow.source import ELSEWHERE, Source
@@ -93,11 +95,17 @@ def with_memory(env: Environment[Any], behaviour: Behaviour, config: TrainConfig
     """A behaviour with the memory around it that the `replay...` and `augment...` settings ask for.
 
     Raises:
-        ConfigError: If the memory can hold too little ever to be drawn from.
+        ConfigError: If the memory can hold too little ever to be drawn from, or the behaviour draws
+            from one of its own.
         IncompatibleError: If the environment cannot be remembered so.
     """
     if not config.replay:
         return behaviour
+    if isinstance(behaviour, Refreshed):
+        raise ConfigError(
+            f"Refreshed draws all batches from a memory of its own, of {behaviour.capacity} "
+            f"trajectories (capacity). Leave replay at 0, or take the behaviour on_policy."
+        )
     buffer = ReplayBuffer(
         env,
         config.replay,
@@ -115,8 +123,8 @@ def with_memory(env: Environment[Any], behaviour: Behaviour, config: TrainConfig
 
 
 def memory_of(behaviour: Behaviour) -> ReplayBuffer | None:
-    """The memory of the outermost `Replay` in a behaviour, or None."""
-    while not isinstance(behaviour, Replay):
+    """The memory of the outermost `Replay` or `Refreshed` in a behaviour, or None."""
+    while not isinstance(behaviour, Replay | Refreshed):
         if not isinstance(behaviour, Around):
             return None
         behaviour = behaviour.inner

@@ -71,3 +71,11 @@ class Columns:
             like = self.like.get(name, torch.zeros(0))
             self._stored[name] = tree_map(lambda _: next(parts).clone(), like)  # noqa: B023
             self.size = batch_size(self._stored[name])
+
+
+def narrowest(count: int) -> torch.dtype:
+    """The smallest signed whole numbers that hold ``range(count)``: a byte for most games."""
+    for dtype in (torch.int8, torch.int16, torch.int32):
+        if count - 1 <= torch.iinfo(dtype).max:
+            return dtype
+    return torch.int64

@@ -10,7 +10,7 @@ from gflow.bounds import Count, NotNegative
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.memory.columns import Columns
+from gflow.memory.columns import Columns, narrowest
 from gflow.memory.draw import (
     PRT_LEAST,
     ByRank,
@@ -95,6 +95,7 @@ class ReplayBuffer:
         self.order: SortedIndex | None = None
         if keep != "recent" or draw not in ("uniform", "reward"):
             self.order = SortedIndex()
+        self._dtype = narrowest(getattr(env, "num_actions", 1))
         self._rank = ByRank()
         self._columns = Columns(capacity, {"objects": env.initial(1)})
         self._next = 0
@@ -114,7 +115,13 @@ class ReplayBuffer:
             raise AttributeError(name)
         if name in ("log_reward", "scores"):
             self.refresh()
-        return self._columns.get(name)
+        found = self._columns.get(name)
+        return found.long() if name == "actions" and found is not None else found
+
+    def _actions(self, rows: Tensor) -> Tensor:
+        """(B, T) the actions in (B,) slots, which are kept as small numbers."""
+        actions: Tensor = self._columns.get("actions")[rows]
+        return actions.long()
 
     # ------------------------------------------------------------------ in
 
@@ -131,6 +138,7 @@ class ReplayBuffer:
         batch = batch.to("cpu")
         pad = self.env.horizon - batch.actions.shape[1]
         actions = torch.nn.functional.pad(batch.actions, (0, max(pad, 0)))[:, : self.env.horizon]
+        actions = actions.to(self._dtype)
         self._add(
             {
                 "actions": actions if self.rebuild == "actions" else None,
@@ -258,7 +266,7 @@ class ReplayBuffer:
         if self.has_objects:
             objects = take(self.objects, stale)
         else:
-            sampler, actions = Sampler(self.env), self.actions[stale]
+            sampler, actions = Sampler(self.env), self._actions(stale)
             objects = ends_of(sampler, actions, self.length[stale], condition)
         log_reward, scores = rescored(self.env, objects, condition, self.device)
         self._columns.rewrite("log_reward", log_reward, stale)
@@ -348,7 +356,7 @@ class ReplayBuffer:
             return self.backward(rows, sampler, policy, generator, device)
         length = self.length[rows]
         return sampler.along(
-            self.actions[rows, : int(length.max())].to(device),
+            self._actions(rows)[:, : int(length.max())].to(device),
             length.to(device),
             **self._known_of(rows, device),
         )

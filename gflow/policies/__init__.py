@@ -6,6 +6,7 @@ from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.policies.base import Policy, PolicyOutput
+    from gflow.policies.chunked import Chunked
     from gflow.policies.encoder import StateEncoder
     from gflow.policies.mlp import MLPPolicy
     from gflow.policies.split import SplitPolicy
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CausalTransformer": "gflow.policies.transformer",
+    "Chunked": "gflow.policies.chunked",
     "MLPPolicy": "gflow.policies.mlp",
     "Policy": "gflow.policies.base",
     "PolicyOutput": "gflow.policies.base",
@@ -22,6 +24,7 @@ _HOME = {
 
 __all__ = [
     "CausalTransformer",
+    "Chunked",
     "MLPPolicy",
     "Policy",
     "PolicyOutput",

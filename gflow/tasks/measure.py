@@ -18,6 +18,7 @@ from gflow.metrics import (
     mean_reward_accuracy,
     total_variation,
 )
+from gflow.policies.chunked import chunked
 from gflow.state import take
 from gflow.tasks.task import Context
 
@@ -37,7 +38,7 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
     batch = trainer.sampler.forward(
         policy, samples, condition=condition, generator=generator, device=trainer.device
     )
-    terms = trainer.objective.evaluate(env, policy, batch)
+    terms = trainer.objective.evaluate(env, chunked(policy, trainer.config.chunk), batch)
     objects = batch.final_states
     numbers = _rewards(context, objects, condition)
     numbers |= {

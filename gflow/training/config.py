@@ -55,6 +55,8 @@ class TrainConfig:
         augment: Further gradient steps after every step, on trajectories drawn backward from
             remembered objects (see `BackwardAugmentation`); 0 for none.
         augment_objects: How many objects these steps go back from.
+        chunk: States that the network sees at a time in a training step, whose activations alone
+            are held (`Chunked`): less memory for one more pass of the network; 0 for all at once.
         plan: Execution plan of the sampler: "auto", "ragged" or "static".
         seed: Of everything random.
     """
@@ -85,6 +87,7 @@ class TrainConfig:
     replay_fraction: Probability = 0.5
     augment: Natural = 0
     augment_objects: Count = 20
+    chunk: Natural = 0
     plan: Literal["auto", "ragged", "static"] = "auto"
     seed: int = 0
 

@@ -23,6 +23,7 @@ from gflow.memory.replay import ReplayBuffer
 from gflow.memory.rescore import of_now
 from gflow.objective import Objective
 from gflow.policies.base import Policy
+from gflow.policies.chunked import chunked
 from gflow.sampling.exploration import ON_POLICY, Exploration, check_exploration
 from gflow.sampling.sampler import Sampler
 from gflow.source import source_refusal
@@ -98,6 +99,7 @@ class Trainer:
         self.learners = [*objective.learners(env), *learners]
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         self.condition, self.callbacks = condition, tuple(callbacks)
+        self._chunked = chunked(policy, config.chunk)
         self.device = next(policy.parameters()).device
         on_gpu = config.plan == "auto" and self.device.type != "cpu"
         self.deferring = config.plan == "static" or on_gpu
@@ -181,7 +183,7 @@ class Trainer:
 
     def loss_of(self, batch: Trajectories[Any]) -> tuple[Tensor, FlowTerms]:
         """() the loss of given trajectories with gradients, and their terms; reads nothing."""
-        terms = self.objective.evaluate(self.env, self.policy, batch)
+        terms = self.objective.evaluate(self.env, self._chunked, batch)
         return self.objective(terms), terms
 
     def apply(self, loss: Tensor) -> None:

@@ -7,7 +7,21 @@ REPLAY = "tests/gflow/memory/test_replay_strategies.py"
 LIKELIHOOD = "tests/objectives/test_max_likelihood.py"
 LANGEVIN = "tests/gflow/behaviours/test_langevin_search.py"
 
+REFRESHED = "tests/gflow/behaviours/test_refreshed.py"
+
 MUTANTS = (
+    (
+        "refreshed-late", "gflow/behaviours/refreshed.py",
+        "missing = 0 if self.batches % self.every else self.added",
+        "missing = 0 if (self.batches + 1) % self.every else self.added",
+        f"{REFRESHED}::test_it_is_filled_before_the_first_batch_and_refreshed_every_third",
+    ),
+    (
+        "refreshed-forgets-the-turn", "gflow/behaviours/refreshed.py",
+        'self.batches = state["batches"]',
+        'self.batches = state["batches"] + 1',
+        f"{REFRESHED}::test_training_resumes_to_the_same_numbers",
+    ),
     (
         "langevin-turn", "gflow/behaviours/langevin.py",
         "if self.batches % 2 or not seen.ready(count):",

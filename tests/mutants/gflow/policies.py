@@ -4,7 +4,27 @@ BACKWARD = "tests/gflow/backward/test_backward_policies.py"
 
 HEADS = "tests/envs/test_policy_heads.py"
 
+CHUNKED = "tests/gflow/policies/test_chunked.py"
+
 MUTANTS = (
+    (
+        "chunks-held", "gflow/policies/chunked.py",
+        "if not torch.is_grad_enabled():",
+        "if True:",
+        f"{CHUNKED}::test_what_lies_between_is_not_held",
+    ),
+    (
+        "chunks-of-others", "gflow/policies/chunked.py",
+        "mine = visited & (owner >= first)",
+        "mine = visited & (owner > first)",
+        f"{CHUNKED}::test_losses_and_gradients_are_those_of_one_pass[7-db-words]",
+    ),
+    (
+        "chunks-conditions", "gflow/policies/chunked.py",
+        "given = None if condition is None else condition[rows]",
+        "given = None if condition is None else condition[: len(rows)]",
+        f"{CHUNKED}::test_losses_and_gradients_are_those_of_one_pass[7-tb-condition]",
+    ),
     (
         "heads-backward-rows", "gflow/policies/heads.py",
         "return slice(self.num_forward, self.num_forward + self.num_backward)",
