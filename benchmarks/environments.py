@@ -7,7 +7,8 @@ Takes: a few seconds on one core; with --train five minutes.
 Shows: the instance, its numbers of states, transitions and objects, and what `check_env` found; for
        each of two objectives the total variation between the policy's distribution and the exact
        one before and after training, and how log-probability then correlates with log-reward over
-       all objects.
+       all objects. Where chance moves, no policy samples in proportion to the reward, and nothing
+       is trained.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from gflow.envs.graphs.instances import GraphBatch
 from gflow.envs.graphs.small_graphs import LabelledGraphs, SmallGraphs
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.landscapes import landscape_grid
+from gflow.envs.noise import StochasticGrid, TokenNoise, WithNoise
 from gflow.envs.pairs.composition import Product, Stack
 from gflow.envs.phylogeny.alignments import Alignment
 from gflow.envs.phylogeny.env import Parsimony, Phylogeny
@@ -233,6 +235,12 @@ ENTRIES = [
         lambda: Stack(HyperGrid(2, 3), EnergyModel(IsingReward(1, 3, 0.3, 0.2))),
     ),
     Entry(
+        "with-noise",
+        "4 letters, length 4, alpha 0.3",
+        lambda: WithNoise(Autoregressive("ACGT", 4, counts_of(1)), TokenNoise(0.3)),
+    ),
+    Entry("stochastic-grid", "5x5, stick 0.25", lambda: StochasticGrid(2, 5)),
+    Entry(
         "phylogeny",
         "5 leaves, 12 columns",
         lambda: Phylogeny(Parsimony(Alignment.simulate(5, 12, 0.3), 12, 2)),
@@ -380,7 +388,9 @@ def main() -> None:
         row = check(env)
         failed |= not row.passed
         cells = (
-            [*trained(env, entry, effort), f"({args.steps or entry.steps})"] if args.train else []
+            [*trained(env, entry, effort), f"({args.steps or entry.steps})"]
+            if args.train and not env.has_movers
+            else []
         )
         line = (
             f"{entry.name:17}{type(env).__name__:16}{entry.instance:29}{row.states:7,}"

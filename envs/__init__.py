@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gflow.envs.graphs.small_graphs import SmallGraphs
     from gflow.envs.grids.hypergrid import HyperGrid
     from gflow.envs.molecules import Molecules
+    from gflow.envs.noise.env import WithNoise
+    from gflow.envs.noise.grid import StochasticGrid
     from gflow.envs.pairs.composition import Product, Stack
     from gflow.envs.phylogeny.env import Phylogeny
     from gflow.envs.sequences.env import AnyOrder, Autoregressive, PrependAppend, VariableLength
@@ -54,8 +56,10 @@ _HOME = {
     "Product": "gflow.envs.pairs.composition",
     "SmallGraphs": "gflow.envs.graphs.small_graphs",
     "Stack": "gflow.envs.pairs.composition",
+    "StochasticGrid": "gflow.envs.noise.grid",
     "Torus": "gflow.envs.torus.env",
     "VariableLength": "gflow.envs.sequences.env",
+    "WithNoise": "gflow.envs.noise.env",
 }
 
 __all__ = [
@@ -83,8 +87,10 @@ __all__ = [
     "Product",
     "SmallGraphs",
     "Stack",
+    "StochasticGrid",
     "Torus",
     "VariableLength",
+    "WithNoise",
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)
