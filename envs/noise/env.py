@@ -69,7 +69,7 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
                 f"WithNoise: some moves of {env.name} are not the agent's, and noise disturbs the "
                 f"agent's alone. Let `mover` and `chance_law` of one environment say both."
             )
-        if not getattr(env, "has_backward", True):
+        if not env.has_backward:
             raise IncompatibleError(
                 f"WithNoise: {env.name} defines no moves back, which noise needs to number its "
                 f"own. Define `backward_mask` and `_backstep`."

@@ -291,6 +291,26 @@ class TestRefusals:
         with pytest.raises(IncompatibleError, match="some moves of SlippingGrid are not"):
             WithNoise(SlippingGrid(), TokenNoise(0.1))
 
+    def test_environments_without_moves_back(self) -> None:
+        class Onward(DiscreteEnvironment[Tensor]):
+            num_actions, horizon, reward = 2, 1, ONES
+
+            def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
+                return torch.zeros(batch_size, 1, dtype=torch.int64, device=device)
+
+            def is_initial(self, states: Tensor) -> Tensor:
+                return states[:, 0] == 0
+
+            def forward_mask(self, states: Tensor) -> Tensor:
+                return (states == 0).expand(-1, 2)
+
+            def _step(self, states: Tensor, actions: Tensor) -> Tensor:
+                return actions[:, None] + 1
+
+        assert not Onward.has_backward
+        with pytest.raises(IncompatibleError, match="Onward defines no moves back"):
+            WithNoise(Onward(), TokenNoise(0.1))
+
     @pytest.mark.parametrize("value", [-0.1, 1.5, math.nan])
     def test_probabilities(self, value: float) -> None:
         with pytest.raises(ConfigError, match="TokenNoise: alpha is a probability"):
