@@ -50,7 +50,6 @@ class Environment(ABC, Generic[S]):
         numbered: Moves are numbered actions; else they have densities. Said by the kind.
         has_keys: `key` is defined.
         has_movers: `mover` is defined: some moves are not the agent's.
-        has_chance: `chance_law` is defined: some moves may be chance's.
         has_backward: Moves back are defined. Without them (games, whose positions do not tell
             whether they can be reached) nothing is sampled backward, and objectives read no P_B.
         num_players: How many have a reward of their own: 1, or the players of a game.
@@ -69,7 +68,6 @@ class Environment(ABC, Generic[S]):
     numbered: ClassVar[bool]
     has_keys: ClassVar[bool]
     has_movers: bool
-    has_chance: bool
     has_backward: ClassVar[bool] = True
 
     def __init_subclass__(cls, kind: bool = False, **kwargs: Any) -> None:
@@ -83,7 +81,6 @@ class Environment(ABC, Generic[S]):
             )
         cls.has_keys = cls.key is not Environment.key
         cls.has_movers = cls.mover is not Environment.mover
-        cls.has_chance = cls.chance_law is not Environment.chance_law
 
     # ------------------------------------------------------------------ what a subclass defines
 
@@ -265,6 +262,13 @@ class Environment(ABC, Generic[S]):
     def name(self) -> str:
         """Name of the environment for messages."""
         return type(self).__name__
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether some moves are chance's: there is a law of them, or there must be."""
+        if type(self).chance_law is not Environment.chance_law:
+            return True
+        return self.has_movers and self.num_players == 1
 
     def law(self, states: S, outputs: Tensor) -> Law[Any]:
         """The law of the next move whoever makes it: the policy's, or chance's own.

@@ -118,11 +118,10 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
         """Whose move it is at each state, and what chance does on its turns."""
         count, moves = self._children.shape
         self._movers: Tensor | None = None
-        self.has_movers, self.has_chance = movers is not None, False
+        self.has_movers = movers is not None
         if movers is None:
             return
         self._movers = torch.as_tensor(movers, dtype=torch.int64)
-        self.has_chance = bool((self._movers == CHANCE).any())
         if self._movers.shape != (count,):
             raise ConfigError(f"TableEnvironment: {count} states need {count} movers.")
         players = set(self._movers.tolist()) - {AGENT, CHANCE}
@@ -271,6 +270,11 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
     def mover(self, states: Tensor) -> Tensor | None:
         """(B,) by the table."""
         return None if self._movers is None else self._at(self._movers, states)
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether a state is chance's by the table."""
+        return self._movers is not None and bool((self._movers == CHANCE).any())
 
     def chance_law(self, states: Tensor) -> Categorical:
         """By the table; chance never stops."""
