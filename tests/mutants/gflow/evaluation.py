@@ -8,6 +8,7 @@ ANNEALED = "tests/envs/diffusion/test_annealed.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
 CHANCE = "tests/gflow/sampling/test_chance.py"
+CHILDREN = "tests/gflow/evaluation/test_children.py"
 
 MUTANTS = (
     (
@@ -82,5 +83,53 @@ MUTANTS = (
         "return found[trajectories.state_index[:, :-1]].where(trajectories.mask, AGENT)",
         "return found[trajectories.state_index[:, 1:]].where(trajectories.mask, AGENT)",
         f"{CHANCE}::test_terms_hold_the_log_probabilities_of_chance_and_send_no_gradient_there",
+    ),
+    (
+        "children-of-the-entered", "gflow/evaluation/children.py",
+        "here = index[:, :-1]",
+        "here = index[:, 1:]",
+        f"{CHILDREN}::test_children_of_a_table[all]",
+    ),
+    (
+        "children-everywhere", "gflow/evaluation/children.py",
+        'if needs.children == "chance":',
+        "if False:",
+        f"{CHILDREN}::test_children_of_a_table[chance]",
+    ),
+    (
+        "children-not-anchored", "gflow/evaluation/children.py",
+        "done = env.is_terminal(states)",
+        "done = env.is_terminal(states) & False",
+        f"{CHILDREN}::test_children_of_a_table[all]",
+    ),
+    (
+        "children-in-another-order", "gflow/evaluation/children.py",
+        "return value if group is None else value[group]",
+        "return value if group is None else value[group.flip(0)]",
+        f"{CHILDREN}::test_children_of_a_table[all]",
+    ),
+    (
+        "children-stop-unpaid", "gflow/evaluation/children.py",
+        "flow = flow.index_put((ends, torch.full_like(ends, stop)), ended.to(flow.dtype))",
+        "flow = flow.index_put((ends, torch.full_like(ends, stop)), 0 * ended.to(flow.dtype))",
+        f"{CHILDREN}::test_children_where_objects_end_by_stopping",
+    ),
+    (
+        "players-share-a-reward", "gflow/environment/base.py",
+        "torch.stack([first, -first], 1)",
+        "torch.stack([first, first], 1)",
+        f"{CHILDREN}::test_two_players_have_opposite_rewards",
+    ),
+    (
+        "players-without-anchor", "gflow/evaluation/anchored.py",
+        "value = learned.index_put((rows, end.squeeze(1)[rows]), reward)",
+        "value = learned",
+        f"{CHILDREN}::test_children_of_players_have_a_flow_for_each",
+    ),
+    (
+        "branching-all-actions", "gflow/evaluation/numbered.py",
+        "count = law.distinct.sum(-1)",
+        "count = law.mask.sum(-1)",
+        f"{CHILDREN}::test_branching_counts_moves_that_differ",
     ),
 )  # fmt: skip
