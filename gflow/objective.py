@@ -69,6 +69,7 @@ class Objective(nn.Module, ABC):
             objective have learned; False if only as far as that fits.
         epsilon: Probability of a uniform action that trainers explore with if nothing is said.
         solution: What the policy samples where the loss is smallest.
+        for_parts: What to use instead for trajectories that were cut, or begin elsewhere.
     """
 
     name: ClassVar[str]
@@ -77,6 +78,7 @@ class Objective(nn.Module, ABC):
     self_contained: ClassVar[bool] = True
     epsilon: ClassVar[float] = 0.0
     solution: ClassVar[Solution] = Solution.PROPORTIONAL
+    for_parts: ClassVar[str] = "DetailedBalance, SubTrajectoryBalance or FlowMatching"
 
     def __init__(self, regression: Regression = squared) -> None:
         super().__init__()
@@ -226,14 +228,14 @@ class Objective(nn.Module, ABC):
     def _refuse_cut(self) -> NoReturn:
         raise IncompatibleError(
             f"{type(self).__name__} needs whole trajectories and was given trajectories cut "
-            f"before their end. Use DetailedBalance or SubTrajectoryBalance for those."
+            f"before their end. Use {self.for_parts} for those."
         )
 
     def _refuse_begun(self) -> NoReturn:
         raise IncompatibleError(
             f"{type(self).__name__} needs trajectories that begin at the source, where its log Z "
-            f"or its sums begin, and was given some that begin elsewhere. Use DetailedBalance, "
-            f"SubTrajectoryBalance or FlowMatching for those."
+            f"or its sums begin, and was given some that begin elsewhere. Use {self.for_parts} for "
+            f"those."
         )
 
 

@@ -6,7 +6,11 @@ if __name__ != "gflow.objectives":
 from gflow.discovery import Discovered
 from gflow.lazy import public_names
 from gflow.objective import Objective, Solution
+from gflow.objectives.adb import AdversarialDetailedBalance
 from gflow.objectives.adjoint import AdjointSampling
+from gflow.objectives.aedb import AdversarialExpectedDetailedBalance
+from gflow.objectives.asubtb import AdversarialSubTrajectoryBalance
+from gflow.objectives.atb import AdversarialTrajectoryBalance
 from gflow.objectives.db import DetailedBalance
 from gflow.objectives.fm import FlowMatching
 from gflow.objectives.forward_looking import (
@@ -42,8 +46,11 @@ from gflow.source import Source
 OBJECTIVES: Discovered[Objective] = Discovered("gflow.objectives", Objective, "objective")
 """Every objective of this folder by its name: a new file is found by itself."""
 
-OFF_POLICY = OBJECTIVES.where(lambda cls: Source.OTHER in cls.learns_from)
-"""Those that learn from trajectories of any sampler with full support."""
+GAMES = OBJECTIVES.where(lambda cls: cls.solution in (Solution.ADVERSARIAL, Solution.EQUILIBRIUM))
+"""Those for games of several players."""
+
+OFF_POLICY = OBJECTIVES.where(lambda cls: Source.OTHER in cls.learns_from and cls.name not in GAMES)
+"""Those for one agent that learn from trajectories of any sampler with full support."""
 
 PROPORTIONAL = OFF_POLICY.where(
     lambda cls: cls.solution is Solution.PROPORTIONAL and cls.self_contained
@@ -51,10 +58,15 @@ PROPORTIONAL = OFF_POLICY.where(
 """Those of them whose exact solution samples in proportion to the reward, whatever they learn."""
 
 __all__ = [
+    "GAMES",
     "OBJECTIVES",
     "OFF_POLICY",
     "PROPORTIONAL",
     "AdjointSampling",
+    "AdversarialDetailedBalance",
+    "AdversarialExpectedDetailedBalance",
+    "AdversarialSubTrajectoryBalance",
+    "AdversarialTrajectoryBalance",
     "DetailedBalance",
     "FlowMatching",
     "ForwardLookingDetailedBalance",

@@ -25,8 +25,13 @@ class DetailedBalance(Objective):
         """(B, T) one per transition."""
         assert terms.log_flow is not None
         flow = terms.log_flow
-        delta = flow[:, :-1] + terms.log_pf - flow[:, 1:] - terms.log_pb
+        delta = flow[:, :-1] + self.steps(terms) - flow[:, 1:]
         return delta.where(terms.mask, 0.0)
+
+    @staticmethod
+    def steps(terms: FlowTerms) -> Tensor:
+        """(B, T) log of what each transition multiplies the flow by."""
+        return terms.log_pf - terms.log_pb
 
     def weight(self, terms: FlowTerms) -> Tensor:
         """(B, T) equal weights of all transitions in the batch."""

@@ -74,7 +74,7 @@ class SubTrajectoryBalance(Objective):
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, T (T + 1) / 2) one per pair i < j, in the order of `torch.triu_indices`."""
         assert terms.log_flow is not None
-        gain = (terms.log_pf - terms.log_pb).cumsum(-1)
+        gain = self.steps(terms).cumsum(-1)
         g = terms.log_flow - torch.nn.functional.pad(gain, (1, 0))
         i, j = self._pairs(terms)
         return (g[:, i] - g[:, j]).where(j <= terms.length[:, None], 0.0)
@@ -91,6 +91,11 @@ class SubTrajectoryBalance(Objective):
         """(B,) the log-flow of the source."""
         assert terms.log_flow is not None
         return terms.log_flow[:, 0]
+
+    @staticmethod
+    def steps(terms: FlowTerms) -> Tensor:
+        """(B, T) log of what each transition multiplies the flow by."""
+        return terms.log_pf - terms.log_pb
 
     @staticmethod
     def _pairs(terms: FlowTerms) -> Tensor:

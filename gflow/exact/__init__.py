@@ -5,16 +5,37 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
+    from gflow.exact.games import (
+        adversarial_flows,
+        minimax,
+        optimal_actions,
+        optimal_moves,
+        player_flows,
+    )
     from gflow.exact.graph import StateGraph, enumerate_states
     from gflow.exact.tabular import TabularPolicy
 
 _HOME = {
     "StateGraph": "gflow.exact.graph",
     "TabularPolicy": "gflow.exact.tabular",
+    "adversarial_flows": "gflow.exact.games",
     "enumerate_states": "gflow.exact.graph",
+    "minimax": "gflow.exact.games",
+    "optimal_actions": "gflow.exact.games",
+    "optimal_moves": "gflow.exact.games",
+    "player_flows": "gflow.exact.games",
 }
 
-__all__ = ["StateGraph", "TabularPolicy", "enumerate_states"]
+__all__ = [
+    "StateGraph",
+    "TabularPolicy",
+    "adversarial_flows",
+    "enumerate_states",
+    "minimax",
+    "optimal_actions",
+    "optimal_moves",
+    "player_flows",
+]
 
 __getattr__ = lazy_names(__name__, _HOME)
 __dir__ = public_names(__all__)

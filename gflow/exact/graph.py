@@ -268,7 +268,7 @@ class StateGraph(Generic[S]):
         for edges in reversed(self.levels):
             parents, inverse = torch.unique(self.parent[edges], return_inverse=True)
             value = flow[self.child[edges]] + log_pb[edges]
-            out = _group_logsumexp(value, inverse, len(parents))
+            out = group_logsumexp(value, inverse, len(parents))
             flow[parents] = torch.logaddexp(flow[parents], out)
         log_pf = flow[self.child] + log_pb - flow[self.parent]
         log_pf = log_pf.where(flow[self.child] > -torch.inf, -torch.inf)
@@ -302,7 +302,7 @@ class StateGraph(Generic[S]):
                 continue
             children, inverse = torch.unique(self.child[edges], return_inverse=True)
             value = total[self.parent[edges]] + weight[edges]
-            total[children] = _group_logsumexp(value, inverse, len(children))
+            total[children] = group_logsumexp(value, inverse, len(children))
         return total
 
     def _parts(
@@ -450,7 +450,7 @@ def _longest_path(
     )
 
 
-def _group_logsumexp(value: Tensor, group: Tensor, count: int) -> Tensor:
+def group_logsumexp(value: Tensor, group: Tensor, count: int) -> Tensor:
     """(count,) logsumexp of the values in each group."""
     top = value.new_full((count,), -torch.inf).scatter_reduce_(0, group, value, "amax")
     top = top.masked_fill(top == -torch.inf, 0.0)

@@ -11,8 +11,9 @@
 from gflow.testing.enumeration import all_trajectories
 from gflow.testing.env_check import check_env
 from gflow.testing.findings import BrokenEnvironmentError, BrokenObjectiveError, Finding
-from gflow.testing.objective_check import CheckedObjective, check_objective, sample_environments
+from gflow.testing.objective_check import CheckedObjective, check_objective
 from gflow.testing.plan import CheckedEnvironment
+from gflow.testing.samples import sample_environments, sample_games, sample_games_of_chance
 from gflow.testing.solve import minimise
 from gflow.testing.table import TableEnvironment
 
@@ -28,4 +29,6 @@ __all__ = [
     "check_objective",
     "minimise",
     "sample_environments",
+    "sample_games",
+    "sample_games_of_chance",
 ]

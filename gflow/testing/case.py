@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.movers import CHANCE
 from gflow.exact.graph import enumerate_states
 from gflow.exact.tabular import TabularPolicy
 from gflow.objective import Objective
+from gflow.policies.base import Backward
 from gflow.terms import FlowTerms
 from gflow.testing.enumeration import all_trajectories
 from gflow.testing.findings import AbandonedError, Findings
+from gflow.testing.solutions import solution_of
 
 PER_OBJECT = ("condition", "scores")
 """Terms whose second axis is not time."""
@@ -44,10 +47,7 @@ class Case:
         self.findings, self.generator = findings, generator
         self.graph = enumerate_states(env)
         self.trajectories = all_trajectories(env, limit)
-        # A random backward policy: under the uniform one many mistakes cancel.
-        edge = torch.randn(len(self.graph.parent), generator=generator)
-        total = torch.zeros(len(self.graph)).index_add(0, self.graph.child, edge.exp()).log()
-        self.flows = self.graph.exact_flows(edge - total[self.graph.child])
+        self.flows = solution_of(self.graph, objective.solution, generator)
         self.policy = TabularPolicy.solved(
             self.graph, self.flows, objective.needs.edge_flow, objective.needs.energy
         )
@@ -59,13 +59,18 @@ class Case:
 
     @property
     def choices(self) -> Tensor:
-        """Transitions out of states with more than one option; elsewhere P_F is 1."""
+        """Transitions that somebody chose: not those of chance, nor those without another one."""
         graph = self.graph
         stops = graph.can_end
         if self.env.has_forced_terminals:
             stops = stops & ~self.env.is_terminal(graph.states)
         options = torch.bincount(graph.parent, minlength=len(graph)) + stops
-        return (options[graph.parent] > 1).nonzero().squeeze(1)
+        free = (options > 1) & (graph.movers != CHANCE)
+        return free[graph.parent].nonzero().squeeze(1)
+
+    def tables(self, backward: Backward) -> TabularPolicy:
+        """A fresh policy of tables, with the flows that the objective reads."""
+        return TabularPolicy(self.graph, backward, self.objective.needs.flows(self.env))
 
     def evaluate(self, policy: TabularPolicy, objective: Objective | None = None) -> FlowTerms:
         """Flow terms of all trajectories."""
@@ -109,7 +114,7 @@ def rows_of(terms: FlowTerms, index: Tensor, width: int | None = None) -> FlowTe
 
     def chosen(value: Tensor) -> Tensor:
         value = value[index]
-        if value.dim() == 2 and value.shape[1] in (wide, wide + 1):
+        if value.dim() >= 2 and value.shape[1] in (wide, wide + 1):
             value = value[:, : keep + value.shape[1] - wide]
         return value
 
@@ -121,8 +126,8 @@ def pad(terms: FlowTerms, extra: int) -> FlowTerms:
     return mapped(
         terms,
         lambda name, value: (
-            torch.nn.functional.pad(value, (0, extra))
-            if value.dim() == 2 and name not in PER_OBJECT
+            torch.cat([value, value.new_zeros(len(value), extra, *value.shape[2:])], 1)
+            if value.dim() >= 2 and name not in PER_OBJECT
             else value
         ),
     )
@@ -133,10 +138,10 @@ def spoil(terms: FlowTerms, value: float) -> FlowTerms:
     states = torch.arange(terms.log_pf.shape[1] + 1) <= terms.length[:, None]
 
     def filled(name: str, tensor: Tensor) -> Tensor:
-        if tensor.dim() != 2 or name in PER_OBJECT:
+        if tensor.dim() < 2 or name in PER_OBJECT or not tensor.is_floating_point():
             return tensor
-        mask = terms.mask if tensor.shape == terms.log_pf.shape else states
-        return tensor.where(mask, value)
+        mask = terms.mask if tensor.shape[1] == terms.log_pf.shape[1] else states
+        return tensor.where(mask.view(*mask.shape, *[1] * (tensor.dim() - 2)), value)
 
     return mapped(terms, filled)
 

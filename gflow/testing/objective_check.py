@@ -13,11 +13,9 @@ from gflow.objective import Objective, Solution
 from gflow.source import Source
 from gflow.testing.case import Case
 from gflow.testing.findings import AbandonedError, BrokenObjectiveError, Findings
+from gflow.testing.learning_rules import check_fixed_point, check_gradients, check_keeps_order
 from gflow.testing.objective_rules import (
-    check_fixed_point,
-    check_gradients,
     check_implied_reward,
-    check_keeps_order,
     check_lengths,
     check_log_z,
     check_padding,
@@ -28,7 +26,7 @@ from gflow.testing.objective_rules import (
     ordered,
 )
 from gflow.testing.part_rules import check_parts
-from gflow.testing.table import TableEnvironment
+from gflow.testing.samples import samples_for
 
 
 @dataclass(frozen=True)
@@ -44,36 +42,6 @@ class CheckedObjective:
     environments: int
     refused: int
     num_trajectories: int
-
-
-def sample_environments() -> list[TableEnvironment]:
-    """Small graphs of every kind: a tree, a lattice, a non-graded one, stops, equal actions."""
-    return [
-        # a tree: every object has one trajectory
-        TableEnvironment([[1, 2], [3, 4], [5], [], [], []], [0, 0, 0, 1.0, -0.5, 0.3]),
-        # a lattice with trajectories of one length: P_B matters
-        TableEnvironment(
-            [[1, 2, 3], [4, 5], [4, 6], [5, 6], [7], [7], [7, 8], [], []],
-            [0, 0, 0, 0, 0, 0, 0, 0.7, -1.1],
-        ),
-        # trajectories of different lengths, ends by force and by stopping
-        TableEnvironment(
-            [[1, 2, 3], [2, 3], [3, 4], [4, 5], [5], []],
-            [0, 0.4, 0, 0, -0.8, 1.2],
-            stops=[False, True, False, False, True, False],
-        ),
-        # every state may stop
-        TableEnvironment(
-            [[1, 2], [3], [3, 4], [4], []], [0.2, -0.7, 0.9, 0.1, -0.3], stops=[True] * 5
-        ),
-        # several actions with one child, and with one parent
-        TableEnvironment(
-            [[1, 1, 2], [3, 2], [3, 3], []],
-            [0, 0, -0.6, 1.1],
-            [False, False, True, False],
-            merge_parents=False,
-        ),
-    ]
 
 
 def check_objective(
@@ -126,10 +94,15 @@ def check_objective(
                              the one with the greater reward (instead of fixed-point)
     =======================  ==================================================================
 
+    Where it is ADVERSARIAL or EQUILIBRIUM the exact solution is that of `adversarial_flows` or
+    `player_flows`, log Z is the first player's, and fixed-point asks that every player chooses as
+    there at every state of theirs (1e-3). Moves of chance are nobody's to change.
+
     Args:
         factory: The class, of which `build(env)` is called, or a function without arguments that
             builds the objective.
-        env: An enumerable environment or several; by default `sample_environments()`.
+        env: An enumerable environment or several; by default those of `gflow.testing.samples` on
+            which its solution has something to show.
         solve: Whether to look for the fixed point, which takes most of the time. Switch it off
             for objectives that are not minimised by plain descent of their loss, or that are not
             off-policy (for those it is skipped by itself).
@@ -152,7 +125,7 @@ def check_objective(
         CheckedObjective(environments=5, refused=0, num_trajectories=41)
     """
     if env is None:
-        envs: list[DiscreteEnvironment[Any]] = list(sample_environments())
+        envs: list[DiscreteEnvironment[Any]] = samples_for(_solution(factory))
     else:
         envs = list(env) if isinstance(env, Sequence) else [env]
     findings = Findings()
@@ -213,6 +186,12 @@ def _check(case: Case, solve: bool, garbage: bool) -> None:
             rule(case)
         except AbandonedError:
             continue
+
+
+def _solution(factory: Any) -> Any:
+    """What the objectives that a factory builds name as their solution."""
+    named = factory if isinstance(factory, type) and issubclass(factory, Objective) else factory()
+    return named.solution
 
 
 def _builder(

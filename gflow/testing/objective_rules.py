@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from gflow.errors import ConfigError, GFlowError
 from gflow.exact.tabular import TabularPolicy
 from gflow.objective import Solution
-from gflow.state import take
 from gflow.terms import FlowTerms
 from gflow.testing.case import Case, mapped, pad, rows_of, spoil
 from gflow.testing.findings import AbandonedError
@@ -21,8 +20,6 @@ NONZERO = 1e-6
 """Residuals this large count as non-zero."""
 MOST_TRANSITIONS = 40
 """Of so many transitions log P_F is perturbed, one after the other."""
-SOLVED = 1e-4
-"""Total variation from the target at the fixed point."""
 
 
 def ordered(case: Case) -> bool:
@@ -277,106 +274,17 @@ def check_lengths(case: Case) -> None:
             return
 
 
-# ---------------------------------------------------------------------- learning
-
-
-def check_gradients(case: Case) -> None:
-    """Gradients reach everything that can learn."""
-    objective = case.factory()
-    policy = _random_policy(case, "learned")
-    loss = case.ask("forward", case.evaluate(policy, objective), objective)
-    if not loss.requires_grad:
-        case.note("no-gradient", "the loss has no gradient.", "Do not detach the residuals.")
-        return
-    loss.backward()
-    parts: list[tuple[str, nn.Parameter]] = []
-    if len(case.choices):  # else P_F is 1 everywhere, and has no gradient
-        parts.append(("forward logits", policy.forward_table))
-    # A learned reward is free up to a constant, and log F(s0) alone may be no more than that.
-    if objective.needs.log_flow and (not ordered(case) or int(case.terms.length.max()) > 1):
-        parts.append(("log-flows", policy.flow_table))
-    parts += [(f"parameter {name!r}", p) for name, p in objective.named_parameters()]
-    for name, parameter in parts:
-        grad = parameter.grad
-        if grad is None or bool((grad == 0).all()):
-            case.note(
-                "no-gradient",
-                f"no gradient reaches the {name} at a random policy.",
-                "The residual must depend on it, without `detach`. A parameter that the formula "
-                "does not read should not exist; a head that it does not read should not be in "
-                "`needs`.",
-            )
-        elif not bool(grad.isfinite().all()):
-            case.note(
-                "gradient-not-finite",
-                f"the gradient of the {name} at a random policy holds "
-                f"{float(grad[~grad.isfinite()][0])}.",
-                "Use `where` *before* operations that are infinite or NaN, not after: their "
-                "gradient is NaN even where the result is thrown away.",
-            )
-
-
-def check_fixed_point(case: Case) -> None:
-    """Where the loss is smallest, the policy samples in proportion to the reward."""
-    policy, left = _settle(case, 400)
-    reached, target = case.graph.terminal_distribution(policy), case.graph.log_target()
-    distance = float((reached.exp() - target.exp()).abs().sum() / 2)
-    if not distance < SOLVED:
-        case.note(
-            "fixed-point",
-            f"trained on all trajectories until the loss is {left:.3g}, the policy is "
-            f"{distance:.4f} in total variation from the target.",
-            "Where the loss is smallest the objects must be sampled in proportion to their reward: "
-            "residuals must vanish *only* there. A loss that is far from zero points to an "
-            "optimisation that failed or residuals that contradict each other.",
-        )
-
-
-def check_keeps_order(case: Case) -> None:
-    """Trained on everything, the policy prefers what has the greater reward.
-
-    The loss has no minimum, gaps grow for ever: a limited search is enough to see their signs.
-    """
-    policy, left = _settle(case, 100)
-    reached, target = case.graph.terminal_distribution(policy), case.graph.log_target()
-    wrong = (target[:, None] - target > NONZERO) & (reached[:, None] <= reached)
-    if bool(wrong.any()):
-        better, worse = wrong.nonzero()[0].tolist()
-        names = case.env.show(take(case.graph.states, case.graph.objects))
-        case.note(
-            "order",
-            f"trained on all trajectories until the loss is {left:.3g}, the policy builds "
-            f"{names[better]} with probability {float(reached[better].exp()):.3g} and "
-            f"{names[worse]} with {float(reached[worse].exp()):.3g}, although the former has the "
-            f"greater reward.",
-            "Of two objects the better must become the likelier one.",
-        )
-
-
-def _settle(case: Case, iterations: int) -> tuple[TabularPolicy, float]:
-    """A policy trained on all trajectories by L-BFGS, and the loss it was left with."""
-    objective = case.factory()
-    policy = TabularPolicy(case.graph, backward="uniform")
-    parameters = [p for p in [*policy.parameters(), *objective.parameters()] if p.requires_grad]
-    left = minimise(
-        lambda: case.ask("forward", case.evaluate(policy, objective), objective),
-        parameters,
-        iterations,
-        1e-10,
-    )
-    return policy, left
-
-
 # ---------------------------------------------------------------------- helpers
 
 
 def _off_solution(case: Case) -> FlowTerms:
     with torch.no_grad():
-        return case.evaluate(_random_policy(case, "learned"))
+        return case.evaluate(random_policy(case, "learned"))
 
 
-def _random_policy(case: Case, backward: Any) -> TabularPolicy:
-    policy = TabularPolicy(case.graph, backward)
+def random_policy(case: Case, backward: Any) -> TabularPolicy:
+    """Tables of normal numbers."""
+    policy = case.tables(backward)
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.normal_(generator=case.generator)
@@ -400,6 +308,16 @@ def _fit(case: Case, parameters: list[nn.Parameter]) -> None:
     minimise(lambda: case.ask("forward", terms), parameters, 500, 1e-13)
 
 
+def _log_branching(terms: FlowTerms) -> tuple[Tensor | None, Tensor | None]:
+    """Summed over trajectories and by transition: log b(s) with the sign of its player."""
+    value = terms.log_branching
+    if value is None:
+        return None, None
+    if terms.mover is not None:
+        value = torch.where(terms.mover == -1, -value, value)
+    return value.sum(-1), value
+
+
 def _diagnose(case: Case, residual: Tensor) -> str:
     """Whether the error is a multiple of a quantity that should cancel."""
     terms = mapped(case.terms, lambda name, value: value.detach())
@@ -410,6 +328,7 @@ def _diagnose(case: Case, residual: Tensor) -> str:
         "log R": (terms.log_reward, terms.log_reward[:, None] * ends),
         "log Z": (torch.full_like(terms.log_reward, case.flows.log_z), None),
         "log F(s)": (None, None if terms.log_flow is None else terms.log_flow[:, :-1]),
+        "the signed log b(s)": _log_branching(terms),
         "log F(s')": (None, None if terms.log_flow is None else terms.log_flow[:, 1:]),
     }
     for name, pair in parts.items():

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.movers import CHANCE
 from gflow.errors import MissingExtraError
 from gflow.sampling.sampler import Sampler
 from gflow.testing.enumeration import padded
@@ -50,6 +51,65 @@ def random_dags(
         endings: How objects may end.
         duplicates: Whether a child may be repeated.
     """
+    children, stops = _structure(draw, min_states, max_states, endings, duplicates)
+    value = draw(_values(len(children)))
+    return TableEnvironment(children, value, stops, merge_parents=draw(st.booleans()))
+
+
+@st.composite
+def random_games(
+    draw: st.DrawFn,
+    players: int = 2,
+    chance: bool = False,
+    min_states: int = 3,
+    max_states: int = 12,
+    endings: tuple[Ending, ...] = ENDINGS,
+    duplicates: bool = True,
+) -> TableEnvironment:
+    """Random graphs like `random_dags`, on which players, and perhaps chance, move.
+
+    Args:
+        draw: Given by Hypothesis.
+        players: How many, at least 2; the rewards of two are opposite, those of more are not.
+        chance: Whether some moves may be chance's, which never stops.
+        min_states: Smallest number of states, at least 2.
+        max_states: Largest number of states.
+        endings: How objects may end.
+        duplicates: Whether a child may be repeated.
+    """
+    children, stops = _structure(draw, min_states, max_states, endings, duplicates)
+    count = len(children)
+    who = [1, -1] if players == 2 else list(range(1, players + 1))
+    movers = draw(st.lists(st.sampled_from(who), min_size=count, max_size=count))
+    rows: list[list[float]] = [[] for _ in children]
+    for s, row in enumerate(children):
+        moves = [c >= 0 for c in row]
+        if chance and any(moves) and draw(st.integers(0, 3)) == 0:
+            movers[s] = CHANCE
+            stops = None if stops is None else [*stops[:s], False, *stops[s + 1 :]]
+            share = st.lists(st.floats(0.05, 1), min_size=len(row), max_size=len(row))
+            rows[s] = [p * move for p, move in zip(draw(share), moves, strict=True)]
+    movers[-1] = who[-1]  # an end: it makes the number of players known
+    value: Any = draw(_values(count))
+    if players > 2:
+        others = [draw(_values(count)) for _ in range(players - 1)]
+        value = torch.tensor([value, *others], dtype=torch.float64).T
+    merge = draw(st.booleans())
+    return TableEnvironment(children, value, stops, merge, movers=movers, chance=rows)
+
+
+def _values(count: int) -> st.SearchStrategy[list[float]]:
+    return st.lists(st.floats(-3, 3), min_size=count, max_size=count)
+
+
+def _structure(
+    draw: st.DrawFn,
+    min_states: int,
+    max_states: int,
+    endings: tuple[Ending, ...],
+    duplicates: bool,
+) -> tuple[list[list[int]], list[bool] | None]:
+    """Children of each state, and where objects may end by a stop."""
     count = draw(st.integers(min_states, max_states))
     layer = list(range(count))  # every earlier state may be a parent
     if draw(st.booleans()):
@@ -78,8 +138,7 @@ def random_dags(
         "both": [may and not end for end, may in zip(sinks, some, strict=True)],
         "everywhere": [True] * count,
     }[ending]
-    value = draw(st.lists(st.floats(-3, 3), min_size=count, max_size=count))
-    return TableEnvironment(children, value, stops, merge_parents=draw(st.booleans()))
+    return children, stops
 
 
 @st.composite

@@ -35,8 +35,8 @@ from gflow.objectives import (
 from gflow.testing.strategies import random_dags, trajectories
 
 GRID = HyperGrid(2, 4)
-CUTTABLE = [name for name, kind in sorted(OBJECTIVES.items()) if not kind.needs.whole]
 HERE = [name for name, kind in sorted(OBJECTIVES.items()) if kind.refusal(GRID) is None]
+CUTTABLE = [name for name in HERE if not OBJECTIVES[name].needs.whole]
 
 
 def scattered(env: DiscreteEnvironment[Any], seed: int = 0) -> TabularPolicy:

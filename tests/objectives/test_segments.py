@@ -15,7 +15,7 @@ from gflow.envs.sequences.rewards import TableReward
 from gflow.errors import IncompatibleError
 from gflow.metrics import total_variation
 from gflow.objective import Objective
-from gflow.objectives import OBJECTIVES, SubTrajectoryBalance
+from gflow.objectives import GAMES, OBJECTIVES, SubTrajectoryBalance
 from gflow.source import Source
 from gflow.state import take
 from gflow.training.trainer import TrainConfig, Trainer
@@ -114,11 +114,12 @@ def test_every_weighting_of_sub_trajectories_balances_parts(weighting: Any) -> N
 def test_each_objective_says_what_it_needs() -> None:
     begins = {name for name, kind in OBJECTIVES.items() if not kind.needs.from_source}
     ends = {name for name, kind in OBJECTIVES.items() if not kind.needs.whole}
-    assert begins == {*FREE, *ORDERED}
-    assert ends == {*FREE, "led"}
+    assert begins - set(GAMES) == {*FREE, *ORDERED}
+    assert ends - set(GAMES) == {*FREE, "led"}
+    assert set(GAMES) - begins == set(GAMES) - ends == {"atb"}
 
 
-@pytest.mark.parametrize("name", sorted(set(OBJECTIVES) - {*FREE, *ORDERED, *CONTINUOUS}))
+@pytest.mark.parametrize("name", sorted(set(OBJECTIVES) - {*FREE, *ORDERED, *CONTINUOUS, *GAMES}))
 def test_sums_over_whole_trajectories_refuse_parts(name: str) -> None:
     graph = GRAPHS["stops"]
     objective = OBJECTIVES[name].build(GRID)

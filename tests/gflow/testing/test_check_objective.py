@@ -9,6 +9,7 @@ from gflow import Objective, TabularPolicy, enumerate_states, evaluate
 from gflow.envs import HyperGrid
 from gflow.errors import ConfigError
 from gflow.objectives import (
+    GAMES,
     OBJECTIVES,
     OFF_POLICY,
     DetailedBalance,
@@ -75,7 +76,7 @@ def test_environments_that_are_all_refused() -> None:
         check_objective(OBJECTIVES["mdb"], HyperGrid(2, 3, ending="forced"))
 
 
-@pytest.mark.parametrize("name", sorted(set(OBJECTIVES) - set(OFF_POLICY)))
+@pytest.mark.parametrize("name", sorted({*OBJECTIVES} - {*OFF_POLICY, *GAMES}))
 def test_what_has_no_residuals_or_no_place_here_is_said(name: str) -> None:
     with pytest.raises(ConfigError, match=r"has no residuals|refuses all 5 environments"):
         check_objective(OBJECTIVES[name])

@@ -29,8 +29,8 @@ MUTANTS = (
     ),
     (
         "db-sign", "objectives/db.py",
-        "delta = flow[:, :-1] + terms.log_pf - flow[:, 1:] - terms.log_pb",
-        "delta = flow[:, :-1] + terms.log_pf - flow[:, 1:] + terms.log_pb",
+        "return terms.log_pf - terms.log_pb",
+        "return terms.log_pf + terms.log_pb",
         ZERO,
     ),
     (
@@ -53,8 +53,8 @@ MUTANTS = (
     ),
     (
         "subtb-sign", "objectives/subtb.py",
-        "gain = (terms.log_pf - terms.log_pb).cumsum(-1)",
-        "gain = (terms.log_pf + terms.log_pb).cumsum(-1)",
+        "return terms.log_pf - terms.log_pb",
+        "return terms.log_pf + terms.log_pb",
         "tests/objectives/test_subtb.py::test_residuals_are_those_of_the_definition",
     ),
     (
