@@ -36,6 +36,7 @@ from gflow.envs.architectures.env import ArchitectureReward, Architectures
 from gflow.envs.dags.data import erdos_renyi_network
 from gflow.envs.dags.env import Dags
 from gflow.envs.dags.scores import BGe
+from gflow.envs.games import Connect4, Nim, Pig, TicTacToe
 from gflow.envs.graphs.dominating_set import DominatingSet
 from gflow.envs.graphs.independent_set import Clique, IndependentSet, MaxCut
 from gflow.envs.graphs.instances import GraphBatch
@@ -240,6 +241,10 @@ ENTRIES = [
         lambda: WithNoise(Autoregressive("ACGT", 4, counts_of(1)), TokenNoise(0.3)),
     ),
     Entry("stochastic-grid", "5x5, stick 0.25", lambda: StochasticGrid(2, 5)),
+    Entry("tictactoe", "3x3", TicTacToe),
+    Entry("connect4", "4x3, 3 in a row", lambda: Connect4(4, 3, 3)),
+    Entry("nim", "heaps of 1, 3 and 5", Nim),
+    Entry("pig", "6 points, 4 sides, 3 turns", Pig),
     Entry(
         "phylogeny",
         "5 leaves, 12 columns",

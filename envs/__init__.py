@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from gflow.envs.dags.env import Dags
     from gflow.envs.diffusion.annealed import AnnealedLangevin
     from gflow.envs.diffusion.env import Diffusion
+    from gflow.envs.games.base import Game
+    from gflow.envs.games.connect4 import Connect4
+    from gflow.envs.games.nim import Nim
+    from gflow.envs.games.pig import Pig
+    from gflow.envs.games.tictactoe import TicTacToe
     from gflow.envs.graphs.dominating_set import DominatingSet
     from gflow.envs.graphs.independent_set import Clique, IndependentSet, MaxCut
     from gflow.envs.graphs.small_graphs import SmallGraphs
@@ -40,23 +45,28 @@ _HOME = {
     "Bags": "gflow.envs.sets.bags",
     "Box": "gflow.envs.cubes.box",
     "Clique": "gflow.envs.graphs.independent_set",
+    "Connect4": "gflow.envs.games.connect4",
     "Cube": "gflow.envs.cubes.cube",
     "Dags": "gflow.envs.dags.env",
     "Diffusion": "gflow.envs.diffusion.env",
+    "DiscreteEnvironment": "gflow.environment.discrete",
     "DominatingSet": "gflow.envs.graphs.dominating_set",
     "EnergyModel": "gflow.envs.spins.env",
-    "DiscreteEnvironment": "gflow.environment.discrete",
     "FixedSizeSets": "gflow.envs.sets.sets",
+    "Game": "gflow.envs.games.base",
     "HyperGrid": "gflow.envs.grids.hypergrid",
     "IndependentSet": "gflow.envs.graphs.independent_set",
     "MaxCut": "gflow.envs.graphs.independent_set",
     "Molecules": "gflow.envs.molecules",
+    "Nim": "gflow.envs.games.nim",
     "Phylogeny": "gflow.envs.phylogeny.env",
+    "Pig": "gflow.envs.games.pig",
     "PrependAppend": "gflow.envs.sequences.env",
     "Product": "gflow.envs.pairs.composition",
     "SmallGraphs": "gflow.envs.graphs.small_graphs",
     "Stack": "gflow.envs.pairs.composition",
     "StochasticGrid": "gflow.envs.noise.grid",
+    "TicTacToe": "gflow.envs.games.tictactoe",
     "Torus": "gflow.envs.torus.env",
     "VariableLength": "gflow.envs.sequences.env",
     "WithNoise": "gflow.envs.noise.env",
@@ -71,6 +81,7 @@ __all__ = [
     "Bags",
     "Box",
     "Clique",
+    "Connect4",
     "Cube",
     "Dags",
     "Diffusion",
@@ -78,16 +89,20 @@ __all__ = [
     "DominatingSet",
     "EnergyModel",
     "FixedSizeSets",
+    "Game",
     "HyperGrid",
     "IndependentSet",
     "MaxCut",
     "Molecules",
+    "Nim",
     "Phylogeny",
+    "Pig",
     "PrependAppend",
     "Product",
     "SmallGraphs",
     "Stack",
     "StochasticGrid",
+    "TicTacToe",
     "Torus",
     "VariableLength",
     "WithNoise",
