@@ -102,9 +102,10 @@ def boards(sizes: list[tuple[int, int, int]]) -> None:
         value, flows = minimax(graph), adversarial_flows(graph)
         optimal = optimal_moves(graph, value)
         kept = 100 * share(graph, greedy(graph, flows.log_pf), optimal)
+        took = time.perf_counter() - start
         print(
             f"connect-{line} on {rows} x {columns}: {len(graph):,} positions, "
-            f"value {int(value[0])}, log Z {flows.log_z:.6f}, greedy {kept:.3f} %, {time.perf_counter() - start:.1f} s"
+            f"value {int(value[0])}, log Z {flows.log_z:.6f}, greedy {kept:.3f} %, {took:.1f} s"
         )
 
 

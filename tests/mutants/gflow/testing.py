@@ -63,4 +63,22 @@ MUTANTS = (
         "target = moved_to(after, where - h * velocity)",
         "tests/gflow/testing/test_broken_continuous.py::test_what_they_are_made_from_is_right[ornstein]",
     ),
+    (
+        "checker-chance-is-free", "gflow/testing/case.py",
+        "free = (options > 1) & (graph.movers != CHANCE)",
+        "free = options > 1",
+        "tests/objectives/test_adversarial.py::test_objectives_of_games_keep_the_contract[aedb]",
+    ),
+    (
+        "checker-players-unseen", "gflow/testing/learning_rules.py",
+        "if float(error.max()) < ALIKE:",
+        "if float(error.min()) < ALIKE:",
+        "tests/gflow/testing/test_broken_games.py::test_the_broken_rule_is_named[ForgetsOne]",
+    ),
+    (
+        "checker-unsigned-branching", "gflow/testing/objective_rules.py",
+        "value = torch.where(terms.mover == -1, -value, value)",
+        "value = torch.where(terms.mover == -1, value, value)",
+        "tests/gflow/testing/test_broken_games.py::test_a_missing_branching_is_guessed",
+    ),
 )  # fmt: skip
