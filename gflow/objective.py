@@ -107,6 +107,11 @@ class Objective(nn.Module, ABC):
     @classmethod
     def refusal(cls, env: Environment[Any]) -> str | None:
         """Why this objective cannot work on `env` and what would, or None if it can."""
+        if env.num_players > 1 and cls.solution not in (Solution.ADVERSARIAL, Solution.EQUILIBRIUM):
+            return (
+                f"it has one reward for all moves, and here {env.num_players} players have rewards "
+                f"of their own. Use aedb, or atb, adb and asubtb for two players without chance."
+            )
         if cls.needs.log_pb and not env.has_backward:
             return (
                 "it reads log P_B, and no moves back are defined here. Use an objective of moves "

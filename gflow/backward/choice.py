@@ -8,6 +8,7 @@ from gflow.backward.base import BackwardPolicy
 from gflow.bounds import Known
 from gflow.discovery import Discovered
 from gflow.environment.base import Environment
+from gflow.environment.discrete import require_backward
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.learner import Learner
 from gflow.policies.base import Backward, Policy
@@ -68,9 +69,12 @@ def with_backward(
     Raises:
         UnknownNameError: There is no such kind.
         ConfigError: `policy` has another backward policy than the one asked for.
-        IncompatibleError: `network` lacks the head that is needed.
+        IncompatibleError: `network` lacks the head that is needed, or there are no moves back.
     """
     cls = BACKWARD_POLICIES[kind]
+    if cls.network != "none":
+        who = f"with_backward: {kind} learns a backward policy"
+        require_backward(env, who, "Use backward='uniform', which then says nothing.")
     chosen = cls(**settings)
     if cls.network == "none":
         if policy.backward != cls.head:

@@ -10,7 +10,7 @@ from gflow.bounds import Count, Rate, Share
 from gflow.checks import checked
 from gflow.distinct import Distinct
 from gflow.environment.base import Environment
-from gflow.environment.discrete import require_numbered
+from gflow.environment.discrete import require_backward, require_numbered
 from gflow.errors import IncompatibleError
 from gflow.learner import Learner
 from gflow.masking import representatives
@@ -78,6 +78,7 @@ class TrajectoryCount(nn.Module):
     def _parents(self, env: Environment[Any], states: Any) -> Parents:
         """The parents of N states."""
         env = require_numbered(env, "TrajectoryCount", "Use backward='learned' or 'separate'.")
+        require_backward(env, "TrajectoryCount looks at parents", "Use backward='uniform'.")
         mask, classes = env.backward_mask(states), env.backward_classes(states)
         if classes is not None:
             mask = representatives(mask, classes)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gflow.bounds import Count, Probability, Rate, Share
 from gflow.checks import checked
 from gflow.environment.base import Environment
+from gflow.environment.discrete import require_backward
 from gflow.evaluation.evaluate import log_pb
 from gflow.learner import BatchMemory, Learner, average_into
 from gflow.policies.base import BackwardNetwork, Policy
@@ -18,7 +19,12 @@ from gflow.trajectories import Trajectories
 def negative_log_likelihood(
     env: Environment[Any], network: BackwardNetwork, batch: Trajectories[Any]
 ) -> Tensor:
-    """() minus the mean log P_B(trajectory | object) of whole trajectories."""
+    """() minus the mean log P_B(trajectory | object) of whole trajectories.
+
+    Raises:
+        IncompatibleError: If the environment defines no moves back.
+    """
+    require_backward(env, "A backward policy is fitted to moves back", "Use backward='uniform'.")
     return -log_pb(env, network, batch).sum(-1).mean()
 
 

@@ -49,10 +49,12 @@ class Filter(ABC):
     Attributes:
         name: As on the command line.
         exact: Whether objects distributed as R(x) / Z stay so.
+        judges: Whether it reads what candidates are worth, or how likely they are.
     """
 
     name: ClassVar[str]
     exact: ClassVar[bool] = False
+    judges: ClassVar[bool] = True
 
     @abstractmethod
     def probability(self, gain: Gain, ratio: Ratio) -> Tensor:
@@ -109,6 +111,7 @@ class Everything(Filter):
     """Accepts every candidate."""
 
     name = "none"
+    judges = False
 
     def probability(self, gain: Gain, ratio: Ratio) -> Tensor:
         """(B,) ones."""

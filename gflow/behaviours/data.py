@@ -8,6 +8,7 @@ from gflow.behaviours.base import Behaviour, Sampling
 from gflow.bounds import Share
 from gflow.checks import checked
 from gflow.environment.base import Environment
+from gflow.environment.discrete import require_backward
 from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
 from gflow.source import Source
@@ -30,6 +31,7 @@ class BackwardReplay(Behaviour):
 
     Raises:
         ConfigError: If there are no objects, or the share is none.
+        IncompatibleError: If the environment defines no moves back.
     """
 
     name = "backward_replay"
@@ -46,6 +48,11 @@ class BackwardReplay(Behaviour):
         count = batch_size(objects)
         if not count:
             raise ConfigError("BackwardReplay: the data set has no objects.")
+        require_backward(
+            env,
+            "BackwardReplay walks back from objects",
+            "Give whole trajectories: `Sampler.along` with their actions, and `Trainer.descend`.",
+        )
         unfinished = (~env.can_end(objects)).nonzero()
         if len(unfinished):
             row = int(unfinished[0])

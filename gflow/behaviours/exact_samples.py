@@ -43,7 +43,16 @@ class ExactSamples(Behaviour):
         self.gives = Source.TARGET if share == 1 else Source.OWN | Source.TARGET
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
-        """Only where the target can be sampled."""
+        """Only where the target can be sampled, and trajectories drawn backward from it."""
+        if env.num_players > 1:
+            return (
+                "players have rewards of their own, so that there is no target to sample. Use "
+                "on_policy, or refreshed with its memory of games."
+            )
+        if not env.has_backward:
+            return (
+                "it walks back from its objects, and no moves back are defined here. Use on_policy."
+            )
         if env.condition_dim:
             return (
                 "its targets depend on a condition, and exact samples are drawn without one. Use "

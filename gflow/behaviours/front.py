@@ -5,7 +5,9 @@ from typing import Any
 from gflow.behaviours.base import Around, Behaviour, Sampling
 from gflow.bounds import Part
 from gflow.checks import checked
+from gflow.environment.base import Environment
 from gflow.memory.pareto import ParetoArchive
+from gflow.objective import Objective
 from gflow.source import Source
 from gflow.state import to_device
 from gflow.trajectories import Trajectories
@@ -35,6 +37,15 @@ class FrontReplay(Around):
         super().__init__(inner)
         self.archive, self.share = archive, share
         self.gives = self.inner.gives | Source.OTHER
+
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
+        """What the inner behaviour refuses, and environments without moves back."""
+        if not env.has_backward:
+            return (
+                "it walks back from objects of the archive, and no moves back are defined here. "
+                "Use replay, which repeats actions."
+            )
+        return super().refusal(env, objective)
 
     def check_count(self, count: int) -> None:
         """What the inner behaviour refuses once the archive takes its share."""

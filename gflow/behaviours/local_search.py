@@ -11,9 +11,12 @@ from gflow.behaviours.backtracking import Backtracking, backtracking
 from gflow.behaviours.base import Behaviour, Sampling
 from gflow.bounds import Natural
 from gflow.checks import checked
+from gflow.environment.base import Environment
+from gflow.environment.discrete import require_backward
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.evaluation.evaluate import evaluate
+from gflow.objective import Objective
 from gflow.source import Source
 from gflow.trajectories import Trajectories
 
@@ -54,6 +57,10 @@ class LocalSearch(Behaviour):
     With prefix="resampled", another trajectory to the object is drawn from P_B first. That keeps
     the distribution too, and is the search of the paper, which goes back by P_B.
 
+    Moves of chance among what is undone are drawn anew from chance's own law, which stands in P_F
+    of the ratio; what is kept keeps its luck. In games no filter can tell a better end, as what one
+    player wins the other loses: there only "none" is left, which makes branches of what was played.
+
     Args:
         iterations: I.
         steps: K: a whole number, a fraction of the trajectory, "random" for K uniform in 1 ... |t|,
@@ -84,6 +91,21 @@ class LocalSearch(Behaviour):
         self.backtracking = backtracking(steps)
         self.filter = FILTERS[accept]() if isinstance(accept, str) else accept
         self._metrics: dict[str, Tensor | float] = {}
+
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
+        """Games, where no end is better for all, and missing moves back, as far as they matter."""
+        if env.num_players > 1 and self.filter.judges:
+            return (
+                f"it prefers ends by one reward, and here {env.num_players} players have rewards of "
+                f"their own. Use accept='none', or the behaviour on_policy."
+            )
+        if not env.has_backward and (self.prefix == "resampled" or self.filter.exact):
+            what = "prefix='resampled' walks" if self.prefix == "resampled" else "its filter looks"
+            return (
+                f"{what} back with P_B, and no moves back are defined here. Use prefix='kept' and "
+                f"accept='greedy' or 'none'."
+            )
+        return super().refusal(env, objective)
 
     @property
     def metrics(self) -> dict[str, Tensor | float]:
@@ -174,7 +196,12 @@ class LocalSearch(Behaviour):
             current: M whole trajectories.
             candidate: M that share their first `keep` transitions with them.
             keep: (M,) int64.
+
+        Raises:
+            IncompatibleError: If the environment defines no moves back.
         """
+        who, instead = "LocalSearch: the log-ratio holds log P_B", "Use accept='greedy' or 'none'."
+        require_backward(sampling.env, who, instead)
         both = Trajectories.join([current, candidate])
         terms = evaluate(sampling.env, sampling.policy, both)
         time = torch.arange(terms.log_pf.shape[1], device=keep.device)

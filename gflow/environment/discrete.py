@@ -230,3 +230,18 @@ def require_numbered(env: Environment[S], who: str, instead: str) -> DiscreteEnv
             f"{who} counts actions, and the moves of {env.name} have densities. {instead}"
         )
     return env
+
+
+def require_backward(env: Environment[Any], who: str, instead: str) -> None:
+    """Refuse an environment without moves back, for what walks back or looks back.
+
+    Args:
+        env: Any environment.
+        who: What asks, with what it does: the beginning of a sentence.
+        instead: What to do otherwise: a sentence.
+
+    Raises:
+        IncompatibleError: If it defines none.
+    """
+    if not env.has_backward:
+        raise IncompatibleError(f"{who}, and {env.name} defines no moves back. {instead}")

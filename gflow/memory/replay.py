@@ -9,6 +9,7 @@ from torch import Tensor
 from gflow.bounds import Count, NotNegative
 from gflow.checks import checked
 from gflow.environment.base import Environment
+from gflow.environment.discrete import require_backward
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.columns import Columns, narrowest
 from gflow.memory.draw import (
@@ -85,6 +86,10 @@ class ReplayBuffer:
                 f"{env.name}: its moves have densities, so actions alone repeat no trajectory. "
                 f"Draw new ones from the objects: rebuild='backward' (replay_rebuild='backward')."
             )
+        if rebuild == "backward":
+            who = "rebuild='backward' draws trajectories from objects"
+            instead = "Repeat the actions: rebuild='actions' (replay_rebuild='actions')."
+            require_backward(env, who, instead)
         draw = ("reward" if keep == "best" else "uniform") if draw is None else draw
         self.env, self.capacity, self.top, self.cutoff = env, capacity, top, cutoff
         self.keep, self.draw, self.rebuild = keep, draw, rebuild
