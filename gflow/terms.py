@@ -62,7 +62,7 @@ class FlowTerms:
 
     Attributes:
         log_pf: (B, T) log P_F(s_{t+1} | s_t), the stop included.
-        log_pb: (B, T) log P_B(s_t | s_{t+1}); 0 for a stop, and without moves back.
+        log_pb: (B, T) log P_B(s_t | s_{t+1}); 0 for a stop, and all 0 if `has_log_pb` is False.
         log_reward: (B,) target log-reward of the objects.
         length: (B,) int64 number of transitions.
         stopped: (B,) bool: the last transition is a stop.
@@ -93,6 +93,7 @@ class FlowTerms:
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
         from_source: (B,) bool, False for those that begin elsewhere; None if all begin at the
             source.
+        has_log_pb: False where there are no moves back, or `Needs.log_pb` is.
     """
 
     log_pf: Tensor
@@ -118,6 +119,7 @@ class FlowTerms:
     condition: Tensor | None = None
     complete: Tensor | None = None
     from_source: Tensor | None = None
+    has_log_pb: bool = True
 
     @property
     def mask(self) -> Tensor:

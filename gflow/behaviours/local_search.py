@@ -96,8 +96,8 @@ class LocalSearch(Behaviour):
         """Games, where no end is better for all, and missing moves back, as far as they matter."""
         if env.num_players > 1 and self.filter.judges:
             return (
-                f"it prefers ends by one reward, and here {env.num_players} players have rewards of "
-                f"their own. Use accept='none', or the behaviour on_policy."
+                f"it prefers ends by one reward, and here {env.num_players} players have rewards "
+                f"of their own. Use accept='none', or the behaviour on_policy."
             )
         if not env.has_backward and (self.prefix == "resampled" or self.filter.exact):
             what = "prefix='resampled' walks" if self.prefix == "resampled" else "its filter looks"

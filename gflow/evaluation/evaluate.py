@@ -55,6 +55,7 @@ def evaluate(
         condition=trajectories.condition,
         complete=trajectories.complete,
         from_source=trajectories.from_source,
+        has_log_pb=env.has_backward and (needs.log_pb or not env.numbered),
         **parts.others,
     )
 

@@ -8,6 +8,10 @@ trajectories from the forward policy the mean of w is Z, so by Jensen's inequali
 with equality on both sides exactly at the solution. Each function says which trajectories it needs;
 it cannot check where they came from. Without an exploration: explored trajectories estimate
 neither. A log-weight is -inf where the reward is zero; NaN and inf are refused.
+
+Where some moves are chance's, their own log-probabilities are part of P_F: the mean of w is the
+sum of all rewards still, and both bounds hold, but no policy need reach them. Where players have
+rewards of their own there is no such sum, and none of this means anything.
 """
 
 import math
@@ -89,6 +93,11 @@ def _log_weight(where: str, terms: FlowTerms) -> Tensor:
         raise IncompatibleError(
             f"{where}: trajectory {row} begins elsewhere than at the source, and its weight means "
             f"nothing. Use whole trajectories."
+        )
+    if not terms.has_log_pb:
+        raise IncompatibleError(
+            f"{where}: these terms hold no log P_B, which is part of every weight. Evaluate with "
+            f"Needs(log_pb=True), in an environment with moves back."
         )
     if len(terms.length) == 0:
         raise ConfigError(f"{where}: the batch holds no trajectory.")

@@ -9,7 +9,39 @@ LANGEVIN = "tests/gflow/behaviours/test_langevin_search.py"
 
 REFRESHED = "tests/gflow/behaviours/test_refreshed.py"
 
+CHANCE = "tests/gflow/behaviours/test_chance_and_players.py"
+
 MUTANTS = (
+    (
+        "search-in-games", "gflow/behaviours/local_search.py",
+        "if env.num_players > 1 and self.filter.judges:",
+        "if env.num_players > 2 and self.filter.judges:",
+        f"{CHANCE}::test_behaviours_refuse_what_means_nothing[better for whom]",
+    ),
+    (
+        "search-looks-back", "gflow/behaviours/local_search.py",
+        'if not env.has_backward and (self.prefix == "resampled" or self.filter.exact):',
+        'if not env.has_backward and self.prefix == "resampled":',
+        f"{CHANCE}::test_behaviours_refuse_what_means_nothing[ratio]",
+    ),
+    (
+        "exact-in-games", "gflow/behaviours/exact_samples.py",
+        "if env.num_players > 1:",
+        "if env.num_players > 2:",
+        f"{CHANCE}::test_behaviours_refuse_what_means_nothing[no target]",
+    ),
+    (
+        "agents-in-games", "gflow/objective.py",
+        "if env.num_players > 1 and cls.solution not in",
+        "if env.num_players > 2 and cls.solution not in",
+        f"{CHANCE}::test_objectives_of_one_agent_refuse_games[tb]",
+    ),
+    (
+        "bounds-without-p-b", "gflow/evaluation/evaluate.py",
+        "has_log_pb=env.has_backward and (needs.log_pb or not env.numbered),",
+        "has_log_pb=needs.log_pb or not env.numbered,",
+        f"{CHANCE}::test_what_looks_back_refuses_environments_without_moves_back",
+    ),
     (
         "refreshed-late", "gflow/behaviours/refreshed.py",
         "missing = 0 if self.batches % self.every else self.added",
