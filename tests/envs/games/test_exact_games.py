@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import enumerate_states
+from gflow import Sampler, TabularPolicy, enumerate_states
 from gflow.envs.games import Connect4, Nim, Pig, TicTacToe
 from gflow.exact import (
     StateGraph,
@@ -17,6 +17,7 @@ from gflow.exact import (
     player_flows,
 )
 from gflow.exact.graph import ExactFlows
+from gflow.objectives import AdversarialExpectedDetailedBalance
 
 GOLDEN = {
     0.5: (0.136165, 98.274, 0.6552, 6.8722, 5.5775, 95.354),
@@ -157,3 +158,28 @@ def test_a_die_is_averaged_over() -> None:
     mean = flows.log_flow[faces].exp().mean(0).log()
     torch.testing.assert_close(flows.log_flow[int(roll)], mean, atol=1e-12, rtol=0)
     assert not optimal_moves(graph, value)[graph.parent == roll].any()
+
+
+@pytest.mark.slow
+def test_a_flow_for_each_is_learned_where_dice_fall() -> None:
+    """T2.7: a table trained on games of even players and a die finds the flows of both."""
+    game = Pig(target=3, sides=2, turns=1, scale=2.0)
+    graph = enumerate_states(game)
+    exact = player_flows(graph)
+    objective, generator = AdversarialExpectedDetailedBalance(), torch.Generator().manual_seed(0)
+    policy, even = TabularPolicy(graph, flows=2), TabularPolicy(graph)
+    steps = 250
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.2)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 0.02 ** (t / steps))
+    for _ in range(steps):
+        batch = Sampler(game).forward(even, 64, generator=generator)
+        loss = objective(objective.evaluate(game, policy, batch))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+    source = policy.flow_table[0].detach()
+    assert float(exact.log_flow[0].min()) > 1  # far from where the table began
+    torch.testing.assert_close(source, exact.log_flow[0], atol=1e-2, rtol=0)
+    found = graph.log_pf(policy)[0].exp()
+    torch.testing.assert_close(found, exact.log_pf.exp(), atol=1e-2, rtol=0)
