@@ -271,10 +271,11 @@ def policy_and_learners(
 ) -> tuple[Policy, list[Learner]]:
     """The policy of a task with the backward policy that was chosen, and what fits it.
 
-    Tasks that choose it themselves ("auto") keep what they choose.
+    Tasks that choose it themselves ("auto") keep what they choose. Without moves back the default
+    means none.
     """
     policy = task.policy(env, needs)
-    if backward.name == "auto":
+    if backward.name == "auto" or (backward.name == "learned" and not env.has_backward):
         return policy, []
     cls = BACKWARD_POLICIES[backward.name]
     network = None
