@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from gflow.source import Source
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 
+if TYPE_CHECKING:
+    from gflow.exact.graph import ExactFlows, StateGraph
+
 Regression = Callable[[Tensor], Tensor]
 
 
@@ -33,8 +36,8 @@ class Solution(Enum):
 
     Attributes:
         PROPORTIONAL: Objects are sampled in proportion to the reward.
-        EXPECTED: Flows balance on average over moves that the policy does not choose; where it
-            chooses all of them, objects are sampled in proportion to the reward.
+        EXPECTED: Flows balance on average over moves of chance (`gflow.exact.expected_flows`); on a
+            tree without chance, objects are sampled in proportion to the reward.
         ADVERSARIAL: Two players have opposite rewards; one flow is the soft value of their game
             with even moves as the prior of both.
         EQUILIBRIUM: Each player has a flow, of expected rewards under the policies of the others.
@@ -73,9 +76,9 @@ class Objective(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    needs: ClassVar[Needs] = Needs()
-    learns_from: ClassVar[Source] = Source.ANY
-    self_contained: ClassVar[bool] = True
+    needs: Needs = Needs()
+    learns_from: Source = Source.ANY
+    self_contained: bool = True
     epsilon: ClassVar[float] = 0.0
     solution: ClassVar[Solution] = Solution.PROPORTIONAL
     for_parts: ClassVar[str] = "DetailedBalance, SubTrajectoryBalance or FlowMatching"
@@ -175,6 +178,18 @@ class Objective(nn.Module, ABC):
         Order losses and regularisers; it need not vanish at the solution.
         """
         return None
+
+    def exact_flows(self, graph: "StateGraph[Any]", log_pb: Tensor | None = None) -> "ExactFlows":
+        """The flows at which all residuals vanish, for a backward policy.
+
+        Args:
+            graph: All states of an environment.
+            log_pb: (E,) log P_B of every transition; uniform over parents by default.
+
+        Raises:
+            IncompatibleError: If there are none on this environment.
+        """
+        return graph.exact_flows(log_pb)
 
     def implied_log_reward(self, terms: FlowTerms) -> Tensor | None:
         """(B,) log-reward that each trajectory implies where it is learned; None where it is given.

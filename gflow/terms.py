@@ -89,6 +89,11 @@ class FlowTerms:
             finishes the object; -inf where there is no such move, or where it was not asked for.
         child_log_prob: (B, T, A) log-probability of each of these moves, of whoever makes them;
             -inf likewise.
+        chance: (B, T + 1) bool: it is chance's turn at s_t; False at the end of whole trajectories.
+            Set by objectives that tell moves of chance apart; None if nothing is chance's.
+        mean_log_flow: (B, T + 1) log of the mean of F over what chance may do at s_t, where it is
+            its turn; 0 elsewhere. Set by expected detailed balance.
+        target_log_flow: (B, T + 1) what the flow into s_t is balanced with. Set likewise.
         condition: (B, C) or None.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
         from_source: (B,) bool, False for those that begin elsewhere; None if all begin at the
@@ -116,6 +121,9 @@ class FlowTerms:
     log_branching: Tensor | None = None
     child_log_flow: Tensor | None = None
     child_log_prob: Tensor | None = None
+    chance: Tensor | None = None
+    mean_log_flow: Tensor | None = None
+    target_log_flow: Tensor | None = None
     condition: Tensor | None = None
     complete: Tensor | None = None
     from_source: Tensor | None = None

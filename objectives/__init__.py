@@ -12,6 +12,7 @@ from gflow.objectives.aedb import AdversarialExpectedDetailedBalance
 from gflow.objectives.asubtb import AdversarialSubTrajectoryBalance
 from gflow.objectives.atb import AdversarialTrajectoryBalance
 from gflow.objectives.db import DetailedBalance
+from gflow.objectives.edb import ExpectedDetailedBalance
 from gflow.objectives.fm import FlowMatching
 from gflow.objectives.forward_looking import (
     ForwardLookingDetailedBalance,
@@ -68,6 +69,7 @@ __all__ = [
     "AdversarialSubTrajectoryBalance",
     "AdversarialTrajectoryBalance",
     "DetailedBalance",
+    "ExpectedDetailedBalance",
     "FlowMatching",
     "ForwardLookingDetailedBalance",
     "ForwardLookingOrderPreservingSubTrajectoryBalance",

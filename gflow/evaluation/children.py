@@ -44,7 +44,7 @@ def children(
     rows, actions = moves.nonzero(as_tuple=True)
     given = trajectories.condition_of_states
     at = None if given is None else given[rows]
-    value = _flows(env, policy, env._step(take(states, rows), actions), at, needs)
+    value = flows_of(env, policy, env._step(take(states, rows), actions), at, needs)
     flow = value.new_full((*legal.shape, *value.shape[1:]), -torch.inf)
     flow = flow.index_put((rows, actions), value)
     if stop is not None:
@@ -67,14 +67,24 @@ def _left(env: DiscreteEnvironment[Any], trajectories: Trajectories[Any], needs:
     return wanted
 
 
-def _flows(
+def flows_of(
     env: DiscreteEnvironment[Any],
     policy: Policy,
     states: Any,
     given: Tensor | None,
-    needs: Needs,
+    needs: Needs = Needs(log_flow=True),
 ) -> Tensor:
-    """(M,) or (M, n) log F of M states: log R of finished ones, else what the policy says."""
+    """(M,) or (M, n) log F of M states: log R of finished ones, else what the policy says.
+
+    Equal states share one network pass, and finished ones need none.
+
+    Args:
+        env: The environment.
+        policy: Gives log F.
+        states: M states.
+        given: (M, C) the condition of each, or None.
+        needs: Says whether each player has a flow.
+    """
     group: Tensor | None = None
     if env.has_keys and given is None and batch_size(states):
         first, group = Distinct(env.num_keys)(env.key(states))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
+    from gflow.exact.expected import expected_flows
     from gflow.exact.games import (
         adversarial_flows,
         minimax,
@@ -20,6 +21,7 @@ _HOME = {
     "TabularPolicy": "gflow.exact.tabular",
     "adversarial_flows": "gflow.exact.games",
     "enumerate_states": "gflow.exact.graph",
+    "expected_flows": "gflow.exact.expected",
     "minimax": "gflow.exact.games",
     "optimal_actions": "gflow.exact.games",
     "optimal_moves": "gflow.exact.games",
@@ -31,6 +33,7 @@ __all__ = [
     "TabularPolicy",
     "adversarial_flows",
     "enumerate_states",
+    "expected_flows",
     "minimax",
     "optimal_actions",
     "optimal_moves",

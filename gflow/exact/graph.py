@@ -8,7 +8,7 @@ trajectories. They are the oracle of the tests and the metrics of the users.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -260,7 +260,8 @@ class StateGraph(Generic[S]):
             raise IncompatibleError(
                 f"{self.env.name}: some of its moves are chance's, whose probabilities no policy "
                 f"can choose, so no flows in proportion to the reward are promised. "
-                f"`terminal_distribution(policy)` gives what a policy reaches."
+                f"`expected_flows()` gives those that balance on average, "
+                f"`terminal_distribution(policy)` what a policy reaches."
             )
         log_pb = self.uniform_log_pb() if log_pb is None else log_pb.double()
         log_reward = self.log_reward(condition)
@@ -274,6 +275,20 @@ class StateGraph(Generic[S]):
         log_pf = log_pf.where(flow[self.child] > -torch.inf, -torch.inf)
         log_stop = (log_reward - flow).where(log_reward > -torch.inf, -torch.inf)
         return ExactFlows(flow, log_pf, log_pb, log_stop, float(flow[0]))
+
+    def expected_flows(
+        self,
+        form: Literal["tree", "dag"] = "tree",
+        log_pb: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> ExactFlows:
+        """The flows of expected detailed balance, for moves of chance between the agent's.
+
+        See `gflow.exact.expected.expected_flows`.
+        """
+        from gflow.exact.expected import expected_flows
+
+        return expected_flows(self, form, log_pb, condition)
 
     def terminal_log_prob(self, log_pf: Tensor, log_stop: Tensor) -> Tensor:
         """(X,) float64 exact log-probability with which a policy builds each object.

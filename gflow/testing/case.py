@@ -47,7 +47,7 @@ class Case:
         self.findings, self.generator = findings, generator
         self.graph = enumerate_states(env)
         self.trajectories = all_trajectories(env, limit)
-        self.flows = solution_of(self.graph, objective.solution, generator)
+        self.flows = solution_of(self.graph, objective, generator)
         self.policy = TabularPolicy.solved(
             self.graph, self.flows, objective.needs.edge_flow, objective.needs.energy
         )

@@ -81,16 +81,22 @@ def _check_players(case: Case) -> None:
 
 
 def _check_target(case: Case) -> None:
-    """The objects are sampled in proportion to their reward."""
+    """The objects are sampled in proportion to their reward, or as the exact flows do."""
     policy, left = _settle(case, 400)
-    reached, target = case.graph.terminal_distribution(policy), case.graph.log_target()
-    distance = float((reached.exp() - target.exp()).abs().sum() / 2)
+    graph, what, wanted = case.graph, "the target", "in proportion to their reward"
+    if case.objective.solution is Solution.PROPORTIONAL and not graph.env.has_chance:
+        target = graph.log_target()
+    else:
+        flows = case.objective.exact_flows(graph)
+        target = graph.terminal_log_prob(flows.log_pf, flows.log_stop)
+        what, wanted = "what its exact flows build", "as `Objective.exact_flows` says"
+    distance = float((graph.terminal_distribution(policy).exp() - target.exp()).abs().sum() / 2)
     if not distance < SOLVED:
         case.note(
             "fixed-point",
             f"trained on all trajectories until the loss is {left:.3g}, the policy is "
-            f"{distance:.4f} in total variation from the target.",
-            "Where the loss is smallest the objects must be sampled in proportion to their reward: "
+            f"{distance:.4f} in total variation from {what}.",
+            f"Where the loss is smallest the objects must be sampled {wanted}: "
             "residuals must vanish *only* there. A loss that is far from zero points to an "
             "optimisation that failed or residuals that contradict each other.",
         )

@@ -94,6 +94,9 @@ def check_objective(
                              the one with the greater reward (instead of fixed-point)
     =======================  ==================================================================
 
+    Where it is EXPECTED, samples have moves of chance too, the solution is what
+    `Objective.exact_flows` gives, and fixed-point asks for what these flows build.
+
     Where it is ADVERSARIAL or EQUILIBRIUM the exact solution is that of `adversarial_flows` or
     `player_flows`, log Z is the first player's, and fixed-point asks that every player chooses as
     there at every state of theirs (1e-3). Moves of chance are nobody's to change.

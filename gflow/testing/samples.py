@@ -20,6 +20,8 @@ def samples_for(solution: Any) -> list[DiscreteEnvironment[Any]]:
     """Environments on which an objective with that solution has something to show."""
     if solution is Solution.ADVERSARIAL:
         return list(sample_games())
+    if solution is Solution.EXPECTED:
+        return [*sample_environments(), *sample_chances()]
     if solution is Solution.EQUILIBRIUM:
         return [*sample_games(), *sample_games_of_chance()]
     return list(sample_environments())
@@ -51,6 +53,34 @@ def sample_environments() -> list[TableEnvironment]:
             [0, 0, -0.6, 1.1],
             [False, False, True, False],
             merge_parents=False,
+        ),
+    ]
+
+
+def sample_chances() -> list[TableEnvironment]:
+    """One agent and chance: a tree, a lattice, chance first and twice in a row, stops."""
+    return [
+        # a tree: chance after each of the agent's two moves
+        TableEnvironment(
+            [[1, 2], [3, 4], [5, 6], [7, 8], [], [], [], [], []],
+            [0, 0, 0, 0, -0.5, 0.3, 1.4, 0.8, -1.0],
+            movers=[0, CHANCE, CHANCE, 0, 0, 0, 0, 0, 0],
+            chance=[[], [0.3, 0.7], [0.9, 0.1], [], [], [], [], [], []],
+        ),
+        # a lattice: what the agent chose can still become either state of the next level
+        TableEnvironment(
+            [[1, 2], [3, 4], [3, 4], [5, 6], [7], [8, 9], [8, 9], [9], [], []],
+            [0, 0, 0, 0, 0, 0, 0, 0, 0.7, -1.1],
+            movers=[0, CHANCE, CHANCE, 0, 0, CHANCE, CHANCE, CHANCE, 0, 0],
+            chance=[[], [0.8, 0.2], [0.25, 0.75], [], [], [0.6, 0.4], [0.1, 0.9], [1.0], [], []],
+        ),
+        # chance begins and moves twice in a row; objects end by force and by stopping
+        TableEnvironment(
+            [[1, 2], [3], [4, 5], [6, 7], [], [], [], []],
+            [0, 0.9, 0, 0, -0.4, 0.6, 1.0, -0.2],
+            stops=[False, True, False, False, False, False, False, False],
+            movers=[CHANCE, 0, CHANCE, CHANCE, 0, 0, 0, 0],
+            chance=[[0.5, 0.5], [], [0.3, 0.7], [0.45, 0.55], [], [], [], []],
         ),
     ]
 

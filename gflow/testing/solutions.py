@@ -6,20 +6,20 @@ import torch
 
 from gflow.exact.games import adversarial_flows, player_flows
 from gflow.exact.graph import ExactFlows, StateGraph
-from gflow.objective import Solution
+from gflow.objective import Objective, Solution
 
 
 def solution_of(
-    graph: StateGraph[Any], solution: Solution, generator: torch.Generator
+    graph: StateGraph[Any], objective: Objective, generator: torch.Generator
 ) -> ExactFlows:
     """Flows at which residuals must vanish.
 
     Args:
         graph: All states.
-        solution: What the objective names.
+        objective: Names its solution.
         generator: For the backward policy, where one is free.
     """
-    match solution:
+    match objective.solution:
         case Solution.ADVERSARIAL:
             return adversarial_flows(graph)
         case Solution.EQUILIBRIUM:
@@ -27,4 +27,4 @@ def solution_of(
     # A random backward policy: under the uniform one many mistakes cancel.
     edge = torch.randn(len(graph.parent), generator=generator)
     total = torch.zeros(len(graph)).index_add(0, graph.child, edge.exp()).log()
-    return graph.exact_flows(edge - total[graph.child])
+    return objective.exact_flows(graph, edge - total[graph.child])

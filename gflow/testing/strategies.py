@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from gflow.environment.discrete import DiscreteEnvironment
-from gflow.environment.movers import CHANCE
+from gflow.environment.movers import AGENT, CHANCE
 from gflow.errors import MissingExtraError
 from gflow.sampling.sampler import Sampler
 from gflow.testing.enumeration import padded
@@ -139,6 +139,51 @@ def _structure(
         "everywhere": [True] * count,
     }[ending]
     return children, stops
+
+
+@st.composite
+def random_trees(
+    draw: st.DrawFn,
+    movers: tuple[int, ...] = (AGENT, CHANCE),
+    max_depth: int = 5,
+    max_moves: int = 3,
+    max_states: int = 40,
+) -> TableEnvironment:
+    """Random trees in which the moves at each inner state are somebody's, with log R in [-4, 4].
+
+    By turns or in any order; moves of chance have probabilities of at least 1 percent.
+
+    Args:
+        draw: Given by Hypothesis.
+        movers: Whose moves there may be (see `gflow.environment.movers`).
+        max_depth: Longest trajectory.
+        max_moves: Most children of a state.
+        max_states: About how many states there are at most.
+    """
+    turns = draw(st.booleans())
+    children: list[list[int]] = [[]]
+    depth, kinds = [0], [movers[0] if turns else draw(st.sampled_from(movers))]
+    for s in range(max_states):
+        if s >= len(children):
+            break
+        if depth[s] == max_depth or len(children) >= max_states:
+            continue
+        count = draw(st.integers(0 if s else 1, max_moves))
+        children[s] = list(range(len(children), len(children) + count))
+        for _ in range(count):
+            children.append([])
+            depth.append(depth[s] + 1)
+            turn = movers[depth[-1] % len(movers)]
+            kinds.append(turn if turns else draw(st.sampled_from(movers)))
+    chance: list[list[float]] = []
+    for s, row in enumerate(children):
+        kinds[s] = kinds[s] if row else AGENT
+        size = len(row) if kinds[s] == CHANCE else 0
+        weight = draw(st.lists(st.integers(1, 30), min_size=size, max_size=size))
+        chance.append([one / sum(weight) for one in weight])
+    size = len(children)
+    value = draw(st.lists(st.floats(-4, 4), min_size=size, max_size=size))
+    return TableEnvironment(children, value, movers=kinds, chance=chance)
 
 
 @st.composite

@@ -31,4 +31,34 @@ MUTANTS = (
         "log_pf = log_pf + 0.0",
         "tests/gflow/exact/test_zero_rewards.py::test_forbidden_objects_have_no_mass",
     ),
+    (
+        "expected-without-p-env", "gflow/exact/expected.py",
+        'weight = log_chance + log_origin(graph, log_pb) if form == "dag" else log_chance',
+        'weight = log_origin(graph, log_pb) if form == "dag" else 0 * log_chance',
+        "tests/gflow/exact/test_expected.py::test_the_example_of_the_paper",
+    ),
+    (
+        "expected-without-p-b", "gflow/exact/expected.py",
+        'weight = log_chance + log_origin(graph, log_pb) if form == "dag" else log_chance',
+        "weight = log_chance",
+        "tests/gflow/exact/test_expected.py::test_without_chance_the_form_of_graphs_is_the_ordinary_one",
+    ),
+    (
+        "expected-p-b-of-one-choice", "gflow/exact/expected.py",
+        "pair = origins(graph)[graph.parent] * len(graph) + graph.child",
+        "pair = graph.parent * len(graph) + graph.child",
+        "tests/gflow/exact/test_expected.py::test_the_origin_of_a_move_of_chance_is_what_the_agent_left",
+    ),
+    (
+        "expected-policy-of-chance", "gflow/exact/expected.py",
+        "log_pf = torch.where(chance[graph.parent], log_chance, log_pf)",
+        "log_pf = log_pf + 0.0",
+        "tests/gflow/exact/test_expected.py::test_the_example_of_the_paper",
+    ),
+    (
+        "expected-massless-objects-never-end", "gflow/exact/expected.py",
+        "log_stop = log_stop.masked_fill(graph.env.is_terminal(graph.states), 0.0)",
+        "log_stop = log_stop + 0.0",
+        "tests/gflow/exact/test_expected.py::test_zero_rewards_have_no_mass",
+    ),
 )  # fmt: skip

@@ -1,0 +1,111 @@
+"""Mutants of objectives for environments with moves of chance."""
+
+EDB = "tests/objectives/test_edb.py"
+DEFINED = f"{EDB}::test_residuals_are_those_of_the_definition"
+ICE = f"{EDB}::test_residuals_vanish_on_ice"
+TREES = f"{EDB}::test_residuals_vanish_on_trees"
+
+MUTANTS = (
+    (
+        "edb-geometric-mean", "objectives/successors.py",
+        "mean = (table + prob.to(table.dtype).masked_fill(~legal, -torch.inf)).logsumexp(-1)",
+        "mean = (table.where(legal, 0) * prob.exp().where(legal, 0)).sum(-1)",
+        f"{EDB}::test_the_target_is_the_mean_and_not_the_geometric_one",
+    ),
+    (
+        "edb-without-p-env", "objectives/successors.py",
+        "mean = (table + prob.to(table.dtype).masked_fill(~legal, -torch.inf)).logsumexp(-1)",
+        "mean = table.logsumexp(-1)",
+        f"{TREES}[one_step-tree-live]",
+    ),
+    (
+        "edb-without-p-b", "objectives/successors.py",
+        "        value = value + _log_pb(env, backward, children, given, rows, take(states, rows))",
+        "        value = value + 0.0",
+        f"{ICE}[2-one_step-dag-live]",
+    ),
+    (
+        "edb-p-b-of-one-choice", "gflow/backward/origins.py",
+        "ours = equal_rows(origins(env, parents), take(origin, rows))",
+        "ours = equal_rows(parents, take(origin, rows)) | (undo == legal.long().argmax(-1)[rows])",
+        f"{ICE}[2-one_step-dag-live]",
+    ),
+    (
+        "edb-flow-sign", "objectives/edb.py",
+        "delta = flow[:, :-1] + terms.log_pf - aim[:, 1:] - terms.log_pb",
+        "delta = flow[:, :-1] + terms.log_pf + aim[:, 1:] - terms.log_pb",
+        f"{TREES}[one_step-tree-live]",
+    ),
+    (
+        "edb-p-b-sign", "objectives/edb.py",
+        "delta = flow[:, :-1] + terms.log_pf - aim[:, 1:] - terms.log_pb",
+        "delta = flow[:, :-1] + terms.log_pf - aim[:, 1:] + terms.log_pb",
+        f"{EDB}::test_it_keeps_the_contract_of_objectives[one_step-dag-live]",
+    ),
+    (
+        "edb-chance-first-forgotten", "objectives/edb.py",
+        "own = turn & torch.nn.functional.pad(turn[:, :-1], (1, 0), value=True)",
+        "own = turn & torch.nn.functional.pad(turn[:, :-1], (1, 0), value=False)",
+        DEFINED,
+    ),
+    (
+        "edb-chance-sign", "objectives/edb.py",
+        "return torch.where(chance, flow[:, :-1] - terms.mean_log_flow[:, :-1], delta)",
+        "return torch.where(chance, flow[:, :-1] + terms.mean_log_flow[:, :-1], delta)",
+        DEFINED,
+    ),
+    (
+        "edb-two-steps-in-one", "objectives/edb.py",
+        'if self.form == "one_step":\n                    aim',
+        'if self.form != "none":\n                    aim',
+        DEFINED,
+    ),
+    (
+        "edb-target-stays-live", "objectives/edb.py",
+        'aim = terms.log_flow if self.target == "live" else terms.log_flow.detach()',
+        "aim = terms.log_flow",
+        f"{EDB}::test_only_a_live_target_sends_gradient_to_successors",
+    ),
+    (
+        "edb-mean-stays-live", "objectives/edb.py",
+        'with torch.set_grad_enabled(torch.is_grad_enabled() and self.target == "live"):',
+        "with torch.set_grad_enabled(torch.is_grad_enabled()):",
+        f"{EDB}::test_a_target_of_chance_is_still_too",
+    ),
+    (
+        "edb-regression-of-logarithms", "objectives/edb.py",
+        "loss = ahead.exp() - (above.detach() - self.head_room).exp() * (1 - above)",
+        "loss = above.square()",
+        f"{EDB}::test_the_regression_is_unbiased_at_the_exact_flows_and_looks_at_one_successor",
+    ),
+    (
+        "edb-scale-knows-what-followed", "objectives/edb.py",
+        "self.head_room.copy_(torch.where(held.isnan(), most, held))",
+        "self.head_room.copy_(most)",
+        f"{EDB}::test_the_scale_of_the_regression_comes_from_earlier_batches",
+    ),
+    (
+        "edb-model-unread", "objectives/successors.py",
+        "    if model is None:\n        law = env.chance_law(states)",
+        "    if model is None or True:\n        law = env.chance_law(states)",
+        f"{EDB}::test_a_learned_model_has_the_solution_of_what_it_has_counted",
+    ),
+    (
+        "environment-model-turned", "objectives/environment_model.py",
+        "return -law.log_prob(batch.actions[moved], rows).mean()",
+        "return -law.log_prob(batch.actions[moved].flip(0), rows).mean()",
+        f"{EDB}::test_a_learned_model_has_the_solution_of_what_it_has_counted",
+    ),
+    (
+        "target-network-still", "objectives/target_network.py",
+        "average_into(self.of(policy), policy, self.rate)",
+        "average_into(self.of(policy), policy, 0.0)",
+        f"{EDB}::test_the_target_network_is_an_average_of_the_policy",
+    ),
+    (
+        "target-network-not-resumed", "objectives/target_network.py",
+        "                made.load_state_dict(self._saved)",
+        "                pass",
+        f"{EDB}::test_resuming_gives_the_same_bits[ema-0.3]",
+    ),
+)  # fmt: skip
