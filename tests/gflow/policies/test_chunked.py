@@ -7,12 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from gflow import DiscreteEnvironment, FunctionReward, MLPPolicy, Sampler
+from gflow.envs.games.policy import BoardPolicy
+from gflow.envs.games.tictactoe import TicTacToe
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.envs.sequences.env import VariableLength
 from gflow.errors import ConfigError
 from gflow.objective import Objective
 from gflow.objectives import (
+    OBJECTIVES,
     DetailedBalance,
     FlowMatching,
     SubTrajectoryBalance,
@@ -92,6 +95,35 @@ def test_losses_and_gradients_are_those_of_one_pass(
     one, two = gradients(policy, found), gradients(policy, wanted)
     assert any(bool((g != 0).any()) for g in two)
     torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["atb", "adb", "asubtb", "aedb"])
+@pytest.mark.parametrize("symmetric", [False, True], ids=["plain", "symmetric"])
+def test_so_it_is_for_games(name: str, symmetric: bool) -> None:
+    """T2.8: a board network by chunks of 13 positions, its flows of all children included.
+
+    And the form of two passes: residuals first, then the gradient of 2 d sigma log P, d fixed.
+    """
+    game = TicTacToe(scale=2.0)
+    objective = OBJECTIVES[name]()
+    torch.manual_seed(0)
+    flows = objective.needs.flows(game)
+    policy = BoardPolicy(game, 4, 1, 2, log_flow=flows, symmetric=symmetric)
+    batch = Sampler(game).forward(policy, 20, generator=seeded(1))
+    found, wanted = (
+        objective(objective.evaluate(game, p, batch)) for p in (Chunked(policy, 13), policy)
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    one, two = gradients(policy, found), gradients(policy, wanted)
+    assert any(bool((g != 0).any()) for g in two)
+    torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+    if name == "atb":
+        with torch.no_grad():
+            residual = objective.residual(objective.evaluate(game, policy, batch))
+        terms = objective.evaluate(game, Chunked(policy, 13), batch)
+        assert terms.mover is not None
+        second = 2 * residual[:, None] * terms.mover * terms.log_pf / len(batch)
+        torch.testing.assert_close(gradients(policy, second.sum()), two, rtol=1e-12, atol=1e-12)
 
 
 class Counted(MLPPolicy):
