@@ -41,7 +41,28 @@ _HOME = {
     "score_shares": "gflow.arena.shares",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "AlphaZero",
+    "AlphaZeroPlayer",
+    "Games",
+    "Labelled",
+    "MCTSPlayer",
+    "MinimaxPlayer",
+    "PerfectPlayer",
+    "Player",
+    "PolicyPlayer",
+    "Positions",
+    "Ratings",
+    "Standings",
+    "TreeSearch",
+    "UniformPlayer",
+    "fit_elo",
+    "openings",
+    "optimal_share",
+    "play",
+    "round_robin",
+    "score_shares",
+]
 
 __getattr__ = lazy_names(__name__, _HOME)
 __dir__ = public_names(__all__)

@@ -7,7 +7,7 @@ Reference:
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -107,7 +107,8 @@ class AlphaZero:
     @torch.no_grad()
     def evaluate(self, states: Any) -> tuple[Tensor, Tensor]:
         """(L, A) logits and (L,) values of positions, in parts."""
-        found = [self._outputs(take(states, rows)) for rows in _parts(states)]
+        parts = torch.arange(batch_size(states)).split(PART)
+        found = [self._outputs(take(states, rows)) for rows in parts]
         logits, values = zip(*found, strict=True)
         return torch.cat(logits).cpu(), torch.cat(values).cpu()
 
@@ -238,7 +239,3 @@ class AlphaZeroPlayer(Player):
         if self.temperature:
             return sample_masked(visits.log() / self.temperature, visits > 0, generator)
         return pick(visits == visits.amax(1, keepdim=True), generator)
-
-
-def _parts(states: Any) -> tuple[Tensor, ...]:
-    return torch.arange(batch_size(states)).split(PART)

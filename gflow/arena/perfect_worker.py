@@ -20,7 +20,7 @@ def main() -> None:
         try:
             board = Board.from_moves(json.loads(line)["moves"])
             found = agent.score_all_moves(board)
-            answer = {"scores": {str(int(k)): int(v) for k, v in found.items()}}
+            answer: dict[str, object] = {"scores": {str(int(k)): int(v) for k, v in found.items()}}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gflow.arena.positions import turn, winner
-from gflow.bounds import Count, NotNegative, Positive, Probability, check_fields
+from gflow.bounds import Count, Positive, Probability, check_fields
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.environment.movers import CHANCE
 from gflow.state import batch_size, device_of, take, tensors, tree_map

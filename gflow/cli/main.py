@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gflow.bounds import Count, Natural
+from gflow.cli.arena import arena
+from gflow.cli.play import play
 from gflow.cli.train_flags import parse, show_help
 from gflow.cli.words import HELP, call
 from gflow.errors import GFlowError, IncompatibleError
@@ -25,6 +27,10 @@ USAGE = """usage: gflow COMMAND ...
   eval DIR [--samples N]            measure a run at its last checkpoint
   sample DIR [-n N] [--seed S]      draw objects from a trained sampler, as JSON lines
   sweep FILE [--out DIR]            run a sweep file (grid or random) on this machine
+  arena RUN RUN ... [--players P]   let runs of one game and others (uniform, mcts:100, minimax)
+                                    play against each other, and rate them
+  play RUN [--side second]          play against a run yourself
+  alphazero ENV [--minutes M]       train an AlphaZero on a game, to measure runs against
   list                              environments, objectives, behaviours: which go together
 
 Each says more with --help; `gflow train ENV --help` lists the flags of an environment.
@@ -37,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in HELP:
         print(USAGE, end="")
         return 0 if words else 2
-    if words[0] not in COMMANDS:
+    if words[0] not in (*COMMANDS, *OWN_FLAGS):
         print(f"gflow: there is no command {words[0]!r}.\n{USAGE}", end="", file=sys.stderr)
         return 2
     try:
-        if words[0] == "train":
-            code = train(words[1:])
+        if words[0] in OWN_FLAGS:
+            code = OWN_FLAGS[words[0]](words[1:])
         else:
             code = call(COMMANDS[words[0]], words[1:], {"n": "number"})
         sys.stdout.flush()
@@ -160,16 +166,27 @@ def list_() -> int:
     return 0
 
 
+def alphazero(words: list[str]) -> int:
+    """Train an AlphaZero: its own flags come from the environment as well."""
+    from gflow.cli.alphazero import alphazero as run
+
+    return run(words)
+
+
 evaluate.__name__, list_.__name__ = "eval", "list"
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    "train": train,
     "resume": resume,
     "eval": evaluate,
     "sample": sample,
     "sweep": sweep,
     "list": list_,
+    "arena": arena,
+    "play": play,
 }
+
+OWN_FLAGS: dict[str, Callable[[list[str]], int]] = {"train": train, "alphazero": alphazero}
+"""Commands that read their words themselves, as their flags depend on these."""
 
 
 if __name__ == "__main__":

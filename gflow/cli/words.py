@@ -85,7 +85,8 @@ def call(function: Callable[..., int], words: Sequence[str], short: dict[str, st
     """Call a command whose arguments are its flags; the first may come without its name.
 
     Args:
-        function: Documented arguments; those without a default come first.
+        function: Documented arguments; those without a default come first. The last of these may be
+            a tuple, which takes any number of words, none among them.
         words: After the command.
         short: One-letter names of flags.
 
@@ -99,9 +100,16 @@ def call(function: Callable[..., int], words: Sequence[str], short: dict[str, st
         print(_command_help(name, function, list(options.values()), short))
         return 0
     free, flags = split(words)
-    free += [word for flag in flags for word in flag.values[1:]]  # as in --seed 3 FOLDER
-    flags = [Word(flag.name, flag.values[:1]) for flag in flags]
     given: dict[str, Any] = {}
+    for number, flag in enumerate(flags):
+        option = options.get(short.get(flag.name, flag.name))
+        kept = _words_of(flag, option)
+        free += flag.values[kept:]  # as in --seed 3 FOLDER
+        flags[number] = Word(flag.name, flag.values[:kept])
+    if positional and members_of_tuple(positional[-1].hint) is not None:
+        rest = positional.pop()
+        given[rest.name] = tuple(free[len(positional) :])
+        free = free[: len(positional)]
     if len(free) > len(positional):
         raise ConfigError(f"{name} has no use for {free[len(positional)]!r}. See {name} --help.")
     for option, word in zip(positional, free, strict=False):
@@ -121,6 +129,15 @@ def call(function: Callable[..., int], words: Sequence[str], short: dict[str, st
     return function(**given)
 
 
+def _words_of(flag: Word, option: Option | None) -> int:
+    """How many of the words after a flag are its own."""
+    if option is not None and members_of_tuple(option.hint) is not None:
+        return len(flag.values)
+    if option is not None and is_bool(option.hint):
+        return int(flag.values[:1] != () and flag.values[0].lower() in ("true", "false"))
+    return 1
+
+
 def listing(title: str, flags: Iterable[Flag], note: str = "") -> list[str]:
     """Lines of the help on some flags."""
     lines = [f"{title}:{f' {note}' if note else ''}"]
@@ -133,7 +150,11 @@ def _command_help(
     name: str, function: Callable[..., int], options: list[Option], short: dict[str, str]
 ) -> str:
     letters = {long: letter for letter, long in short.items()}
-    positional = " ".join(o.name.upper() for o in options if o.default is REQUIRED)
+    positional = " ".join(
+        o.name.upper() + (" ..." if members_of_tuple(o.hint) is not None else "")
+        for o in options
+        if o.default is REQUIRED
+    )
     lines = [f"usage: {name} {positional}".rstrip() + " [flags]", ""]
     lines += [(function.__doc__ or "").strip().splitlines()[0], ""]
     for option in options:

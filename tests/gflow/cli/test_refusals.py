@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gflow.cli.main import COMMANDS, main
+from gflow.cli.main import COMMANDS, OWN_FLAGS, main
 from gflow.cli.train_flags import parse
 from gflow.errors import ConfigError
 from gflow.tasks.flags import Flag, backward_field, chosen_parts, dashed, flags_of
@@ -164,7 +164,7 @@ def test_help_of_hypergrid_is_short_and_whole(capsys: pytest.CaptureFixture[str]
     assert "--log-z" not in flags
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
+@pytest.mark.parametrize("command", [*COMMANDS, *OWN_FLAGS])
 def test_every_command_has_a_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert f"usage: gflow {command}" in capsys.readouterr().out
