@@ -9,7 +9,7 @@ import torch
 
 from gflow.arena.alphazero import AlphaZero, AlphaZeroOptions
 from gflow.arena.search import SearchOptions
-from gflow.errors import CheckpointError, ConfigError, FolderError
+from gflow.errors import CheckpointError, ConfigError, FolderError, GFlowError
 from gflow.tasks.options import RunConfig
 from gflow.tasks.task import Task
 from gflow.terms import Needs
@@ -116,9 +116,9 @@ class AlphaZeroFolder:
             options = AlphaZeroOptions(**settings["options"])
             search = SearchOptions(**settings["search"])
             made = build(task, options, search, int(settings["seed"]))
+        except GFlowError:
+            raise
         except (OSError, ValueError, LookupError, TypeError) as error:
-            if isinstance(error, ConfigError):
-                raise
             raise ConfigError(f"{path} cannot be read: {error}.") from error
         state = load_checkpoint(self.path / FILE)
         try:

@@ -15,7 +15,10 @@ from gflow.environment.movers import CHANCE, player_index
 from gflow.errors import ConfigError
 
 TRIES = 100
-"""How often openings that end the game are drawn anew."""
+"""How often openings are drawn in the place of those that end the game."""
+
+FEWEST = 256
+"""Openings drawn at a time, at least."""
 
 Progress = Callable[[int, int], None]
 """Told the number of plies made and of the games that go on."""
@@ -73,7 +76,7 @@ def openings(
     """
     found = torch.zeros(0, plies, dtype=torch.int64)
     for _ in range(TRIES):
-        positions = Positions.start(env, count - len(found))
+        positions = Positions.start(env, max(FEWEST, 2 * (count - len(found))))
         for _ in range(plies):
             alive = ~env.is_terminal(positions.states)
             positions = positions.take(alive)
@@ -87,7 +90,7 @@ def openings(
             positions = positions.stepped(env, torch.arange(len(positions)), actions)
         alive = ~env.is_terminal(positions.states)
         if positions.history.shape[1] == plies:
-            found = torch.cat([found, positions.history[alive]])
+            found = torch.cat([found, positions.history[alive]])[:count]
         if len(found) == count:
             return found
     raise ConfigError(

@@ -5,24 +5,26 @@ move has the best score of a perfect player who counts how soon it wins; *sign-e
 best sign alone, and is the first definition again.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from gflow.arena.labelled import Labelled
-from gflow.arena.minimax import MinimaxPlayer
 from gflow.arena.players import Player, PolicyPlayer
 from gflow.arena.positions import Positions, turn
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.environment.movers import CHANCE
 from gflow.state import take
 
+if TYPE_CHECKING:
+    from gflow.arena.minimax import MinimaxPlayer
+
 
 def optimal_share(
     env: DiscreteEnvironment[Any],
     player: Player,
-    perfect: MinimaxPlayer,
+    perfect: "MinimaxPlayer",
     generator: torch.Generator,
 ) -> float:
     """The share of all states with a player to move in which the player's move is value-exact.
@@ -39,7 +41,7 @@ def optimal_share(
 
 
 def optimal_mass(
-    env: DiscreteEnvironment[Any], player: PolicyPlayer, perfect: MinimaxPlayer
+    env: DiscreteEnvironment[Any], player: PolicyPlayer, perfect: "MinimaxPlayer"
 ) -> float:
     """The probability that a policy draws a value-exact move, in the mean over the same states."""
     positions, optimal = every_position(env, perfect)
@@ -62,7 +64,7 @@ def score_shares(
 
 
 def every_position(
-    env: DiscreteEnvironment[Any], perfect: MinimaxPlayer
+    env: DiscreteEnvironment[Any], perfect: "MinimaxPlayer"
 ) -> tuple[Positions, Tensor]:
     """All M positions with a player to move, each after one line of moves; optimal moves (M, A)."""
     graph = perfect.graph

@@ -96,8 +96,14 @@ def _play(
         f"{games} games of each pair, {opening} random plies at first, in {seconds:.1f} s; "
         f"Elo of {names[zero]} is 0"
     )
-    report: dict[str, Any] = {"standings": standings, "seconds": round(seconds, 2), "games": games, "seed": seed,
-              "opening": opening, "reference": names[zero]}  # fmt: skip
+    report: dict[str, Any] = {
+        "standings": standings,
+        "seconds": round(seconds, 2),
+        "games": games,
+        "opening": opening,
+        "reference": names[zero],
+        "seed": seed,
+    }
     if labelled is not None:
         report["shares"] = {}
         width = max(6, *map(len, names))

@@ -66,7 +66,6 @@ def game(
         if mover == CHANCE:
             drawn: Any = env.chance_law(positions.states)
             move = int(drawn.sample(generator)[0])
-            print(f"chance: {move_text(env, move)}")
         elif mover == you:
             print(f"\n{board_text(env, positions.states)}")
             asked = ask(env, positions.states)
@@ -77,6 +76,8 @@ def game(
             move = int(opponent.moves(env, positions, generator))
             print(f"{opponent.name}: {move_text(env, move)}")
         positions = positions.stepped(env, first, torch.tensor([move]))
+        if mover == CHANCE:
+            print(f"chance: {env.show(positions.states)[0]}")
     result = int(winner(env, positions.states)) * you
     print(f"\n{board_text(env, positions.states)}")
     print({1: "You win.", 0: "A draw.", -1: f"{opponent.name} wins."}[result])
