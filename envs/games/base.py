@@ -65,6 +65,13 @@ class Game(DiscreteEnvironment[S]):
         """(G, A) int64 what each move is called in each image."""
         return torch.arange(self.num_actions, device=device).expand(self.num_symmetries, -1)
 
+    def openspiel_name(self) -> str:
+        """What OpenSpiel calls a game of the same rules and numbers of moves; empty if none is.
+
+        It is what searches there (`gflow.arena.MCTSPlayer`) play.
+        """
+        return ""
+
     def move_text(self, action: int) -> str:
         """A move as people name it."""
         return str(action)

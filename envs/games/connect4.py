@@ -61,6 +61,10 @@ class Connect4(RowGame):
             for lines in self._lines(states)
         ]
 
+    def openspiel_name(self) -> str:
+        """Boards of every size are there."""
+        return f"connect_four(rows={self.rows},columns={self.columns},x_in_row={self.line})"
+
     def move_text(self, action: int) -> str:
         """Columns are numbered from 1."""
         return str(action + 1)

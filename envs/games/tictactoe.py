@@ -70,6 +70,10 @@ class TicTacToe(RowGame):
             boards.append("\n".join("".join(row) for row in rows))
         return boards
 
+    def openspiel_name(self) -> str:
+        """Three in a row on a board of three by three; no other is there."""
+        return "tic_tac_toe" if (self.rows, self.columns, self.line) == (3, 3, 3) else ""
+
     def move_text(self, action: int) -> str:
         """Cells are numbered from 1, row by row."""
         return str(action + 1)
