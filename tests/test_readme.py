@@ -22,7 +22,9 @@ def test_shell_lines_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """Each `gflow COMMAND` of the README is known, and each file it names is there."""
     text = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"^gflow (\w+)", text, re.MULTILINE))
-    assert commands == {"list", "train", "sample", "eval", "resume", "sweep"}
+    assert commands == {
+        "list", "train", "sample", "eval", "resume", "sweep", "arena", "play", "alphazero",
+    }  # fmt: skip
     main(["--help"])
     shown = capsys.readouterr().out
     assert all(f"  {command} " in shown for command in commands)
