@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.errors import IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
+from gflow.evaluation.evaluate import evaluate
 from gflow.metrics import (
     effective_sample_size,
     elbo,
@@ -18,9 +20,12 @@ from gflow.metrics import (
     mean_reward_accuracy,
     total_variation,
 )
+from gflow.objective import Solution
 from gflow.policies.chunked import chunked
 from gflow.state import take
 from gflow.tasks.task import Context
+from gflow.terms import FlowTerms
+from gflow.trajectories import Trajectories
 
 
 @torch.no_grad()
@@ -46,16 +51,9 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
         "mean_length": float(terms.length.double().mean()),
         "log_z": float(trainer.objective.log_z_estimate(terms).mean()),
     }
-    if trainer.objective.needs.edge_flow is False:  # flow matching trains no backward policy
-        numbers |= {
-            "elbo": float(elbo(terms)),
-            "log_z_importance": float(importance_log_z(terms)),
-            "ess": float(effective_sample_size(terms)),
-        }
-    known = env.log_partition()
-    if context.graph is not None:
-        numbers |= _exact(context)
-        known = float(context.graph.log_reward().logsumexp(0))
+    numbers |= _bounds(context, batch, terms)
+    exact, known = _exact(context)
+    numbers |= exact
     if known is not None:
         numbers["log_z_error"] = float(log_z_error(numbers["log_z"], known))
     numbers |= context.task.metrics(context, objects)
@@ -70,11 +68,54 @@ def _rewards(context: Context, objects: Any, condition: Tensor | None) -> dict[s
     return {"mean_reward": float(rewards.double().mean()), "top_reward": float(rewards.max())}
 
 
-def _exact(context: Context) -> dict[str, float]:
-    graph = context.graph
-    assert graph is not None
+def _bounds(context: Context, batch: Trajectories[Any], terms: FlowTerms) -> dict[str, float]:
+    """What log-weights say of the sum of all rewards, where the objective is about that.
+
+    With chance they are those of what happened: some objectives have other numbers there.
+    """
+    trainer, env = context.trainer, context.env
+    objective = trainer.objective
+    if objective.solution is Solution.EXPECTED or not terms.has_log_pb:
+        return {}
+    if objective.needs.edge_flow:  # flow matching trains no backward policy
+        return {}
+    if env.has_chance:
+        terms = evaluate(env, chunked(trainer.evaluated_policy, trainer.config.chunk), batch)
+    return {
+        "elbo": float(elbo(terms)),
+        "log_z_importance": float(importance_log_z(terms)),
+        "ess": float(effective_sample_size(terms)),
+    }
+
+
+def _solution(context: Context) -> tuple[Tensor, float] | None:
+    """(X,) float64 exact log-probabilities of objects at the solution of the objective; its log Z.
+
+    None where the states are not listed, or it has none there.
+    """
+    graph, objective = context.graph, context.trainer.objective
+    if graph is None:
+        return None
+    if objective.solution is not Solution.EXPECTED:
+        return graph.log_target(), float(graph.log_reward().logsumexp(0))
+    reads = objective.needs.log_pb and context.env.has_backward
+    try:
+        flows = objective.exact_flows(
+            graph, graph.log_pb(context.trainer.evaluated_policy) if reads else None
+        )
+    except IncompatibleError:
+        return None
+    return graph.terminal_log_prob(flows.log_pf, flows.log_stop), flows.log_z
+
+
+def _exact(context: Context) -> tuple[dict[str, float], float | None]:
+    """Distances of the distribution of objects from the solution's, and the solution's log Z."""
+    graph, found = context.graph, _solution(context)
+    if graph is None or found is None:
+        sums = context.trainer.objective.solution is not Solution.EXPECTED
+        return {}, context.env.log_partition() if sums else None
+    target, log_z = found
     learned = graph.terminal_distribution(context.trainer.evaluated_policy)
-    target = graph.log_target()
     objects = take(graph.states, graph.objects)
     correlation = log_reward_correlation(learned, context.env.log_reward(objects).double())
     rewards = context.task.rewards(context.env, objects)
@@ -90,4 +131,4 @@ def _exact(context: Context) -> dict[str, float]:
         got, wanted = ((p.double().exp() * rewards.double()).sum() for p in (learned, target))
         numbers["expected_reward"] = float(got)
         numbers["reward_accuracy"] = float(mean_reward_accuracy(got, wanted))
-    return numbers
+    return numbers, log_z

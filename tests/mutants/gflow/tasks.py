@@ -2,6 +2,13 @@
 
 MUTANTS = (
     (
+        "measured-by-reward", "gflow/tasks/measure.py",
+        "if objective.solution is not Solution.EXPECTED:",
+        "if True:",
+        "tests/gflow/tasks/test_measures_of_chance.py"
+        "::test_expected_flows_are_measured_against_their_own_distribution",
+    ),
+    (
         "bounds-open", "gflow/bounds.py",
         "above = value > self.low if self.open_low else value >= self.low",
         "above = value >= self.low",
