@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from gflow.environment.base import Environment
+from gflow.exact.games import adversarial_flows
+from gflow.exact.graph import ExactFlows, StateGraph
 from gflow.objective import Objective, Solution
 from gflow.terms import FlowTerms
 
@@ -48,6 +50,10 @@ class Adversarial(Objective):
         if not env.numbered:
             return "it counts legal moves, and here they form a continuum. Nothing here plays that."
         return super().refusal(env)
+
+    def exact_flows(self, graph: StateGraph[Any], log_pb: Tensor | None = None) -> ExactFlows:
+        """Means and harmonic means of children, whatever P_B is."""
+        return adversarial_flows(graph)
 
     @staticmethod
     def steps(terms: FlowTerms) -> Tensor:

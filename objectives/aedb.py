@@ -7,6 +7,8 @@ from torch import Tensor
 
 from gflow.environment.base import Environment
 from gflow.environment.movers import CHANCE, player_index
+from gflow.exact.games import player_flows
+from gflow.exact.graph import ExactFlows, StateGraph
 from gflow.objective import Objective, Solution
 from gflow.terms import FlowTerms, Needs
 
@@ -50,6 +52,10 @@ class AdversarialExpectedDetailedBalance(Objective):
                 "agent and chance, or tb, db and subtb for an agent alone."
             )
         return super().refusal(env)
+
+    def exact_flows(self, graph: StateGraph[Any], log_pb: Tensor | None = None) -> ExactFlows:
+        """The flows of all players, whatever P_B is."""
+        return player_flows(graph)
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, T, n) one per transition and player."""

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.movers import CHANCE
+from gflow.exact.expected import chance_moves
 from gflow.exact.graph import StateGraph
-from gflow.state import take
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,5 @@ class Moves:
 
     def log_chance(self) -> Tensor:
         """(M,) float64 log-probabilities of the moves of chance, 0 for those of others."""
-        graph, found = self.graph, torch.zeros(len(self.parent), dtype=torch.float64)
-        rows = (graph.movers == CHANCE).nonzero().squeeze(1)
-        if not len(rows):
-            return found
-        table: Tensor = graph.env.law(
-            take(graph.states, rows), torch.zeros(len(rows), graph.env.num_actions)
-        ).table()
-        place = torch.full((len(graph),), -1)
-        place[rows] = torch.arange(len(rows))
-        stop = graph.env.stop_action
-        actions = torch.cat(
-            [graph.action, torch.full_like(self.stops, 0 if stop is None else stop)]
-        )
-        at = place[self.parent]
-        return torch.where(at >= 0, table.double()[at, actions], found)
+        log_prob, log_stop = chance_moves(self.graph)
+        return torch.cat([log_prob, log_stop[self.stops]])

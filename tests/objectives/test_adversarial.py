@@ -31,7 +31,7 @@ from gflow.objectives import (
     AdversarialTrajectoryBalance,
 )
 from gflow.testing import TableEnvironment, all_trajectories, check_objective, sample_games
-from gflow.testing.strategies import random_games
+from gflow.testing.strategies import random_games, random_trees
 from gflow.trajectories import Trajectories
 
 WEIGHTINGS: tuple[Any, ...] = (
@@ -77,7 +77,7 @@ def scattered(graph: StateGraph[Any], flows: int = 1, seed: int = 3) -> TabularP
 
 
 @settings(max_examples=40)
-@given(env=random_games(), seed=st.integers(0, 99))
+@given(env=st.one_of(random_games(), random_trees((1, -1))), seed=st.integers(0, 99))
 def test_every_form_vanishes_on_every_play_at_the_exact_solution(
     env: TableEnvironment, seed: int
 ) -> None:

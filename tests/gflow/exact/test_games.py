@@ -21,7 +21,7 @@ from gflow.exact import (
     player_flows,
 )
 from gflow.testing import TableEnvironment
-from gflow.testing.strategies import random_games
+from gflow.testing.strategies import random_games, random_trees
 
 LEAVES = torch.tensor([1, 1, 1, 4, 1, 2, 2.0], dtype=torch.float64).log()
 MICRO = TableEnvironment(
@@ -166,7 +166,7 @@ def test_stops_count_as_moves_and_equal_children_once() -> None:
 
 
 @settings(max_examples=60)
-@given(env=random_games())
+@given(env=st.one_of(random_games(), random_trees((1, -1))))
 def test_one_flow_is_the_mean_or_the_harmonic_mean_of_the_children(env: TableEnvironment) -> None:
     """T2.1 and T2.2: the recursion, and policies in proportion to F or 1 / F of the children."""
     hand = ByHand(env)
