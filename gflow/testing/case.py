@@ -150,7 +150,7 @@ def spoil(terms: FlowTerms, value: float) -> FlowTerms:
 
 def mapped(terms: FlowTerms, function: Callable[[str, Tensor], Tensor]) -> FlowTerms:
     """Flow terms with `function` of name and value in place of each tensor."""
-    changed = {
+    changed: dict[str, Any] = {
         field.name: function(field.name, value)
         for field in fields(terms)
         if isinstance(value := getattr(terms, field.name), Tensor)

@@ -66,7 +66,7 @@ def divergence(terms: FlowTerms, log_z: float) -> Tensor:
 
 
 def rows_of(terms: FlowTerms, rows: list[int]) -> FlowTerms:
-    fields = {n: v[rows] for n, v in vars(terms).items() if isinstance(v, Tensor)}
+    fields: dict[str, Any] = {n: v[rows] for n, v in vars(terms).items() if isinstance(v, Tensor)}
     return replace(terms, **fields)
 
 

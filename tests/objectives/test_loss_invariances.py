@@ -58,7 +58,8 @@ def sample(env: DiscreteEnvironment[Any], count: int, seed: int = 0) -> Trajecto
 
 
 def rows(terms: FlowTerms, index: Tensor) -> FlowTerms:
-    return replace(terms, **{n: v[index] for n, v in vars(terms).items() if isinstance(v, Tensor)})
+    chosen: Any = {n: v[index] for n, v in vars(terms).items() if isinstance(v, Tensor)}
+    return replace(terms, **chosen)
 
 
 @settings(max_examples=10)
@@ -137,7 +138,8 @@ def test_whatever_stands_in_the_padding_of_the_table_is_ignored(name: str, garba
             assert bool(outside.any())
             leaves[field] = torch.where(outside, garbage, value.detach()).requires_grad_()
             dirty[field] = leaves[field]
-    loss = objective(replace(terms, **dirty))
+    fields: Any = dirty
+    loss = objective(replace(terms, **fields))
     torch.testing.assert_close(loss, objective(terms))
     loss.backward()
     for field, leaf in leaves.items():
