@@ -17,7 +17,7 @@ BOUNDS = {"elbo", "log_z_importance", "ess"}
 
 def measured(objective: str, flows: ExactFlows | None = None, **settings: Any) -> dict[str, float]:
     policy = TabularPolicy(GRAPH) if flows is None else TabularPolicy.solved(GRAPH, flows)
-    options = {"steps": 1, "lr": 1e-9, "batch_size": 4, "eval_samples": 400}
+    options: dict[str, Any] = {"steps": 1, "lr": 1e-9, "batch_size": 4, "eval_samples": 400}
     trained = fit(ICE, objective, policy=policy, **options, **settings)
     trained.context.graph = GRAPH
     return trained.metrics
