@@ -146,7 +146,10 @@ def test_python_is_answered_in_words_of_python() -> None:
             {"stepz": 3},
             "There is no argument stepz. Did you mean steps? `gflow train ",
         ),
-        ({"lam": 0.5}, "lam belongs to the objectives asubtb, flsubtb, led, opflsubtb, opsubtb and subtb"),
+        (
+            {"lam": 0.5},
+            "lam belongs to the objectives asubtb, flsubtb, led, opflsubtb, opsubtb and subtb",
+        ),
         ({"led_lr": 0.1}, "Add objective='led', or leave led_lr out."),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0."),
     ):
