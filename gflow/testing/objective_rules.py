@@ -18,6 +18,8 @@ ZERO = 1e-9
 """Residuals this small count as zero, in float64."""
 NONZERO = 1e-6
 """Residuals this large count as non-zero."""
+NUDGE, FELT = 0.7, 1e-4
+"""By how much a logit is changed, and what that must do to log P_F for anyone to notice."""
 MOST_TRANSITIONS = 40
 """Of so many transitions log P_F is perturbed, one after the other."""
 
@@ -172,13 +174,15 @@ def check_sees_policy(case: Case) -> None:
     graph, batch = case.graph, case.trajectories
     rows = graph.rows(batch.states)[batch.state_index]  # (B, T + 1) states of the graph
     edges = case.choices
+    share = case.flows.log_pf[edges].exp()
+    edges = edges[NUDGE - (share * math.expm1(NUDGE)).log1p() > FELT]
     for e in edges[:: max(1, len(edges) // MOST_TRANSITIONS)].tolist():
         parent, child = int(graph.parent[e]), int(graph.child[e])
         takes = ((rows[:, :-1] == parent) & (rows[:, 1:] == child)).any(1)
         needs = case.objective.needs
         policy = TabularPolicy.solved(graph, case.flows, needs.edge_flow, needs.energy)
         with torch.no_grad():
-            policy.forward_table[parent, graph.action[e]] += 0.7
+            policy.forward_table[parent, graph.action[e]] += NUDGE
         terms = case.evaluate(policy)
         residual = case.ask("residual", terms).detach()
         shows = (residual.abs().reshape(len(residual), -1) >= NONZERO).any(1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow import Sampler, TabularPolicy, enumerate_states
-from gflow.envs.games import Connect4, Nim, Pig, TicTacToe
+from gflow.envs.games import Connect4, Game, Nim, Pig, TicTacToe
 from gflow.exact import (
     StateGraph,
     adversarial_flows,
@@ -17,7 +17,8 @@ from gflow.exact import (
     player_flows,
 )
 from gflow.exact.graph import ExactFlows
-from gflow.objectives import AdversarialExpectedDetailedBalance
+from gflow.objectives import OBJECTIVES, AdversarialExpectedDetailedBalance
+from gflow.testing import check_objective
 
 GOLDEN = {
     0.5: (0.136165, 98.274, 0.6552, 6.8722, 5.5775, 95.354),
@@ -183,3 +184,18 @@ def test_a_flow_for_each_is_learned_where_dice_fall() -> None:
     torch.testing.assert_close(source, exact.log_flow[0], atol=1e-2, rtol=0)
     found = graph.log_pf(policy)[0].exp()
     torch.testing.assert_close(found, exact.log_pf.exp(), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "game"),
+    [
+        ("atb", Nim((1, 2))),
+        ("adb", Nim((1, 2), last_loses=True, scale=2.0)),
+        ("asubtb", TicTacToe(2, 2, 2, scale=1.0)),
+        ("aedb", Pig(target=3, sides=2, turns=1, scale=2.0)),
+    ],
+    ids=["atb", "adb", "asubtb", "aedb"],
+)
+def test_objectives_keep_their_contract_on_real_games(name: str, game: Game[Tensor]) -> None:
+    """Without moves back, with policies that are as good as certain, and with a die."""
+    assert check_objective(OBJECTIVES[name], game).environments == 1
