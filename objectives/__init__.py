@@ -21,6 +21,8 @@ from gflow.objectives.forward_looking import (
 from gflow.objectives.led import LearnedEnergyDecomposition
 from gflow.objectives.max_likelihood import MaximumLikelihood
 from gflow.objectives.mdb import ModifiedDetailedBalance
+from gflow.objectives.naive_intended import NaiveIntended
+from gflow.objectives.naive_realised import NaiveRealised
 from gflow.objectives.opdb import OrderPreservingDetailedBalance
 from gflow.objectives.opfm import OrderPreservingFlowMatching
 from gflow.objectives.opsubtb import (
@@ -39,6 +41,7 @@ from gflow.objectives.regression import (
     Squared,
     SquaredUpTo,
 )
+from gflow.objectives.sgfn import StochasticFlow
 from gflow.objectives.subtb import SubTrajectoryBalance
 from gflow.objectives.tb import TrajectoryBalance
 from gflow.objectives.vargrad import LogPartitionVariance
@@ -81,6 +84,8 @@ __all__ = [
     "LogPartitionVariance",
     "MaximumLikelihood",
     "ModifiedDetailedBalance",
+    "NaiveIntended",
+    "NaiveRealised",
     "Objective",
     "OrderPreserving",
     "OrderPreservingDetailedBalance",
@@ -93,6 +98,7 @@ __all__ = [
     "Solution",
     "Squared",
     "SquaredUpTo",
+    "StochasticFlow",
     "SubTrajectoryBalance",
     "TrajectoryBalance",
 ]

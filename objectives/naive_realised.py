@@ -8,6 +8,8 @@ from torch import Tensor
 from gflow.deferred import require
 from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
+from gflow.exact.graph import ExactFlows, StateGraph
+from gflow.exact.noisy import realised_flows
 from gflow.objectives.across import across, even
 from gflow.objectives.chance import ChanceObjective, chance_turns
 from gflow.objectives.successors import log_pb_of_agent
@@ -41,6 +43,10 @@ class NaiveRealised(ChanceObjective):
 
     name = "naive_realised"
     needs = Needs(log_flow=True, mover=True, whole=False, from_source=False)
+
+    def exact_flows(self, graph: StateGraph[Any], log_pb: Tensor | None = None) -> ExactFlows:
+        """Those of `gflow.exact.realised_flows`."""
+        return realised_flows(graph, log_pb) if graph.env.has_chance else graph.exact_flows(log_pb)
 
     def evaluate(
         self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]

@@ -7,6 +7,8 @@ from torch import Tensor
 from gflow.bounds import Count
 from gflow.checks import checked
 from gflow.environment.base import Environment
+from gflow.exact.graph import ExactFlows, StateGraph
+from gflow.exact.noisy import stochastic_flows
 from gflow.objectives.across import across, even
 from gflow.objectives.chance import ModelledChance
 from gflow.policies.encoder import StateEncoder
@@ -67,6 +69,12 @@ class StochasticFlow(ModelledChance):
             settings: Further arguments of the class.
         """
         return super().build(env, encoder, kernel, width, **settings)
+
+    def exact_flows(self, graph: StateGraph[Any], log_pb: Tensor | None = None) -> ExactFlows:
+        """Those of `gflow.exact.stochastic_flows`, if there are any."""
+        return (
+            stochastic_flows(graph, log_pb) if graph.env.has_chance else graph.exact_flows(log_pb)
+        )
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, T) one for each move of the agent; 0 where it is chance's turn."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         player_flows,
     )
     from gflow.exact.graph import StateGraph, enumerate_states
+    from gflow.exact.noisy import realised_flows, stochastic_flows
     from gflow.exact.tabular import TabularPolicy
 
 _HOME = {
@@ -26,6 +27,8 @@ _HOME = {
     "optimal_actions": "gflow.exact.games",
     "optimal_moves": "gflow.exact.games",
     "player_flows": "gflow.exact.games",
+    "realised_flows": "gflow.exact.noisy",
+    "stochastic_flows": "gflow.exact.noisy",
 }
 
 __all__ = [
@@ -38,6 +41,8 @@ __all__ = [
     "optimal_actions",
     "optimal_moves",
     "player_flows",
+    "realised_flows",
+    "stochastic_flows",
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)

@@ -1,5 +1,7 @@
 """Mutants of objectives for environments with moves of chance."""
 
+NOISE = "tests/objectives/test_noise_baselines.py"
+SOLVABLE = f"{NOISE}::test_it_is_solvable_where_every_child_has_its_share"
 EDB = "tests/objectives/test_edb.py"
 DEFINED = f"{EDB}::test_residuals_are_those_of_the_definition"
 ICE = f"{EDB}::test_residuals_vanish_on_ice"
@@ -107,5 +109,53 @@ MUTANTS = (
         "                made.load_state_dict(self._saved)",
         "                pass",
         f"{EDB}::test_resuming_gives_the_same_bits[ema-0.3]",
+    ),
+    (
+        "sgfn-without-chance", "objectives/sgfn.py",
+        "return across(terms, terms.log_pf)",
+        "return across(terms, terms.log_pf.masked_fill(terms.chance[:, :-1], 0.0))",
+        f"{SOLVABLE}[0.2-0.1-2-3]",
+    ),
+    (
+        "sgfn-model-unread", "objectives/chance.py",
+        "return replace(terms, log_pf=terms.log_pf.masked_scatter(moved, value))",
+        "return terms",
+        f"{NOISE}::test_the_model_stands_for_chance_in_the_residual",
+    ),
+    (
+        "across-sign", "objectives/across.py",
+        "return (flow[:, :-1] - sums[:, :-1] + reached).where(begins, 0.0)",
+        "return (flow[:, :-1] + sums[:, :-1] + reached).where(begins, 0.0)",
+        f"{SOLVABLE}[0.2-0.1-2-3]",
+    ),
+    (
+        "across-one-move-on", "objectives/across.py",
+        "return time.flip(1).cummin(1).values.flip(1)[:, 1:]",
+        "return time.flip(1).cummin(1).values.flip(1)[:, :-1]",
+        f"{SOLVABLE}[0.2-0.1-2-3]",
+    ),
+    (
+        "across-half-a-move", "objectives/across.py",
+        "begins = (begins | source) & mask & (after < mask.shape[1] + 1)",
+        "begins = (begins | source) & mask",
+        f"{NOISE}::test_moves_whose_outcome_is_not_there_teach_nothing",
+    ),
+    (
+        "intended-with-chance", "objectives/naive_intended.py",
+        "intended = intended.masked_fill(terms.chance[:, :-1], 0.0)",
+        "intended = intended + 0.0",
+        f"{NOISE}::test_intended_finds_a_geometric_mean",
+    ),
+    (
+        "realised-is-intended", "objectives/naive_realised.py",
+        "done[:, :-1] = done[:, 1:].where(next_is, done[:, :-1])",
+        "done[:, :-1] = done[:, :-1].where(next_is, done[:, :-1])",
+        f"{NOISE}::test_realised_is_the_noise_free_one_carried_out_with_noise",
+    ),
+    (
+        "realised-p-b-of-one-choice", "objectives/naive_realised.py",
+        "return replace(terms, log_pf=log_pf, log_pb=log_pb.to(log_pf.dtype))",
+        "return replace(terms, log_pf=log_pf)",
+        f"{NOISE}::test_realised_on_ice_is_the_ordinary_grid",
     ),
 )  # fmt: skip
