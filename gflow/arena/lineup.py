@@ -91,12 +91,22 @@ def player_of(word: str, env: DiscreteEnvironment[Any], judge: str = "") -> Play
         from gflow.arena.perfect import PerfectPlayer
 
         return PerfectPlayer(env, judge)
-    if "/" in word or Path(word).is_dir():
-        raise ConfigError(
-            f"{word!r} is no player by name; folders of runs come first: gflow arena {word} "
-            f"--players uniform"
-        )
+    refuse_folders([word])
     raise UnknownNameError("player", word, WORDS)
+
+
+def refuse_folders(words: Sequence[str]) -> None:
+    """Complain about folders among the words for other players.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    for word in words:
+        if "/" in word or Path(word).is_dir():
+            raise ConfigError(
+                f"{word!r} is no player by name; folders of runs come first: gflow arena {word} "
+                f"--players uniform"
+            )
 
 
 def _listed(env: DiscreteEnvironment[Any]) -> Any:

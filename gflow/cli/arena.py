@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gflow.arena.labelled import Labelled
-from gflow.arena.lineup import entrant, name_apart, player_of, same_game
+from gflow.arena.lineup import entrant, name_apart, player_of, refuse_folders, same_game
 from gflow.arena.picture import picture
 from gflow.arena.players import Player
 from gflow.arena.positions import require_game
@@ -55,6 +55,7 @@ def arena(
         seed: Of the random numbers.
         out: Folder for the table as JSON and the picture.
     """
+    refuse_folders(players)
     runs = [entrant(folder, 0.0 if greedy else temperature, simulations) for folder in run]
     if not runs and not env:
         raise ConfigError("gflow arena needs a RUN, or --env ENV to say which game is played.")
