@@ -1,6 +1,6 @@
 """A policy asked about some states at a time, so that training fits into little memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +21,9 @@ class Chunked(Policy):
 
     What the layers hold of a chunk is thrown away and computed again when the gradient comes there
     (gradient checkpointing), so that memory grows with `size` and not with the number of states of
-    a batch; a step costs one more pass of the network. Values and gradients are those of the
-    policy, sums of gradients in another order. The same gradient, for a residual d of each
+    a batch. The last chunk is kept, as the gradient comes there first: of k chunks k - 1 cost one
+    more pass of the network. Values and gradients are those of the policy, sums of gradients in
+    another order. The same gradient, for a residual d of each
     trajectory, is that of a pass without gradient that finds d and a second one, chunk by chunk,
     down the sum of 2 d times the log-probabilities, d held fixed: for any objective that is what
     happens here.
@@ -89,8 +90,8 @@ class Chunked(Policy):
             return self.policy.of_trajectories(env, trajectories, condition)
         owner, _ = trajectories.first_visits()
         device, rows, parts = owner.device, [], []
-        for first in range(0, count, several):
-            chosen = torch.arange(first, min(first + several, count), device=device)
+        for chosen in _split(count, several, device):
+            first = chosen[0]
             visited = torch.zeros(trajectories.num_states, dtype=torch.bool, device=device)
             visited[trajectories.state_index[chosen]] = True
             mine = visited & (owner >= first)  # the others are in an earlier chunk
@@ -101,11 +102,11 @@ class Chunked(Policy):
                 found = self.policy.of_trajectories(env, part, part.condition_of_states)
                 return _each(found, lambda t: t[place])
 
-            parts.append(_forgetting(run))
+            parts.append(run)
             rows.append(mine.nonzero().squeeze(1))
         place, total = torch.cat(rows), trajectories.num_states
         return _each(
-            _joined(parts), lambda t: t.new_zeros(total, *t.shape[1:]).index_put((place,), t)
+            _answers(parts), lambda t: t.new_zeros(total, *t.shape[1:]).index_put((place,), t)
         )
 
     def _by_state(
@@ -119,14 +120,14 @@ class Chunked(Policy):
         if count <= self.size:
             return ask(env, states, condition)
         parts = []
-        for rows in torch.arange(count, device=device_of(states)).split(self.size):
+        for rows in _split(count, self.size, device_of(states)):
 
             def run(rows: Tensor = rows) -> PolicyOutput:
                 given = None if condition is None else condition[rows]
                 return ask(env, take(states, rows), given)
 
-            parts.append(_forgetting(run))
-        return _joined(parts)
+            parts.append(run)
+        return _answers(parts)
 
 
 def chunked(policy: Policy, size: int) -> Policy:
@@ -141,11 +142,17 @@ def shares_work(policy: Policy) -> bool:
     return type(policy).of_trajectories is not Policy.of_trajectories
 
 
-def _forgetting(run: Callable[[], PolicyOutput]) -> PolicyOutput:
+def _split(count: int, size: int, device: torch.device) -> tuple[Tensor, ...]:
+    """The rows 0 ... count - 1 in chunks of at most `size` that are as equal as they can be."""
+    return torch.arange(count, device=device).tensor_split(-(-count // size))
+
+
+def _answers(parts: Sequence[Callable[[], PolicyOutput]]) -> PolicyOutput:
+    """All that `parts` say, one after the other; all but the last forget how they came to it."""
     if not torch.is_grad_enabled():
-        return run()
-    found: PolicyOutput = checkpoint(run, use_reentrant=False)
-    return found
+        return _joined([run() for run in parts])
+    said = [checkpoint(run, use_reentrant=False) for run in parts[:-1]]
+    return _joined([*said, parts[-1]()])
 
 
 def _as_output(ask: Callable[..., Tensor | None]) -> Callable[..., PolicyOutput]:

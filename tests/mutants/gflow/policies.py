@@ -10,7 +10,7 @@ MUTANTS = (
     (
         "chunks-held", "gflow/policies/chunked.py",
         "if not torch.is_grad_enabled():",
-        "if True:",
+        "if parts:",
         f"{CHUNKED}::test_what_lies_between_is_not_held",
     ),
     (
