@@ -29,6 +29,7 @@ BUILT_IN = {
     "bits": "gflow.envs.sequences.bits_task:BitsTask",
     "tfbind": "gflow.envs.sequences.tfbind_task:TFBindTask",
     "rna": "gflow.envs.sequences.rna_task:RNATask",
+    "noisy-tfbind": "gflow.envs.noise.tfbind_task:NoisyTFBindTask",
     "sets": "gflow.envs.sets.task:SetsTask",
     "bags": "gflow.envs.sets.bags_task:BagsTask",
     "spins": "gflow.envs.spins.task:SpinsTask",
@@ -39,6 +40,7 @@ BUILT_IN = {
     "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
     "torus": "gflow.envs.torus.task:TorusTask",
     "box": "gflow.envs.cubes.task:BoxTask",
+    "stochastic-grid": "gflow.envs.noise.grid_task:StochasticGridTask",
 }
 
 

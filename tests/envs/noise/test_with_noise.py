@@ -209,7 +209,9 @@ def test_listed_states_stand_in_the_place_of_their_keys() -> None:
     keys = env.key(listed)
     assert len(keys) == env.num_keys == 45
     real = keys == torch.arange(45)
-    assert int(real.sum()) == len(enumerate_states(env)) == 15 + 14
+    graph = enumerate_states(env)
+    assert int(real.sum()) == len(graph) == 15 + 14
+    assert bool(real[env.key(graph.states)].all())
     assert bool(env.is_initial(NoisyState(listed.inner[~real], listed.announced[~real])).all())
     assert WithNoise(SmallGraphs(3), TokenNoise(0.1)).all_states() is not None
 
