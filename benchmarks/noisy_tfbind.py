@@ -30,12 +30,13 @@ from torch import Tensor
 
 from gflow import MLPPolicy, Objective, enumerate_states
 from gflow.envs.noise.env import NoisyState, WithNoise
-from gflow.envs.noise.laws import best_expected, executed_law
+from gflow.envs.noise.laws import executed_law
 from gflow.envs.noise.tfbind import noisy_tf_binding
 from gflow.envs.sequences.motif_scores import motif_scores
 from gflow.envs.sequences.rewards import TableReward
 from gflow.envs.sequences.tfbind import load_e_scores
 from gflow.exact.expected import expected_flows
+from gflow.exact.games import minimax
 from gflow.exact.graph import StateGraph
 from gflow.metrics import total_variation
 from gflow.objectives.edb import ExpectedDetailedBalance
@@ -106,7 +107,8 @@ def problem(values: Tensor, alpha: float, beta: float) -> Problem:
         "executed": executed_law(graph),
         "proportional": graph.log_target(),
     }
-    best = best_expected(graph, scores)
+    worth = scores.new_full((len(graph),), -torch.inf).index_put((graph.objects,), scores)
+    best = float(minimax(graph, worth)[0])
     return Problem(alpha, graph, scores, laws, flows.log_z, smallest >= alpha / 4, best)
 
 

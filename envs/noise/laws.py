@@ -38,31 +38,6 @@ def executed_law(graph: StateGraph[Any]) -> Tensor:
     return graph.terminal_log_prob(log_pf, log_stop)
 
 
-def best_expected(graph: StateGraph[Any], values: Tensor) -> float:
-    """The largest mean of `values` that any policy reaches where chance moves: expectimax.
-
-    Args:
-        graph: All states.
-        values: (X,) value of each object.
-    """
-    worst = values.new_full((len(graph),), -torch.inf, dtype=torch.float64)
-    best = worst.index_put((graph.objects,), values.double())
-    chance = graph.movers == CHANCE
-    outputs = torch.zeros(len(graph), graph.env.num_actions)
-    law = graph.env.law(graph.states, outputs).table().exp().double()
-    share = law[graph.parent, graph.action]
-    for edges in reversed(graph.levels):
-        parent, child = graph.parent[edges], graph.child[edges]
-        decided = chance[parent]
-        mine, its = edges[~decided], edges[decided]
-        best = best.scatter_reduce(0, parent[~decided], best[graph.child[mine]], "amax")
-        mean = torch.zeros_like(best).index_add(
-            0, parent[decided], share[its] * best[child[decided]]
-        )
-        best = best.where(~torch.isin(torch.arange(len(graph)), parent[decided]), mean)
-    return float(best[0])
-
-
 def expected_metrics(context: Context) -> dict[str, float]:
     """How far a policy is from expected flows; nothing if the states are too many to be known.
 

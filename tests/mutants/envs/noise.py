@@ -87,10 +87,17 @@ MUTANTS = (
         f"{DOUBLED}[left-to-right-0.3]",
     ),
     (
-        "best-of-chance", "envs/noise/laws.py",
-        "0, parent[decided], share[its] * best[child[decided]]",
-        "0, parent[decided], share[its] * best[child[decided]] / share[its]",
-        f"{LAWS}::test_best_expected_by_hand",
+        "chance-executes-by-the-policy", "envs/noise/laws.py",
+        "log_pf = torch.where(chance[:, None], law, table[rows])[graph.parent, graph.action]",
+        "log_pf = torch.where(chance[:, None], table[rows], law)[graph.parent, graph.action]",
+        f"{LAWS}::test_what_noise_does_to_an_ordinary_gflownet_by_hand",
+    ),
+    (
+        "figures-of-the-other-form", "envs/noise/laws.py",
+        'if getattr(context.trainer.objective, "graph", "tree") == "tree":',
+        'if getattr(context.trainer.objective, "graph", "tree") != "tree":',
+        "tests/envs/noise/test_noise_tasks.py"
+        "::test_figures_vanish_at_expected_flows_of_the_form_that_is_meant",
     ),
     (
         "motifs-on-one-strand", "envs/sequences/motif_scores.py",
