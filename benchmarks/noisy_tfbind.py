@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from curves import table
@@ -128,7 +129,7 @@ def exact_lines(known: Problem) -> Iterator[list[str]]:
 def objective_of(method: str, env: WithNoise, width: int) -> Objective:
     """The objective, with a network for the kernel where that is learned."""
     name, _, learned = method.partition("-")
-    kernel = "learned" if learned else "known"
+    kernel: Literal["known", "learned"] = "learned" if learned else "known"
     match name:
         case "edb":
             return ExpectedDetailedBalance.build(env, kernel=kernel, width=width)

@@ -18,6 +18,7 @@ policy over parents and what was meant there, batches of 16, Adam at 1e-3, at 1e
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from curves import Curve, Panel, plot, spread, table
@@ -41,7 +42,7 @@ METHODS = ("edb", "edb-learned", "sgfn", "sgfn-learned", "naive_realised", "naiv
 def objective_of(method: str, env: StochasticGrid) -> Objective:
     """The objective, with a network for the kernel where that is learned."""
     name, _, learned = method.partition("-")
-    kernel = "learned" if learned else "known"
+    kernel: Literal["known", "learned"] = "learned" if learned else "known"
     match name:
         case "edb":
             return ExpectedDetailedBalance.build(env, kernel=kernel, graph="dag", model_lr=1e-4)

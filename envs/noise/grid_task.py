@@ -38,8 +38,9 @@ class StochasticGridTask(Task[StochasticGrid]):
     objective: ClassVar[str] = "edb"
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
-        "tv_expected",
         "tv",
+        "tv_expected",
+        "tv_reward",
         "mean_reward",
         "log_z",
         "log_z_error",
@@ -61,7 +62,7 @@ class StochasticGridTask(Task[StochasticGrid]):
         return MLPPolicy(env, self.width, self.depth, own_backward(self.backward), needs.log_flow)
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
-        """The distance to expected flows."""
+        """The distances to expected flows and to R / Z."""
         return expected_metrics(context)
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:

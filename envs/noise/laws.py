@@ -7,9 +7,8 @@ from torch import Tensor
 
 from gflow.environment.movers import CHANCE
 from gflow.envs.noise.env import WithNoise
-from gflow.exact.expected import expected_flows
-from gflow.exact.graph import ExactFlows, StateGraph, enumerate_states
-from gflow.metrics import log_z_error, total_variation
+from gflow.exact.graph import StateGraph, enumerate_states
+from gflow.metrics import total_variation
 from gflow.objective import Solution
 from gflow.tasks.task import Context
 
@@ -39,39 +38,33 @@ def executed_law(graph: StateGraph[Any]) -> Tensor:
 
 
 def expected_metrics(context: Context) -> dict[str, float]:
-    """How far a policy is from expected flows; nothing if the states are too many to be known.
+    """How far a policy is from expected flows and from R / Z, if all states are known.
 
-    `tv_expected` is the total variation between the exact distributions of the policy's objects and
-    of those of expected flows (see `expected_law`); `log_z_error` is about the log Z of these where
-    the objective means them.
+    Total variations between exact distributions of objects: `tv_expected` to `expected_law`,
+    `tv_reward` to the one in proportion to the reward, whatever the objective means.
     """
-    if context.graph is None:
+    graph = context.graph
+    if graph is None:
         return {}
-    objective, policy = context.trainer.objective, context.trainer.evaluated_policy
-    flows = _flows(context)
-    exact = context.graph.terminal_log_prob(flows.log_pf, flows.log_stop)
-    learned = context.graph.terminal_distribution(policy)
-    numbers = {"tv_expected": float(total_variation(learned, exact))}
-    if objective.solution is Solution.EXPECTED:
-        log_flow = policy(context.env, context.env.initial(1, context.trainer.device)).log_flow
-        assert log_flow is not None
-        numbers["log_z_error"] = float(log_z_error(log_flow.double().cpu(), flows.log_z))
-    return numbers
+    learned = graph.terminal_distribution(context.trainer.evaluated_policy)
+    return {
+        "tv_expected": float(total_variation(learned, expected_law(context))),
+        "tv_reward": float(total_variation(learned, graph.log_target())),
+    }
 
 
 def expected_law(context: Context) -> Tensor:
     """(X,) float64 log-probability of each object by expected flows.
 
-    In the form that the objective has ("tree" where it has none), for the policy's own P_B.
+    In the form that the objective has, for the policy's own P_B where that is read; "tree" where
+    the objective is about something else.
     """
-    assert context.graph is not None
-    flows = _flows(context)
-    return context.graph.terminal_log_prob(flows.log_pf, flows.log_stop)
-
-
-def _flows(context: Context) -> ExactFlows:
-    graph: StateGraph[Any] | None = context.graph
+    graph, objective = context.graph, context.trainer.objective
     assert graph is not None
-    if getattr(context.trainer.objective, "graph", "tree") == "tree":
-        return expected_flows(graph, "tree")
-    return expected_flows(graph, "dag", graph.log_pb(context.trainer.evaluated_policy))
+    if objective.solution is Solution.EXPECTED:
+        reads = objective.needs.log_pb
+        log_pb = graph.log_pb(context.trainer.evaluated_policy) if reads else None
+        flows = objective.exact_flows(graph, log_pb)
+    else:
+        flows = graph.expected_flows("tree")
+    return graph.terminal_log_prob(flows.log_pf, flows.log_stop)

@@ -41,8 +41,9 @@ class NoisyTFBindTask(Task[WithNoise]):
     objective: ClassVar[str] = "edb"
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
-        "tv_expected",
         "tv",
+        "tv_expected",
+        "tv_reward",
         "mean_reward",
         "expected_reward",
         "log_z",
@@ -77,7 +78,7 @@ class NoisyTFBindTask(Task[WithNoise]):
         return (env.log_reward(objects) / self.beta).exp()
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
-        """The distance to expected flows."""
+        """The distances to expected flows and to R / Z."""
         return expected_metrics(context)
 
     def report(self, context: Context) -> str:

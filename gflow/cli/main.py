@@ -68,8 +68,8 @@ def train(words: list[str]) -> int:
     """Train a sampler: its own flags come from the environment and the parts that are chosen."""
     if not words or words[0].startswith("-"):
         tasks, broken = importable()
-        lines = [f"  {name:<12} {cls.summary}" for name, cls in tasks.items()]
-        lines += [f"  {name:<12} ({reason})" for name, reason in broken.items()]
+        lines = [f"  {name:<16} {cls.summary}" for name, cls in tasks.items()]
+        lines += [f"  {name:<16} ({reason})" for name, reason in broken.items()]
         print("\n".join(["usage: gflow train ENV [flags]", "", "environments:", *lines]))
         return 0 if words else 2
     cls = task_class(words[0])

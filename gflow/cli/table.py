@@ -62,12 +62,12 @@ def show() -> str:
     """The whole table, and the reasons against what it rules out."""
     tasks, broken = importable()
     lines = ["environments"]
-    lines += [f"  {name:<12} {cls.summary}" for name, cls in tasks.items()]
-    lines += [f"  {name:<12} ({reason})" for name, reason in broken.items()]
+    lines += [f"  {name:<16} {cls.summary}" for name, cls in tasks.items()]
+    lines += [f"  {name:<16} ({reason})" for name, reason in broken.items()]
     for title, known in (("objectives", OBJECTIVES), ("behaviours", BEHAVIOURS)):
         lines.append(title)
         for name, kind in known.items():
-            lines.append(f"  {name:<12} {(kind.__doc__ or '').splitlines()[0]}")
+            lines.append(f"  {name:<16} {(kind.__doc__ or '').splitlines()[0]}")
     letters = marks()
     legend = ", ".join(f"{mark} {name}" for name, mark in letters.items())
     lines.append(f"which go together ({legend})")

@@ -50,11 +50,11 @@ def test_figures_vanish_at_expected_flows_of_the_form_that_is_meant(form: Form) 
 
     found = figures(ExpectedDetailedBalance(graph=form))
     assert found["tv_expected"] < 1e-9
-    assert found["log_z_error"] < 1e-9
+    assert found["tv_reward"] > 0.01
     other = figures(ExpectedDetailedBalance(graph="tree" if form == "dag" else "dag"))
     assert other["tv_expected"] > 0.01
-    assert other["log_z_error"] > 0.01
-    assert figures(DetailedBalance()).keys() == {"tv_expected"}
+    assert other["tv_reward"] == found["tv_reward"]
+    assert (figures(DetailedBalance())["tv_expected"] < 1e-9) == (form == "tree")
 
 
 @pytest.mark.slow
@@ -63,7 +63,8 @@ def test_the_grid_approaches_expected_flows(tmp_path: Path, graph: str) -> None:
     flags = ["--side=4", "--steps=400", "--lr=0.01", "--batch-size=32", f"--graph={graph}"]
     found = train(tmp_path, "stochastic-grid", *flags)
     assert found["tv_expected"] < 0.04
-    assert found["tv"] > 2 * found["tv_expected"]
+    assert found["tv"] == pytest.approx(found["tv_expected"])
+    assert found["tv_reward"] > 2 * found["tv_expected"]
     assert found["log_z_error"] < 0.1
     assert (tmp_path / "distribution.png").stat().st_size > 5000
 
@@ -72,6 +73,7 @@ def test_baselines_are_measured_too(tmp_path: Path) -> None:
     flags = ["--side=3", "--steps=3", "--objective=naive_realised"]
     found = train(tmp_path / "run", "stochastic-grid", *flags)
     assert 0 < found["tv_expected"] < 1
+    assert found["tv"] == pytest.approx(found["tv_reward"])
 
 
 def test_letters_without_noise_are_an_ordinary_gflownet(
@@ -95,5 +97,5 @@ def test_noisy_letters_have_exact_figures(tmp_path: Path) -> None:
     flags = ["--steps=60", "--batch-size=32", "--token-noise=0.25", "--kernel=learned"]
     found = train(tmp_path, "noisy-tfbind", *flags)
     assert found["tv_expected"] < 0.3
-    assert found["tv"] > found["tv_expected"] + 0.1
+    assert found["tv_reward"] > found["tv_expected"] + 0.1
     assert found["log_z_error"] == pytest.approx(8.56472 - found["log_z"], abs=1e-4)

@@ -94,8 +94,8 @@ MUTANTS = (
     ),
     (
         "figures-of-the-other-form", "envs/noise/laws.py",
-        'if getattr(context.trainer.objective, "graph", "tree") == "tree":',
-        'if getattr(context.trainer.objective, "graph", "tree") != "tree":',
+        "if objective.solution is Solution.EXPECTED:",
+        "if objective.solution is not Solution.EXPECTED:",
         "tests/envs/noise/test_noise_tasks.py"
         "::test_figures_vanish_at_expected_flows_of_the_form_that_is_meant",
     ),
