@@ -29,10 +29,12 @@ from gflow.envs.noise.env import NoisyState
 from gflow.envs.noise.grid import StochasticGrid
 from gflow.exact.expected import expected_flows
 from gflow.exact.graph import StateGraph
-from gflow.objectives.edb import ExpectedDetailedBalance
-from gflow.objectives.naive_intended import NaiveIntended
-from gflow.objectives.naive_realised import NaiveRealised
-from gflow.objectives.sgfn import StochasticFlow
+from gflow.objectives import (
+    ExpectedDetailedBalance,
+    NaiveIntended,
+    NaiveRealised,
+    StochasticFlow,
+)
 from gflow.policies.base import Policy
 from gflow.training import TrainConfig, Trainer
 

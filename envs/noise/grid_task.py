@@ -10,7 +10,7 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Probability
 from gflow.envs.noise.grid import StochasticGrid
-from gflow.envs.noise.laws import expected_law, expected_metrics
+from gflow.envs.noise.metrics import expected_law, expected_metrics
 from gflow.policies.base import Policy
 from gflow.policies.mlp import MLPPolicy
 from gflow.tasks.task import Context, RunOptions, Task

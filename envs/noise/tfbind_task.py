@@ -8,7 +8,7 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Positive, Probability
 from gflow.envs.noise.env import WithNoise
-from gflow.envs.noise.laws import expected_metrics
+from gflow.envs.noise.metrics import expected_metrics
 from gflow.envs.noise.tfbind import noisy_tf_binding
 from gflow.envs.sequences.motif_scores import motif_scores
 from gflow.envs.sequences.tfbind import load_e_scores

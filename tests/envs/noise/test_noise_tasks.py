@@ -11,7 +11,7 @@ from gflow import Objective, enumerate_states
 from gflow.cli.main import main
 from gflow.envs.noise import StochasticGrid
 from gflow.envs.noise.grid_task import StochasticGridTask
-from gflow.envs.noise.laws import expected_metrics
+from gflow.envs.noise.metrics import expected_metrics
 from gflow.envs.noise.tfbind_task import NoisyTFBindTask
 from gflow.exact.expected import Form, expected_flows
 from gflow.exact.tabular import TabularPolicy

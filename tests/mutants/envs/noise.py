@@ -87,13 +87,7 @@ MUTANTS = (
         f"{DOUBLED}[left-to-right-0.3]",
     ),
     (
-        "chance-executes-by-the-policy", "envs/noise/laws.py",
-        "log_pf = torch.where(chance[:, None], law, table[rows])[graph.parent, graph.action]",
-        "log_pf = torch.where(chance[:, None], table[rows], law)[graph.parent, graph.action]",
-        f"{LAWS}::test_what_noise_does_to_an_ordinary_gflownet_by_hand",
-    ),
-    (
-        "figures-of-the-other-form", "envs/noise/laws.py",
+        "figures-of-the-other-form", "envs/noise/metrics.py",
         "if objective.solution is Solution.EXPECTED:",
         "if objective.solution is not Solution.EXPECTED:",
         "tests/envs/noise/test_noise_tasks.py"
