@@ -1,6 +1,7 @@
 """Boards on which two players put stones, and a row of them wins: positions as bits of columns."""
 
 from abc import abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -31,11 +32,15 @@ class RowGame(Game[Tensor]):
         line: Stones in a row that win.
         scale: See `Game`.
 
+    Attributes:
+        row_zero: Where row 0 is, for people.
+
     Raises:
         ConfigError: If the board is no board, or no line fits on it.
     """
 
     player_names = ("X", "O")
+    row_zero: Literal["upper", "lower"] = "upper"
     has_forced_terminals = True
 
     def __init__(self, rows: int, columns: int, line: int, scale: float = 10.0) -> None:

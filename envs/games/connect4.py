@@ -32,6 +32,7 @@ class Connect4(RowGame):
     """
 
     num_symmetries = 2
+    row_zero = "lower"
 
     def __init__(self, rows: int = 6, columns: int = 7, line: int = 4, scale: float = 10.0) -> None:
         super().__init__(rows, columns, line, scale)

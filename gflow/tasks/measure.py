@@ -23,6 +23,7 @@ from gflow.metrics import (
 from gflow.objective import Solution
 from gflow.policies.chunked import chunked
 from gflow.state import take
+from gflow.tasks.games import GAMES, SolvedGame, against_uniform
 from gflow.tasks.task import Context
 from gflow.terms import FlowTerms
 from gflow.trajectories import Trajectories
@@ -45,12 +46,16 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
     )
     terms = trainer.objective.evaluate(env, chunked(policy, trainer.config.chunk), batch)
     objects = batch.final_states
-    numbers = _rewards(context, objects, condition)
+    game = trainer.objective.solution in GAMES
+    numbers = {} if game else _rewards(context, objects, condition)
     numbers |= {
         "mean_log_reward": float(plain_log_reward(env, batch).double().mean()),
         "mean_length": float(terms.length.double().mean()),
         "log_z": float(trainer.objective.log_z_estimate(terms).mean()),
     }
+    if game:
+        numbers |= _game(context, numbers["log_z"], samples, generator)
+        return numbers | context.task.metrics(context, objects)
     numbers |= _bounds(context, batch, terms)
     exact, known = _exact(context)
     numbers |= exact
@@ -66,6 +71,22 @@ def _rewards(context: Context, objects: Any, condition: Tensor | None) -> dict[s
     if rewards is None:
         return {}
     return {"mean_reward": float(rewards.double().mean()), "top_reward": float(rewards.max())}
+
+
+def _game(
+    context: Context, log_z: float, samples: int, generator: torch.Generator
+) -> dict[str, float]:
+    """Metrics of two players: matches against a uniform one, exact ones where all is known."""
+    policy = context.trainer.evaluated_policy
+    numbers: dict[str, float] = {}
+    if context.graph is not None:
+        if context.solved is None:
+            flows = context.trainer.objective.exact_flows(context.graph)
+            context.solved = SolvedGame.of(context.graph, flows)
+        numbers |= context.solved.numbers(policy, log_z)
+    if context.env.num_players == 2:
+        numbers |= against_uniform(context.env, policy, samples, generator)
+    return numbers
 
 
 def _bounds(context: Context, batch: Trajectories[Any], terms: FlowTerms) -> dict[str, float]:

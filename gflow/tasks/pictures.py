@@ -56,7 +56,18 @@ def heatmaps(
 def curves(rows: list[dict[str, Any]], path: Path, most: int = 6) -> None:
     """The reported numbers against the step, one panel each."""
     plt = pyplot()
-    preferred = ["tv", "loss", "mean_reward", "top_reward", "log_z_error", "log_z", "elbo", "jsd"]
+    preferred = [
+        "optimal",
+        "score_exact",
+        "tv",
+        "loss",
+        "mean_reward",
+        "top_reward",
+        "log_z_error",
+        "log_z",
+        "elbo",
+        "jsd",
+    ]
     present = [
         name for name in preferred if sum(isinstance(row.get(name), float) for row in rows) > 1
     ]

@@ -39,6 +39,8 @@ BUILT_IN = {
     "phylogeny": "gflow.envs.phylogeny.task:PhylogenyTask",
     "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
     "torus": "gflow.envs.torus.task:TorusTask",
+    "tictactoe": "gflow.envs.games.task:TicTacToeTask",
+    "connect4": "gflow.envs.games.task:Connect4Task",
     "box": "gflow.envs.cubes.task:BoxTask",
     "stochastic-grid": "gflow.envs.noise.grid_task:StochasticGridTask",
 }

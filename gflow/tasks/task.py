@@ -26,6 +26,7 @@ from gflow.training.config import TrainConfig
 from gflow.training.trainer import Trainer
 
 if TYPE_CHECKING:
+    from gflow.tasks.games import SolvedGame
     from gflow.tasks.parts import Part
 
 E = TypeVar("E", bound=Environment[Any])
@@ -264,6 +265,7 @@ class Context:
     graph: StateGraph[Any] | None
     front: ParetoArchive | None = None
     numbers: dict[str, float] = field(default_factory=dict)
+    solved: "SolvedGame | None" = None
 
 
 def policy_and_learners(

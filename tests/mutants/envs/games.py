@@ -2,6 +2,7 @@
 
 ROWS = "tests/envs/games/test_row_games.py::"
 POLICY = "tests/envs/games/test_board_policy.py::"
+TASK = "tests/envs/games/test_games_task.py::"
 OTHERS = "tests/envs/games/test_nim_and_pig.py::"
 
 MUTANTS = (
@@ -106,5 +107,11 @@ MUTANTS = (
         "ends = keeps | lost",
         "ends = keeps",
         f"{OTHERS}test_rules_of_pig",
+    ),
+    (
+        "games-cells-of-moves", "envs/games/pictures.py",
+        "filled = (env.encode(before) != env.encode(after)).long().argmax(1)",
+        "filled = (env.encode(before) == env.encode(after)).long().argmax(1)",
+        f"{TASK}test_cells_of_moves_are_those_that_are_filled",
     ),
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """Mutants of `gflow/tasks`, and of how options are found and bounded."""
 
+GAMES = "tests/envs/games/test_games_task.py::"
+
 MUTANTS = (
     (
         "measured-by-reward", "gflow/tasks/measure.py",
@@ -75,5 +77,23 @@ MUTANTS = (
         '"dtype": str(dtype)}',
         '"dtype": ""}',
         "tests/gflow/tasks/test_run_folder.py::test_another_precision_is_refused",
+    ),
+    (
+        "tasks-optimal-of-other-states", "gflow/tasks/games.py",
+        "table[self.rows].argmax(1, keepdim=True)",
+        "table[self.rows].argmin(1, keepdim=True)",
+        f"{GAMES}test_the_exact_policy_has_the_known_share",
+    ),
+    (
+        "tasks-sides-exchanged", "gflow/tasks/games.py",
+        "seats = torch.tensor([[0, 1], [1, 0]])",
+        "seats = torch.tensor([[1, 0], [0, 1]])",
+        f"{GAMES}test_matches_against_uniform_players",
+    ),
+    (
+        "tasks-games-of-other-flows", "gflow/tasks/games.py",
+        "log_z_error(log_z, self.flows.log_z)",
+        "log_z_error(log_z, -self.flows.log_z)",
+        f"{GAMES}test_a_flow_for_each_player_has_a_solution_of_its_own",
     ),
 )  # fmt: skip
