@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gflow.bounds import Rate, Share
+from gflow.bounds import Count, Rate, Share
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
@@ -19,6 +19,7 @@ from gflow.objectives.chance import FROM_CHANCE, ModelledChance
 from gflow.objectives.successors import log_mean_flow, log_pb_of_agent
 from gflow.objectives.target_network import TargetNetwork
 from gflow.policies.base import Policy
+from gflow.policies.encoder import StateEncoder
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
 
@@ -57,7 +58,8 @@ class ExpectedDetailedBalance(ModelledChance):
         graph: "tree", where histories count: it reads no log P_B, and without chance objects are
             sampled in proportion to R times the number of their trajectories. "dag": log P_B of the
             policy enters, summed over what the agent may have chosen, so that without chance this
-            is detailed balance; the solution is that of the P_B with which training ends.
+            is detailed balance; the solution is that of the P_B with which training ends. None, for
+            `build`, is "tree" where chance moves, else "dag".
         branching: "sum" over all successors; "regress" learns log F(e) from the one that followed,
             by a loss whose minimum is the mean of F (Poisson regression), and looks at no other:
             for chance with very many moves.
@@ -105,6 +107,34 @@ class ExpectedDetailedBalance(ModelledChance):
             self.register_buffer("head_room", torch.tensor(0.0))
             self.register_buffer("next_head_room", torch.tensor(torch.nan))
 
+    @classmethod
+    @checked
+    def build(
+        cls,
+        env: Environment[Any],
+        encoder: StateEncoder | None = None,
+        kernel: Literal["known", "learned"] = "known",
+        width: Count = 128,
+        graph: Literal["tree", "dag"] | None = None,
+        **settings: Any,
+    ) -> "ModelledChance":
+        """See `ModelledChance.build`; without chance it is detailed balance unless told.
+
+        Args:
+            env: The environment.
+            encoder: Encodes states; by default their categorical features.
+            kernel: Whether moves of chance have their known probabilities, or those of a model that
+                is fitted to what happens (`EnvironmentModel`).
+            width: Units of the layers of the model.
+            graph: "tree", where histories count, or "dag", where log P_B enters and objects are
+                sampled in proportion to the reward if nothing is chance's. None is "tree" where
+                chance moves, else "dag".
+            settings: Further arguments of the class.
+        """
+        if graph is None:
+            graph = "dag" if env.has_backward and not env.has_chance else "tree"
+        return super().build(env, encoder, kernel, width, graph=graph, **settings)
+
     def learners(self, env: Environment[Any]) -> list[Learner]:
         """The model of chance and the average of the policy, as far as there are any."""
         return super().learners(env) + ([] if self.average is None else [self.average])
@@ -114,7 +144,7 @@ class ExpectedDetailedBalance(ModelledChance):
     ) -> None:
         """See `Objective.check`; the graph "dag" needs moves back."""
         super().check(env, policy, conditional)
-        if self.graph == "dag" and not getattr(env, "has_backward", True):
+        if self.graph == "dag" and not env.has_backward:
             raise IncompatibleError(
                 f"ExpectedDetailedBalance cannot train on {env.name}: graph=dag reads log P_B, and "
                 f"no moves back are defined here. Use graph=tree."

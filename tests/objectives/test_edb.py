@@ -470,6 +470,22 @@ def test_what_it_takes_for_chances_own_draws_is_made_forward() -> None:
         assert objective.learns_from == Source.OWN | Source.EXPLORED | Source.REPLAYED
 
 
+def test_without_chance_it_is_built_as_detailed_balance() -> None:
+    """Where nothing is chance's, histories should not count unless somebody asks for that."""
+    env = TableEnvironment([[1, 2], [3, 4], [3], [], []], [0.0, 0.0, 0.0, 0.7, -0.4])
+    graph = enumerate_states(env)
+    built, asked = EDB.build(env), EDB.build(env, graph="tree")
+    assert isinstance(built, EDB)
+    assert built.needs.log_pb
+    policy = TabularPolicy.solved(graph, graph.exact_flows(random_log_pb(graph)))
+    assert worst(built, env, policy, all_trajectories(env)) < 1e-9
+    assert isinstance(asked, EDB)
+    assert worst(asked, env, policy, all_trajectories(env)) > 0.1
+    ice = EDB.build(SlippingGrid())
+    assert isinstance(ice, EDB)
+    assert (ice.graph, ice.needs.log_pb) == ("tree", False)
+
+
 def test_refusals() -> None:
     game = TableEnvironment([[1, 2], [], []], [0.0, 1.0, -1.0], movers=[1, 0, 0])
     reason = EDB.refusal(game)

@@ -87,6 +87,12 @@ MUTANTS = (
         f"{EDB}::test_the_scale_of_the_regression_comes_from_earlier_batches",
     ),
     (
+        "edb-histories-count-without-chance", "objectives/edb.py",
+        'graph = "dag" if env.has_backward and not env.has_chance else "tree"',
+        'graph = "tree"',
+        f"{EDB}::test_without_chance_it_is_built_as_detailed_balance",
+    ),
+    (
         "edb-model-unread", "objectives/successors.py",
         "    if model is None:\n        law = env.chance_law(states)",
         "    if model is None or True:\n        law = env.chance_law(states)",
