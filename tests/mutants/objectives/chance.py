@@ -93,6 +93,13 @@ MUTANTS = (
         f"{EDB}::test_without_chance_it_is_built_as_detailed_balance",
     ),
     (
+        "edb-conditions-turned", "objectives/successors.py",
+        "value = flows_of(env, judge, children, None if given is None else given[rows])",
+        "value = flows_of(env, judge, children, None if given is None else given[rows].flip(0))",
+        "tests/objectives/test_chance_on_graphs.py"
+        "::test_successors_are_judged_under_the_condition_of_their_trajectory",
+    ),
+    (
         "edb-model-unread", "objectives/successors.py",
         "    if model is None:\n        law = env.chance_law(states)",
         "    if model is None or True:\n        law = env.chance_law(states)",
