@@ -71,11 +71,12 @@ def show() -> str:
     letters = marks()
     legend = ", ".join(f"{mark} {name}" for name, mark in letters.items())
     lines.append(f"which go together ({legend})")
-    lines.append(" " * 15 + "".join(f"{name:>11}" for name in OBJECTIVES))
+    wide = 1 + max(len(name) for name in OBJECTIVES)
+    lines.append(" " * 18 + "".join(f"{name:>{wide}}" for name in OBJECTIVES))
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for task, cls in tasks.items():
         if any(option.default is REQUIRED for option in options_of(cls)):
-            lines.append(f"  {task:<13}   depends on options that must be given")
+            lines.append(f"  {task:<16}   depends on options that must be given")
             continue
         found = refusals(cls)
         cells = []
@@ -86,7 +87,7 @@ def show() -> str:
                 if reason is not None:
                     what = "" if len(set(against.values())) == 1 else f" with {behaviour}"
                     reasons.setdefault((objective, what, reason), []).append(task)
-        lines.append(f"  {task:<13}" + "".join(f"{cell:>11}" for cell in cells))
+        lines.append(f"  {task:<16}" + "".join(f"{cell:>{wide}}" for cell in cells))
     lines.append("why not")
     alike: dict[tuple[str, str], list[str]] = {}
     for (objective, what, reason), names in reasons.items():

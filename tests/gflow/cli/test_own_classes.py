@@ -342,8 +342,8 @@ def test_packages_that_are_not_right(installed: Path, name: str, said: str) -> N
 
 def test_a_package_that_is_not_right_spoils_no_list(installed: Path) -> None:
     said = gflow("train", "--help", path=installed)
-    assert "  ladder       A grid of one dimension." in said
-    assert "  gone         (The environment 'gone' of ladders: " in said
+    assert "  ladder           A grid of one dimension." in said
+    assert "  gone             (The environment 'gone' of ladders: " in said
     assert "  hypergrid    " in said
 
 
