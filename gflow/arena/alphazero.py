@@ -44,7 +44,7 @@ class AlphaZeroOptions:
     games: Count = 64
     opening_plies: Count = 10
     batch_size: Count = 256
-    passes: Count = 4
+    passes: Count = 8
     memory: Count = 30_000
     learning_rate: Rate = 1e-3
     weight_decay: NotNegative = 1e-4

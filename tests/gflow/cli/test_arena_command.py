@@ -1,11 +1,13 @@
 """`gflow arena` and `gflow alphazero`: the table, what is kept, and what is refused."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from gflow.arena import lineup
 from gflow.arena.folder import AlphaZeroFolder
 from gflow.arena.labelled import Labelled
 from gflow.cli.main import main
@@ -87,7 +89,9 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().err
 
 
-def test_refusals(games: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusals(
+    games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     three, small = learned(games, "three"), learned(games, "small", "Small")
     said = refused(capsys, "arena", three, small)
     assert "must be of one game" in said
@@ -105,9 +109,9 @@ def test_refusals(games: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--reference must be one of" in refused(capsys, "arena", three, "--reference=me")
     assert "HyperGrid is one of 1" in refused(capsys, "arena", "--env=hypergrid")
     assert "alone" in refused(capsys, "arena", three, "--players", "perfect")
-    assert "minimax lists all states" in refused(
-        capsys, "arena", learned(games, "large", "Small", "--rows=8"), "--players", "minimax"
-    )
+    monkeypatch.setattr(lineup, "MINIMAX_LIMIT", 1000)
+    said = refused(capsys, "arena", small, "--players", "minimax")
+    assert "minimax lists all states of a game, and at most 1,000" in said
 
 
 def test_the_same_folder_twice_plays_itself(
@@ -143,3 +147,34 @@ def test_alphazero_out_of_time(games: Path, capsys: pytest.CaptureFixture[str]) 
     assert main([*words, "--minutes=0.0001"]) == 0
     assert "Not one round was finished" in capsys.readouterr().out
     assert not (games / "none").exists()
+
+
+@pytest.mark.slow
+def test_runs_of_gflow_train(
+    games: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two of different temperature and an AlphaZero of one game; greedy ones differ from drawn."""
+    runs = []
+    for name, scale in (("hot", 1), ("cold", 10)):
+        words = ["train", "tictactoe", "--steps=2", "--batch-size=8", "--width=4", "--blocks=0"]
+        words += ["--eval-samples=4", f"--scale={scale}", f"--out={games / name}", "--quiet"]
+        assert main(words) == 0
+        runs.append(str(games / name))
+    words = ["alphazero", "tictactoe", "--rounds=1", "--games=4", "--width=4", "--blocks=0"]
+    words += ["--simulations=4", "--batch-size=8", f"--out={games / 'az'}", "--quiet"]
+    assert main(words) == 0
+    runs.append(str(games / "az"))
+
+    def table(*flags: str) -> dict[str, str]:
+        capsys.readouterr()
+        assert main(["arena", *runs, "--games=20", "--simulations=2", *flags]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:5]
+        return {line.split()[0]: line.rsplit(maxsplit=1)[0] for line in lines}
+
+    drawn = table()
+    assert set(drawn) == {"hot", "cold", "az", "uniform"}
+    assert drawn == table("--temperature=1")
+    assert drawn != table("--greedy")
+    monkeypatch.setattr("sys.stdin", io.StringIO("5\n"))
+    assert main(["play", "--greedy", runs[0]]) == 0
+    assert "hot: " in capsys.readouterr().out
