@@ -24,6 +24,9 @@ from gflow.masking import masked_log_softmax, sample_masked
 from gflow.policies.base import Policy
 from gflow.state import batch_size, take, to_device
 
+NODES = 1 << 21
+"""Nodes of trees that grow side by side, so that they fit into memory."""
+
 
 @dataclass(frozen=True)
 class AlphaZeroOptions:
@@ -235,7 +238,13 @@ class AlphaZeroPlayer(Player):
         self, env: DiscreteEnvironment[Any], positions: Positions, generator: torch.Generator
     ) -> Tensor:
         """(B,) int64 moves."""
-        visits = self.search(positions.states, generator)[0]
+        part = max(1, NODES // self.search.options.simulations)
+        visits = torch.cat(
+            [
+                self.search(take(positions.states, rows), generator)[0]
+                for rows in torch.arange(len(positions)).split(part)
+            ]
+        )
         if self.temperature:
             return sample_masked(visits.log() / self.temperature, visits > 0, generator)
         return pick(visits == visits.amax(1, keepdim=True), generator)

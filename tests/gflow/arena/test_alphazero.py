@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from gflow.arena import alphazero
 from gflow.arena.alphazero import AlphaZero, AlphaZeroOptions
 from gflow.arena.folder import AlphaZeroFolder, build
 from gflow.arena.matches import both_sides, openings, play
@@ -146,6 +147,14 @@ def test_it_learns_to_beat_uniform() -> None:
     made.train(rounds=9)
     assert score() > 0.5
     assert insight() > max(0.22, before + 0.12), (before, insight())
+
+
+def test_trees_that_do_not_fit_grow_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    player = AlphaZero(GAME, policy(GAME)).player(20)
+    places = Positions.after(GAME, openings(GAME, 30, 3, seeded()))
+    together = player.moves(GAME, places, seeded())
+    monkeypatch.setattr(alphazero, "NODES", 70)
+    assert torch.equal(player.moves(GAME, places, seeded()), together)
 
 
 def test_time_is_kept() -> None:
