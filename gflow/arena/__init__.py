@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from gflow.arena.perfect import PerfectPlayer
     from gflow.arena.players import Player, PolicyPlayer, UniformPlayer
     from gflow.arena.positions import Positions
-    from gflow.arena.round_robin import Standings, round_robin
     from gflow.arena.search import TreeSearch
     from gflow.arena.shares import optimal_share, score_shares
+    from gflow.arena.standings import Standings, round_robin
 
 _HOME = {
     "AlphaZero": "gflow.arena.alphazero",
@@ -30,14 +30,14 @@ _HOME = {
     "PolicyPlayer": "gflow.arena.players",
     "Positions": "gflow.arena.positions",
     "Ratings": "gflow.arena.elo",
-    "Standings": "gflow.arena.round_robin",
+    "Standings": "gflow.arena.standings",
     "TreeSearch": "gflow.arena.search",
     "UniformPlayer": "gflow.arena.players",
     "fit_elo": "gflow.arena.elo",
     "openings": "gflow.arena.matches",
     "optimal_share": "gflow.arena.shares",
     "play": "gflow.arena.matches",
-    "round_robin": "gflow.arena.round_robin",
+    "round_robin": "gflow.arena.standings",
     "score_shares": "gflow.arena.shares",
 }
 

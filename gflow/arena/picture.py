@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from gflow.arena.round_robin import Standings
+from gflow.arena.standings import Standings
 from gflow.tasks.pictures import pyplot
 
 

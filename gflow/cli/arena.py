@@ -12,8 +12,8 @@ from gflow.arena.lineup import entrant, name_apart, player_of, refuse_folders, s
 from gflow.arena.picture import picture
 from gflow.arena.players import Player
 from gflow.arena.positions import require_game
-from gflow.arena.round_robin import round_robin
 from gflow.arena.shares import score_shares
+from gflow.arena.standings import round_robin
 from gflow.bounds import Count, Natural, Temperature
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, FolderError, MissingExtraError

@@ -12,7 +12,7 @@ from gflow.arena.mcts import MCTSPlayer
 from gflow.arena.minimax import MinimaxPlayer
 from gflow.arena.players import Player, UniformPlayer
 from gflow.arena.positions import Positions
-from gflow.arena.round_robin import round_robin, standings
+from gflow.arena.standings import round_robin, standings
 from gflow.environment.movers import CHANCE
 from gflow.envs.games import Connect4, Pig, TicTacToe
 from gflow.envs.grids.hypergrid import HyperGrid

@@ -48,19 +48,19 @@ MUTANTS = (
         f"{MATCHES}::test_minimax_never_loses",
     ),
     (
-        "arena-result", "gflow/arena/round_robin.py",
+        "arena-result", "gflow/arena/standings.py",
         "outcome = 1 - games.result",
         "outcome = 1 + games.result",
         f"{MATCHES}::test_results_are_the_first_players",
     ),
     (
-        "arena-wins", "gflow/arena/round_robin.py",
+        "arena-wins", "gflow/arena/standings.py",
         "wins = results[..., 0] + results[..., 2].T",
         "wins = results[..., 0] + results[..., 0].T",
         f"{MATCHES}::test_search_beats_uniform",
     ),
     (
-        "arena-second", "gflow/arena/round_robin.py",
+        "arena-second", "gflow/arena/standings.py",
         "self.results[:, player].sum(0).flip(0).tolist()",
         "self.results[:, player].sum(0).tolist()",
         f"{MATCHES}::test_results_are_the_first_players",
