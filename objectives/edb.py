@@ -187,10 +187,12 @@ class ExpectedDetailedBalance(ModelledChance):
     def _make_room(self, terms: FlowTerms) -> None:
         """Let the scale of the regression follow: that of a batch depends on earlier ones alone."""
         above, regressed = self._above(terms)
-        most = above.detach().where(regressed, 0.0).amax().clamp(min=0)
+        spread = (2 * above.detach()).where(regressed, -torch.inf).flatten()
+        typical = (spread.logsumexp(0) - regressed.sum().clamp(min=1).log()) / 2
+        typical = typical.clamp(min=0)
         held = self.next_head_room
-        self.head_room.copy_(torch.where(held.isnan(), most, held))
-        self.next_head_room.copy_(torch.maximum(most, HOLD * self.head_room))
+        self.head_room.copy_(torch.where(held.isnan(), typical, held))
+        self.next_head_room.copy_(torch.maximum(typical, HOLD * self.head_room))
 
     # ------------------------------------------------------------------ the loss
 
@@ -219,8 +221,8 @@ class ExpectedDetailedBalance(ModelledChance):
         .. math:: e^{f - c} - e^{y - c} (1 + f - y), \quad f = \log F(e), \quad y = \log F(s')
 
         at its least, zero, where they agree, and on average where F(e) is the mean of F(s'). The
-        scale c, f as it is and head room above it that follows the largest y - f of late, keeps
-        gradients near one at all sizes of F; it is the same whatever followed e.
+        scale c, f as it is and head room above it for e^(y - f) as it was of late (in root mean
+        square), keeps gradients near one at all sizes of F; it is the same whatever followed e.
         """
         if self.branching == "sum" or terms.chance is None:
             return None

@@ -82,8 +82,8 @@ MUTANTS = (
     ),
     (
         "edb-scale-knows-what-followed", "objectives/edb.py",
-        "self.head_room.copy_(torch.where(held.isnan(), most, held))",
-        "self.head_room.copy_(most)",
+        "self.head_room.copy_(torch.where(held.isnan(), typical, held))",
+        "self.head_room.copy_(typical)",
         f"{EDB}::test_the_scale_of_the_regression_comes_from_earlier_batches",
     ),
     (
