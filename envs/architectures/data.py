@@ -155,7 +155,7 @@ def load_architectures(path: str | Path) -> ArchitectureTable:
         operations = [_operations(table, row, cells) for row in range(len(table.rows))]
     except Exception as error:  # a damaged file may raise anything
         raise ConfigError(
-            f"{path} cannot be read as a table of architectures: {error} {WHERE}"
+            f"{path} cannot be read as a table of architectures: {str(error).rstrip('.')}. {WHERE}"
         ) from error
     if not names:
         raise ConfigError(

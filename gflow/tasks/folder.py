@@ -180,9 +180,10 @@ class RunFolder:
         others = "choose another folder with --out DIR, or pass --overwrite to start anew here"
         differs = self.difference(config)
         if differs:
+            more = " --steps N" if differs.startswith("train.steps") else ""
             return (
                 f"{self.path} holds a run already, with other settings: {differs}. Continue that "
-                f"one with `gflow resume {self.path}`, {others}."
+                f"one with `gflow resume {self.path}{more}`, {others}."
             )
         if self.finished_at >= config.train.steps:
             return (

@@ -1,11 +1,13 @@
 """A run: a folder, a trainer, and the loop around it that reports, saves and resumes."""
 
 import contextlib
+import random
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from gflow.errors import CheckpointError, ConfigError, GFlowError, MissingExtraError
@@ -41,6 +43,8 @@ class Run:
         if config.run.matmul != "highest":
             torch.set_float32_matmul_precision(config.run.matmul)
         torch.manual_seed(config.train.seed)  # initial weights
+        random.seed(config.train.seed)  # what a user's reward may draw from
+        np.random.seed(config.train.seed % 2**32)  # noqa: NPY002
         self.context = build_context(config)
         self.best, self.front = self.context.best, self.context.front
         self.seconds = 0.0

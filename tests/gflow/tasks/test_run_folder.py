@@ -4,11 +4,13 @@ import errno
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -308,6 +310,22 @@ def test_a_run_of_the_same_settings_that_stopped_is_pointed_out(
     assert f"stopped before its end. Continue it with `gflow resume {tmp_path / 'run'}`" in said
     said = refused(capsys, ["train", "hypergrid", *SMALL, "--lr=1", f"--out={tmp_path / 'run'}"])
     assert "with other settings: train.lr is 0.001 there and 1.0 here" in said
+    assert f"`gflow resume {tmp_path / 'run'}`" in said
+    said = refused(
+        capsys, ["train", "hypergrid", *SMALL, "--steps=21", f"--out={tmp_path / 'run'}"]
+    )
+    assert f"Continue that one with `gflow resume {tmp_path / 'run'} --steps N`" in said
+
+
+def test_the_seed_is_that_of_python_and_numpy_too(tmp_path: Path) -> None:
+    drawn = []
+    for seed in ("3", "3", "4"):
+        folder = tmp_path / str(len(drawn))
+        assert train(f"--seed={seed}", f"--out={folder}", "--steps=1") == 0
+        drawn.append((random.random(), float(np.random.rand())))  # noqa: NPY002
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[2][0]
+    assert drawn[0][1] != drawn[2][1]
 
 
 def test_runs_that_start_together_do_not_collide(
