@@ -322,7 +322,7 @@ def test_the_seed_is_that_of_python_and_numpy_too(tmp_path: Path) -> None:
     for seed in ("3", "3", "4"):
         folder = tmp_path / str(len(drawn))
         assert train(f"--seed={seed}", f"--out={folder}", "--steps=1") == 0
-        drawn.append((random.random(), float(np.random.rand())))  # noqa: NPY002
+        drawn.append((random.random(), float(np.random.rand())))
     assert drawn[0] == drawn[1]
     assert drawn[0][0] != drawn[2][0]
     assert drawn[0][1] != drawn[2][1]
