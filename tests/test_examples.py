@@ -39,3 +39,10 @@ def test_own_environment_takes_forty_lines() -> None:
     code = text.split('"""', 2)[2]
     lines = [line for line in code.splitlines() if line.strip() and "import" not in line]
     assert len(lines) <= 40
+
+
+def test_own_game_takes_forty_lines() -> None:
+    """The class alone, counted."""
+    text = (EXAMPLES[0].parent / "custom_game.py").read_text()
+    body = text[text.index("class Subtraction") : text.index("if __name__")]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 40

@@ -80,7 +80,7 @@ class TicTacToeTask(RowGameTask[TicTacToe]):
     name: ClassVar[str] = "tictactoe"
     summary: ClassVar[str] = "tic-tac-toe of two adversarial flows; the best moves known exactly"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=1000, batch_size=512, lr=1e-3, log_z_lr=5e-2, temperature=2.0
+        steps=1000, batch_size=128, lr=3e-3, log_z_lr=5e-2, temperature=2.0, epsilon=0.1, ema=0.98
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=100, eval_samples=1000)
 

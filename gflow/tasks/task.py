@@ -104,6 +104,7 @@ class Task(ABC, Generic[E]):
     objective: ClassVar[str] = "tb"
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
+        "optimal",
         "tv",
         "mean_reward",
         "top_reward",
