@@ -35,7 +35,7 @@ class SearchOptions:
         noise_share: Its share.
     """
 
-    simulations: Count = 64
+    simulations: Count = 32
     exploration: Positive = 1.5
     noise: Positive = 1.0
     noise_share: Probability = 0.25
