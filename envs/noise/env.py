@@ -52,7 +52,8 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
         kernel: What is executed when something is intended; see `gflow.envs.noise.kernels`.
 
     Raises:
-        IncompatibleError: If some moves are not the agent's, or cannot be undone.
+        IncompatibleError: If some moves are not the agent's, or cannot be undone; if one state can
+            be written in several ways, as molecules can, so that numbers of actions mean little.
 
     Example:
         >>> from gflow.envs.grids.hypergrid import HyperGrid
@@ -73,6 +74,12 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
             raise IncompatibleError(
                 f"WithNoise: {env.name} defines no moves back, which noise needs to number its "
                 f"own. Define `backward_mask` and `_backstep`."
+            )
+        if env.log_symmetry(env.initial(1)) is not None:
+            raise IncompatibleError(
+                f"WithNoise: a state of {env.name} can be written in several ways, which is why it "
+                f"has a `log_symmetry`, and the number that the agent announces would be another "
+                f"move in each. Noise needs states that are written in one way."
             )
         self.inner, self.kernel = env, kernel
         self.reward = reward_of_inner(env)
@@ -302,10 +309,6 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
         exists = exists.T.flatten()  # as the keys: what is announced varies slowest
         states = NoisyState(take(listed, code % self.inner.num_keys), announced)
         return where(exists, states, self.initial(len(code), device))
-
-    def log_symmetry(self, states: NoisyState) -> Tensor | None:
-        """(B,) that of the environment."""
-        return self.inner.log_symmetry(states.inner)
 
     def log_multiplicity(self, states: NoisyState) -> Tensor | None:
         """(B,) that of the environment."""

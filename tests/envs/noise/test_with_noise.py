@@ -24,6 +24,7 @@ from gflow.envs.noise import (
     TokenNoise,
     WithNoise,
 )
+from gflow.envs.pairs.composition import Product
 from gflow.envs.sequences.env import AnyOrder, Autoregressive, PrependAppend, VariableLength
 from gflow.envs.sets.bags import Bags
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
@@ -48,6 +49,7 @@ INNER: dict[str, DiscreteEnvironment[Any]] = {
     "sets": FixedSizeSets(4, 2, AdditiveEnergy(torch.arange(4.0))),
     "bags": Bags(2, 3),
     "small-graphs": SmallGraphs(3),
+    "product": Product(HyperGrid(1, 2), FixedSizeSets(3, 1)),
     "doubled": TableEnvironment(
         [[1, 1, 2], [3, 2], [3], []], [0.1, 0.5, -0.3, 0.2], [False, True, True, False], False
     ),
@@ -229,17 +231,17 @@ def test_the_reward_is_that_of_the_environment() -> None:
     torch.testing.assert_close(env.partial_log_reward(half), inner.partial_log_reward(half.inner))
 
 
-def test_symmetry_of_objects_is_passed_on() -> None:
-    class Twins(HyperGrid):
-        def log_symmetry(self, states: Tensor) -> Tensor:
-            return states.sum(-1).double()
+class Twins(HyperGrid):
+    """Cells that stand for the same object in pairs."""
 
-        def log_multiplicity(self, states: Tensor) -> Tensor:
-            return torch.full((len(states),), math.log(2.0))
+    def log_multiplicity(self, states: Tensor) -> Tensor:
+        return torch.full((len(states),), math.log(2.0))
 
-        def object_key(self, states: Tensor) -> Tensor:
-            return self.key(states) // 2
+    def object_key(self, states: Tensor) -> Tensor:
+        return self.key(states) // 2
 
+
+def test_states_that_share_an_object_share_its_reward() -> None:
     inner = Twins(2, 3)
     env = WithNoise(inner, TokenNoise(0.1))
     cells = torch.tensor([[1, 2], [0, 1]])
@@ -292,6 +294,14 @@ class TestRefusals:
     def test_movers(self) -> None:
         with pytest.raises(IncompatibleError, match="some moves of SlippingGrid are not"):
             WithNoise(SlippingGrid(), TokenNoise(0.1))
+
+    def test_states_that_are_written_in_several_ways(self) -> None:
+        class Labelled(HyperGrid):
+            def log_symmetry(self, states: Tensor) -> Tensor:
+                return states.sum(-1).double()
+
+        with pytest.raises(IncompatibleError, match="a state of Labelled can be written in sev"):
+            WithNoise(Labelled(2, 3), TokenNoise(0.1))
 
     def test_environments_without_moves_back(self) -> None:
         class Onward(DiscreteEnvironment[Tensor]):

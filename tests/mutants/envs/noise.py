@@ -75,10 +75,10 @@ MUTANTS = (
         f"{ANY}::test_listed_states_stand_in_the_place_of_their_keys",
     ),
     (
-        "symmetry-lost", "envs/noise/env.py",
-        "return self.inner.log_symmetry(states.inner)",
+        "multiplicity-lost", "envs/noise/env.py",
+        "return self.inner.log_multiplicity(states.inner)",
         "return None",
-        f"{ANY}::test_symmetry_of_objects_is_passed_on",
+        f"{ANY}::test_states_that_share_an_object_share_its_reward",
     ),
     (
         "horizon-of-one-turn", "envs/noise/env.py",
