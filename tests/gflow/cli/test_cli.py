@@ -104,19 +104,35 @@ def test_impossible_behaviours(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert not (tmp_path / "x" / "config.yaml").exists()
 
 
-SEARCH = ["--behaviour=local_search", "--iterations=3", "--accept=metropolis"]
+GRID = [
+    "hypergrid",
+    "--side=4",
+    "--replay=64",
+    "--epsilon=0.1",
+    "--epsilon-steps=300",
+    "--width=16",
+]
+GRID += ["--steps=400", "--eval-every=50"]
+SEARCH = [*GRID, "--behaviour=local_search", "--iterations=3", "--accept=metropolis"]
+GAME = ["tictactoe", "--width=4", "--blocks=1", "--head-width=2", "--batch-size=16", "--threads=1"]
+GAME += ["--steps=100", "--eval-every=20"]
+MEMORY = ["--behaviour=refreshed", "--initial=64", "--added=32", "--refreshed-every=9"]
+MEMORY += ["--capacity=128", "--chunk=40"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [[], SEARCH], ids=["on_policy", "local_search"])
+@pytest.mark.parametrize(
+    "more",
+    [GRID, SEARCH, [*GAME, "--replay=64"], [*GAME, *MEMORY]],
+    ids=["on_policy", "local_search", "game", "memory of games"],
+)
 def test_killed_run_resumes_to_the_same_numbers(tmp_path: Path, more: list[str]) -> None:
     """kill -9 in the middle; the summary equals that of a run that was left alone."""
-    flags = ["--steps=400", "--checkpoint-every=7", "--eval-every=50", "--replay=64", "--ema=0.9"]
-    flags += ["--epsilon=0.1", "--epsilon-steps=300", "--lr-half-life=200", "--width=16"]
-    flags += ["--side=4", "--quiet=True", "--eval-samples=50", *more]
+    flags = ["--checkpoint-every=7", "--ema=0.9", "--lr-half-life=200", "--quiet=True"]
+    flags += ["--eval-samples=50"]
     command = [sys.executable, "-m", "gflow"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    start = [*command, "train", "hypergrid", *flags]
+    start = [*command, "train", *more, *flags]
     subprocess.run([*start, f"--out={whole}"], check=True, timeout=120)
     process = subprocess.Popen([*start, f"--out={broken}"])
     rows = broken / "metrics.jsonl"
