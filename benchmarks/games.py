@@ -50,13 +50,13 @@ def random_games(env: RowGame, count: int) -> Tensor:
     """(count,) results of games of uniform moves, whoever finishes first coming first."""
     states, results = env.initial(count), []
     while len(states):
-        mask = env.forward_mask(states)
-        moves = torch.rand(mask.shape).mul_(mask).argmax(1)
-        states = env._step(states, moves)
+        rank = env.forward_mask(states).cumsum(1, dtype=torch.int32)  # of each legal move, from 1
+        drawn = (torch.rand(len(states)) * rank[:, -1]).int()
+        states = env._step(states, (rank <= drawn[:, None]).sum(1))
         over = env.is_terminal(states)
         if bool(over.any()):
             results.append(env.result(states[over]))
-            states = states[~over]
+            states = states.index_select(0, (~over).nonzero().squeeze(1))
     return torch.cat(results)
 
 

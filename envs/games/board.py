@@ -1,4 +1,4 @@
-"""Boards on which two players put stones, and a row of them wins: positions as bits of columns."""
+"""Boards on which two players put stones, and a row of them wins."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -8,10 +8,8 @@ from torch import Tensor
 
 from gflow.environment.keys import LARGEST_KEY, hash_rows
 from gflow.envs.games.base import Game
+from gflow.envs.games.layout import MOST_ROWS, layout_of
 from gflow.errors import ConfigError
-
-MOST_ROWS = 30
-"""The stones of a column are bits of a 32-bit number."""
 
 OVER = 2
 """A finished position ends in its result plus this, an unfinished one in 0."""
@@ -20,11 +18,10 @@ OVER = 2
 class RowGame(Game[Tensor]):
     r"""Players put a stone each on a board by turns; `line` in a row, any direction, win.
 
-    **State.** (B, 2 C + 2) int32 for C columns: of each column the stones of the first player as
-    bits, row 0 the lowest, then of each those of the second; the number of stones; and 0, or 2 plus
-    the result where the game is over. Bits of columns serve boards of every size, and random games
-    are played with them some two times faster than on a dense board (one number for a whole
-    board is faster still, and holds none of more than 62 cells).
+    **State.** (B, 2 w + 2): the stones of the first player as bits of w numbers, those of the
+    second, the number of stones, and 0, or 2 plus the result where the game is over. A board of at
+    most 62 cells, with an empty one on top of each column, is one number of 64 bits; else each
+    column is one of 32 (`gflow.envs.games.layout`).
 
     Args:
         rows: R, at most 30.
@@ -56,6 +53,7 @@ class RowGame(Game[Tensor]):
             )
         super().__init__(scale)
         self.rows, self.columns, self.line = rows, columns, line
+        self.layout = layout_of(rows, columns, line)
         self.cells = self.horizon = rows * columns
         self.feature_sizes = (3,) * self.cells
         keys = self._count_keys()
@@ -64,12 +62,12 @@ class RowGame(Game[Tensor]):
     # ------------------------------------------------------------------ what a game of rows defines
 
     @abstractmethod
-    def _legal(self, taken: Tensor) -> Tensor:
-        """(B, A) bool moves on unfinished boards whose (B, C) stones of either player are given."""
+    def _free(self, taken: Tensor) -> Tensor:
+        """(B, A) bool moves into cells that are free, given the (B, w) stones of either player."""
 
     @abstractmethod
     def _place(self, taken: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) columns and (B,) bits of the cells that moves fill."""
+        """(B,) numbers and (B,) bits in them of the cells that moves fill."""
 
     @abstractmethod
     def _count_keys(self) -> int:
@@ -77,14 +75,14 @@ class RowGame(Game[Tensor]):
 
     @abstractmethod
     def _key(self, first: Tensor, second: Tensor) -> Tensor:
-        """(B,) keys for the (B, C) int64 stones of both."""
+        """(B,) keys for the (B, C) int64 stones of both in each column."""
 
     # ------------------------------------------------------------------ the rules
 
     def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
-        """(B, 2 C + 2) empty boards."""
-        shape = (batch_size, 2 * self.columns + 2)
-        return torch.zeros(shape, dtype=torch.int32, device=device)
+        """(B, 2 w + 2) empty boards."""
+        shape = (batch_size, 2 * self.layout.numbers + 2)
+        return torch.zeros(shape, dtype=self.layout.dtype, device=device)
 
     def is_initial(self, states: Tensor) -> Tensor:
         """(B,) no stone."""
@@ -103,45 +101,43 @@ class RowGame(Game[Tensor]):
         return 1 - 2 * (states[:, -2] & 1).long()
 
     def stones(self, states: Tensor) -> Tensor:
-        """(B, 2, C) int32 stones of each player, a bit each."""
-        return states[:, :-2].view(len(states), 2, self.columns)
+        """(B, 2, C) the stones of each player in each column, a bit each."""
+        numbers = states[:, :-2].view(len(states), 2, self.layout.numbers)
+        return self.layout.columns_of(numbers)
+
+    def with_stones(self, states: Tensor, stones: Tensor) -> Tensor:
+        """The positions with other (B, 2, C) stones, as many as before."""
+        return torch.cat([self.layout.of_columns(stones).flatten(1), states[:, -2:]], 1)
 
     def forward_mask(self, states: Tensor) -> Tensor:
         """(B, A) moves into cells that are free, none after the end."""
-        stones = self.stones(states)
-        return self._legal(stones[:, 0] | stones[:, 1]) & ~self.is_terminal(states)[:, None]
+        return self._free(torch.where(self.is_terminal(states)[:, None], -1, self._taken(states)))
 
     def _step(self, states: Tensor, actions: Tensor) -> Tensor:
-        stones = self.stones(states)
-        column, bit = self._place(stones[:, 0] | stones[:, 1], actions)
-        mine = (states[:, -2] & 1).long() * self.columns  # where the mover's columns begin
-        at = (mine + column)[:, None]
+        width, count = self.layout.numbers, states[:, -2]
+        number, bit = self._place(self._taken(states), actions)
+        second = count & 1  # 1 where the second player moves
+        mine = second.long() * width  # where the mover's numbers begin
+        at = (mine + number)[:, None]
         after = states.scatter(1, at, states.gather(1, at) | bit[:, None])
-        own = after.gather(1, mine[:, None] + self._columns(states.device))
-        count = states[:, -2] + 1
-        won = self.has_line(own)
-        result = torch.where(won, 1 - 2 * (states[:, -2] & 1), 0)
-        after[:, -2] = count
-        after[:, -1] = torch.where(won | (count == self.cells), result + OVER, 0)
+        own = mine[:, None]
+        if width > 1:
+            own = own + torch.arange(width, device=states.device)
+        won = self.layout.has_line(after.gather(1, own))
+        result = torch.where(won, 1 - 2 * second, 0)
+        after[:, -2] = count + 1
+        after[:, -1] = torch.where(won | (count == self.cells - 1), result + OVER, 0)
         return after
 
-    def has_line(self, stones: Tensor) -> Tensor:
-        """(B,) whether (B, C) stones of one player, as bits of columns, hold a line."""
-        up, right, rising, falling = stones, stones, stones, stones
-        length = 1
-        while length < self.line:  # runs of `length` become runs of `length + more`
-            more = min(length, self.line - length)
-            up = up & (up >> more)
-            right = right[:, more:] & right[:, :-more]
-            rising = (rising[:, more:] >> more) & rising[:, :-more]
-            falling = falling[:, more:] & (falling[:, :-more] >> more)
-            length += more
-        return (up != 0).any(1) | ((right | rising | falling) != 0).any(1)
+    def _taken(self, states: Tensor) -> Tensor:
+        """(B, w) the stones of either player."""
+        width = self.layout.numbers
+        return states[:, :width] | states[:, width:-2]
 
     # ------------------------------------------------------------------ what is seen of boards
 
     def bits(self, states: Tensor) -> Tensor:
-        """(B, 2, R, C) int32 0 or 1: the stones of each player; row 0 is the lowest bit."""
+        """(B, 2, R, C) 0 or 1: the stones of each player; row 0 is the lowest bit."""
         row = torch.arange(self.rows, device=states.device, dtype=states.dtype)
         return (self.stones(states)[:, :, None] >> row[:, None]) & 1
 
@@ -168,9 +164,6 @@ class RowGame(Game[Tensor]):
             return hash_rows(states)
         stones = self.stones(states).long()
         return self._key(stones[:, 0], stones[:, 1])
-
-    def _columns(self, device: torch.device) -> Tensor:
-        return torch.arange(self.columns, device=device)
 
     def _lines(self, states: Tensor) -> list[list[str]]:
         """For each position its rows from the top, a letter a cell."""

@@ -1,5 +1,7 @@
 """Connect Four, on boards of any size."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -42,7 +44,7 @@ class Connect4(RowGame):
         """The boards, or their mirror images."""
         if not which:
             return states
-        return torch.cat([self.stones(states).flip(-1).flatten(1), states[:, -2:]], 1)
+        return self.with_stones(states, self.stones(states).flip(-1))
 
     def move_images(self, device: torch.device | str = "cpu") -> Tensor:
         """(2, C) columns, and columns from the right."""
@@ -70,12 +72,30 @@ class Connect4(RowGame):
         """Columns are numbered from 1."""
         return str(action + 1)
 
-    def _legal(self, taken: Tensor) -> Tensor:
-        return taken >> (self.rows - 1) == 0
+    def key(self, states: Tensor) -> Tensor:
+        """(B,) as `_key`; of one number without taking it apart."""
+        if self.layout.numbers > 1:
+            return super().key(states)
+        bottom, _ = self._columns_of_bits(states.device)
+        return states[:, 0] | ((states[:, 0] | states[:, 1]) + bottom.sum())
+
+    def _free(self, taken: Tensor) -> Tensor:
+        bottom, _ = self._columns_of_bits(taken.device)
+        return taken & (bottom << (self.rows - 1)) == 0  # one number for all columns, or one each
 
     def _place(self, taken: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """A stone falls onto those that are there: one more than their bits."""
-        return actions, taken.gather(1, actions[:, None]).squeeze(1) + 1
+        bottom, column = (bits[actions] for bits in self._columns_of_bits(taken.device))
+        if self.layout.numbers == 1:
+            return torch.zeros_like(actions), ((taken[:, 0] & column) + bottom) & column
+        there = taken.gather(1, actions[:, None]).squeeze(1)
+        return actions, (there + bottom) & column
+
+    @cache
+    def _columns_of_bits(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(C,) the bit of each column's lowest cell, and those of all its cells."""
+        bottom = torch.ones_like(self.layout.shift(device)) << self.layout.shift(device)
+        return bottom, bottom * ((1 << self.rows) - 1)
 
     def _count_keys(self) -> int:
         return 1 << ((self.rows + 1) * self.columns)
@@ -83,4 +103,4 @@ class Connect4(RowGame):
     def _key(self, first: Tensor, second: Tensor) -> Tensor:
         """Of each column the first player's stones below one bit that says how high it is."""
         code = first | ((first | second) + 1)
-        return (code << (self.rows + 1) * self._columns(code.device)).sum(1)
+        return (code << (self.rows + 1) * torch.arange(self.columns, device=code.device)).sum(1)

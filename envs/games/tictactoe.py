@@ -44,8 +44,7 @@ class TicTacToe(RowGame):
             return states
         bits = _seen(self.bits(states), which).long()
         row = torch.arange(self.rows, device=states.device)
-        words = (bits << row[:, None]).sum(2).flatten(1)
-        return torch.cat([words.to(states.dtype), states[:, -2:]], 1)
+        return self.with_stones(states, (bits << row[:, None]).sum(2))
 
     def move_images(self, device: torch.device | str = "cpu") -> Tensor:
         """(G, R C) where each cell goes."""
@@ -78,13 +77,22 @@ class TicTacToe(RowGame):
         """Cells are numbered from 1, row by row."""
         return str(action + 1)
 
-    def _legal(self, taken: Tensor) -> Tensor:
-        row = torch.arange(self.rows, device=taken.device, dtype=taken.dtype)
-        return ((taken[:, None] >> row[:, None]) & 1 == 0).flatten(1)
+    def _free(self, taken: Tensor) -> Tensor:
+        number, bit = self._cells(taken.device)
+        return taken[:, number] & bit == 0
 
     def _place(self, taken: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        row = (actions // self.columns).to(taken.dtype)
-        return actions % self.columns, torch.ones_like(row) << row
+        number, bit = self._cells(taken.device)
+        return number[actions], bit[actions]
+
+    @cache
+    def _cells(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(R C,) in which number each cell is, and the bit it is there."""
+        cell = torch.arange(self.cells, device=device)
+        row, column = cell // self.columns, cell % self.columns
+        shift = row + self.layout.shift(device)[column]
+        bit = torch.ones_like(shift, dtype=self.layout.dtype) << shift
+        return self.layout.home(device)[column], bit.to(self.layout.dtype)
 
     def _count_keys(self) -> int:
         return int(3**self.cells)

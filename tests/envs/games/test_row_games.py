@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gflow import enumerate_states
 from gflow.envs.games import Connect4, RowGame, TicTacToe
+from gflow.envs.games.layout import Layout, ManyNumbers, OneNumber
 from gflow.errors import ConfigError, IllegalActionError
 from gflow.exact.graph import StateGraph
 from gflow.testing import check_env
@@ -88,7 +89,10 @@ def plain_line(board: list[list[int]], player: int, line: int) -> bool:
 def games(draw: st.DrawFn) -> RowGame:
     rows, columns = draw(st.integers(1, 7)), draw(st.integers(2, 8))
     line = draw(st.integers(2, min(5, max(rows, columns))))
-    return draw(st.sampled_from([Connect4, TicTacToe]))(rows, columns, line)
+    env: RowGame = draw(st.sampled_from([Connect4, TicTacToe]))(rows, columns, line)
+    if draw(st.booleans()):
+        env.layout = ManyNumbers(rows, columns, line)
+    return env
 
 
 @given(env=games(), seed=st.integers(0, 10_000))
@@ -226,14 +230,31 @@ def test_planes_of_a_board() -> None:
     assert bool((planes[:, 4] == 1).all())
 
 
-def test_a_line_through_the_edge_is_none() -> None:
-    """Columns do not run into each other."""
-    env = Connect4(4, 4, 3)
-    assert not bool(env.has_line(torch.tensor([[0b1100, 0b0001, 0, 0]])))
-    assert bool(env.has_line(torch.tensor([[0b1110, 0, 0, 0]])))
-    assert bool(env.has_line(torch.tensor([[0b0001, 0b0010, 0b0100, 0]])))
-    assert bool(env.has_line(torch.tensor([[0, 0b0100, 0b0010, 0b0001]])))
-    assert not bool(env.has_line(torch.tensor([[0b0001, 0b0100, 0b0010, 0]])))
+@pytest.mark.parametrize("layout", [OneNumber(4, 4, 3), ManyNumbers(4, 4, 3)])
+def test_lines_in_numbers(layout: Layout) -> None:
+    """Columns do not run into each other; stones of columns are what was put there."""
+    boards = {
+        (0b1110, 0, 0, 0): True,
+        (0b0001, 0b0010, 0b0100, 0): True,
+        (0, 0b0100, 0b0010, 0b0001): True,
+        (0b1000, 0b1000, 0b1000, 0): True,
+        (0b1100, 0b0001, 0, 0): False,
+        (0b0001, 0b0100, 0b0010, 0): False,
+        (0b0010, 0b0001, 0b1000, 0): False,
+        (0b0100, 0b1000, 0b0001, 0): False,
+    }
+    columns = torch.tensor(list(boards))
+    stones = layout.of_columns(columns)
+    assert stones.shape == (len(boards), layout.numbers)
+    assert torch.equal(layout.columns_of(stones).long(), columns)
+    assert layout.has_line(stones).tolist() == list(boards.values())
+
+
+def test_large_boards_have_a_number_for_each_column() -> None:
+    assert isinstance(Connect4(6, 7).layout, OneNumber)
+    assert isinstance(Connect4(7, 8).layout, ManyNumbers)
+    assert Connect4(6, 7).initial(3).shape == (3, 4)
+    assert Connect4(7, 8).initial(3).shape == (3, 18)
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -7,26 +7,38 @@ OTHERS = "tests/envs/games/test_nim_and_pig.py::"
 
 MUTANTS = (
     (
-        "games-falling-line", "envs/games/board.py",
-        "falling = falling[:, more:] & (falling[:, :-more] >> more)",
-        "falling = (falling[:, more:] >> more) & falling[:, :-more]",
+        "games-falling-line", "envs/games/layout.py",
+        "falling = falling[more:] & (falling[:-more] >> more)",
+        "falling = (falling[more:] >> more) & falling[:-more]",
+        f"{ROWS}test_lines_in_numbers",
+    ),
+    (
+        "games-falling-in-one-number", "envs/games/layout.py",
+        "for apart in (1, self.rows + 1, self.rows, self.rows + 2):",
+        "for apart in (1, self.rows + 1, self.rows + 2, self.rows + 2):",
         f"{ROWS}test_counts_of_tictactoe",
     ),
     (
-        "games-line-too-long", "envs/games/board.py",
-        "more = min(length, self.line - length)",
-        "more = length",
+        "games-columns-run-on", "envs/games/layout.py",
+        "return (self.rows + 1) * torch.arange(self.columns, device=device)",
+        "return self.rows * torch.arange(self.columns, device=device)",
+        f"{ROWS}test_lines_in_numbers",
+    ),
+    (
+        "games-line-too-long", "envs/games/layout.py",
+        "steps.append(min(have, length - have))",
+        "steps.append(have)",
         f"{ROWS}test_counts_of_connect_three",
     ),
     (
         "games-winner", "envs/games/board.py",
-        "result = torch.where(won, 1 - 2 * (states[:, -2] & 1), 0)",
-        "result = torch.where(won, 2 * (states[:, -2] & 1) - 1, 0)",
+        "result = torch.where(won, 1 - 2 * second, 0)",
+        "result = torch.where(won, 2 * second - 1, 0)",
         f"{ROWS}test_counts_of_tictactoe",
     ),
     (
         "games-full-board-goes-on", "envs/games/board.py",
-        "won | (count == self.cells)",
+        "won | (count == self.cells - 1)",
         "won",
         "tests/envs/games/test_against_open_spiel.py::test_random_games[tic_tac_toe]",
     ),
@@ -38,8 +50,8 @@ MUTANTS = (
     ),
     (
         "games-move-on", "envs/games/board.py",
-        "(stones[:, 0] | stones[:, 1]) & ~self.is_terminal(states)[:, None]",
-        "(stones[:, 0] | stones[:, 1])",
+        "torch.where(self.is_terminal(states)[:, None], -1, self._taken(states))",
+        "self._taken(states)",
         f"{ROWS}test_a_game_goes_by_the_rules",
     ),
     (
@@ -50,8 +62,8 @@ MUTANTS = (
     ),
     (
         "games-full-column", "envs/games/connect4.py",
-        "return taken >> (self.rows - 1) == 0",
-        "return taken >> (self.rows - 2) == 0",
+        "return taken & (bottom << (self.rows - 1)) == 0",
+        "return taken & (bottom << (self.rows - 2)) == 0",
         f"{ROWS}test_counts_of_connect_three",
     ),
     (
