@@ -59,6 +59,16 @@ class Refreshed(Behaviour):
         self.batches = 0
         self.buffer: ReplayBuffer | None = None
 
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
+        """What does not learn from memories, or from moves of chance that P_B makes up."""
+        redrawn = self.rebuild == "backward" and env.has_chance
+        if redrawn and Source.OTHER not in objective.learns_from:
+            return (
+                "the objective learns from what chance did, and trajectories that are drawn "
+                "backward make that up by P_B: use rebuild='actions'."
+            )
+        return super().refusal(env, objective)
+
     def check(self, env: Environment[Any], objective: Objective) -> None:
         """Refuse what does not fit, and make room for what will be remembered."""
         super().check(env, objective)

@@ -47,6 +47,11 @@ class Replay(Around):
             return reason
         learns = objective.learns_from
         if Source.REPLAYED in learns and Source.OTHER not in learns and not self.buffer.is_fair:
+            if self.buffer.rebuild == "backward" and env.has_chance:
+                return (
+                    "the objective learns from what chance did, and trajectories that are drawn "
+                    "backward make that up by P_B: use replay_rebuild='actions'."
+                )
             return (
                 "the objective learns from what was seen as often as it was seen, and this memory "
                 "prefers some of it: use replay_keep='recent', replay_draw='uniform' and "

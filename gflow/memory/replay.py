@@ -97,6 +97,8 @@ class ReplayBuffer:
         self.distance = hamming(env) if distance is None else distance
         self.has_objects = self.distinct or keep == "diverse" or rebuild == "backward"
         self.is_fair = keep == "recent" and draw == "uniform" and not self.distinct
+        if rebuild == "backward" and env.has_chance:  # what chance did is drawn anew by P_B
+            self.is_fair = False
         self.order: SortedIndex | None = None
         if keep != "recent" or draw not in ("uniform", "reward"):
             self.order = SortedIndex()

@@ -37,7 +37,7 @@ from gflow.memory.replay import ReplayBuffer
 from gflow.metrics import elbo, eubo, importance_log_z
 from gflow.metrics.likelihood import log_likelihood
 from gflow.objective import Objective, Solution
-from gflow.objectives import OBJECTIVES, MaximumLikelihood
+from gflow.objectives import OBJECTIVES, ExpectedDetailedBalance, MaximumLikelihood
 from gflow.rewards.base import FunctionReward
 from gflow.terms import FlowTerms
 from gflow.testing import TableEnvironment
@@ -209,6 +209,26 @@ def test_a_backward_policy_is_fitted_to_what_was_done_and_what_chance_did() -> N
     found = GRAPH.log_pb(back).exp()
     assert float((found - wanted).abs().max()) < 0.05
     assert float((GRAPH.uniform_log_pb().exp() - wanted).abs().max()) > 0.2
+
+
+@pytest.mark.parametrize("rebuild", ["actions", "backward"])
+def test_what_learns_chance_takes_memories_of_what_chance_did(rebuild: Any) -> None:
+    """Trajectories drawn backward have the moves of chance by P_B: a model of them would be off."""
+    learned = ExpectedDetailedBalance.build(ICE, kernel="learned")
+    known = ExpectedDetailedBalance()
+    made: list[Behaviour] = [
+        Replay(None, ReplayBuffer(ICE, 50, rebuild=rebuild)),
+        Refreshed(20, 10, 2, 50, rebuild),
+    ]
+    for behaviour in made:
+        behaviour.check(ICE, known)
+        if rebuild == "actions":
+            behaviour.check(ICE, learned)
+            continue
+        with pytest.raises(IncompatibleError, match="learns from what chance did.*'actions'"):
+            behaviour.check(ICE, learned)
+    with pytest.raises(IncompatibleError, match="Use on_policy"):
+        LocalSearch(3).check(ICE, learned)
 
 
 # ---------------------------------------------------------------------- players

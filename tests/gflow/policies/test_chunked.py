@@ -17,6 +17,7 @@ from gflow.objective import Objective
 from gflow.objectives import (
     OBJECTIVES,
     DetailedBalance,
+    ExpectedDetailedBalance,
     FlowMatching,
     SubTrajectoryBalance,
     TrajectoryBalance,
@@ -25,6 +26,7 @@ from gflow.policies.base import Policy
 from gflow.policies.chunked import Chunked, shares_work
 from gflow.policies.split import SplitPolicy
 from gflow.policies.transformer import CausalTransformer
+from gflow.testing.slipping import SlippingGrid
 from gflow.training.trainer import TrainConfig, Trainer
 
 GRID = HyperGrid(2, 5, Corners(5, 0.05))
@@ -124,6 +126,33 @@ def test_so_it_is_for_games(name: str, symmetric: bool) -> None:
         assert terms.mover is not None
         second = 2 * residual[:, None] * terms.mover * terms.log_pf / len(batch)
         torch.testing.assert_close(gradients(policy, second.sum()), two, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("target", ["live", "ema"])
+def test_so_it_is_where_all_that_chance_may_do_is_looked_at(target: Any) -> None:
+    ice = SlippingGrid(2, 4)
+    policy = mlp(ice)
+    batch = Sampler(ice).forward(policy, 30, generator=seeded(1))
+    losses = []
+    for asked in (Chunked(policy, 9), policy):
+        objective = ExpectedDetailedBalance(target=target)
+        losses.append(objective(objective.evaluate(ice, asked, batch)))
+    torch.testing.assert_close(*losses, rtol=1e-12, atol=1e-12)
+    one, two = (gradients(policy, loss) for loss in losses)
+    torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+
+    def trained(steps: int, state: Any = None) -> Trainer:
+        config = TrainConfig(batch_size=16, chunk=7)
+        objective = ExpectedDetailedBalance(target=target)
+        made = Trainer(ice, mlp(ice), objective, config)
+        if state is not None:
+            made.load_state_dict(state)
+        made.train(steps)
+        return made
+
+    whole, part = trained(6), trained(3)
+    again = trained(3, part.state_dict())
+    assert again.train_step()["loss"] == whole.train_step()["loss"]
 
 
 class Counted(MLPPolicy):

@@ -25,6 +25,12 @@ MUTANTS = (
         f"{CHANCE}::test_behaviours_refuse_what_means_nothing[ratio]",
     ),
     (
+        "memory-makes-chance-up", "gflow/behaviours/refreshed.py",
+        'redrawn = self.rebuild == "backward" and env.has_chance',
+        "redrawn = False",
+        f"{CHANCE}::test_what_learns_chance_takes_memories_of_what_chance_did[backward]",
+    ),
+    (
         "exact-in-games", "gflow/behaviours/exact_samples.py",
         "if env.num_players > 1:",
         "if env.num_players > 2:",
