@@ -318,7 +318,7 @@ def test_a_run_of_the_same_settings_that_stopped_is_pointed_out(
 
 
 def test_the_seed_is_that_of_python_and_numpy_too(tmp_path: Path) -> None:
-    drawn = []
+    drawn: list[tuple[float, float]] = []
     for seed in ("3", "3", "4"):
         folder = tmp_path / str(len(drawn))
         assert train(f"--seed={seed}", f"--out={folder}", "--steps=1") == 0
