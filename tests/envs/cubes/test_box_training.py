@@ -27,6 +27,11 @@ REFUSED = {
     "mdb": "it needs an environment in which every state may stop",
     "adjoint": "steers no process whose bridges are known",
     "kl": "its gradient goes through the samples",
+    **dict.fromkeys(("atb", "adb", "asubtb"), "it is for games of two players"),
+    "aedb": "it has a flow for each player of a game",
+    **dict.fromkeys(
+        ("edb", "sgfn", "naive_realised", "naive_intended"), "it tells moves of chance by their"
+    ),
 }
 TRAINED = [name for name in OBJECTIVES if name not in REFUSED]
 SAMPLED = [name for name in TRAINED if OBJECTIVES[name].learns_from == Source.TARGET]
