@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gflow.arena.folder import AlphaZeroFolder
+from gflow.arena.minimax import MinimaxPlayer
 from gflow.arena.open_spiel import openspiel_name
 from gflow.arena.players import Player, PolicyPlayer, UniformPlayer
 from gflow.arena.positions import require_game
@@ -84,8 +85,6 @@ def player_of(word: str, env: DiscreteEnvironment[Any], judge: str = "") -> Play
     if word == "uniform":
         return UniformPlayer()
     if word == "minimax":
-        from gflow.arena.minimax import MinimaxPlayer
-
         return MinimaxPlayer(env, graph=_listed(env))
     if word == "perfect":
         from gflow.arena.perfect import PerfectPlayer

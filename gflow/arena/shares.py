@@ -5,27 +5,26 @@ move has the best score of a perfect player who counts how soon it wins; *sign-e
 best sign alone, and is the first definition again.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gflow.arena.labelled import Labelled
+from gflow.arena.minimax import MinimaxPlayer
 from gflow.arena.players import Player, PolicyPlayer
 from gflow.arena.positions import Positions, turn
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.environment.movers import CHANCE
 from gflow.state import take
 
-if TYPE_CHECKING:
-    from gflow.arena.minimax import MinimaxPlayer
-
 
 def optimal_share(
     env: DiscreteEnvironment[Any],
     player: Player,
-    perfect: "MinimaxPlayer",
+    perfect: MinimaxPlayer,
     generator: torch.Generator,
+    most: int | None = None,
 ) -> float:
     """The share of all states with a player to move in which the player's move is value-exact.
 
@@ -34,14 +33,18 @@ def optimal_share(
         player: For the share of a run, the greedy one (temperature 0).
         perfect: Knows all states.
         generator: For players that draw their moves: it is then the share of one drawing.
+        most: Ask about so many states at most, drawn evenly; None for all.
     """
     positions, optimal = every_position(env, perfect)
+    if most is not None and most < len(positions):
+        rows = torch.randperm(len(positions), generator=generator)[:most]
+        positions, optimal = positions.take(rows), optimal[rows]
     moves = player.moves(env, positions, generator)
     return float(optimal.gather(1, moves[:, None]).double().mean())
 
 
 def optimal_mass(
-    env: DiscreteEnvironment[Any], player: PolicyPlayer, perfect: "MinimaxPlayer"
+    env: DiscreteEnvironment[Any], player: PolicyPlayer, perfect: MinimaxPlayer
 ) -> float:
     """The probability that a policy draws a value-exact move, in the mean over the same states."""
     positions, optimal = every_position(env, perfect)
@@ -64,7 +67,7 @@ def score_shares(
 
 
 def every_position(
-    env: DiscreteEnvironment[Any], perfect: "MinimaxPlayer"
+    env: DiscreteEnvironment[Any], perfect: MinimaxPlayer
 ) -> tuple[Positions, Tensor]:
     """All M positions with a player to move, each after one line of moves; optimal moves (M, A)."""
     graph = perfect.graph

@@ -9,10 +9,11 @@ import torch
 
 from gflow.arena.labelled import Labelled
 from gflow.arena.lineup import entrant, name_apart, player_of, refuse_folders, same_game
+from gflow.arena.minimax import MinimaxPlayer
 from gflow.arena.picture import picture
 from gflow.arena.players import Player
 from gflow.arena.positions import require_game
-from gflow.arena.shares import score_shares
+from gflow.arena.shares import optimal_share, score_shares
 from gflow.arena.standings import round_robin
 from gflow.bounds import Count, Natural, Temperature
 from gflow.environment.discrete import DiscreteEnvironment
@@ -20,6 +21,9 @@ from gflow.errors import ConfigError, FolderError, MissingExtraError
 from gflow.tasks.registry import task_class
 from gflow.training.atomic import write_text
 from gflow.training.json_lines import to_json
+
+MOST = 5000
+"""Positions in which players are asked for a move that keeps the value of perfect play."""
 
 
 def arena(
@@ -49,7 +53,8 @@ def arena(
         temperature: Of the policies of runs.
         greedy: Let them make their likeliest moves instead.
         simulations: Of AlphaZeros, for each move.
-        positions: File of labelled positions; the shares of best moves there are told as well.
+        positions: File of labelled positions; the shares of best moves there are told as well, as
+            are those of all positions (or 5,000 of them) if minimax plays.
         judge: The Python that has BitBully.
         reference: Who is rated 0; by default uniform, or else the first.
         seed: Of the random numbers.
@@ -105,18 +110,40 @@ def _play(
         "reference": names[zero],
         "seed": seed,
     }
-    if labelled is not None:
-        report["shares"] = {}
-        width = max(6, *map(len, names))
-        print(f"\n{'player':<{width}}  score-exact  sign-exact  of {len(labelled)} positions")
-        for player in lineup:
-            shares = score_shares(env, player, labelled, generator)
-            report["shares"][player.name] = shares
-            print(
-                f"{player.name:<{width}} {100 * shares['score_exact']:>10.1f} % "
-                f"{100 * shares['sign_exact']:>9.1f} %"
-            )
+    shares = _shares(env, lineup, labelled, generator)
+    if shares:
+        report["shares"] = shares
+        print("\n" + _table(shares))
     return report
+
+
+def _shares(
+    env: DiscreteEnvironment[Any],
+    lineup: list[Player],
+    labelled: Labelled | None,
+    generator: torch.Generator,
+) -> dict[str, dict[str, float]]:
+    """Shares of optimal moves of each player, by the definitions that can be had."""
+    found: dict[str, dict[str, float]] = {player.name: {} for player in lineup}
+    perfect = next((p for p in lineup if isinstance(p, MinimaxPlayer)), None)
+    for player in lineup:
+        if perfect is not None:
+            found[player.name]["value_exact"] = optimal_share(env, player, perfect, generator, MOST)
+        if labelled is not None:
+            found[player.name] |= score_shares(env, player, labelled, generator)
+    return found if perfect is not None or labelled is not None else {}
+
+
+def _table(shares: dict[str, dict[str, float]]) -> str:
+    """The shares as text."""
+    width = max(6, *map(len, shares))
+    names = list(next(iter(shares.values())))
+    head = "  ".join(f"{name.replace('_', '-'):>12}" for name in names)
+    lines = [f"{'player':<{width}}  {head}  optimal moves"]
+    for player, row in shares.items():
+        numbers = "  ".join(f"{100 * row[name]:>10.1f} %" for name in names)
+        lines.append(f"{player:<{width}}  {numbers}")
+    return "\n".join(lines)
 
 
 def _keep(report: dict[str, Any], folder: Path) -> None:

@@ -59,6 +59,10 @@ def test_a_table_a_picture_and_json(games: Path, capsys: pytest.CaptureFixture[s
     assert (results.sum(2) == 3 * (1 - torch.eye(5, dtype=torch.int64))).all()
     row = next(row for row in kept["table"] if row["player"] == "uniform")
     assert row["elo"] == row["error"] == 0
+    shares = kept["shares"]
+    assert shares["minimax"] == {"value_exact": 1.0}
+    assert 0.5 < shares["uniform"]["value_exact"] < 0.66 < shares["mcts:10"]["value_exact"]
+    assert "value-exact  optimal moves" in said
     assert (out / "arena.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -79,8 +83,8 @@ def test_shares_of_labelled_positions(games: Path, capsys: pytest.CaptureFixture
     words = ["arena", "--env", f"{games / 'games.py'}:Small", "--games=2", "--positions", str(path)]
     assert main([*words, "--players", "uniform", "mcts:5"]) == 0
     said = capsys.readouterr().out
-    assert "of 2 positions" in said
-    assert "100.0 %     100.0 %" in said
+    assert "score-exact    sign-exact  optimal moves" in said
+    assert "100.0 %       100.0 %" in said
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
