@@ -58,10 +58,10 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
     Example:
         >>> from gflow.envs.grids.hypergrid import HyperGrid
         >>> from gflow.envs.noise.kernels import TokenNoise
-        >>> env = WithNoise(HyperGrid(2, 3), TokenNoise(0.2))
+        >>> env = WithNoise(HyperGrid(2, 3), TokenNoise(0.5))
         >>> said = env.step(env.initial(1), torch.tensor([1]))
-        >>> env.show(said), env.chance_law(said).table().exp().round(decimals=4).tolist()
-        (['(0, 0), 1 announced'], [[0.1, 0.9, 0.0]])
+        >>> env.show(said), env.chance_law(said).table().exp().mul(4).round().tolist()
+        (['(0, 0), 1 announced'], [[1.0, 3.0, 0.0]])
     """
 
     def __init__(self, env: DiscreteEnvironment[Any], kernel: Kernel) -> None:
