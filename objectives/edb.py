@@ -62,7 +62,8 @@ class ExpectedDetailedBalance(ModelledChance):
             `build`, is "tree" where chance moves, else "dag".
         branching: "sum" over all successors; "regress" learns log F(e) from the one that followed,
             by a loss whose minimum is the mean of F (Poisson regression), and looks at no other:
-            for chance with very many moves.
+            for chance with very many moves. It needs a target that moves with the policy, "live" or
+            "ema": with "stop" the flows of successors and of chance chase each other.
         model: See `ModelledChance`.
         model_lr: Learning rate of the model.
         regression: How residuals are punished.
@@ -92,6 +93,11 @@ class ExpectedDetailedBalance(ModelledChance):
         regression: Regression = squared,
     ) -> None:
         super().__init__(model, model_lr, regression)
+        if branching == "regress" and target == "stop":
+            raise ConfigError(
+                "ExpectedDetailedBalance: with target=stop nothing pulls back the flows that "
+                "branching=regress fits to each other, and they run away. Use target=live or ema."
+            )
         if branching == "regress" and (form == "two_step" or model is not None):
             raise ConfigError(
                 "ExpectedDetailedBalance: branching=regress learns log F(e) from what chance did, "

@@ -53,7 +53,7 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
         movers: N numbers of who moves (`gflow.environment.movers`); None for the agent everywhere.
             With players +1 and -1 two play; with 1, 2, ..., n > 2 so many.
         chance: N rows, the probabilities of the actions where it is chance's turn; other rows say
-            nothing. None for even ones.
+            nothing. None for even ones. An action with probability 0 is none.
 
     Raises:
         ConfigError: If a child does not exist, a state cannot be reached, there is a cycle, or
@@ -75,6 +75,7 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
         chance: Sequence[Sequence[float]] | Tensor | None = None,
     ) -> None:
         rows = children.tolist() if isinstance(children, Tensor) else [list(r) for r in children]
+        rows = _possible(rows, movers, chance)
         count = len(rows)
         moves = max(1, *(len(row) for row in rows))
         self._children = torch.tensor([row + [-1] * (moves - len(row)) for row in rows])
@@ -303,3 +304,15 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
     @staticmethod
     def _at(table: Tensor, states: Tensor) -> Tensor:
         return table.to(states.device)[states]
+
+
+def _possible(rows: list[list[int]], movers: Any, chance: Any) -> list[list[int]]:
+    """The children, without those that chance never goes to."""
+    if movers is None or chance is None:
+        return rows
+    found = [list(row) for row in rows]
+    for row, mover, share in zip(found, list(movers), list(chance), strict=False):
+        if int(mover) == CHANCE and any(float(p) > 0 for p in share):
+            for action, p in enumerate(share[: len(row)]):
+                row[action] = row[action] if float(p) else -1
+    return found

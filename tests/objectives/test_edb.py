@@ -493,6 +493,8 @@ def test_refusals() -> None:
     assert "aedb" in reason
     with pytest.raises(ConfigError, match="branching=regress learns"):
         EDB(branching="regress", form="two_step")
+    with pytest.raises(ConfigError, match="branching=regress fits to each other.*live or ema"):
+        EDB(branching="regress", target="stop")
     with pytest.raises(ConfigError, match="form must be one of"):
         EDB(form="three_step")  # type: ignore[arg-type]
     with pytest.raises(IncompatibleError, match="log_flow=True"):

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gflow import DiscreteEnvironment, enumerate_states
+from gflow.environment.movers import CHANCE
 from gflow.envs import HyperGrid
 from gflow.errors import ConfigError
-from gflow.testing import TableEnvironment, all_trajectories, check_env
+from gflow.objectives import ExpectedDetailedBalance
+from gflow.testing import TableEnvironment, all_trajectories, check_env, check_objective
 from gflow.testing.strategies import hypergrids, one_trajectory, random_dags, trajectories
 
 
@@ -131,3 +133,25 @@ def test_hypothesis_is_needed_for_strategies_only() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'gflow-torch[test]'" in out.stdout
     assert importlib.import_module("gflow.testing.strategies")
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_chance_may_have_actions_that_it_never_takes(merge: bool) -> None:
+    """The first of two equal actions, and one to a state that others reach, have probability 0."""
+    env = TableEnvironment(
+        [[1, 2], [3, 3, 4], [4, 5], [], [], []],
+        [0.0, 0.0, 0.0, 1.0, -0.5, 0.3],
+        merge_parents=merge,
+        movers=[0, CHANCE, CHANCE, 0, 0, 0],
+        chance=[[], [0.0, 0.4, 0.6], [0.0, 1.0], [], [], []],
+    )
+    check_env(env)
+    check_objective(ExpectedDetailedBalance, env, solve=False)
+    assert env.forward_mask(torch.tensor([1, 2])).tolist() == [
+        [False, True, True],
+        [False, True, False],
+    ]
+    with pytest.raises(ConfigError, match=r"state 2 is chance's, and \[0.0, 0.0\]"):
+        TableEnvironment(
+            [[1, 2], [], [3], []], [0.0] * 4, movers=[0, 0, CHANCE, 0], chance=[[], [], [0.0], []]
+        )
