@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.categorical import Categorical
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.environment.keys import LARGEST_KEY, hash_rows
 from gflow.environment.movers import AGENT, CHANCE
 from gflow.envs.noise.kernels import Kernel
@@ -52,8 +52,9 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
         kernel: What is executed when something is intended; see `gflow.envs.noise.kernels`.
 
     Raises:
-        IncompatibleError: If some moves are not the agent's, or cannot be undone; if one state can
-            be written in several ways, as molecules can, so that numbers of actions mean little.
+        IncompatibleError: If moves have densities, are not all the agent's, or cannot be undone; if one
+            state can be written in several ways, as molecules can, so that numbers of actions mean
+            little.
 
     Example:
         >>> from gflow.envs.grids.hypergrid import HyperGrid
@@ -65,6 +66,7 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
     """
 
     def __init__(self, env: DiscreteEnvironment[Any], kernel: Kernel) -> None:
+        require_numbered(env, "WithNoise", "Noise replaces one numbered action by another.")
         if env.has_movers:
             raise IncompatibleError(
                 f"WithNoise: some moves of {env.name} are not the agent's, and noise disturbs the "

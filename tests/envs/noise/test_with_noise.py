@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gflow import DiscreteEnvironment, MLPPolicy, Sampler, enumerate_states
 from gflow.environment.movers import AGENT, CHANCE
+from gflow.envs.cubes.box import Box
 from gflow.envs.graphs.small_graphs import SmallGraphs
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.landscapes import landscape_grid
@@ -322,6 +323,10 @@ class TestRefusals:
         assert not Onward.has_backward
         with pytest.raises(IncompatibleError, match="Onward defines no moves back"):
             WithNoise(Onward(), TokenNoise(0.1))
+
+    def test_moves_with_densities(self) -> None:
+        with pytest.raises(IncompatibleError, match="WithNoise counts actions.*Box have densities"):
+            WithNoise(Box(), TokenNoise(0.1))  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("value", [-0.1, 1.5, math.nan])
     def test_probabilities(self, value: float) -> None:

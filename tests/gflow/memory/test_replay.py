@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gflow import Sampler, TabularPolicy, Trajectories, enumerate_states
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import ConfigError
+from gflow.memory.columns import narrowest
 from gflow.memory.replay import ReplayBuffer
 
 ENV = HyperGrid(2, 3)
@@ -163,3 +164,13 @@ def test_options_are_checked() -> None:
         ReplayBuffer(ENV, 3, draw="luck")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="rebuild must be one of actions, backward"):
         ReplayBuffer(ENV, 3, rebuild="memory")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype"),
+    [(2, "int8"), (128, "int8"), (129, "int16"), (1 << 15, "int16"), ((1 << 15) + 1, "int32")],
+)
+def test_actions_are_kept_in_few_bytes_that_hold_them_all(count: int, dtype: str) -> None:
+    found = narrowest(count)
+    assert found is getattr(torch, dtype)
+    assert int(torch.tensor([count - 1]).to(found)) == count - 1

@@ -115,4 +115,10 @@ MUTANTS = (
         'self.order.add(-value[state["order"]], state["order"])',
         f"{REPLAY}::test_a_killed_run_resumes_to_the_same_bits",
     ),
+    (
+        "narrowest-one-short", "gflow/memory/columns.py",
+        "if count - 1 <= torch.iinfo(dtype).max:",
+        "if count - 2 <= torch.iinfo(dtype).max:",
+        "tests/gflow/memory/test_replay.py::test_actions_are_kept_in_few_bytes_that_hold_them_all",
+    ),
 )  # fmt: skip
