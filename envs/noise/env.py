@@ -52,9 +52,9 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
         kernel: What is executed when something is intended; see `gflow.envs.noise.kernels`.
 
     Raises:
-        IncompatibleError: If moves have densities, are not all the agent's, or cannot be undone; if one
-            state can be written in several ways, as molecules can, so that numbers of actions mean
-            little.
+        IncompatibleError: If moves have densities, are not all the agent's, or cannot be undone; if
+            one state can be written in several ways, as molecules can, so that numbers of actions
+            mean little.
 
     Example:
         >>> from gflow.envs.grids.hypergrid import HyperGrid

@@ -154,6 +154,13 @@ def test_chance_moves_by_its_own_law() -> None:
     seats, begun = both_sides([(0, 1)], torch.zeros(1000, 0, dtype=torch.int64))
     games = play(env, [UniformPlayer(), First()], seats, begun, seeded())
     assert float((games.result == 1).double().mean()) == pytest.approx(0.8, abs=0.05)
+    longer = TableEnvironment(
+        [[1], [2, 3], [4], [5], [], []], [0.0, 0.0, 0.0, 0.0, 1.0, -1.0],
+        movers=[1, CHANCE, -1, -1, -1, -1], chance=[[], [0.8, 0.2], [], [], [], []],
+    )  # fmt: skip
+    longer.num_players = 2
+    begun = openings(longer, 2000, 2, seeded())
+    assert float((begun[:, 1] == 0).double().mean()) == pytest.approx(0.8, abs=0.04)
     pig = Pig(target=4, sides=4, turns=2)
     begun = openings(pig, 2000, 2, seeded())
     assert torch.bincount(begun[:, 1], minlength=4)[:3].min() > 400

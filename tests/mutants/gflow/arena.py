@@ -191,4 +191,10 @@ MUTANTS = (
         "        return 1\n",
         f"{ARENA}::test_the_seed_decides",
     ),
+    (
+        "openings-even-chance", "gflow/arena/matches.py",
+        "chance = turn(env, positions.states) == CHANCE",
+        "chance = turn(env, positions.states) != turn(env, positions.states)",
+        "tests/gflow/arena/test_matches.py::test_chance_moves_by_its_own_law",
+    ),
 )  # fmt: skip
