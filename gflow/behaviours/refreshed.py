@@ -60,7 +60,11 @@ class Refreshed(Behaviour):
         self.buffer: ReplayBuffer | None = None
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
-        """What does not learn from memories, or from moves of chance that P_B makes up."""
+        """What does not learn from memories, or cannot be remembered so."""
+        if self.rebuild == "actions" and not env.numbered:
+            return "moves have densities, so actions repeat no trajectory: use rebuild='backward'."
+        if self.rebuild == "backward" and not env.has_backward:
+            return "no moves back are defined here: use rebuild='actions'."
         redrawn = self.rebuild == "backward" and env.has_chance
         if redrawn and Source.OTHER not in objective.learns_from:
             return (

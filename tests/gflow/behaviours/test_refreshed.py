@@ -9,7 +9,10 @@ from gflow import MLPPolicy, Sampler
 from gflow.behaviours.base import Sampling
 from gflow.behaviours.refreshed import Refreshed
 from gflow.behaviours.replay import memory_of
-from gflow.errors import ConfigError
+from gflow.envs.torus.env import Torus
+from gflow.envs.torus.policy import TorusPolicy
+from gflow.envs.torus.targets import ramachandran
+from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.replay import ReplayBuffer
 from gflow.objectives import TrajectoryBalance
 from gflow.sampling.exploration import Exploration
@@ -120,6 +123,19 @@ def test_it_is_a_behaviour_of_the_command_line() -> None:
     made = config.behaviour.build()
     assert isinstance(made, Refreshed)
     assert (made.initial, made.added, made.every, made.capacity) == (64, 10, 7, 100)
+
+
+def test_moves_with_densities_are_drawn_backward() -> None:
+    env = Torus(ramachandran(), 3)
+    objective = TrajectoryBalance()
+    with pytest.raises(IncompatibleError, match="have densities.*rebuild='backward'"):
+        Refreshed().check(env, objective)
+    behaviour = Refreshed(12, 6, 2, 20, "backward")
+    trainer = Trainer(
+        env, TorusPolicy(env, 8, 1), objective, TrainConfig(batch_size=6), behaviour=behaviour
+    )
+    trainer.train(4)
+    assert behaviour.metrics == {"remembered": 18.0}
 
 
 def test_what_does_not_fit_is_refused() -> None:
