@@ -25,6 +25,7 @@ from gflow.environment.movers import CHANCE
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph
 from gflow.objectives import ExpectedDetailedBalance as EDB
+from gflow.objectives import FlowMatching
 from gflow.source import Source
 from gflow.testing import TableEnvironment, all_trajectories, check_objective
 from gflow.testing.noisy_tree import noisy_tree
@@ -499,3 +500,9 @@ def test_refusals() -> None:
         EDB(form="three_step")  # type: ignore[arg-type]
     with pytest.raises(IncompatibleError, match="log_flow=True"):
         EDB().check(SlippingGrid(), MLPPolicy(SlippingGrid(), 8))
+
+
+def test_flow_matching_names_it_where_chance_moves() -> None:
+    reason = FlowMatching.refusal(SlippingGrid())
+    assert reason is not None
+    assert "edb, which has a solution whatever chance does" in reason
