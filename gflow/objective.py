@@ -129,9 +129,9 @@ class Objective(nn.Module, ABC):
         if cls.needs.edge_flow and env.has_movers:
             return (
                 "it reads the flows through states from the policy, and some moves here are not "
-                "the agent's. Use an objective that balances transitions or trajectories: edb, which "
-                "has a solution whatever chance does, or aedb for games; tb, vargrad, db, subtb and "
-                "sgfn where chance can be made up for."
+                "the agent's. Use an objective that balances transitions or trajectories: edb, "
+                "which has a solution whatever chance does, or aedb for games; tb, vargrad, db, "
+                "subtb and sgfn where chance can be made up for."
             )
         if cls.needs.edge_flow and not env.numbered:
             return (
