@@ -122,7 +122,14 @@ class Connect4Task(RowGameTask[Connect4]):
     name: ClassVar[str] = "connect4"
     summary: ClassVar[str] = "Connect Four of two adversarial flows, on boards of any size"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=2000, batch_size=128, lr=1e-3, log_z_lr=5e-2, temperature=2.0, chunk=8192
+        steps=2000,
+        batch_size=128,
+        lr=2e-3,
+        log_z_lr=5e-2,
+        temperature=2.0,
+        epsilon=0.05,
+        ema=0.98,
+        chunk=8192,
     )
     run: ClassVar[RunOptions] = RunOptions(eval_every=100, eval_samples=100)
     exact_limit: ClassVar[int] = 1 << 20
