@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from gflow import MLPPolicy
 from gflow.environment.movers import AGENT, CHANCE, player_index
+from gflow.envs.sequences.env import VariableLength
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.exact.graph import enumerate_states
 from gflow.exact.tabular import TabularPolicy
+from gflow.rewards.base import FunctionReward
+from gflow.rewards.wrappers import TemperatureConditional
 from gflow.sampling.sampler import Sampler
 from gflow.terms import FlowTerms, Needs
 from gflow.testing import TableEnvironment
@@ -123,6 +127,46 @@ def test_two_players_have_opposite_rewards() -> None:
     env = TableEnvironment(CHILDREN, LOG_REWARD, movers=[1, -1, -1, 0, 0, 0, 0])
     found = env.player_log_reward(torch.tensor([3, 6]))
     assert found.tolist() == [[0.7, -0.7], [1.4, -1.4]]
+
+
+def test_children_look_forward_as_visited_states_do() -> None:
+    """The head is log F + E: at a child it stands for the same flow as where the child is left."""
+    env = TableEnvironment(
+        [[1, 2], [3, 4], [5], [], [], []],
+        [0.3, -0.8, 1.7, 0.7, 1.1, 0.2],
+        movers=[CHANCE] + [0] * 5,
+    )
+    policy = random_policy(env)
+    trajectories = visited(env, policy)
+    needs = Needs(log_flow=True, energy=True, children="all")
+    terms = evaluate(env, policy, trajectories, needs)
+    assert terms.child_log_flow is not None
+    assert terms.log_flow is not None
+    taken = terms.child_log_flow.gather(2, trajectories.actions[:, :, None]).squeeze(2)
+    assert torch.allclose(taken, terms.log_flow[:, 1:])
+    first = trajectories.states_at(1)
+    assert torch.allclose(taken[:, 0], policy.flow_table[first] + env.partial_log_reward(first))
+
+
+def test_children_have_the_condition_of_their_trajectory() -> None:
+    """Of stops too: with a temperature of its own each trajectory is paid by that."""
+    ones: FunctionReward[Tensor] = FunctionReward(lambda s: (s == 1).sum(-1).double())
+    env = VariableLength("ab", 3, TemperatureConditional(ones), min_length=2)
+    generator = torch.Generator().manual_seed(0)
+    policy = MLPPolicy(env, 8, 1, log_flow=True, generator=generator)
+    condition = torch.rand(20, 1, generator=generator) + 0.5
+    trajectories = Sampler(env).forward(policy, 20, condition=condition, generator=generator)
+    terms = evaluate(env, policy, trajectories, Needs(log_flow=True, children="all"))
+    assert terms.child_log_flow is not None
+    assert terms.log_flow is not None
+    assert len(set(trajectories.length.tolist())) > 1
+    for t in range(int(trajectories.length.max())):
+        rows = (t < trajectories.length).nonzero().squeeze(1)
+        states, given = trajectories.states_at(t)[rows], condition[rows]
+        stops = env.target_log_reward(states, given) + (0.0 if t > 1 else -torch.inf)
+        assert torch.allclose(terms.child_log_flow[rows, t, env.stop_action], stops)
+    taken = terms.child_log_flow.gather(2, trajectories.actions[:, :, None]).squeeze(2)
+    assert torch.allclose(taken[terms.mask], terms.log_flow[:, 1:][terms.mask])
 
 
 def test_gradients_reach_children_that_were_not_visited() -> None:

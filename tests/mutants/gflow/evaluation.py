@@ -132,4 +132,16 @@ MUTANTS = (
         "count = law.mask.sum(-1)",
         f"{CHILDREN}::test_branching_counts_moves_that_differ",
     ),
+    (
+        "children-look-back", "gflow/evaluation/children.py",
+        "learned = learned + env.partial_log_reward(",
+        "learned = learned - env.partial_log_reward(",
+        f"{CHILDREN}::test_children_look_forward_as_visited_states_do",
+    ),
+    (
+        "children-stop-under-another-condition", "gflow/evaluation/children.py",
+        "None if given is None else given[ends], needs)",
+        "None if given is None else given[: len(ends)], needs)",
+        f"{CHILDREN}::test_children_have_the_condition_of_their_trajectory",
+    ),
 )  # fmt: skip
