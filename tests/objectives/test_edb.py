@@ -26,6 +26,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph
 from gflow.objectives import ExpectedDetailedBalance as EDB
 from gflow.objectives import FlowMatching
+from gflow.objectives.environment_model import EnvironmentModel
 from gflow.source import Source
 from gflow.testing import TableEnvironment, all_trajectories, check_objective
 from gflow.testing.noisy_tree import noisy_tree
@@ -309,6 +310,27 @@ class Table(torch.nn.Module):
 
     def forward(self, env: Any, states: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.logits[states]
+
+
+def test_a_model_learns_nothing_where_a_part_ends_before_chance_moved() -> None:
+    batch = all_trajectories(MICRO)
+    one = torch.ones_like(batch.length)
+    lengths = torch.tensor([1, 2, 1, 2])  # beside longer parts the others are filled up
+    learner = EnvironmentModel(Table(MICRO), lr=0.1)
+    assert learner.loss(MICRO, batch.part(0 * one, one)) is None
+    mixed, both = (learner.loss(MICRO, b) for b in (batch.part(0 * one, lengths), batch))
+    assert mixed is not None
+    assert both is not None
+    mixed.backward()
+    logits = learner.module.logits
+    assert isinstance(logits, torch.nn.Parameter)
+    assert logits.grad is not None
+    seen = [tuple(row) for row in batch.actions[lengths == 2].tolist()]
+    counts = torch.zeros(3, 2)
+    for choice, outcome in seen:
+        counts[1 + choice, outcome] += 1
+    expected = counts.sum(1, keepdim=True) / 2 - counts  # even probabilities less what happened
+    torch.testing.assert_close(logits.grad[:3], expected / len(seen))
 
 
 def test_a_learned_model_has_the_solution_of_what_it_has_counted() -> None:

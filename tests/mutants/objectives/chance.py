@@ -171,4 +171,10 @@ MUTANTS = (
         "return replace(terms, log_pf=log_pf)",
         f"{NOISE}::test_realised_on_ice_is_the_ordinary_grid",
     ),
+    (
+        "model-learns-after-the-end", "objectives/environment_model.py",
+        "moved = (mover == CHANCE)[index] & batch.mask",
+        "moved = (mover == CHANCE)[index]",
+        f"{EDB}::test_a_model_learns_nothing_where_a_part_ends_before_chance_moved",
+    ),
 )  # fmt: skip
