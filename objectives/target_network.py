@@ -11,6 +11,7 @@ from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.learner import Learner, average_into
 from gflow.policies.base import Policy
+from gflow.policies.chunked import Chunked
 from gflow.trajectories import Trajectories
 
 
@@ -31,7 +32,8 @@ class TargetNetwork(Learner):
         self._saved: dict[str, Any] | None = None
 
     def of(self, policy: Policy) -> Policy:
-        """The average; a copy of `policy` if there is none yet."""
+        """The average; a copy of `policy`, or of what it asks by chunks, if there is none yet."""
+        policy = policy.policy if isinstance(policy, Chunked) else policy
         if self.policy is None:
             made = copy.deepcopy(policy).requires_grad_(False)
             if self._saved is not None:
@@ -58,6 +60,6 @@ class TargetNetwork(Learner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        self._saved = state["module"]
+        self._saved = copy.deepcopy(state["module"])  # who gave it goes on learning
         if self.policy is not None and self._saved is not None:
             self.policy.load_state_dict(self._saved)

@@ -27,6 +27,8 @@ from gflow.exact.graph import StateGraph
 from gflow.objectives import ExpectedDetailedBalance as EDB
 from gflow.objectives import FlowMatching
 from gflow.objectives.environment_model import EnvironmentModel
+from gflow.objectives.target_network import TargetNetwork
+from gflow.policies.chunked import Chunked
 from gflow.source import Source
 from gflow.testing import TableEnvironment, all_trajectories, check_objective
 from gflow.testing.noisy_tree import noisy_tree
@@ -411,6 +413,24 @@ def test_resuming_gives_the_same_bits(settings: dict[str, Any]) -> None:
     moved = [not torch.equal(v, half.policy.state_dict()[k]) for k, v in
              straight.policy.state_dict().items()]  # fmt: skip
     assert any(moved)
+
+
+def test_the_average_of_a_policy_by_chunks_is_that_of_the_policy() -> None:
+    """A run evaluates by chunks before its first step; another process goes on with a policy."""
+    graph = enumerate_states(MICRO)
+    one, other, policy = TargetNetwork(0.5), TargetNetwork(0.5), TabularPolicy(graph)
+    one.of(Chunked(policy, 2))
+    other.load_state_dict(one.state_dict())
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        policy.flow_table += 1.0
+    for average in (one, other):
+        average.learn(MICRO, policy, all_trajectories(MICRO), generator)
+    found, again = one.of(policy), other.of(Chunked(policy, 2))
+    assert isinstance(found, TabularPolicy)
+    assert isinstance(again, TabularPolicy)
+    torch.testing.assert_close(found.flow_table, policy.flow_table - 0.5)
+    torch.testing.assert_close(again.flow_table, policy.flow_table - 0.5)
 
 
 def test_the_target_network_is_an_average_of_the_policy() -> None:

@@ -177,4 +177,16 @@ MUTANTS = (
         "moved = (mover == CHANCE)[index]",
         f"{EDB}::test_a_model_learns_nothing_where_a_part_ends_before_chance_moved",
     ),
+    (
+        "average-of-chunks", "objectives/target_network.py",
+        "policy = policy.policy if isinstance(policy, Chunked) else policy",
+        "policy = policy",
+        f"{EDB}::test_the_average_of_a_policy_by_chunks_is_that_of_the_policy",
+    ),
+    (
+        "average-shares-its-state", "objectives/target_network.py",
+        'self._saved = copy.deepcopy(state["module"])',
+        'self._saved = state["module"]',
+        f"{EDB}::test_the_average_of_a_policy_by_chunks_is_that_of_the_policy",
+    ),
 )  # fmt: skip
