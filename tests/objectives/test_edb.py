@@ -423,7 +423,7 @@ def test_the_average_of_a_policy_by_chunks_is_that_of_the_policy() -> None:
     other.load_state_dict(one.state_dict())
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        policy.flow_table += 1.0
+        policy.flow_table.add_(1.0)
     for average in (one, other):
         average.learn(MICRO, policy, all_trajectories(MICRO), generator)
     found, again = one.of(policy), other.of(Chunked(policy, 2))
