@@ -22,7 +22,7 @@ from torch import Tensor
 from gflow import DiscreteEnvironment, FunctionReward, TabularPolicy, enumerate_states
 from gflow.envs.sets.sets import FixedSizeSets
 from gflow.objectives import OrderPreservingTrajectoryBalance
-from gflow.objectives.order import pairwise
+from gflow.objectives.ordered.order import pairwise
 from gflow.testing import TableEnvironment, all_trajectories
 
 OBJECTS = 10

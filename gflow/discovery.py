@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Discovered(Mapping[str, type[T]], Generic[T]):
-    """The classes in the modules of a package that have a `name` of their own, by that.
+    """The classes in the modules of a package and below it with a `name` of their own, by that.
 
     The modules are imported when the first class is asked for, and again looked for when the
     package's path has changed.
@@ -75,8 +75,8 @@ class Discovered(Mapping[str, type[T]], Generic[T]):
         return self._found
 
     def _scan(self, path: tuple[str, ...]) -> Iterator[type[T]]:
-        for module in pkgutil.iter_modules(list(path)):
-            home: Any = importlib.import_module(f"{self.package}.{module.name}")
+        for module in pkgutil.walk_packages(list(path), f"{self.package}."):
+            home: Any = importlib.import_module(module.name)
             for cls in vars(home).values():
                 if (
                     isinstance(cls, type)

@@ -6,31 +6,32 @@ if __name__ != "gflow.objectives":
 from gflow.discovery import Discovered
 from gflow.lazy import public_names
 from gflow.objective import Objective, Solution
-from gflow.objectives.adb import AdversarialDetailedBalance
 from gflow.objectives.adjoint import AdjointSampling
-from gflow.objectives.aedb import AdversarialExpectedDetailedBalance
-from gflow.objectives.asubtb import AdversarialSubTrajectoryBalance
-from gflow.objectives.atb import AdversarialTrajectoryBalance
+from gflow.objectives.chance.edb import ExpectedDetailedBalance
+from gflow.objectives.chance.naive_intended import NaiveIntended
+from gflow.objectives.chance.naive_realised import NaiveRealised
+from gflow.objectives.chance.sgfn import StochasticFlow
 from gflow.objectives.db import DetailedBalance
-from gflow.objectives.edb import ExpectedDetailedBalance
 from gflow.objectives.fm import FlowMatching
 from gflow.objectives.forward_looking import (
     ForwardLookingDetailedBalance,
     ForwardLookingSubTrajectoryBalance,
 )
+from gflow.objectives.games.adb import AdversarialDetailedBalance
+from gflow.objectives.games.aedb import AdversarialExpectedDetailedBalance
+from gflow.objectives.games.asubtb import AdversarialSubTrajectoryBalance
+from gflow.objectives.games.atb import AdversarialTrajectoryBalance
 from gflow.objectives.led import LearnedEnergyDecomposition
 from gflow.objectives.max_likelihood import MaximumLikelihood
 from gflow.objectives.mdb import ModifiedDetailedBalance
-from gflow.objectives.naive_intended import NaiveIntended
-from gflow.objectives.naive_realised import NaiveRealised
-from gflow.objectives.opdb import OrderPreservingDetailedBalance
-from gflow.objectives.opfm import OrderPreservingFlowMatching
-from gflow.objectives.opsubtb import (
+from gflow.objectives.ordered.opdb import OrderPreservingDetailedBalance
+from gflow.objectives.ordered.opfm import OrderPreservingFlowMatching
+from gflow.objectives.ordered.opsubtb import (
     ForwardLookingOrderPreservingSubTrajectoryBalance,
     OrderPreservingSubTrajectoryBalance,
 )
-from gflow.objectives.optb import OrderPreservingTrajectoryBalance
-from gflow.objectives.order_preserving import OrderPreserving
+from gflow.objectives.ordered.optb import OrderPreservingTrajectoryBalance
+from gflow.objectives.ordered.order_preserving import OrderPreserving
 from gflow.objectives.pathwise_kl import PathwiseDivergence
 from gflow.objectives.regression import (
     HalfSquared,
@@ -41,7 +42,6 @@ from gflow.objectives.regression import (
     Squared,
     SquaredUpTo,
 )
-from gflow.objectives.sgfn import StochasticFlow
 from gflow.objectives.subtb import SubTrajectoryBalance
 from gflow.objectives.tb import TrajectoryBalance
 from gflow.objectives.vargrad import LogPartitionVariance

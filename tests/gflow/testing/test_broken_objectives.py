@@ -20,7 +20,7 @@ from gflow.objectives import (
     OrderPreservingTrajectoryBalance,
     TrajectoryBalance,
 )
-from gflow.objectives.order_preserving import Ranking
+from gflow.objectives.ordered.order_preserving import Ranking
 from gflow.terms import FlowTerms
 from gflow.testing import BrokenObjectiveError, check_objective
 

@@ -3,7 +3,7 @@
 ORACLE = "tests/objectives/test_exact_oracle.py"
 ZERO = f"{ORACLE}::test_every_residual_is_zero_at_the_exact_flow"
 LOOKING = "tests/objectives/test_forward_looking.py"
-PRESERVING = "tests/objectives/test_order_preserving.py"
+PRESERVING = "tests/objectives/ordered/test_order_preserving.py"
 ANNEALED = "tests/envs/diffusion/test_annealed.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 DIFFUSION = "tests/envs/diffusion/test_diffusion.py"

@@ -65,18 +65,18 @@ MUTANTS = (
         "realised-flows-of-intentions", "gflow/exact/noisy.py",
         "to = torch.where(into, graph.child[place.where(into, 0)], graph.child)",
         "to = torch.where(into, graph.child[place.where(into, 0)], graph.child).flip(0)",
-        "tests/objectives/test_noise_baselines.py::test_realised_is_the_noise_free_one_carried_out_with_noise",
+        "tests/objectives/chance/test_noise_baselines.py::test_realised_is_the_noise_free_one_carried_out_with_noise",
     ),
     (
         "stochastic-flows-negative", "gflow/exact/noisy.py",
         "bad = ((p.amin(1) < -SHORT) | (missing > SHORT)).nonzero().squeeze(1)",
         "bad = (missing > SHORT).nonzero().squeeze(1)",
-        "tests/objectives/test_noise_baselines.py::test_it_is_solvable_where_every_child_has_its_share",
+        "tests/objectives/chance/test_noise_baselines.py::test_it_is_solvable_where_every_child_has_its_share",
     ),
     (
         "stochastic-flows-turned", "gflow/exact/noisy.py",
         "torch.linalg.lstsq(kernel.mT, wanted",
         "torch.linalg.lstsq(kernel, wanted",
-        "tests/objectives/test_noise_baselines.py::test_a_lopsided_kernel_is_undone",
+        "tests/objectives/chance/test_noise_baselines.py::test_a_lopsided_kernel_is_undone",
     ),
 )  # fmt: skip

@@ -67,7 +67,7 @@ MUTANTS = (
         "checker-chance-is-free", "gflow/testing/case.py",
         "free = (options > 1) & (graph.movers != CHANCE)",
         "free = options > 1",
-        "tests/objectives/test_adversarial.py::test_objectives_of_games_keep_the_contract[aedb]",
+        "tests/objectives/games/test_adversarial.py::test_objectives_of_games_keep_the_contract[aedb]",
     ),
     (
         "checker-players-unseen", "gflow/testing/learning_rules.py",

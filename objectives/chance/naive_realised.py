@@ -10,9 +10,9 @@ from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
 from gflow.exact.graph import ExactFlows, StateGraph
 from gflow.exact.noisy import realised_flows
-from gflow.objectives.across import across, even
-from gflow.objectives.chance import ChanceObjective, chance_turns
-from gflow.objectives.successors import log_pb_of_agent
+from gflow.objectives.chance.across import across, even
+from gflow.objectives.chance.base import ChanceObjective, chance_turns
+from gflow.objectives.chance.successors import log_pb_of_agent
 from gflow.policies.base import Policy
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories

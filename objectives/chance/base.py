@@ -13,7 +13,7 @@ from gflow.environment.movers import CHANCE
 from gflow.errors import IncompatibleError
 from gflow.learner import Learner
 from gflow.objective import Objective, Regression, squared
-from gflow.objectives.environment_model import ChanceNetwork, EnvironmentModel, learned_law
+from gflow.objectives.chance.environment_model import ChanceNetwork, EnvironmentModel, learned_law
 from gflow.policies.base import Policy
 from gflow.policies.encoder import FeatureEncoder, StateEncoder
 from gflow.source import Source

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from gflow.objectives.adversarial import Adversarial
+from gflow.objectives.games.adversarial import Adversarial
 from gflow.objectives.tb import TrajectoryBalance
 from gflow.terms import FlowTerms, Needs
 

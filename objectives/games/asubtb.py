@@ -1,6 +1,6 @@
 """Adversarial sub-trajectory balance."""
 
-from gflow.objectives.adversarial import Adversarial
+from gflow.objectives.games.adversarial import Adversarial
 from gflow.objectives.subtb import SubTrajectoryBalance
 from gflow.terms import Needs
 

@@ -10,7 +10,7 @@ from gflow.bounds import NotNegative, Positive
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
-from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, corrected
+from gflow.objectives.ordered.order_preserving import Order, OrderPreserving, Ranking, corrected
 from gflow.policies.base import Policy
 from gflow.policies.encoder import FeatureEncoder, StateEncoder
 from gflow.policies.state_value import StateValue

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.bounds import NotNegative
-from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking
+from gflow.objectives.ordered.order_preserving import Order, OrderPreserving, Ranking
 from gflow.objectives.regression import refuse_regression
 from gflow.terms import FlowTerms
 

@@ -9,8 +9,8 @@ from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.exact.graph import ExactFlows, StateGraph
 from gflow.exact.noisy import stochastic_flows
-from gflow.objectives.across import across, even
-from gflow.objectives.chance import ModelledChance
+from gflow.objectives.chance.across import across, even
+from gflow.objectives.chance.base import ModelledChance
 from gflow.policies.encoder import StateEncoder
 from gflow.terms import FlowTerms, Needs
 

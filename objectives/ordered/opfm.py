@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gflow.bounds import NotNegative
 from gflow.errors import ConfigError
-from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, inner
+from gflow.objectives.ordered.order_preserving import Order, OrderPreserving, Ranking, inner
 from gflow.terms import FlowTerms, Needs
 
 

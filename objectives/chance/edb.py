@@ -15,9 +15,9 @@ from gflow.evaluation.parts import outputs
 from gflow.exact.graph import ExactFlows, StateGraph
 from gflow.learner import Learner
 from gflow.objective import Regression, Solution, squared
-from gflow.objectives.chance import FROM_CHANCE, ModelledChance
-from gflow.objectives.successors import log_mean_flow, log_pb_of_agent
-from gflow.objectives.target_network import TargetNetwork
+from gflow.objectives.chance.base import FROM_CHANCE, ModelledChance
+from gflow.objectives.chance.successors import log_mean_flow, log_pb_of_agent
+from gflow.objectives.chance.target_network import TargetNetwork
 from gflow.policies.base import Policy
 from gflow.policies.encoder import StateEncoder
 from gflow.terms import FlowTerms, Needs

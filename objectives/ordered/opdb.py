@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from gflow.bounds import NotNegative
-from gflow.objectives.order_preserving import Order, OrderPreserving, Ranking, inner
+from gflow.objectives.ordered.order_preserving import Order, OrderPreserving, Ranking, inner
 from gflow.terms import FlowTerms, Needs
 
 

@@ -22,7 +22,7 @@ from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.objectives import OBJECTIVES, OrderPreserving, Solution
-from gflow.objectives.order import all_pairs, listwise
+from gflow.objectives.ordered.order import all_pairs, listwise
 from gflow.policies.encoder import FeatureEncoder
 from gflow.policies.state_value import StateValue
 from gflow.rewards.scalarizations import LogSum

@@ -13,7 +13,7 @@ from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.objective import Objective, Regression, Solution, squared
-from gflow.objectives.order import TIE, all_pairs, listwise, pairwise, random_partner
+from gflow.objectives.ordered.order import TIE, all_pairs, listwise, pairwise, random_partner
 from gflow.policies.base import Policy
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gflow.errors import ShapeError
-from gflow.objectives.order import all_pairs, listwise, pairwise, random_partner, relation
+from gflow.objectives.ordered.order import all_pairs, listwise, pairwise, random_partner, relation
 
 SEVEN = torch.tensor(
     [[0, 3], [1, 2.5], [2, 2], [3, 0], [1, 1], [0.5, 0.5], [2, 0.2]], dtype=torch.float64

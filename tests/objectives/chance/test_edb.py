@@ -26,8 +26,8 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph
 from gflow.objectives import ExpectedDetailedBalance as EDB
 from gflow.objectives import FlowMatching
-from gflow.objectives.environment_model import EnvironmentModel
-from gflow.objectives.target_network import TargetNetwork
+from gflow.objectives.chance.environment_model import EnvironmentModel
+from gflow.objectives.chance.target_network import TargetNetwork
 from gflow.policies.chunked import Chunked
 from gflow.source import Source
 from gflow.testing import TableEnvironment, all_trajectories, check_objective

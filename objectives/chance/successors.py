@@ -9,7 +9,7 @@ from gflow.backward.origins import log_pb_of_origins, origins
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.environment.movers import CHANCE
 from gflow.evaluation.children import flows_of
-from gflow.objectives.environment_model import learned_law
+from gflow.objectives.chance.environment_model import learned_law
 from gflow.policies.base import Policy, backward_law
 from gflow.state import batch_size, take
 from gflow.trajectories import Trajectories

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from gflow.objectives.across import across, even
-from gflow.objectives.chance import ChanceObjective
+from gflow.objectives.chance.across import across, even
+from gflow.objectives.chance.base import ChanceObjective
 from gflow.terms import FlowTerms, Needs
 
 

@@ -1,7 +1,7 @@
 """Adversarial detailed balance."""
 
-from gflow.objectives.adversarial import Adversarial
 from gflow.objectives.db import DetailedBalance
+from gflow.objectives.games.adversarial import Adversarial
 from gflow.terms import Needs
 
 

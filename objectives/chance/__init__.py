@@ -1,0 +1,1 @@
+"""Objectives where some moves are chance's: expected flows, and what they are compared with."""

@@ -1,0 +1,1 @@
+"""Order-preserving objectives: of the reward the order alone is given."""
