@@ -97,7 +97,10 @@ class Labelled:
                 continue
             try:
                 entry = json.loads(line)
-                moves.append([int(a) for a in entry["moves"]])
+                before = [int(a) for a in entry["moves"]]
+                if not all(0 <= a < env.num_actions for a in before):
+                    raise ValueError(f"a move outside 0 ... {env.num_actions - 1}")
+                moves.append(before)
                 known = {int(a): float(s) for a, s in entry["scores"].items()}
                 if not all(0 <= a < env.num_actions for a in known):
                     raise ValueError(f"a score for a move outside 0 ... {env.num_actions - 1}")

@@ -84,7 +84,7 @@ def require_game(env: Environment[Any], who: str) -> DiscreteEnvironment[Any]:
     found = require_numbered(env, who, "Games have numbered moves.")
     if env.num_players != 2:
         raise IncompatibleError(
-            f"{who}: needs a game of two players, and {env.name} is one of {env.num_players}. "
+            f"{who}: needs a game of two players, and {env.name} has {env.num_players}. "
             f"A game says num_players = 2 and whose move it is by `mover`: +1 or -1."
         )
     if env.stop_action is not None or env.condition_dim:

@@ -212,7 +212,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(IncompatibleError, match="HyperGrid is one of 1"):
+    with pytest.raises(IncompatibleError, match="HyperGrid has 1"):
         AlphaZero(HyperGrid(2, 4), policy(GAME))
     torch.manual_seed(0)
     with pytest.raises(IncompatibleError, match="no log-flow head"):

@@ -181,7 +181,7 @@ def test_refusals() -> None:
     with pytest.raises(ConfigError, match="different names"):
         round_robin(GAME, [UniformPlayer(), UniformPlayer()], 2, 0, seeded())
     seats, begun = torch.tensor([[0, 1]]), torch.zeros(1, 0, dtype=torch.int64)
-    with pytest.raises(IncompatibleError, match="HyperGrid is one of 1"):
+    with pytest.raises(IncompatibleError, match="HyperGrid has 1"):
         play(HyperGrid(2, 4), two, seats, begun, seeded())
     with pytest.raises(IncompatibleError, match="names no game of OpenSpiel"):
         MCTSPlayer(Pig(), 10)

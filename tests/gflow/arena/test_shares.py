@@ -106,7 +106,8 @@ def test_labels_come_back_from_their_file(tmp_path: Path) -> None:
     [
         ('{"moves": [0]}', "line 1: a position is"),
         ("nonsense", "line 1: a position is"),
-        ('{"moves": [0], "scores": {"9": 1}}', "outside 0 ... 3"),
+        ('{"moves": [0], "scores": {"9": 1}}', "a score for a move outside 0 ... 3"),
+        ('{"moves": [0, -1], "scores": {"1": 1}}', "a move outside 0 ... 3"),
         ("", "holds no positions"),
     ],
 )

@@ -111,7 +111,7 @@ def test_refusals(
     assert "holds no run" in refused(capsys, "arena", str(games))
     assert "even" in refused(capsys, "arena", three, "--games=3")
     assert "--reference must be one of" in refused(capsys, "arena", three, "--reference=me")
-    assert "HyperGrid is one of 1" in refused(capsys, "arena", "--env=hypergrid")
+    assert "HyperGrid has 1" in refused(capsys, "arena", "--env=hypergrid")
     assert "alone" in refused(capsys, "arena", three, "--players", "perfect")
     monkeypatch.setattr(lineup, "MINIMAX_LIMIT", 1000)
     said = refused(capsys, "arena", small, "--players", "minimax")
@@ -142,7 +142,7 @@ def test_alphazero_keeps_its_settings(games: Path, capsys: pytest.CaptureFixture
     assert "Did you mean '--rounds'?" in refused(
         capsys, "alphazero", f"{games / 'games.py'}:Small", "--round=3"
     )
-    assert "is one of 1" in refused(capsys, "alphazero", "hypergrid", f"--out={games / 'no'}")
+    assert "has 1" in refused(capsys, "alphazero", "hypergrid", f"--out={games / 'no'}")
     assert not (games / "no").exists()
 
 
