@@ -68,6 +68,7 @@ class Objective(nn.Module, ABC):
         needs: What the formula reads.
         learns_from: Where its trajectories may come from: any sampler with full support, unless it
             reads the distribution that they were drawn from.
+        compares: Trajectories of equal condition in a batch are compared, so there must be several.
         self_contained: Whether residuals vanish at exact flows whatever the `learners` of the
             objective have learned; False if only as far as that fits.
         epsilon: Probability of a uniform action that trainers explore with if nothing is said.
@@ -78,6 +79,7 @@ class Objective(nn.Module, ABC):
     name: ClassVar[str]
     needs: Needs = Needs()
     learns_from: Source = Source.ANY
+    compares: ClassVar[bool] = False
     self_contained: bool = True
     epsilon: ClassVar[float] = 0.0
     solution: ClassVar[Solution] = Solution.PROPORTIONAL

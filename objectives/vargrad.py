@@ -29,6 +29,7 @@ class LogPartitionVariance(Objective):
     """
 
     name = "vargrad"
+    compares = True
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B,) mean log-weight of the group less the log-weight.

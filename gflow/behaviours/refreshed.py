@@ -65,6 +65,12 @@ class Refreshed(Behaviour):
             return "moves have densities, so actions repeat no trajectory: use rebuild='backward'."
         if self.rebuild == "backward" and not env.has_backward:
             return "no moves back are defined here: use rebuild='actions'."
+        if env.condition_dim and objective.compares:
+            return (
+                "the objective compares trajectories of equal condition, and batches drawn from "
+                "memory seldom hold a condition twice: use on_policy, or an objective that judges "
+                "each trajectory by itself (tb, db, subtb)."
+            )
         redrawn = self.rebuild == "backward" and env.has_chance
         if redrawn and Source.OTHER not in objective.learns_from:
             return (

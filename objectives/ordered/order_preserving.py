@@ -78,6 +78,7 @@ class OrderPreserving(Objective):
     """
 
     solution = Solution.ORDERED
+    compares = True
     needs = Needs(scores=True)
 
     @checked

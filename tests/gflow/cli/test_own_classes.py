@@ -437,8 +437,9 @@ def test_a_new_part_is_one_file(tmp_path: Path) -> None:
         return done.stdout
 
     listed = run("list")
-    assert "  scaled       Trajectory balance whose residuals are scaled." in listed
-    assert "  doubled      Each batch in two halves." in listed
+    lines = [" ".join(line.split()) for line in listed.splitlines()]
+    assert "scaled Trajectory balance whose residuals are scaled." in lines
+    assert "doubled Each batch in two halves." in lines
     head = listed.partition("which go together")[2].splitlines()[1]
     assert "scaled" in head.split()
     flags = ["--objective=scaled", "--behaviour=doubled", "--backward=even"]
