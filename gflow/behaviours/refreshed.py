@@ -65,7 +65,7 @@ class Refreshed(Behaviour):
             return "moves have densities, so actions repeat no trajectory: use rebuild='backward'."
         if self.rebuild == "backward" and not env.has_backward:
             return "no moves back are defined here: use rebuild='actions'."
-        if env.condition_dim and objective.compares:
+        if (env.condition_dim or env.source_reads_condition) and objective.compares:
             return (
                 "the objective compares trajectories of equal condition, and batches drawn from "
                 "memory seldom hold a condition twice: use on_policy, or an objective that judges "
