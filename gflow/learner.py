@@ -43,6 +43,9 @@ class Learner(ABC):
     ) -> dict[str, Tensor]:
         """Take whatever steps this learner takes per batch; returns () numbers to log."""
 
+    def observe(self, loss: Tensor) -> None:  # noqa: B027
+        """See the () loss of the batch, without gradient, after the policy's own step."""
+
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, apart from `module` where another module holds it."""
         return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}

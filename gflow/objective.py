@@ -235,7 +235,8 @@ class Objective(nn.Module, ABC):
                 f"such head. Build the policy with log_flow=True."
             )
         log_z = getattr(self, "log_z", None)
-        if conditional and isinstance(log_z, LogZ) and log_z.network is None:
+        known = env.reward.has_known_log_z
+        if conditional and not known and isinstance(log_z, LogZ) and log_z.network is None:
             raise IncompatibleError(
                 f"{type(self).__name__} was built with one log Z for all conditions, and each has "
                 f"its own. Build it with condition_dim=env.condition_dim, or use "
@@ -289,7 +290,9 @@ class LogZ(nn.Module):
             self.network = nn.Sequential(nn.Linear(read, width), nn.ReLU(), nn.Linear(width, 1))
 
     def forward(self, terms: FlowTerms) -> Tensor:
-        """(B,) log Z, or () when it does not depend on the trajectory."""
+        """(B,) log Z, or () when it does not depend on the trajectory; what is known goes first."""
+        if terms.known_log_z is not None:
+            return terms.known_log_z.to(self.value)
         if self.network is None:
             if terms.condition is not None:
                 raise IncompatibleError(

@@ -94,6 +94,7 @@ class FlowTerms:
         mean_log_flow: (B, T + 1) log of the mean of F over what chance may do at s_t, where it is
             its turn; 0 elsewhere. Set by expected detailed balance.
         target_log_flow: (B, T + 1) what the flow into s_t is balanced with. Set likewise.
+        known_log_z: (B,) log Z where it is known by construction, and log F(s_0) is anchored at it.
         condition: (B, C) or None.
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
         from_source: (B,) bool, False for those that begin elsewhere; None if all begin at the
@@ -124,6 +125,7 @@ class FlowTerms:
     chance: Tensor | None = None
     mean_log_flow: Tensor | None = None
     target_log_flow: Tensor | None = None
+    known_log_z: Tensor | None = None
     condition: Tensor | None = None
     complete: Tensor | None = None
     from_source: Tensor | None = None

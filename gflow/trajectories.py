@@ -98,6 +98,29 @@ class Trajectories(Generic[S]):
             return replace(self, complete=None)
         return replace(self.select(self.complete.nonzero().squeeze(1)), complete=None)
 
+    def told(self, condition: Tensor, log_reward: Tensor | None = None) -> "Trajectories[S]":
+        """The same trajectories as if they had been sampled for given conditions.
+
+        Conditions make states differ, so each trajectory gets states of its own in the store.
+
+        Args:
+            condition: (B, C) what each is told.
+            log_reward: (B,) target log-rewards of the objects under these; as they are if None.
+        """
+        moves = self.length - self.stopped.long()
+        time = torch.arange(self.state_index.shape[1], device=moves.device)
+        visited = time <= moves[:, None]
+        first = (moves + 1).cumsum(0) - (moves + 1)
+        owner = torch.arange(len(self), device=moves.device)
+        return replace(
+            self,
+            states=take(self.states, self.state_index[visited]),
+            state_index=first[:, None] + torch.minimum(time, moves[:, None]),
+            owner=owner.repeat_interleave(moves + 1),
+            condition=condition,
+            log_reward=self.log_reward if log_reward is None else log_reward,
+        )
+
     def first_visits(self) -> tuple[Tensor, Tensor]:
         """(N,) trajectory and (N,) time, from where it begins, of the first visit to each state.
 

@@ -44,8 +44,10 @@ class LogPartitionVariance(Objective):
         return torch.full_like(terms.log_reward, 1 / len(terms.log_reward))
 
     def log_z_estimate(self, terms: FlowTerms) -> Tensor:
-        """(B,) mean log-weight of the trajectories with the same condition."""
+        """(B,) mean log-weight of the trajectories with the same condition; log Z where known."""
         value = terms.log_weight
+        if terms.known_log_z is not None:
+            return terms.known_log_z.to(value)
         if terms.condition is None:
             if len(value) < 2:
                 raise ConfigError("LogPartitionVariance needs at least 2 trajectories in a batch.")

@@ -6,8 +6,10 @@ from typing import Any
 from gflow.behaviours.base import Around, Behaviour, Sampling
 from gflow.bounds import Count
 from gflow.checks import checked
+from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
+from gflow.objective import Objective
 from gflow.source import Source
 from gflow.trajectories import Trajectories
 
@@ -47,6 +49,15 @@ class BackwardAugmentation(Around):
             )
         self.buffer, self.objects, self.steps = buffer, objects, steps
         self.gives = self.inner.gives | Source.OTHER
+
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
+        """What the inner behaviour refuses, and further batches of another objective."""
+        if self.inner.further_objective is not None:
+            return (
+                f"the further batches of {self.inner.name} are trained by an objective of their "
+                f"own, and these by that of the trainer. Leave augment at 0."
+            )
+        return super().refusal(env, objective)
 
     def check_count(self, count: int) -> None:
         """What the inner behaviour refuses, and memories too small for so many objects."""

@@ -79,6 +79,14 @@ class Behaviour(ABC):
     name: ClassVar[str]
     gives: Source = Source.OTHER
 
+    @property
+    def further_objective(self) -> Objective | None:
+        """What batches from `further` are trained by; None for the trainer's own objective.
+
+        It has no parameters of its own.
+        """
+        return None
+
     @abstractmethod
     def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
         """`count` trajectories to train on."""
@@ -149,6 +157,11 @@ class Around(Behaviour):
     def check_count(self, count: int) -> None:
         """What the inner behaviour refuses."""
         self.inner.check_count(count)
+
+    @property
+    def further_objective(self) -> Objective | None:
+        """That of the inner behaviour."""
+        return self.inner.further_objective
 
     def further(self, sampling: Sampling) -> Iterator[Trajectories[Any]]:
         """Those of the inner behaviour."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gflow.environment.density import Density
     from gflow.environment.discrete import DiscreteEnvironment
     from gflow.environment.law import Law
+    from gflow.environment.rewarded import with_reward
 
 _HOME = {
     "Categorical": "gflow.environment.categorical",
@@ -20,6 +21,7 @@ _HOME = {
     "Environment": "gflow.environment.base",
     "Law": "gflow.environment.law",
     "PointEnvironment": "gflow.environment.continuous",
+    "with_reward": "gflow.environment.rewarded",
 }
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Environment",
     "Law",
     "PointEnvironment",
+    "with_reward",
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)

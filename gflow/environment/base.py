@@ -236,6 +236,21 @@ class Environment(ABC, Generic[S]):
         """Log Z in closed form, if the environment knows it."""
         return None
 
+    def known_log_z(self, condition: Tensor | None, count: int) -> Tensor | None:
+        """(B,) log Z for each of `count` trajectories, where the reward is such that it is known.
+
+        Flows are anchored at it (see `LogReward.known_log_z`); `log_partition` is for comparison.
+        """
+        known = self.reward.known_log_z(condition) if self.reward.has_known_log_z else None
+        return None if known is None else known.expand(count)
+
+    def reaches(self, states: S, objects: S) -> Tensor | None:
+        """(B,) bool: moves lead from a state to the object in its row; None: that is not known.
+
+        A finished object reaches itself.
+        """
+        return None
+
     @property
     def has_exact_objects(self) -> bool:
         """Whether `exact_objects` can draw from the target."""

@@ -26,6 +26,14 @@ def anchor(values: Tensor, trajectories: Trajectories[Any]) -> Tensor:
     return torch.where(end, trajectories.log_reward[:, None].to(values.dtype), values)
 
 
+def anchor_source(log_flow: Tensor, known_log_z: Tensor, trajectories: Trajectories[Any]) -> Tensor:
+    """(B, T + 1) log F, with (B,) log Z in its place at the source."""
+    start = times(trajectories.state_index) == 0
+    if trajectories.from_source is not None:
+        start = start & trajectories.from_source[:, None]
+    return torch.where(start, known_log_z[:, None].to(log_flow), log_flow)
+
+
 def energies(env: Environment[Any], trajectories: Trajectories[Any]) -> Tensor:
     """(B, T + 1) E(s_t); minus the target log-reward at the end of whole trajectories, 0 after."""
     index = trajectories.state_index

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gflow.environment.base import Environment
 from gflow.evaluation import densities, numbered
-from gflow.evaluation.anchored import energies, log_flows, movers, scores_of
+from gflow.evaluation.anchored import anchor_source, energies, log_flows, movers, scores_of
 from gflow.policies.base import BackwardNetwork, Policy
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
@@ -36,10 +36,13 @@ def evaluate(
     kind: Any = numbered if env.numbered else densities
     parts = kind.parts(env, policy, trajectories, needs)
     energy = energies(env, trajectories) if needs.energy else None
+    known = env.known_log_z(trajectories.condition, len(trajectories))
     log_flow = None
     if needs.log_flow:
         players = needs.flows(env)
         log_flow = log_flows(env, policy, parts.output, trajectories, energy, players)
+        if known is not None:
+            log_flow = anchor_source(log_flow, known, trajectories)
     scores, log_symmetry = scores_of(env, trajectories) if needs.scores else (None, None)
     return FlowTerms(
         log_pf=parts.log_pf,
@@ -52,6 +55,7 @@ def evaluate(
         scores=scores,
         log_symmetry=log_symmetry,
         mover=movers(env, trajectories) if needs.mover else None,
+        known_log_z=known,
         condition=trajectories.condition,
         complete=trajectories.complete,
         from_source=trajectories.from_source,

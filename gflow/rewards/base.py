@@ -29,10 +29,12 @@ class LogReward(ABC, Generic[S]):
     Attributes:
         has_partial: The reward is defined on unfinished objects too, or `partial` extends it.
         num_scores: K, the number of objectives that `scores` returns; 0 for plain rewards.
+        has_known_log_z: `known_log_z` is defined.
     """
 
     has_partial: bool = False
     num_scores: int = 0
+    has_known_log_z: bool = False
     _changes: int = 0
 
     @property
@@ -94,6 +96,14 @@ class LogReward(ABC, Generic[S]):
         if self.has_partial and not env.every_state_stops:
             return self.partial(states, condition)
         return self(states) if condition is None else self(states, condition)
+
+    def known_log_z(self, condition: Tensor | None) -> Tensor | None:
+        """(B,) log Z for the conditions of a batch, () without any; None if it is not known.
+
+        Where rewards are such that it is, log F of the source is anchored at it, as log R anchors
+        the other end, and nothing has to be learned in its place. Say so by `has_known_log_z`.
+        """
+        return None
 
     def scores(self, states: S) -> Tensor:
         """(B, K) raw objectives of B finished objects, each to be made large.

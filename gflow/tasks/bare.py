@@ -66,10 +66,6 @@ class BareTask(Task[Any]):
             f"whose `condition(env)` draws them, or, in Python, gflow.fit(env, condition=...)."
         )
 
-    def supply(self, name: str, env: Environment[Any], width: int) -> Any:
-        """As for every task; log Z is a network of the condition, where there is one."""
-        return env.condition_dim if name == "condition_dim" else super().supply(name, env, width)
-
 
 def task_of(env: type[Environment[Any]]) -> type[BareTask]:
     """A task class for an environment class: its arguments and those of its policy as fields.

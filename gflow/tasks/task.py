@@ -193,16 +193,16 @@ class Task(ABC, Generic[E]):
             env: The environment.
             width: Units of networks beside the policy.
         """
-        several = bool(env.num_scores and env.condition_dim)
+        told = env.condition_dim if not env.reward.has_known_log_z else 0
         match name:
             case "encoder":
                 return self.encoder(env, width)
             case "log_z":
                 return self.log_z(env)
             case "condition_dim":
-                return env.condition_dim if several else 0
+                return told
             case "condition_encoder":
-                return self.condition_encoder(env) if several else None
+                return self.condition_encoder(env) if told else None
         raise ConfigError(f"A task supplies no {name!r} to an objective.")
 
     def metrics(self, context: "Context", objects: Any) -> dict[str, float]:

@@ -96,6 +96,8 @@ class Trainer:
         self.behaviour = with_memory(env, OnPolicy() if behaviour is None else behaviour, config)
         self.behaviour.check(env, objective)
         self.behaviour.check_count(config.batch_size)
+        if self.behaviour.further_objective is not None:
+            self.behaviour.further_objective.check(env, policy, conditional=condition is not None)
         self.learners = [*objective.learners(env), *learners]
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         self.condition, self.callbacks = condition, tuple(callbacks)
@@ -181,10 +183,18 @@ class Trainer:
         """The next training batch."""
         return self.behaviour.collect(self.sampling, self.config.batch_size)
 
-    def loss_of(self, batch: Trajectories[Any]) -> tuple[Tensor, FlowTerms]:
-        """() the loss of given trajectories with gradients, and their terms; reads nothing."""
-        terms = self.objective.evaluate(self.env, self._chunked, batch)
-        return self.objective(terms), terms
+    def loss_of(
+        self, batch: Trajectories[Any], objective: Objective | None = None
+    ) -> tuple[Tensor, FlowTerms]:
+        """() the loss of given trajectories with gradients, and their terms; reads nothing.
+
+        Args:
+            batch: The trajectories.
+            objective: What to train by in place of the trainer's.
+        """
+        objective = self.objective if objective is None else objective
+        terms = objective.evaluate(self.env, self._chunked, batch)
+        return objective(terms), terms
 
     def apply(self, loss: Tensor) -> None:
         """One step of the optimiser down a loss; none once a deferred check has failed."""
@@ -225,12 +235,15 @@ class Trainer:
             if self.learners and self.env.reward.version != version:  # one of them changed it
                 batch = of_now(self.env, batch)
             value, terms = self.descend(batch)
+            for learner in self.learners:
+                learner.observe(value)
             if self.config.lr_half_life:
                 self.schedule.step()
             if self.average is not None:
                 average_into(self.average, self.policy, 1 - self.config.ema)
             for further in self.behaviour.further(sampling):
-                self.ledger.add({"augmented_loss": self.descend(further)[0]})
+                loss, _ = self.descend(further, self.behaviour.further_objective)
+                self.ledger.add({"augmented_loss": loss})
         if record and self.deferring:
             self._read_deferred()
         self.step += 1
@@ -255,17 +268,24 @@ class Trainer:
             callback(self, whole, found)
         return found
 
-    def descend(self, batch: Trajectories[Any]) -> tuple[Tensor, FlowTerms]:
+    def descend(
+        self, batch: Trajectories[Any], objective: Objective | None = None
+    ) -> tuple[Tensor, FlowTerms]:
         """One step of the optimiser on given trajectories; their () loss and terms before it.
+
+        Args:
+            batch: The trajectories.
+            objective: What to train by in place of the trainer's.
 
         Raises:
             NonFiniteLossError: Naming the environment, the objective and the trajectory.
         """
-        loss, terms = self.loss_of(batch)
+        loss, terms = self.loss_of(batch, objective)
         value = loss.detach()
 
         def complain() -> NoReturn:
-            refuse_loss(self.env, self.policy, self.objective, self.config, self.step, batch, terms)
+            used = self.objective if objective is None else objective
+            refuse_loss(self.env, self.policy, used, self.config, self.step, batch, terms)
 
         require_finite(value, complain, "the loss")
         self.apply(loss)

@@ -129,3 +129,23 @@ def test_moving_keeps_everything() -> None:
     assert conditional.to("cpu").condition is not None
     moved = batch.to("meta")
     assert {t.device.type for t in vars(moved).values() if isinstance(t, Tensor)} == {"meta"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(random_dags(), st.integers(0, 1000))
+def test_told_other_conditions_they_are_the_same(table: Any, seed: int) -> None:
+    """The states of each are its own then, so that evaluation is that of each alone."""
+    graph = enumerate_states(table)
+    policy = TabularPolicy(graph, "uniform")
+    batch = Sampler(table).forward(policy, 7, generator=torch.Generator().manual_seed(seed))
+    condition = torch.arange(7.0)[:, None]
+    told = batch.told(condition, log_reward=batch.log_reward + 1)
+    assert [s[:2] + s[3:] for s in stories(told)] == [s[:2] + s[3:] for s in stories(batch)]
+    assert torch.equal(told.log_reward, batch.log_reward + 1)
+    rows = torch.arange(7)[:, None].expand_as(told.state_index)
+    assert told.owner is not None
+    assert torch.equal(told.owner[told.state_index], rows)
+    given = told.condition_of_states
+    assert given is not None
+    assert torch.equal(given[told.state_index], condition[rows])
+    assert told.num_states == int((batch.length - batch.stopped.long() + 1).sum())

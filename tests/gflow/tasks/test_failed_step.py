@@ -31,7 +31,7 @@ def test_the_steps_before_are_saved_and_the_step_is_repeated(
     assert main([*TRAIN, f"--out={tmp_path / 'alone'}"]) == 0
     loss_of = Trainer.loss_of
 
-    def fail(self: Trainer, batch: Any) -> Any:
+    def fail(self: Trainer, batch: Any, objective: Any) -> Any:
         if self.step == 12:  # of which the checkpoint of step 10 knows nothing
             raise error
         return loss_of(self, batch)

@@ -3,6 +3,9 @@
 DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
 LAWS = "tests/gflow/environment/test_laws.py"
 CHANCE = "tests/gflow/sampling/test_chance.py"
+REWARDED = "tests/gflow/environment/test_rewarded.py"
+TRAJECTORIES = "tests/gflow/test_trajectories.py"
+BESIDE = "tests/gflow/training/test_beside.py"
 
 MUTANTS = (
     (
@@ -65,5 +68,53 @@ MUTANTS = (
         "_choose(self.condition, self.first.log_prob(states), self.second.log_prob(states))",
         "_choose(~self.condition, self.first.log_prob(states), self.second.log_prob(states))",
         f"{CHANCE}::test_densities_of_chance_are_drawn_and_scored",
+    ),
+    (
+        "rewarded-forgets", "gflow/environment/rewarded.py",
+        "(_Rewarded, cls), {",
+        "(cls,), {",
+        f"{REWARDED}::test_closed_forms_of_the_old_reward_are_gone_and_the_rest_is_there",
+    ),
+    (
+        "anchor-source", "gflow/evaluation/anchored.py",
+        "start = times(trajectories.state_index) == 0",
+        "start = times(trajectories.state_index) == 1",
+        f"{REWARDED}::test_flows_are_anchored_at_the_source_where_log_z_is_known",
+    ),
+    (
+        "anchor-elsewhere", "gflow/evaluation/anchored.py",
+        "start = start & trajectories.from_source[:, None]",
+        "start = start | trajectories.from_source[:, None]",
+        f"{REWARDED}::test_flows_are_anchored_at_the_source_where_log_z_is_known",
+    ),
+    (
+        "known-log-z", "gflow/objective.py",
+        "if terms.known_log_z is not None:",
+        "if terms.known_log_z is None:",
+        f"{REWARDED}::test_flows_are_anchored_at_the_source_where_log_z_is_known",
+    ),
+    (
+        "told-owner", "gflow/trajectories.py",
+        "owner=owner.repeat_interleave(moves + 1),",
+        "owner=owner.repeat_interleave(moves + 1).flip(0),",
+        f"{TRAJECTORIES}::test_told_other_conditions_they_are_the_same",
+    ),
+    (
+        "told-end", "gflow/trajectories.py",
+        "state_index=first[:, None] + torch.minimum(time, moves[:, None]),",
+        "state_index=first[:, None] + torch.minimum(time, moves[:, None] - 1).clamp(min=0),",
+        f"{TRAJECTORIES}::test_told_other_conditions_they_are_the_same",
+    ),
+    (
+        "further-objective", "gflow/training/trainer.py",
+        "self.descend(further, self.behaviour.further_objective)",
+        "self.descend(further)",
+        f"{BESIDE}::test_further_batches_are_trained_by_their_own_objective",
+    ),
+    (
+        "learner-observes", "gflow/training/trainer.py",
+        "learner.observe(value)",
+        "learner.observe(value * 0)",
+        f"{BESIDE}::test_learners_see_the_loss_of_each_batch_after_its_step",
     ),
 )  # fmt: skip
