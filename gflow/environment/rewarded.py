@@ -21,14 +21,6 @@ def with_reward(
         reward: The new one.
         condition_dim: Width of the condition that it reads, and policies with it; 0 for none.
         name: Name for messages; by default that of `env`.
-
-    Example:
-        >>> from gflow.envs import HyperGrid
-        >>> from gflow.rewards import FunctionReward
-        >>> env = HyperGrid(2, 3)
-        >>> flat = with_reward(env, FunctionReward(lambda states: states.sum(-1) * 0.0))
-        >>> env.log_partition() is None, flat.log_partition() is None, isinstance(flat, HyperGrid)
-        (False, True, True)
     """
     held = vars(env) | {
         "reward": reward,

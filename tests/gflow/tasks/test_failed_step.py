@@ -49,7 +49,7 @@ def test_the_steps_before_are_saved_and_the_step_is_repeated(
     assert f"gflow resume {out}" in said
     steps: list[int] = []
 
-    def noted(self: Trainer, batch: Any) -> Any:
+    def noted(self: Trainer, batch: Any, objective: Any) -> Any:
         steps.append(self.step)
         return loss_of(self, batch)
 
