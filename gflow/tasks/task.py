@@ -221,6 +221,10 @@ class Task(ABC, Generic[E]):
         """Where training batches come from: what the options choose, or that wrapped."""
         return chosen
 
+    def learners(self, env: E) -> list[Learner]:
+        """What is learned beside the policy: the model of a latent-variable task, say."""
+        return []
+
     def rewards(self, env: E, objects: Any, condition: Tensor | None = None) -> Tensor | None:
         """(B,) the reward R of objects, before any temperature: what `mean_reward` is the mean of.
 
@@ -272,19 +276,20 @@ class Context:
 def policy_and_learners(
     task: Task[Any], env: Any, needs: Needs, backward: "Part"
 ) -> tuple[Policy, list[Learner]]:
-    """The policy of a task with the backward policy that was chosen, and what fits it.
+    """The policy of a task with the chosen backward policy, what fits that, and other learners.
 
     Tasks that choose it themselves ("auto") keep what they choose. Without moves back the default
     means none.
     """
-    policy = task.policy(env, needs)
+    policy, own = task.policy(env, needs), task.learners(env)
     if backward.name == "auto" or (backward.name == "learned" and not env.has_backward):
-        return policy, []
+        return policy, own
     cls = BACKWARD_POLICIES[backward.name]
     network = None
     if cls.network != "none":
         network = task.backward_network(env, log_flow=cls.network == "log_flow")
-    return with_backward(backward.name, env, policy, network, **backward.settings)
+    policy, fits = with_backward(backward.name, env, policy, network, **backward.settings)
+    return policy, [*fits, *own]
 
 
 def enumerate_if_small(task: Task[Any], env: Any) -> StateGraph[Any] | None:

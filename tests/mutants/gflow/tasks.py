@@ -11,6 +11,12 @@ MUTANTS = (
         "::test_expected_flows_are_measured_against_their_own_distribution",
     ),
     (
+        "task-learners", "gflow/tasks/task.py",
+        "    return policy, [*fits, *own]",
+        "    return policy, fits",
+        "tests/gflow/tasks/test_task_learners.py::test_learners_of_a_task_see_every_batch[tlm]",
+    ),
+    (
         "bounds-open", "gflow/bounds.py",
         "above = value > self.low if self.open_low else value >= self.low",
         "above = value >= self.low",
