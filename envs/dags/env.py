@@ -154,6 +154,10 @@ class Dags(DiscreteEnvironment[DagState]):
         """(B,) no edges."""
         return ~states.adjacency.flatten(1).any(-1)
 
+    def reaches(self, states: DagState, objects: DagState) -> Tensor:
+        """(B,) all edges belong to the object."""
+        return (~states.adjacency | objects.adjacency).flatten(1).all(-1)
+
     def encode(self, states: DagState) -> Tensor:
         """(B, d^2) int64: the adjacency as 0 and 1."""
         return states.adjacency.flatten(1).long()

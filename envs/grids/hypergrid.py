@@ -111,6 +111,11 @@ class HyperGrid(DiscreteEnvironment[Tensor]):
         """(B,) the origin."""
         return (states == 0).all(-1)
 
+    def reaches(self, states: Tensor, objects: Tensor) -> Tensor:
+        """(B,) no coordinate is larger, and nothing ended before."""
+        below = (states <= objects).all(-1)
+        return below & (~self.is_terminal(states) | (states == objects).all(-1))
+
     def key(self, states: Tensor) -> Tensor:
         """(B,) the number of the cell in mixed radix."""
         return (states * constant(self._radix, states.device)).sum(-1)

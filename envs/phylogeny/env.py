@@ -196,6 +196,11 @@ class Phylogeny(DiscreteEnvironment[Forest]):
         i = states.into.gather(1, j[:, None]).squeeze(1).clamp(max=self.leaves - 1)
         return self._number(j.device)[i, j]
 
+    def reaches(self, states: Forest, objects: Forest) -> Tensor:
+        """(B,) the tree was made by these joins, among others."""
+        same = (states.into == objects.into) & (states.made == objects.made)
+        return (same | (states.made == 0)).all(-1)
+
     def encode(self, states: Forest) -> Tensor:
         """(B, 2 N - 2) who took in each slot but the first, and the size this made."""
         return torch.cat([states.into[:, 1:], states.made[:, 1:]], 1)

@@ -88,6 +88,10 @@ class Autoregressive(SequenceEnvironment):
         """(B,) the last symbol."""
         return states.gather(1, self._last(states)).squeeze(1)
 
+    def reaches(self, states: Tensor, objects: Tensor) -> Tensor:
+        """(B,) every symbol is that of the object in its place."""
+        return ((states == objects) | (states == self.blank)).all(-1)
+
     def all_states(self, device: torch.device | str = "cpu") -> Tensor | None:
         """(num_keys, L) all prefixes; the empty one in place of those that are not allowed."""
         found = self._prefixes(device)
@@ -210,6 +214,13 @@ class PrependAppend(Autoregressive):
         last = super().forward_action(states, backward_actions)
         return torch.where(backward_actions == 0, last, states[:, 0] + self.num_symbols)
 
+    def reaches(self, states: Tensor, objects: Tensor) -> Tensor:
+        """(B,) the string so far stands somewhere in the object."""
+        beyond = torch.nn.functional.pad(objects, (0, self.length - 1), value=-1)
+        windows = beyond.unfold(1, self.length, 1)  # (B, L, L): from every place on
+        fits = (windows == states[:, None]) | (states == self.blank)[:, None]
+        return fits.all(-1).any(-1)
+
     def _is_power(self, states: Tensor) -> Tensor:
         """(B,) no letter differs from the first."""
         return ((states == states[:, :1]) | (states == self.blank)).all(-1)
@@ -276,6 +287,10 @@ class AnyOrder(SequenceEnvironment):
         """(B,) the place and what it holds."""
         symbol = states.gather(1, backward_actions[:, None]).squeeze(1)
         return backward_actions * self.num_symbols + symbol
+
+    def reaches(self, states: Tensor, objects: Tensor) -> Tensor:
+        """(B,) every symbol is that of the object in its place."""
+        return ((states == objects) | (states == self.blank)).all(-1)
 
     def all_states(self, device: torch.device | str = "cpu") -> Tensor | None:
         """((A + 1)^L, L) all states; the empty one in place of those that are not allowed."""

@@ -242,6 +242,10 @@ class Bags(DiscreteEnvironment[Tensor]):
         """(B,) the bag is full."""
         return states.sum(-1) >= self.size
 
+    def reaches(self, states: Tensor, objects: Tensor) -> Tensor:
+        """(B,) no letter is more frequent than in the object."""
+        return (states <= objects).all(-1)
+
     def key(self, states: Tensor) -> Tensor:
         """(B,) the rank of the multiset; see `MultisetRanks`."""
         return self._ranks.rank(states)

@@ -188,6 +188,10 @@ class FixedSizeSets(DiscreteEnvironment[Tensor]):
         """(B,) the set is full."""
         return states.sum(-1) >= self.size
 
+    def reaches(self, states: Tensor, objects: Tensor) -> Tensor:
+        """(B,) all items belong to the object."""
+        return (~states | objects).all(-1)
+
     def encode(self, states: Tensor) -> Tensor:
         """(B, n) int64 membership."""
         return states.long()

@@ -100,6 +100,10 @@ class EnergyModel(DiscreteEnvironment[Tensor]):
         value = states.gather(1, backward_actions[:, None]).squeeze(1)
         return backward_actions * self.values + (value - 1).clamp(min=0)
 
+    def reaches(self, states: Tensor, objects: Tensor) -> Tensor:
+        """(B,) every value is that of the object."""
+        return ((states == objects) | (states == 0)).all(-1)
+
     def key(self, states: Tensor) -> Tensor:
         """(B,) the values as digits to base K + 1."""
         return (states * self._radix(states.device)).sum(-1)

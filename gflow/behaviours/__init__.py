@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
+    from gflow.behaviours.achieved import Achieved
     from gflow.behaviours.augmentation import BackwardAugmentation
     from gflow.behaviours.base import Behaviour, Incomplete, OnPolicy
     from gflow.behaviours.branching import Branching
     from gflow.behaviours.data import BackwardReplay
     from gflow.behaviours.exact_samples import ExactSamples
+    from gflow.behaviours.explorer import Explorer
     from gflow.behaviours.front import FrontReplay
     from gflow.behaviours.hindsight import Hindsight
     from gflow.behaviours.langevin import LangevinSearch
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
     from gflow.behaviours.replay import Replay
 
 _HOME = {
+    "Achieved": "gflow.behaviours.achieved",
     "BackwardAugmentation": "gflow.behaviours.augmentation",
     "BackwardReplay": "gflow.behaviours.data",
     "Behaviour": "gflow.behaviours.base",
     "Branching": "gflow.behaviours.branching",
     "ExactSamples": "gflow.behaviours.exact_samples",
+    "Explorer": "gflow.behaviours.explorer",
     "FrontReplay": "gflow.behaviours.front",
     "Hindsight": "gflow.behaviours.hindsight",
     "Incomplete": "gflow.behaviours.base",
@@ -34,11 +38,13 @@ _HOME = {
 }
 
 __all__ = [
+    "Achieved",
     "BackwardAugmentation",
     "BackwardReplay",
     "Behaviour",
     "Branching",
     "ExactSamples",
+    "Explorer",
     "FrontReplay",
     "Hindsight",
     "Incomplete",

@@ -71,6 +71,7 @@ def check_env(
     wrong-mover                `mover` gives other numbers than those of its table
     wrong-chance-law           `chance_law` allows illegal moves, or its probabilities are none
     wrong-max-entropy-logits   they do not count the paths from s0
+    wrong-reaches              `reaches` says another thing than the moves
     =========================  ================================================================
 
     A `ContinuousEnvironment` is checked on sampled moves, with random policies; what is compared

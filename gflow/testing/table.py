@@ -113,6 +113,7 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
         self.merged = bool((self._first_action != torch.arange(moves)).any())
         first = torch.arange(self.num_backward_actions)
         self.merged_back = bool((self._first_parent != first).any())
+        self._closure: Tensor | None = None
         self._set_movers(movers, chance)
 
     def _set_movers(self, movers: Any, chance: Any) -> None:
@@ -260,6 +261,12 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
         """(B,) state 0."""
         return states == 0
 
+    def reaches(self, states: Tensor, objects: Tensor) -> Tensor:
+        """(B,) by the table."""
+        if self._closure is None:
+            self._closure = _closure(self._children)
+        return self._at(self._closure, states).gather(1, objects[:, None]).squeeze(1)
+
     def encode(self, states: Tensor) -> Tensor:
         """(B, 1) the number of the state."""
         return states[:, None]
@@ -304,6 +311,17 @@ class TableEnvironment(DiscreteEnvironment[Tensor]):
     @staticmethod
     def _at(table: Tensor, states: Tensor) -> Tensor:
         return table.to(states.device)[states]
+
+
+def _closure(children: Tensor) -> Tensor:
+    """(N, N) bool: which states moves lead to from each, itself among them."""
+    count = len(children)
+    rows, actions = (children >= 0).nonzero(as_tuple=True)
+    reached = torch.eye(count, dtype=torch.bool)
+    reached[rows, children[rows, actions]] = True
+    for _ in range(count.bit_length()):  # paths twice as long each time
+        reached = (reached.double() @ reached.double()) > 0
+    return reached
 
 
 def _possible(rows: list[list[int]], movers: Any, chance: Any) -> list[list[int]]:

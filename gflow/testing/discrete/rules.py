@@ -17,6 +17,7 @@ from gflow.testing.discrete.move_rules import (
     check_strays,
     check_undoing,
 )
+from gflow.testing.discrete.reach_rules import check_reaches
 from gflow.testing.discrete.source_rules import check_attributes, check_source
 from gflow.testing.findings import attempt
 from gflow.testing.plan import CheckedEnvironment, Plan
@@ -49,6 +50,7 @@ def check_discrete(env: Any, plan: Plan) -> CheckedEnvironment:
     attempt(check_illegal_actions, probe, found)
     if not findings:
         check_closed_forms(probe, found)
+        check_reaches(probe, found)
     return _summary(found)
 
 
