@@ -1,0 +1,1 @@
+"""Parsing of sentences by grammars."""
