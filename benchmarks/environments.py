@@ -37,6 +37,8 @@ from gflow.envs.dags.data import erdos_renyi_network
 from gflow.envs.dags.env import Dags
 from gflow.envs.dags.scores import BGe
 from gflow.envs.games import Connect4, Nim, Pig, TicTacToe
+from gflow.envs.grammar import Forest, NeuralGrammar, Parser
+from gflow.envs.grammar.scores import log_joint
 from gflow.envs.graphs.dominating_set import DominatingSet
 from gflow.envs.graphs.independent_set import Clique, IndependentSet, MaxCut
 from gflow.envs.graphs.instances import GraphBatch
@@ -153,6 +155,16 @@ def potts() -> DiscreteEnvironment[Any]:
     return EnergyModel(PairwiseModel(noise(4, 3), edges, noise(len(edges), 3, 3) / 2))
 
 
+def parser() -> DiscreteEnvironment[Any]:
+    """The trees of one sentence under a random grammar."""
+    grammar = NeuralGrammar(2, 2, 3, width=4, generator=torch.Generator().manual_seed(0))
+    rules = grammar.rules().detached()
+    reward: FunctionReward[Forest] = FunctionReward(
+        lambda forest: log_joint(rules, forest), partial=True
+    )
+    return Parser(torch.tensor([[0, 2, 1, 0]]), reward, nonterminals=2)
+
+
 def bayesian_dags() -> DiscreteEnvironment[Any]:
     """The posterior over causal structures given 20 rows of data."""
     source = torch.Generator().manual_seed(0)
@@ -224,6 +236,7 @@ ENTRIES = [
         1000,
     ),
     Entry("energy", "2x2 sites, 3 values", potts),
+    Entry("parser", "4 words, 2 labels", parser),
     Entry(
         "product",
         "3x3 grid, 2 of 4 items",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gflow.envs.games.nim import Nim
     from gflow.envs.games.pig import Pig
     from gflow.envs.games.tictactoe import TicTacToe
+    from gflow.envs.grammar.env import Parser
     from gflow.envs.graphs.dominating_set import DominatingSet
     from gflow.envs.graphs.independent_set import Clique, IndependentSet, MaxCut
     from gflow.envs.graphs.small_graphs import SmallGraphs
@@ -59,6 +60,7 @@ _HOME = {
     "MaxCut": "gflow.envs.graphs.independent_set",
     "Molecules": "gflow.envs.molecules",
     "Nim": "gflow.envs.games.nim",
+    "Parser": "gflow.envs.grammar.env",
     "Phylogeny": "gflow.envs.phylogeny.env",
     "Pig": "gflow.envs.games.pig",
     "PrependAppend": "gflow.envs.sequences.env",
@@ -95,6 +97,7 @@ __all__ = [
     "MaxCut",
     "Molecules",
     "Nim",
+    "Parser",
     "Phylogeny",
     "Pig",
     "PrependAppend",

@@ -33,8 +33,8 @@ def derive(
         if have >= count:
             return take(cat(parts), torch.arange(count, device=forest.words.device))
     raise ConfigError(
-        f"derive: {have} of {tried} sentences have at most {longest} words, and {count} are wanted. "
-        f"Raise `longest`, or use a grammar whose sentences end."
+        f"derive: {have} of {tried} sentences have at most {longest} words, and {count} are "
+        f"wanted. Raise `longest`, or use a grammar whose sentences end."
     )
 
 
@@ -67,7 +67,7 @@ def attempt(
         context = rules.under(above)
         pair = pairs.draw(context, symbol.clamp(max=n - 1), generator)
         word = words.draw(context, (symbol - n).clamp(min=0), generator)
-        history.append((inner, symbol, here, number))
+        before = (inner, symbol, here, number)
         # The left child is expanded first, so it goes on top.
         pending[row, here] = torch.where(inner, pair % (n + m), pending[row, here])
         pending[row, here + 1] = torch.where(inner, pair // (n + m), pending[row, here + 1])
@@ -76,7 +76,7 @@ def attempt(
         said[row, number] = torch.where(leaf, word, said[row, number])
         depth = depth + inner.long() - leaf.long()
         number = number + leaf.long()
-        history[-1] = (*history[-1], depth, number)
+        history.append((*before, depth, number))
     short = alive & (depth == 0)
     inner, symbol, under, begin, left, said_after = (
         torch.stack(parts, 1) for parts in zip(*history, strict=True)

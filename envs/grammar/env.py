@@ -1,12 +1,12 @@
 """Parsing: neighbouring trees of a sentence are joined under labels until one is left."""
 
-import copy
 from functools import cache
-from typing import Self
 
 import torch
 from torch import Tensor
 
+from gflow.em.observations import Observations
+from gflow.em.reward import JointReward
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grammar.forest import NO_WORD, Forest, extents, roots
 from gflow.errors import ConfigError, ShapeError
@@ -21,7 +21,7 @@ class Parser(DiscreteEnvironment[Forest]):
     **What is built.** A binary tree over n words, each of its n - 1 inner nodes labelled by one of
     N nonterminals. **State.** `Forest`; at first every word is a tree. The words are part of it,
     so that sentences can stand side by side in a batch; the condition of a trajectory is the number
-    of its sentence.
+    of its sentence, and without conditions the first sentence is meant.
 
     **Forward actions.** g N + A joins the trees at both sides of gap g under the label A. With one
     tree left the object is finished.
@@ -36,7 +36,8 @@ class Parser(DiscreteEnvironment[Forest]):
     **Size.** (2n - 2)! / (n! (n - 1)!) N^(n-1) trees over n words.
 
     Args:
-        sentences: (K, L) int64 words below V, `NO_WORD` behind the last; at least two of each.
+        sentences: (K, L) int64 words below V, `NO_WORD` behind the last, at least two in each; or
+            `Observations` of them, which know what a model dreams, too.
         reward: How good a tree is.
         nonterminals: N.
         vocabulary: V; by default as many as occur.
@@ -54,35 +55,36 @@ class Parser(DiscreteEnvironment[Forest]):
 
     def __init__(
         self,
-        sentences: Tensor,
+        sentences: Tensor | Observations,
         reward: LogReward[Forest],
         nonterminals: int,
         vocabulary: int | None = None,
     ) -> None:
-        if sentences.dim() != 2 or not sentences.numel() or sentences.is_floating_point():
+        self.data = Observations.of(sentences)
+        words: Tensor = self.data.data
+        if words.dim() != 2 or not words.numel() or words.dtype != torch.int64:
             raise ShapeError(
-                f"Parser: sentences must be (K, L) whole numbers, got {sentences.dtype} "
-                f"{tuple(sentences.shape)}."
+                f"Parser: sentences must be (K, L) int64, got {words.dtype} {tuple(words.shape)}."
             )
         if nonterminals < 1:
             raise ConfigError(f"Parser: need at least one nonterminal, got {nonterminals}.")
-        there = sentences != NO_WORD
-        most = int(sentences.max()) + 1
+        there, most = words != NO_WORD, int(words.max()) + 1
         vocabulary = most if vocabulary is None else vocabulary
-        if int(sentences.min()) < NO_WORD or most > vocabulary:
+        if int(words.min()) < NO_WORD or most > vocabulary:
             raise ConfigError(
                 f"Parser: words are numbered 0 ... {vocabulary - 1}, and {NO_WORD} stands behind "
-                f"the last, got {int(sentences.min())} ... {most - 1}."
+                f"the last, got {int(words.min())} ... {most - 1}."
             )
-        if bool((there[:, 1:] & ~there[:, :-1]).any()) or bool((there.sum(-1) < 2).any()):
+        gap = bool((there[:, 1:] & ~there[:, :-1]).any())
+        if gap or bool((there.sum(-1) < 2).any()):
             raise ConfigError(
                 "Parser: sentences have at least two words, and nothing between them. Leave out "
                 "shorter ones: there is nothing to parse in them."
             )
-        self.sentences, self.reward = sentences.long(), reward
+        self.reward = reward
         self.nonterminals, self.vocabulary = nonterminals, vocabulary
-        self.longest = sentences.shape[1]
-        self.condition_dim = 1
+        self.longest = words.shape[1]
+        self.condition_dim = int(isinstance(reward, JointReward))
         gaps = self.longest - 1
         self.horizon = gaps
         self.num_actions, self.num_backward_actions = gaps * nonterminals, gaps
@@ -102,24 +104,13 @@ class Parser(DiscreteEnvironment[Forest]):
         else:
             self.has_keys = False  # type: ignore[misc]
 
-    def on(self, sentences: Tensor) -> Self:
-        """The same environment over other sentences, (K, at most L) int64."""
-        other = Parser(sentences, self.reward, self.nonterminals, self.vocabulary)
-        if other.longest > self.longest:
-            raise ShapeError(
-                f"Parser.on: sentences have up to {self.longest} words here, got (K, "
-                f"{other.longest})."
-            )
-        view = copy.copy(self)
-        missing = self.longest - other.longest
-        view.sentences = torch.nn.functional.pad(other.sentences, (0, missing), value=NO_WORD)
-        return view
-
     # ------------------------------------------------------------------ sources
 
     def initial(self, batch_size: int, device: torch.device | str = "cpu") -> Forest:
         """B times the first sentence, nothing joined."""
-        return self.of_words(self.sentences[:1].to(device).expand(batch_size, -1))
+        return self.of_words(
+            self.data.at(torch.zeros(batch_size, dtype=torch.int64, device=device))
+        )
 
     def start(
         self, batch_size: int, device: torch.device | str = "cpu", condition: Tensor | None = None
@@ -127,7 +118,7 @@ class Parser(DiscreteEnvironment[Forest]):
         """The sentences whose numbers are the conditions, (B, 1)."""
         if condition is None:
             return self.initial(batch_size, device)
-        return self.of_words(self.sentences.to(device)[condition[:, 0].long()])
+        return self.of_words(self.data.rows(condition.to(device)))
 
     def of_words(self, words: Tensor) -> Forest:
         """Forests of single words, (B, L)."""

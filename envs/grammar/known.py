@@ -85,7 +85,7 @@ def _of(table: Expansions, name: str, parent: str) -> Mapping[str, float]:
 
 
 def _pairs() -> KnownGrammar:
-    """x x ... x y y ... y: right-branching on both sides of the middle."""
+    """Some words of one kind, then some of another, each half branching to the right."""
     return KnownGrammar(
         nonterminals=("A", "B", "C"),
         preterminals=("X", "Y"),
@@ -107,8 +107,8 @@ _ENGLISH = {
     "P": "in with near",
 }
 
-# A noun phrase is a name (0.25), or is expanded. Names are preterminals, so the symbol above chooses
-# between both, and what is left of the expansion is Det N (2/3) or NP PP (1/3).
+# A noun phrase is a name (0.25), or is expanded. Names are preterminals, so the symbol above
+# chooses between both, and what is left of the expansion is Det N (2/3) or NP PP (1/3).
 _NAMED = (("NP", 0.75), ("Name", 0.25))
 
 

@@ -7,23 +7,20 @@ from torch import Tensor, nn
 
 from gflow.bounds import Count
 from gflow.checks import checked
-from gflow.envs.grammar.derive import derive
-from gflow.envs.grammar.forest import Forest
-from gflow.envs.grammar.inside import log_marginal
+from gflow.envs.grammar.model import GrammarModel
 from gflow.envs.grammar.rules import Rules
-from gflow.envs.grammar.scores import log_joint
 from gflow.errors import UnknownNameError
 
 Kind = Literal["cfg", "ncfg"]
 
 
-class NeuralGrammar(nn.Module):
+class NeuralGrammar(GrammarModel):
     r"""log p(words, tree) of a grammar with neural probabilities.
 
-    Each symbol has an embedding e. S -> A and T -> w are read from U (e + g(e)) with a perceptron g,
-    A -> X Y from a linear layer over e to all pairs. In an "ncfg" the embedding of a symbol's parent
-    is added to its own, so that what it expands into depends on where it stands; trees then are no
-    longer those of a context-free grammar over N symbols, but of one over pairs of them.
+    Each symbol has an embedding e. S -> A and T -> w are read from U (e + g(e)) with a perceptron
+    g, A -> X Y from a linear layer over e to all pairs. In an "ncfg" the embedding of a symbol's
+    parent is added to its own, so that what it expands into depends on where it stands; it is then
+    no context-free grammar over N symbols, but one over pairs of them.
 
     Args:
         nonterminals: N.
@@ -51,11 +48,11 @@ class NeuralGrammar(nn.Module):
         longest: Count = 20,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(longest)
         if kind not in ("cfg", "ncfg"):
             raise UnknownNameError("kind of grammar", kind, ("cfg", "ncfg"))
         self.nonterminals, self.preterminals = nonterminals, preterminals
-        self.vocabulary, self.kind, self.longest = vocabulary, kind, longest
+        self.kind = kind
         symbols = nonterminals + preterminals
         self.symbol = nn.Parameter(torch.empty(symbols + 1, width))  # S is the last
         self.above: nn.Parameter | None = None
@@ -84,25 +81,6 @@ class NeuralGrammar(nn.Module):
             pairs.unflatten(-1, (n + m, n + m)),
             self.word(symbol[:, n:-1]).log_softmax(-1),
         )
-
-    def log_prob(self, x: Tensor, z: Forest) -> Tensor:
-        """(B,) log p(x, z), with gradients.
-
-        Args:
-            x: (B, L) words; those that `z` holds are read.
-            z: B finished trees.
-        """
-        return log_joint(self.rules(), z)
-
-    def log_marginal(self, words: Tensor) -> Tensor:
-        """(B,) log p(words), with gradients, by the inside algorithm."""
-        return log_marginal(self.rules(), words)
-
-    @torch.no_grad()
-    def sample(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Forest]:
-        """`count` sentences of at most `longest` words, (count, L), and their trees."""
-        forest = derive(self.rules(), count, self.longest, generator)
-        return forest.words, forest
 
 
 class _Unary(nn.Module):

@@ -48,7 +48,7 @@ class TreeReader(nn.Module):
         row = torch.arange(batch, device=leaf.device)
         first, second = children(forest)
         size = (forest.right - forest.left).where(forest.joined, gaps + 2)
-        order = size.argsort(-1, stable=True)
+        order = size.argsort(dim=-1, stable=True)
         # Vectors of words and, after them, of nodes, each written once: the k-th smallest node of
         # every forest is joined from what stands at its children by then.
         slots = list(leaf.unbind(1))
@@ -86,7 +86,7 @@ def tops(forest: Forest, leaf: Tensor, node: Tensor) -> tuple[Tensor, Tensor, Te
     vector = leaf.index_put((rows, begin), node[rows, gaps])
     free = torch.nn.functional.pad(~forest.joined, (1, 0), value=True)
     opens = free & (forest.words >= 0)
-    order = (~opens).long().argsort(-1, stable=True)  # first words of trees, in their order
+    order = (~opens).long().argsort(dim=-1, stable=True)  # first words of trees, in their order
     vector = vector.gather(1, order[..., None].expand(-1, -1, vector.shape[-1]))
     count = opens.sum(-1)
     behind = torch.nn.functional.pad(order[:, 1:] - 1, (0, 1), value=size - 2)

@@ -1,43 +1,33 @@
-"""log p(words, tree) as the reward of the parser."""
+"""log p(words, tree) as the reward of the parser, of whole trajectories in one pass."""
 
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from gflow.em.reward import JointReward
 from gflow.envs.grammar.forest import Forest
-from gflow.envs.grammar.rules import Rules
-from gflow.envs.grammar.scores import fixed, log_joint, node_scores, top_score
-from gflow.rewards.base import LogReward
+from gflow.envs.grammar.model import GrammarModel
+from gflow.envs.grammar.scores import fixed, node_scores, top_score
 
 if TYPE_CHECKING:
     from gflow.environment.base import Environment
     from gflow.trajectories import Trajectories
 
 
-class GrammarReward(LogReward[Forest]):
-    """log R = log p(words, tree) under a grammar that does not change.
+class GrammarReward(JointReward):
+    """log R = log p(words, tree) under a grammar.
 
     Forests have the log-probability of what no further move can change: of their nodes, or, where
-    expansions depend on the parent, of those nodes that have one.
+    expansions depend on the parent, of those nodes that have one. So log F of a forest is learned
+    relative to what it has settled already.
 
     Args:
-        rules: The grammar.
+        model: The grammar.
+        sentences: (K, L) int64 words, or `Observations` of them.
     """
 
-    has_partial = True
-
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules.detached()
-
-    def rules(self) -> Rules:
-        """The grammar."""
-        return self._rules
-
-    def __call__(self, states: Forest, condition: Tensor | None = None) -> Tensor:
-        """(B,) log p; see `log_joint`."""
-        with torch.no_grad():
-            return log_joint(self.rules(), states)
+    model: GrammarModel
 
     @torch.no_grad()
     def of_trajectories(
@@ -47,16 +37,8 @@ class GrammarReward(LogReward[Forest]):
         condition: Tensor | None = None,
     ) -> Tensor:
         """(N,) the same of all stored states; each node is scored once, in the last forest."""
-        rules, last, states = self.rules(), trajectories.final_states, trajectories.states
+        rules = self.model.rules()
+        last, states = trajectories.final_states, trajectories.states
         row, _ = trajectories.first_visits()
-        score = node_scores(rules, last)[row]
-        kept = score.where(fixed(rules, states), 0.0).sum(-1)
+        kept = node_scores(rules, last)[row].where(fixed(rules, states), 0.0).sum(-1)
         return kept + top_score(rules, last)[row].where(states.complete, 0.0)
-
-    def __repr__(self) -> str:
-        rules = self.rules()
-        kind = "ncfg" if rules.reads_parent else "cfg"
-        return (
-            f"{type(self).__name__}({kind}, {rules.nonterminals} nonterminals, "
-            f"{rules.preterminals} preterminals, {rules.vocabulary} words)"
-        )

@@ -1,0 +1,107 @@
+"""Mutants of `envs/grammar`."""
+
+INSIDE = "tests/envs/grammar/test_inside.py"
+KNOWN = "tests/envs/grammar/test_known_grammars.py"
+PARSER = "tests/envs/grammar/test_parser_env.py"
+POLICY = "tests/envs/grammar/test_parser_policy.py"
+
+MUTANTS = (
+    (
+        "inside-of-one-split-less",  # T4.4
+        "envs/grammar/inside.py",
+        "left = torch.stack([betas[a - 1][:, :starts] for a in range(1, width)], 2)",
+        "left = torch.stack([betas[a - 1][:, :starts] for a in [*range(1, width - 1), 1]], 2)",
+        f"{INSIDE}::test_inside_is_the_sum_over_all_trees",
+    ),
+    (
+        "inside-under-a-wrong-parent",
+        "envs/grammar/inside.py",
+        "whole = found[:, 0, :, -1]  # under S",
+        "whole = found[:, 0, :, 0]  # under S",
+        f"{INSIDE}::test_inside_is_the_sum_over_all_trees[ncfg]",
+    ),
+    (
+        "scale-of-the-left-child-alone",
+        "envs/grammar/inside.py",
+        "scales[a - 1][:, :starts] + scales[width - a - 1][:, a : a + starts]",
+        "scales[a - 1][:, :starts] + 0 * scales[width - a - 1][:, a : a + starts]",
+        f"{INSIDE}::test_inside_is_the_sum_over_all_trees",
+    ),
+    (
+        "children-the-wrong-way-round",
+        "envs/grammar/scores.py",
+        "value = pairs + left[..., :, None] + right[..., None, :]",
+        "value = pairs + right[..., :, None] + left[..., None, :]",
+        f"{INSIDE}::test_trees_are_scored_as_defined",
+    ),
+    (
+        "words-under-the-parent-of-their-parent",
+        "envs/grammar/scores.py",
+        "leaf = rules.words[rules.under(label), :, found]",
+        "leaf = rules.words[rules.under(label * 0), :, found]",
+        f"{INSIDE}::test_trees_are_scored_as_defined[ncfg]",
+    ),
+    (
+        "scores-fixed-too-soon",
+        "envs/grammar/scores.py",
+        "return forest.joined & (~roots(forest) | forest.complete[:, None])",
+        "return forest.joined",
+        f"{INSIDE}::test_what_is_fixed_of_a_forest[ncfg]",
+    ),
+    (
+        "right-spans-of-another-end",
+        "envs/grammar/inside.py",
+        "scale = scale + spans[:, places, places + width]",
+        "scale = scale + spans[:, places, (places + width) % (size + 1)].roll(1, -1)",
+        f"{INSIDE}::test_span_posterior_and_the_parse_of_most_right_spans",
+    ),
+    (
+        "right-child-expanded-first",
+        "envs/grammar/derive.py",
+        "torch.where(inner, pair % (n + m), pending[row, here])",
+        "torch.where(inner, pair // (n + m), pending[row, here])",
+        f"{KNOWN}::test_trees_are_drawn_as_often_as_they_are_likely",
+    ),
+    (
+        "long-sentences-cut",
+        "envs/grammar/derive.py",
+        "short = alive & (depth == 0)",
+        "short = depth >= 0",
+        f"{KNOWN}::test_long_sentences_are_drawn_again_and_not_cut",
+    ),
+    (
+        "orders-of-building",
+        "envs/grammar/env.py",
+        "size = (states.right - states.left - 1).clamp(min=1)",
+        "size = (states.right - states.left).clamp(min=1)",
+        f"{PARSER}::test_orders_of_building_are_counted",
+    ),
+    (
+        "inner-nodes-taken-away",
+        "envs/grammar/forest.py",
+        "return forest.joined & (forest.left == start) & (forest.right == end)",
+        "return forest.joined & (forest.left == start)",
+        f"{PARSER}::test_a_forest_by_hand",
+    ),
+    (
+        "states-of-other-trajectories",
+        "envs/grammar/policy.py",
+        "return self._outputs(trajectories.states, leaf[row], node[row])",
+        "return self._outputs(trajectories.states, leaf[row], node[row.flip(0)])",
+        f"{POLICY}::test_trajectories_share_what_they_read",
+    ),
+    (
+        "right-child-not-remembered",
+        "envs/grammar/policy.py",
+        "right = torch.where(inside.any(-1), size + inside.long().argmax(-1), gap + 1)",
+        "right = gap + 1",
+        f"{POLICY}::test_rollouts_remember_what_they_read",
+    ),
+    (
+        "padding-attended-to",
+        "envs/grammar/policy.py",
+        "src_key_padding_mask=place >= count[:, None],",
+        "",
+        f"{POLICY}::test_rows_do_not_depend_on_others",
+    ),
+)
