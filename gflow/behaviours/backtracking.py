@@ -47,6 +47,31 @@ class RandomSteps(Backtracking):
         return -length.double().log().where(keep < length, torch.inf)
 
 
+class UpTo(Backtracking):
+    """K uniform in 1 ... min(S, n).
+
+    Args:
+        steps: S.
+    """
+
+    name = "up_to"
+
+    @checked
+    def __init__(self, steps: Count) -> None:
+        self.steps = steps
+
+    def keep(self, length: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B,) uniform in max(0, n - S) ... n - 1."""
+        u = torch.rand(length.shape, dtype=torch.float64, device=length.device, generator=generator)
+        most = length.clamp(max=self.steps)
+        return (length - 1 - torch.minimum((u * most).long(), most - 1)).clamp(min=0)
+
+    def log_prob(self, keep: Tensor, length: Tensor) -> Tensor:
+        """(B,) -log min(S, n); -inf where more are undone."""
+        undone, most = length - keep, length.clamp(max=self.steps)
+        return -most.double().log().where((undone > 0) & (undone <= most), torch.inf)
+
+
 class _Certain(Backtracking):
     """A length says how much is kept."""
 

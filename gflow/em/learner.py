@@ -5,10 +5,12 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor
 
+from gflow.behaviours.base import Sampling
 from gflow.bounds import Natural, NotNegative
 from gflow.checks import checked
 from gflow.conditions.draws import ConditionSampler
 from gflow.deferred import require_finite
+from gflow.em.mixing import BackAndForth
 from gflow.em.pace import Every, Pace
 from gflow.em.reward import JointReward
 from gflow.environment.base import Environment
@@ -38,6 +40,7 @@ class MStep(Learner):
             batch whoever made them, "greedy" for the likeliest move at each state (hard EM).
         rows: Draws the rows that a step fits; those of the training batch by default.
         count: How many rows it draws; as many as the batch has by default.
+        mixing: Improves the latents by a Markov chain first.
         grad_clip: Largest norm of the model's gradient; 0 does not clip.
 
     Raises:
@@ -58,6 +61,7 @@ class MStep(Learner):
         latents: Latents = "fresh",
         rows: ConditionSampler | None = None,
         count: Natural = 0,
+        mixing: BackAndForth | None = None,
         grad_clip: NotNegative = 0.0,
     ) -> None:
         own = {id(p) for p in reward.model.parameters()}
@@ -74,7 +78,8 @@ class MStep(Learner):
             )
         self.reward, self.optimizer, self.module = reward, optimizer, reward.model
         self.pace = Every() if pace is None else pace
-        self.latents, self.rows, self.count, self.grad_clip = latents, rows, count, grad_clip
+        self.latents, self.rows, self.count = latents, rows, count
+        self.mixing, self.grad_clip = mixing, grad_clip
         self.steps = 0
 
     def observe(self, loss: Tensor) -> None:
@@ -93,6 +98,9 @@ class MStep(Learner):
         numbers = dict(self.pace.metrics)
         for _ in range(due):
             filled = self.fill(env, policy, batch, generator)
+            if self.mixing is not None:
+                sampling = Sampling(policy, Sampler(env), generator=generator)
+                filled, numbers["mixing_acceptance"] = self.mixing.mix(sampling, filled)
             numbers["log_joint"] = self.step(filled.final_states, filled.condition)
         if due:
             self.reward.version += 1

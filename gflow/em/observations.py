@@ -10,13 +10,17 @@ from gflow.deferred import require
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.state import batch_size, cat, device_of, take, tensors, to_device
 
+LARGEST = 2**24
+"""Whole numbers below it are all distinct as floats."""
+
 
 class Observations:
     """N observed rows, and behind them those that the model dreamed last.
 
-    A condition is the number of a row, (B, 1). What the sleep phase makes up has numbers from N on
+    A condition is the number of a row, (B, 1). What the sleep phase makes up has numbers beyond N
     until the next dream, so that rewards and policies read it as they read data; they must hold the
-    same `Observations` for that. Copies of a policy share them.
+    same `Observations` for that. No dream has the numbers of one before it: who remembers an old
+    one is refused. Copies of a policy share them.
 
     Args:
         data: N rows: a tensor, or a frozen dataclass of tensors, the batch first.
@@ -27,11 +31,12 @@ class Observations:
 
     def __init__(self, data: Any) -> None:
         tensors(data)  # refuses what is neither
-        count, largest = batch_size(data), 2 / torch.finfo(torch.get_default_dtype()).eps
-        if not 0 < count < largest:
-            raise ConfigError(f"Observations: needs between 1 and {largest:.0f} rows, got {count}.")
-        self.count = self.size = count
-        self._rows = data
+        count = batch_size(data)
+        if not 0 < count < LARGEST:
+            raise ConfigError(f"Observations: needs between 1 and {LARGEST} rows, got {count}.")
+        self.count, self._rows = count, data
+        self._first: int = count
+        self._dreams: int = 0
 
     @classmethod
     def of(cls, data: Any) -> "Observations":
@@ -69,13 +74,13 @@ class Observations:
         return self.at(self.numbers(condition))
 
     def at(self, numbers: Tensor) -> Any:
-        """(B,) the rows of given numbers, (B,) int64, on the device of these."""
+        """(B,) the rows at given `numbers`, (B,) int64, on the device of these."""
         if device_of(self._rows) != numbers.device:
             self._rows = to_device(self._rows, numbers.device)
         return take(self._rows, numbers)
 
     def numbers(self, condition: Tensor | None) -> Tensor:
-        """(B,) int64 the numbers of the rows that conditions (B, 1) call.
+        """(B,) int64 where the rows stand that conditions (B, 1) call: what `at` takes.
 
         Raises:
             ConfigError: If there are no conditions, or they are no numbers of rows.
@@ -88,19 +93,22 @@ class Observations:
             )
         column = condition[:, 0]
         numbers = column.long()
-        fine = (numbers == column) & (numbers >= 0) & (numbers < self.size)
+        dream = numbers >= self._first
+        place = numbers - dream * (self._first - self.count)
+        fine = (numbers == column) & (place >= 0)
+        fine &= place < self.count + dream * self._dreams
 
         def complain() -> NoReturn:
             bad = float(column[~fine][0])
-            dreams = self.size - self.count
             raise ConfigError(
-                f"Observations: there is no row {bad:g} among {self.count} rows of data and "
-                f"{dreams} dreams. Dreams are known where they were dreamed: give reward, policy "
-                f"and log Z the same `Observations` (JointReward(...).data)."
+                f"Observations: there is no row {bad:g} among {self.count} rows of data and the "
+                f"{self._dreams} dreams of the latest. Dreams are known where they were dreamed, "
+                f"until the next: give reward, policy and log Z the same `Observations` "
+                f"(JointReward(...).data), and let no memory keep dreams."
             )
 
         require(fine, complain, "numbers of rows")
-        return numbers.where(fine, 0)
+        return place.where(fine, 0)
 
     def dream(self, rows: Any) -> Tensor:
         """(D, 1) the conditions that call D made-up rows from now on; earlier ones are forgotten.
@@ -116,14 +124,16 @@ class Observations:
                 f"up {_form(other)}. `LatentModel.sample` must return x as rows of the data are."
             )
         device, count = device_of(self._rows), batch_size(rows)
-        if self.size != self.count + count:
+        if self._dreams != count:
             self._rows = cat([self.data, to_device(rows, device)])
-            self.size = self.count + count
         else:  # as many as the last time: their place is free
             for place, new in zip(mine, other, strict=True):
                 place[self.count :] = new
-        first = self.conditions.new_tensor(float(self.count))
-        return (first + torch.arange(count))[:, None].to(device)
+        after = self._first + self._dreams
+        self._first = after if after + count < LARGEST else self.count
+        self._dreams = count
+        numbers = torch.arange(self._first, self._first + count, device=device)
+        return numbers.to(torch.get_default_dtype())[:, None]
 
 
 def _form(parts: list[Tensor]) -> str:

@@ -46,13 +46,15 @@ def test_dreams_stand_behind_the_data_until_the_next_and_leave_it_as_it_is(words
     data = Observations(words)
     assert torch.equal(data.dream(torch.tensor([[3], [0]])), torch.tensor([[7.0], [8.0]]))
     assert data.rows(torch.tensor([[8.0], [1.0], [7.0]])).tolist() == [[0], [1], [3]]
-    data.dream(torch.tensor([[2], [2]]))
-    assert data.rows(torch.tensor([[7.0], [8.0], [6.0]])).tolist() == [[2], [2], [1]]
-    data.dream(torch.tensor([[1]]))
+    assert torch.equal(data.dream(torch.tensor([[2], [2]])), torch.tensor([[9.0], [10.0]]))
+    assert data.rows(torch.tensor([[9.0], [10.0], [6.0]])).tolist() == [[2], [2], [3]]
+    assert data.dream(torch.tensor([[1]])).tolist() == [[11.0]]
+    assert data.rows(torch.tensor([[11.0]])).tolist() == [[1]]
     assert torch.equal(data.data, words)
     assert len(data) == 7
-    with pytest.raises(ConfigError, match="no row 8 among 7 rows of data and 1 dreams"):
-        data.rows(torch.tensor([[8.0]]))
+    for gone in (7.0, 10.0, 12.0):
+        with pytest.raises(ConfigError, match=f"no row {gone:g} among 7 rows of data and the 1"):
+            data.rows(torch.tensor([[gone]]))
 
 
 @pytest.mark.parametrize("wrong", [-1.0, 7.0, 0.5])

@@ -2,6 +2,10 @@
 
 REWARD = "tests/gflow/em/test_em_reward.py"
 STEP = "tests/gflow/em/test_m_step.py"
+IDENTITY = "tests/gflow/em/test_em_identities.py"
+EXACT = "tests/gflow/em/test_exact_em.py"
+MIXING = "tests/gflow/em/test_mixing.py"
+TRAINING = "tests/gflow/em/test_em_training.py"
 
 MUTANTS = (
     (
@@ -52,5 +56,145 @@ MUTANTS = (
         'GREEDY if self.latents == "greedy" else ON_POLICY',
         "ON_POLICY",
         f"{STEP}::test_latents_are_the_likeliest_where_it_is_greedy",
+    ),
+    (
+        "t41-elbo-without-entropy",
+        "gflow/em/exact.py",
+        "return (q * (log_joint - log_q)).where(q > 0, 0.0).sum(1)",
+        "return (q * log_joint).where(q > 0, 0.0).sum(1)",
+        f"{IDENTITY}::test_log_p_is_the_bound_and_the_divergence_from_the_posterior",
+    ),
+    (
+        "t42-exact-m-step-down",
+        "gflow/em/exact.py",
+        "(-gain).backward()",
+        "gain.backward()",
+        f"{EXACT}::test_the_likelihood_never_falls_with_exact_posteriors[False]",
+    ),
+    (
+        "t42-posterior-over-rows",
+        "gflow/em/exact.py",
+        "return self.log_joint(rows).log_softmax(1)",
+        "return self.log_joint(rows).log_softmax(0)",
+        f"{EXACT}::test_the_likelihood_never_falls_with_exact_posteriors[True]",
+    ),
+    (
+        "t42-bound-of-other-latents",
+        "gflow/em/exact.py",
+        "weight.flatten(),",
+        "weight.flip(1).flatten(),",
+        f"{EXACT}::test_the_bound_never_falls_with_a_posterior_that_is_not_exact",
+    ),
+    (
+        "t43-reward-of-one-row",
+        "gflow/em/reward.py",
+        "return self.model.log_prob(self.data.rows(condition), states)",
+        "return self.model.log_prob(self.data.at(0 * states[:, 0]), states)",
+        f"{IDENTITY}::test_at_the_optimum_of_the_e_step_log_z_is_log_p_for_every_row",
+    ),
+    (
+        "t45-accepted-untempered",
+        "gflow/em/tempered.py",
+        "self._tempered(env, self.policy.of_trajectories(env, trajectories, condition))",
+        "self.policy.of_trajectories(env, trajectories, condition)",
+        f"{MIXING}::test_a_round_leaves_the_posterior_as_it_is[random-1.4]",
+    ),
+    (
+        "t45-proposed-untempered",
+        "gflow/em/mixing.py",
+        "return self.search.revise(self.proposer(sampling), current)",
+        "return self.search.revise(sampling, current)",
+        f"{MIXING}::test_a_round_leaves_the_posterior_as_it_is[random-1.4]",
+    ),
+    (
+        "t45-moves-back-untempered",
+        "gflow/em/tempered.py",
+        "return None if found is None else found / self.temperature",
+        "return found",
+        f"{MIXING}::test_a_round_leaves_the_posterior_as_it_is[random-1.4]",
+    ),
+    (
+        "t45-up-to-one-more",
+        "gflow/behaviours/backtracking.py",
+        "return (length - 1 - torch.minimum((u * most).long(), most - 1)).clamp(min=0)",
+        "return (length - 1 - (u * (most + 1)).long()).clamp(min=0)",
+        f"{MIXING}::test_up_to_so_many_moves_are_undone_all_as_likely",
+    ),
+    (
+        "mixing-is-forgotten",
+        "gflow/em/mixing.py",
+        "current = revision.following",
+        "current = revision.current",
+        f"{MIXING}::test_the_m_step_fits_latents_that_went_all_rounds",
+    ),
+    (
+        "t46-dreams-of-other-rows",
+        "gflow/em/dreams.py",
+        "condition=self.reward.data.dream(x).to(sampling.device),",
+        "condition=self.reward.data.dream(x).flip(0).to(sampling.device),",
+        f"{IDENTITY}::test_dreams_are_pairs_of_the_model_with_orders_from_p_b",
+    ),
+    (
+        "t46-sleep-loss-with-p-b",
+        "objectives/max_likelihood.py",
+        "return -terms.log_pf.where(terms.mask, 0.0).sum(-1) / len(terms.length)",
+        "return (terms.log_pb - terms.log_pf).where(terms.mask, 0.0).sum(-1) / len(terms.length)",
+        f"{IDENTITY}::test_the_sleep_loss_is_cross_entropy_and_entropy_and_divergence_of_orders",
+    ),
+    (
+        "t47-balance-without-p-b",
+        "gflow/terms.py",
+        "(self.log_pb - self.log_pf).where(self.mask, 0.0).sum(-1)",
+        "(-self.log_pf).where(self.mask, 0.0).sum(-1)",
+        f"{IDENTITY}::test_the_gradient_of_balance_on_policy_is_twice_that_of_the_divergence",
+    ),
+    (
+        "t48-samples-not-counted",
+        "gflow/em/likelihood.py",
+        "return total - math.log(samples)",
+        "return total - math.log(samples + 1)",
+        f"{IDENTITY}::test_importance_sampling_is_unbiased_and_too_low_and_exact_at_the_posterior",
+    ),
+    (
+        "t48-rows-mixed",
+        "gflow/em/likelihood.py",
+        "condition.repeat_interleave(count, 0)",
+        "condition.repeat(count, 1)",
+        f"{IDENTITY}::test_importance_sampling_is_unbiased_and_too_low_and_exact_at_the_posterior",
+    ),
+    (
+        "factors-with-themselves",
+        "gflow/em/mean_field.py",
+        "if other != k:",
+        "if other > k:",
+        f"{EXACT}::test_factors_are_each_at_their_optimum_and_the_bound_is_not_tight",
+    ),
+    (
+        "factors-in-another-order",
+        "gflow/em/mean_field.py",
+        "flat[:, self.order] = log_q.flatten(1)",
+        "flat[:] = log_q.flatten(1)",
+        f"{EXACT}::test_latents_with_parts_that_differ_in_size_keep_their_order",
+    ),
+    (
+        "chains-start-anew",
+        "gflow/em/monte_carlo.py",
+        "mine[rows] = new",
+        "mine[rows] = mine[rows]",
+        f"{EXACT}::test_chains_go_on_where_they_stopped",
+    ),
+    (
+        "sleep-always",
+        "gflow/em/dreams.py",
+        "if not bool(torch.rand((), generator=g, device=on) < self.share):",
+        "if not bool(torch.rand((), generator=g, device=on) < 1.0):",
+        f"{TRAINING}::test_dreams_follow_batches_with_their_own_objective",
+    ),
+    (
+        "pace-not-resumed",
+        "gflow/em/pace.py",
+        'self.taken, self.smoothed = state["taken"], state["smoothed"]',
+        'self.taken = state["taken"]',
+        f"{TRAINING}::test_a_resumed_run_has_the_numbers_of_one_that_was_not_killed",
     ),
 )
