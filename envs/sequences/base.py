@@ -25,10 +25,13 @@ class SequenceEnvironment(DiscreteEnvironment[Tensor]):
 
     Attributes:
         append_only: True promises that symbols are only ever added at the end.
+        fills_places: True promises that a state leads to all allowed fillings of its blanks, and to
+            nothing else.
         shortest: Number of symbols of the shortest objects.
     """
 
     append_only: ClassVar[bool] = False
+    fills_places: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class Autoregressive(SequenceEnvironment):
     """
 
     append_only: ClassVar[bool] = True
+    fills_places: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -125,6 +126,8 @@ class VariableLength(Autoregressive):
         min_length: Stopping is allowed from this length on; at 0 every state may stop.
     """
 
+    fills_places = False
+
     def __init__(
         self,
         alphabet: Alphabet | str | Sequence[str],
@@ -180,6 +183,7 @@ class PrependAppend(Autoregressive):
     """
 
     append_only = False
+    fills_places = False
     # Parents differ in their numbers of trajectories: there is no closed form as in the base.
     max_entropy_logits = DiscreteEnvironment.max_entropy_logits  # type: ignore[assignment]
 
@@ -248,6 +252,8 @@ class AnyOrder(SequenceEnvironment):
         reward: `LogReward` of (B, L) tokens.
         allowed: (L, A) bool: symbols that each place may hold; all by default.
     """
+
+    fills_places: ClassVar[bool] = True
 
     def __init__(
         self,
