@@ -9,10 +9,12 @@ from typing import Any
 from gflow.bounds import Count, Natural
 from gflow.cli.arena import arena
 from gflow.cli.play import play
+from gflow.cli.pretrain import finetune as finetuning
+from gflow.cli.pretrain import pretrain as pretraining
+from gflow.cli.pretrain import started
 from gflow.cli.train_flags import parse, show_help
 from gflow.cli.words import HELP, call
-from gflow.errors import GFlowError, IncompatibleError
-from gflow.tasks.advice import advised
+from gflow.errors import GFlowError
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.registry import importable, task_class
 from gflow.tasks.run import Run
@@ -23,6 +25,8 @@ USAGE = """usage: gflow COMMAND ...
 
   train ENV [flags]                 train a sampler; ENV is a name, file.py:Class or
                                     package.module:Class of a Task or an Environment
+  pretrain ENV [flags]              train a sampler that is told what to build
+  finetune DIR [--task ENV] [flags] turn it to a reward: amortised, or converted without training
   resume DIR [--steps N]            continue a run that was stopped or killed, or extend one
   eval DIR [--samples N]            measure a run at its last checkpoint
   sample DIR [-n N] [--seed S]      draw objects from a trained sampler, as JSON lines
@@ -76,12 +80,19 @@ def train(words: list[str]) -> int:
     if any(word in HELP for word in words):
         show_help(words[0], cls, words[1:])
         return 0
-    config = parse(cls, words[1:], words[0])
-    try:
-        run = Run.create(config)
-    except IncompatibleError as error:
-        raise advised(config, error) from error
-    return _train(run)
+    return _train(started(parse(cls, words[1:], words[0])))
+
+
+def pretrain(words: list[str]) -> int:
+    """Train a sampler that is told what to build."""
+    run = pretraining(words)
+    return (0 if words else 2) if run is None else _train(run)
+
+
+def finetune(words: list[str]) -> int:
+    """Turn a pre-trained sampler to a reward."""
+    run = finetuning(words)
+    return (0 if words else 2) if run is None else _train(run)
 
 
 def resume(folder: str, steps: Count | None = None) -> int:
@@ -185,7 +196,12 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "play": play,
 }
 
-OWN_FLAGS: dict[str, Callable[[list[str]], int]] = {"train": train, "alphazero": alphazero}
+OWN_FLAGS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "pretrain": pretrain,
+    "finetune": finetune,
+    "alphazero": alphazero,
+}
 """Commands that read their words themselves, as their flags depend on these."""
 
 

@@ -1,6 +1,6 @@
 """The flags of `gflow train ENV`: read, and listed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gflow.cli.words import Word, listing, split, value_of, wrapped
@@ -20,25 +20,33 @@ TITLES = {
 }
 
 
-def parse(cls: type[Task[Any]], words: Sequence[str], called: str = "") -> RunConfig:
+def parse(
+    cls: type[Task[Any]],
+    words: Sequence[str],
+    called: str = "",
+    command: str = "train",
+    known: Mapping[str, Any] | None = None,
+) -> RunConfig:
     """The settings of a run from command-line flags.
 
     Args:
         cls: The task.
         words: After its name.
         called: What the task was called.
+        command: The command, for messages.
+        known: Values of flags that words may replace.
 
     Raises:
         UnknownNameError: A part that there is not.
         ConfigError: A flag that there is not, of a part that was not chosen, or a wrong value.
     """
-    listed = f"gflow train {called or cls.name} --help"
+    listed = f"gflow {command} {called or cls.name} --help"
     free, typed = split(words)
     if free:
         raise ConfigError(f"There is no use for {free[0]!r}: flags begin with --. See `{listed}`.")
     parts = _chosen(cls, typed)
     flags = flags_of(cls, parts)
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = dict(known or {})
     for word in typed:
         name = word.name
         option = find(name, flags, parts, listed).option
@@ -46,12 +54,14 @@ def parse(cls: type[Task[Any]], words: Sequence[str], called: str = "") -> RunCo
     return RunConfig.from_flags(cls, given, listed)
 
 
-def show_help(called: str, cls: type[Task[Any]], words: Sequence[str]) -> None:
+def show_help(
+    called: str, cls: type[Task[Any]], words: Sequence[str], command: str = "train"
+) -> None:
     """Print the flags of a task with the parts that the words choose."""
     typed = split(words)[1]
     parts = _chosen(cls, typed)
     given = {word.name for word in typed}
-    lines = [f"usage: gflow train {called} [flags]", "", cls.summary, ""]
+    lines = [f"usage: gflow {command} {called} [flags]", "", cls.summary, ""]
     flags = flags_of(cls, parts)
     hidden = dependent(flags, given)
     for section, title in TITLES.items():

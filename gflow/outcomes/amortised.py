@@ -10,6 +10,7 @@ from gflow.bounds import Natural, Probability
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment, require_numbered
+from gflow.errors import IncompatibleError
 from gflow.masking import class_log_prob
 from gflow.objective import Objective, Regression, squared
 from gflow.outcomes.flows import OutcomeFlows
@@ -79,6 +80,34 @@ class Amortised(Objective):
         self.flows, self.posterior = flows.requires_grad_(False), posterior
         self.draws, self.explore = draws, explore
         self.generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+
+    @classmethod
+    @checked
+    def build(
+        cls,
+        env: Environment[Any],
+        flows: OutcomeFlows | None = None,
+        posterior: Posterior | None = None,
+        **settings: Any,
+    ) -> "Amortised":
+        """With what its task supplies.
+
+        Args:
+            env: The environment.
+            flows: The frozen outcome-conditioned policy.
+            posterior: Q.
+            settings: Further arguments of the class.
+
+        Raises:
+            IncompatibleError: If there is no pre-trained sampler.
+        """
+        if flows is None or posterior is None:
+            raise IncompatibleError(
+                f"Amortised cannot train on {env.name}: it learns sums of the flows of a "
+                f"pre-trained sampler, and this task has none. Use gflow finetune, or "
+                f"Amortised(flows, posterior) in Python."
+            )
+        return cls(flows, posterior, **settings)
 
     @property
     def networks(self) -> list[nn.Module]:

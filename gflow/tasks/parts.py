@@ -27,10 +27,12 @@ SUPPLIED = (
     "generator",
     "condition_dim",
     "condition_encoder",
+    "flows",
+    "posterior",
 )
 """Arguments of parts that the task and the run give, and no flag."""
 
-SUPPLIED_BY_TASK = ("encoder", "condition_dim", "condition_encoder", "log_z")
+SUPPLIED_BY_TASK = ("encoder", "condition_dim", "condition_encoder", "log_z", "flows", "posterior")
 """Those of them, and of its options, for which an objective asks its task."""
 
 GUESSED = {"log_z": "the task's own guess if not given"}

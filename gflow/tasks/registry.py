@@ -17,6 +17,7 @@ from gflow.errors import ConfigError, GFlowError, UnknownNameError
 from gflow.tasks.bare import task_of
 from gflow.tasks.locate import absolute, load_class
 from gflow.tasks.task import Task
+from gflow.tasks.wrapped import wrapping
 
 GROUP = "gflow.tasks"
 """The entry points by which a package adds tasks."""
@@ -83,18 +84,30 @@ def task_class(reference: str) -> type[Task[Any]]:
 
     Args:
         reference: A name from `gflow list`, ``package.module:Class`` or ``file.py:Class``; the
-            class may be a `Task` or an `Environment`, from whose signature a task is made.
+            class may be a `Task` or an `Environment`, from whose signature a task is made. Before
+            it may stand ``pretrain``, ``converted`` or ``amortised`` and a space.
 
     Raises:
         UnknownNameError: With the closest known name.
         ConfigError: The file, the module or the class cannot be had, or is of another kind.
     """
+    word, _, inside = reference.partition(" ")
+    if inside:
+        return _wrapped(word, inside)
     if ":" not in reference and not reference.endswith(".py"):
         return TASKS[reference]
     found = load_class(reference, (Task, Environment))
     cls: type[Task[Any]] = found if issubclass(found, Task) else task_of(found)
     cls.origin = absolute(reference)
     return cls
+
+
+def _wrapped(word: str, inside: str) -> type[Task[Any]]:
+    from gflow.tasks.outcomes import WRAPPED
+
+    if word not in WRAPPED:
+        return TASKS[f"{word} {inside}"]  # refuses
+    return wrapping(WRAPPED[word], task_class(inside), absolute(inside))
 
 
 def _installed() -> dict[str, EntryPoint]:

@@ -203,6 +203,8 @@ class Task(ABC, Generic[E]):
                 return told
             case "condition_encoder":
                 return self.condition_encoder(env) if told else None
+            case "flows" | "posterior":  # of a pre-trained sampler (`gflow finetune`)
+                return None
         raise ConfigError(f"A task supplies no {name!r} to an objective.")
 
     def metrics(self, context: "Context", objects: Any) -> dict[str, float]:

@@ -26,7 +26,7 @@ class TrainConfig:
     """How to train.
 
     Attributes:
-        steps: Number of gradient steps.
+        steps: Number of gradient steps; 0 for none, to measure what is there.
         batch_size: Trajectories per step.
         lr: Learning rate of the policy.
         log_z_lr: Learning rate of what belongs to the objective (log Z).
@@ -61,7 +61,7 @@ class TrainConfig:
         seed: Of everything random.
     """
 
-    steps: Count = 1000
+    steps: Natural = 1000
     batch_size: Count = 16
     lr: Rate = 1e-3
     log_z_lr: Rate = 0.1
