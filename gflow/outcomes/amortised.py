@@ -189,7 +189,8 @@ class Amortised(Objective):
             log_pf = class_log_prob(found.log_pf, classes, actions, exists)
         flow = (found.log_flow + log_pf).clamp(min=LEAST)
         log_r = env.target_log_reward(objects) - told.target_log_reward(objects, outcomes)
-        return log_r.to(flow.dtype) + flow
+        numerator: Tensor = log_r.to(flow.dtype) + flow
+        return numerator
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, T, D) one for each outcome of each transition."""

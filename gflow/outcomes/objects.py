@@ -106,7 +106,8 @@ class Remembered(Around):
 class WalkedBack(Behaviour):
     """Trajectories back from objects that are drawn, each told what it achieves.
 
-    The move back is drawn from the policy's P_B for that outcome. Where objects can be drawn evenly
+    The move back is drawn from the policy's P_B for that outcome. For the outcome that each is told,
+    these are exact samples (`mle` learns from them, as long as P_B is fixed). Where objects can be drawn evenly
     this is the surest way to see all of them, and asks nothing of the policy.
 
     Args:
@@ -114,7 +115,7 @@ class WalkedBack(Behaviour):
     """
 
     name = "walked_back"
-    gives = Source.OTHER
+    gives = Source.TARGET
 
     def __init__(self, draws: ObjectDraws) -> None:
         self.draws = draws

@@ -48,7 +48,7 @@ class PretrainTask(WrappedTask):
     """
 
     word = "pretrain"
-    objective: ClassVar[str] = "subtb"
+    objective: ClassVar[str] = "gflow.outcomes.likelihood:OutcomeLikelihood"
     defaults: ClassVar[dict[str, Any]] = {"backward": "uniform", "policy_backward": "uniform"}
 
     explore: Literal["objects", "policy"] = "objects"
