@@ -75,6 +75,8 @@ class FlowTerms:
         energy: (B, T + 1) E(s_t); minus the target log-reward at the end of a whole trajectory.
         potential: (B, T) learned energy differences of the transitions, without gradient; 0 for a
             stop.
+        bonus: (B, T + 1) what a visit to s_t is worth beside the reward; 0 after the end. Set by
+            objectives that seek novelty.
         scores: (B, K) raw objectives of the objects; their log-reward where there is one number.
         log_symmetry: (B,) by how much `log_reward` is below log R of the objects, for their
             symmetry and for the finished states that share an object; filled in beside `scores`,
@@ -114,6 +116,7 @@ class FlowTerms:
     log_stop: Tensor | None = None
     energy: Tensor | None = None
     potential: Tensor | None = None
+    bonus: Tensor | None = None
     scores: Tensor | None = None
     log_symmetry: Tensor | None = None
     backward_divergence: Tensor | None = None

@@ -12,6 +12,7 @@ from gflow.objectives.chance.naive_intended import NaiveIntended
 from gflow.objectives.chance.naive_realised import NaiveRealised
 from gflow.objectives.chance.sgfn import StochasticFlow
 from gflow.objectives.db import DetailedBalance
+from gflow.objectives.exploration.gafn import GenerativeAugmentation
 from gflow.objectives.fm import FlowMatching
 from gflow.objectives.forward_looking import (
     ForwardLookingDetailedBalance,
@@ -77,6 +78,7 @@ __all__ = [
     "ForwardLookingDetailedBalance",
     "ForwardLookingOrderPreservingSubTrajectoryBalance",
     "ForwardLookingSubTrajectoryBalance",
+    "GenerativeAugmentation",
     "HalfSquared",
     "Huber",
     "LearnedEnergyDecomposition",

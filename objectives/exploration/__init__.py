@@ -1,0 +1,1 @@
+"""Objectives that seek what is new beside what is good."""
