@@ -87,12 +87,14 @@ class GenerativeAugmentation(Objective):
             scale: Bonus of a state per unit of what is not yet known of it.
             settings: Further arguments of the class.
         """
-        if encoder is None and not env.feature_sizes:
-            raise IncompatibleError(
-                f"GenerativeAugmentation cannot train on {env.name}: it holds a network of states "
-                f"and knows none for an environment without `feature_sizes`. In Python, "
-                f"GenerativeAugmentation.build(env, encoder=...)."
+        reason = cls.refusal(env)
+        if reason is None and encoder is None and not env.feature_sizes:
+            reason = (
+                "it holds a network of states and knows none for an environment without "
+                "`feature_sizes`. In Python, GenerativeAugmentation.build(env, encoder=...)."
             )
+        if reason is not None:
+            raise IncompatibleError(f"GenerativeAugmentation cannot train on {env.name}: {reason}")
         encoder = FeatureEncoder(env, width) if encoder is None else encoder
         return cls(Novelty(encoder, width, scale=scale), **settings)
 
@@ -130,14 +132,15 @@ class GenerativeAugmentation(Objective):
         """(B,) one per trajectory, or (B, T) one per transition."""
         assert terms.log_flow is not None
         log_bonus, log_end = self._bonuses(terms)
-        into = terms.log_flow[:, 1:]
+        log_pb, into = terms.log_pb.where(terms.moves, 0.0), terms.log_flow[:, 1:]
+        into = into.where(terms.moves, 0.0)
         if self.log_z is not None:
-            back = torch.logaddexp(terms.log_pb, log_bonus - into)
-            steps = (terms.log_pf - back.where(terms.moves, 0.0)).where(terms.mask, 0.0)
+            back = torch.logaddexp(log_pb, log_bonus - into)
+            steps = (terms.log_pf - back).where(terms.mask, 0.0)
             log_z: Tensor = self.log_z(terms)
             return log_z + steps.sum(-1) - log_end
         ends = torch.arange(into.shape[1], device=into.device) == terms.length[:, None] - 1
-        balanced = torch.where(ends, log_end[:, None] + terms.log_pb, into + terms.log_pb)
+        balanced = torch.where(ends, log_end[:, None], into) + log_pb
         balanced = torch.logaddexp(balanced, log_bonus)
         return (terms.log_flow[:, :-1] + terms.log_pf - balanced).where(terms.mask, 0.0)
 

@@ -60,7 +60,8 @@ class Novelty(nn.Module):
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N,) bonuses of N states, not negative."""
-        return self.scale * self.gap(env, states, condition).norm(dim=-1)
+        bonus: Tensor = self.scale * self.gap(env, states, condition).norm(dim=-1)
+        return bonus
 
 
 class RandomDistillation(Learner):

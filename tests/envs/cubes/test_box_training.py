@@ -27,6 +27,7 @@ REFUSED = {
     "mdb": "it needs an environment in which every state may stop",
     "adjoint": "steers no process whose bridges are known",
     "kl": "its gradient goes through the samples",
+    "gafn": "it adds bonuses to probabilities of moves",
     **dict.fromkeys(("atb", "adb", "asubtb"), "it is for games of two players"),
     "aedb": "it has a flow for each player of a game",
     **dict.fromkeys(

@@ -6,8 +6,8 @@ ZERO = f"{GAFN}::test_residuals_vanish_at_exact_flows_and_nowhere_near"
 MUTANTS = (
     (
         "gafn-edge-bonus", "objectives/exploration/gafn.py",
-        "back = torch.logaddexp(terms.log_pb, log_bonus - into)",
-        "back = torch.logaddexp(terms.log_pb, log_bonus + into)",
+        "back = torch.logaddexp(log_pb, log_bonus - into)",
+        "back = torch.logaddexp(log_pb, log_bonus + into)",
         f"{ZERO}[stops-trajectory]",
     ),
     (
@@ -31,7 +31,7 @@ MUTANTS = (
     (
         "gafn-transition", "objectives/exploration/gafn.py",
         "balanced = torch.logaddexp(balanced, log_bonus)",
-        "balanced = torch.logaddexp(balanced, log_bonus + terms.log_pb)",
+        "balanced = torch.logaddexp(balanced, log_bonus + log_pb)",
         f"{GAFN}::test_balanced_transitions_fix_all_flows[both]",
     ),
     (
@@ -54,8 +54,8 @@ MUTANTS = (
     ),
     (
         "novelty-scale", "objectives/exploration/novelty.py",
-        "return self.scale * self.gap(env, states, condition).norm(dim=-1)",
-        "return self.gap(env, states, condition).norm(dim=-1)",
+        "bonus: Tensor = self.scale * self.gap(env, states, condition).norm(dim=-1)",
+        "bonus: Tensor = self.gap(env, states, condition).norm(dim=-1)",
         f"{GAFN}::test_novelty_goes_where_one_has_been_and_stays_elsewhere",
     ),
     (

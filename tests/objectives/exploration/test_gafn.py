@@ -164,7 +164,7 @@ def test_novelty_goes_where_one_has_been_and_stays_elsewhere() -> None:
     still = [p.clone() for p in [*novelty.still.parameters(), *novelty.still_head.parameters()]]
     learner, generator = RandomDistillation(novelty, lr=1e-2), torch.Generator()
     half = graph.states[(graph.states[:, 0] < 4) & (graph.states[:, 1] < 4)]
-    actions = torch.full((len(half), 1), env.stop_action)
+    actions = torch.full((len(half), 1), env.num_actions - 1)
     batch = Sampler(env).along(actions, torch.ones(len(half), dtype=torch.int64))
     batch = replace(batch, states=half, state_index=torch.arange(len(half))[:, None].expand(-1, 2))
     record = {}
