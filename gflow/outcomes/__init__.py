@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from gflow.outcomes.pretrained import converted
     from gflow.outcomes.random_objects import wander
     from gflow.outcomes.store import VisitedOutcomes
+    from gflow.outcomes.stored import Stored
     from gflow.outcomes.success import success_rate
     from gflow.outcomes.tables import OutcomeTables
     from gflow.outcomes.tabulated import tabulated
+    from gflow.outcomes.teleported import TeleportedBalance
 
 _HOME = {
     "Amortised": "gflow.outcomes.amortised",
@@ -37,6 +39,8 @@ _HOME = {
     "Outcomes": "gflow.outcomes.conversion",
     "Posterior": "gflow.outcomes.posterior",
     "SequencePosterior": "gflow.outcomes.posterior",
+    "Stored": "gflow.outcomes.stored",
+    "TeleportedBalance": "gflow.outcomes.teleported",
     "VisitedOutcomes": "gflow.outcomes.store",
     "WalkedBack": "gflow.outcomes.objects",
     "converted": "gflow.outcomes.pretrained",
@@ -62,6 +66,8 @@ __all__ = [
     "Outcomes",
     "Posterior",
     "SequencePosterior",
+    "Stored",
+    "TeleportedBalance",
     "VisitedOutcomes",
     "WalkedBack",
     "converted",

@@ -3,6 +3,7 @@
 FLOWS = "tests/gflow/outcomes/test_outcome_flows.py"
 TOLD = "tests/gflow/outcomes/test_conditioned.py"
 ACHIEVED = "tests/gflow/behaviours/test_achieved.py"
+MISSES = "tests/gflow/outcomes/test_misses.py"
 REACH = "tests/gflow/testing/test_reach_rules.py"
 REACHED = f"{REACH}::test_what_is_said_to_be_reached_is_what_moves_lead_to"
 
@@ -114,6 +115,48 @@ MUTANTS = (
         "trainer.config = replace(trainer.config, batch_size=count)",
         "trainer.config = replace(trainer.config, batch_size=count + 1)",
         f"{ACHIEVED}::test_its_batches_are_as_large_as_asked_and_of_the_same_states",
+    ),
+    (
+        "teleported-reward", "gflow/outcomes/teleported.py",
+        "return (delta - _log_r(terms)[:, None]).where(terms.mask, 0.0)",
+        "return (delta + _log_r(terms)[:, None]).where(terms.mask, 0.0)",
+        f"{MISSES}::test_teleported_balance_asks_for_two_things_at_once",
+    ),
+    (
+        "teleported-weight", "gflow/outcomes/teleported.py",
+        "return even * (1 - (1 - self.failure_weight) * missed[:, None])",
+        "return even * (1 - self.failure_weight * missed[:, None])",
+        f"{MISSES}::test_teleported_balance_asks_for_two_things_at_once",
+    ),
+    (
+        "teleported-t33-scale", "gflow/outcomes/teleported.py",
+        "missed = (_log_r(terms) < MISSED).to(even.dtype)",
+        "missed = (_log_r(terms) > MISSED).to(even.dtype)",
+        f"{MISSES}::test_the_scale_of_teleported_flows_depends_on_the_outcome",
+    ),
+    (
+        "misses-floor", "gflow/outcomes/conditioned.py",
+        "self.log_floor = math.log(floor) if floor else -math.inf",
+        "self.log_floor = 2 * math.log(floor) if floor else -math.inf",
+        f"{MISSES}::test_misses_at_the_last_transition_have_an_exact_solution",
+    ),
+    (
+        "stored-once", "gflow/outcomes/stored.py",
+        'rebuild="backward", distinct=True)',
+        'rebuild="backward", distinct=False)',
+        f"{MISSES}::test_objects_that_were_found_once_are_walked_back_from_as_often_as_others",
+    ),
+    (
+        "stored-turn", "gflow/outcomes/stored.py",
+        "if self.batches % self.every == 0 or not len(buffer):",
+        "if self.batches % self.every == 1 or not len(buffer):",
+        f"{MISSES}::test_objects_that_were_found_once_are_walked_back_from_as_often_as_others",
+    ),
+    (
+        "stored-saved", "gflow/outcomes/stored.py",
+        'self.batches, self._saved = state["batches"], state["buffer"]',
+        'self.batches, self._saved = state["batches"], None',
+        f"{MISSES}::test_memories_of_objects_are_part_of_a_checkpoint",
     ),
     (
         "reaches-grid", "envs/grids/hypergrid.py",
