@@ -42,6 +42,7 @@ BUILT_IN = {
     "torus": "gflow.envs.torus.task:TorusTask",
     "tictactoe": "gflow.envs.games.task:TicTacToeTask",
     "connect4": "gflow.envs.games.task:Connect4Task",
+    "digits": "gflow.envs.codes.task:DigitsTask",
     "box": "gflow.envs.cubes.task:BoxTask",
     "stochastic-grid": "gflow.envs.noise.grid_task:StochasticGridTask",
 }
