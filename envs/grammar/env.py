@@ -172,6 +172,16 @@ class Parser(DiscreteEnvironment[Forest]):
             states.right.scatter(1, gap, 0),
         )
 
+    def reaches(self, states: Forest, objects: Forest) -> Tensor:
+        """(B,) every node of the forest is one of the tree, over the same words."""
+        kept = (
+            (states.label == objects.label)
+            & (states.left == objects.left)
+            & (states.right == objects.right)
+        )
+        same = (states.words == objects.words).all(-1)
+        return same & (kept | ~states.joined).all(-1)
+
     def max_entropy_logits(self, states: Forest) -> Tensor:
         """(B, G) log of the nodes in the tree whose root is taken away."""
         size = (states.right - states.left - 1).clamp(min=1)

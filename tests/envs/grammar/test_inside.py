@@ -19,7 +19,7 @@ from gflow.envs.grammar.inside import (
 )
 from gflow.envs.grammar.known import known_grammar
 from gflow.envs.grammar.rules import Rules
-from gflow.envs.grammar.scores import log_joint
+from gflow.envs.grammar.scores import expansions, log_joint
 from gflow.errors import ShapeError
 from gflow.rewards.base import FunctionReward
 from gflow.state import take
@@ -92,6 +92,8 @@ def test_trees_are_scored_as_defined(
         assert sorted(lines) == sorted(trees)
         expected = torch.tensor([trees[line] for line in lines])
         torch.testing.assert_close(log_joint(rules, forest), expected)
+        table = expansions(rules)
+        torch.testing.assert_close(log_joint(rules, forest, table), expected)
 
 
 @KINDS
@@ -193,6 +195,10 @@ def test_impossible_sentences_have_no_probability() -> None:
     assert found.isfinite().tolist() == [True, False]
     posterior = span_posterior(rules, words[:1])
     assert posterior[0].nonzero().tolist() == [[0, 2], [0, 4], [2, 4]]
+
+
+def test_large_vocabularies_are_not_written_out(rules_of: RulesOf) -> None:
+    assert expansions(rules_of(2, 1, 2000, False)) is None
 
 
 def test_tables_that_do_not_fit_are_refused(rules_of: RulesOf) -> None:
