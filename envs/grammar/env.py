@@ -9,6 +9,7 @@ from gflow.em.observations import Observations
 from gflow.em.reward import JointReward
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grammar.forest import NO_WORD, Forest, extents, roots
+from gflow.envs.grammar.report import parses
 from gflow.errors import ConfigError, ShapeError
 from gflow.rewards.base import LogReward
 
@@ -48,7 +49,7 @@ class Parser(DiscreteEnvironment[Forest]):
         >>> env = Parser(torch.tensor([[0, 1, 0]]), flat, nonterminals=2)
         >>> forest = env.step(env.initial(1), torch.tensor([3]))
         >>> env.show(forest), env.forward_mask(forest).int().tolist()
-        (['0 (1: 1 0)'], [[1, 1, 0, 0]])
+        (['0 (1 1 0)'], [[1, 1, 0, 0]])
     """
 
     source_reads_condition = True
@@ -202,25 +203,7 @@ class Parser(DiscreteEnvironment[Forest]):
 
     def show(self, states: Forest) -> list[str]:
         """Trees in brackets, each with its label in front."""
-        fields = (states.words, states.label, states.left, states.right)
-        return [self._line(*row) for row in zip(*(field.tolist() for field in fields), strict=True)]
-
-    def _line(self, words: list[int], label: list[int], left: list[int], right: list[int]) -> str:
-        count = sum(word != NO_WORD for word in words)
-        nodes = {(left[g], right[g]): g for g in range(len(label)) if right[g]}
-
-        def tree(start: int, end: int) -> str:
-            if end == start + 1:
-                return str(words[start])
-            g = nodes[start, end]
-            return f"({label[g]}: {tree(start, g + 1)} {tree(g + 1, end)})"
-
-        line, at = [], 0
-        while at < count:
-            end = max([e for s, e in nodes if s == at], default=at + 1)
-            line.append(tree(at, end))
-            at = end
-        return " ".join(line)
+        return parses(states)
 
     @cache
     def _places(self, device: torch.device) -> Tensor:

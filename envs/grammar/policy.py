@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gflow.bounds import Count
 from gflow.checks import checked
@@ -16,6 +17,12 @@ from gflow.policies.base import Policy, PolicyOutput, Session
 from gflow.trajectories import Trajectories
 
 Backward = Literal["learned", "uniform", "maxent"]
+
+TOGETHER = 48
+"""So many forests are read together, whatever their sizes."""
+
+SIZES = (3, 6, 10)
+"""More are read in groups of up to so many trees, and of more."""
 
 
 class ParserPolicy(Policy):
@@ -134,15 +141,31 @@ class ParserPolicy(Policy):
     def _trees(self, states: Forest, leaf: Tensor, node: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, R, width) what the heads read of each tree; (N,) how many, (N, R) gaps behind."""
         vector, count, behind = tops(states, leaf, node)
-        if vector.device.type == "cpu" and len(count):  # elsewhere reading costs more
-            most = int(count.max())
-            vector, behind = vector[:, :most], behind[:, :most]
+        if vector.device.type != "cpu" or not len(count):  # reading numbers would cost more
+            return self._attend(vector, count), count, behind
+        most = int(count.max())
+        vector, behind = vector[:, :most], behind[:, :most]
+        if len(count) <= TOGETHER:
+            return self._attend(vector, count), count, behind
+        # Forests of about as many trees together: less is computed for what is not there.
+        read, floor = torch.zeros_like(vector), 0
+        for size in (*(limit for limit in SIZES if limit < most), most):
+            rows = ((count > floor) & (count <= size)).nonzero().squeeze(1)
+            if len(rows):
+                part = self._attend(vector[rows, :size], count[rows])
+                part = F.pad(part, (0, 0, 0, most - size)).to(read.dtype)
+                read = read.index_copy(0, rows, part)
+            floor = size
+        return read, count, behind
+
+    def _attend(self, vector: Tensor, count: Tensor) -> Tensor:
+        """(N, R, width) of which the first `count` (N,) of R vectors are there."""
         place = torch.arange(vector.shape[1], device=vector.device)
-        read = self.blocks(
+        read: Tensor = self.blocks(
             vector + self.place.weight[: vector.shape[1]],
             src_key_padding_mask=place >= count[:, None],
         )
-        return read, count, behind
+        return read
 
     def _outputs(self, states: Forest, leaf: Tensor, node: Tensor) -> PolicyOutput:
         read, count, behind = self._trees(states, leaf, node)

@@ -7,7 +7,6 @@ from torch.nn import functional as F
 from gflow.envs.grammar.forest import Forest, children, parents, roots
 from gflow.envs.grammar.rules import Rules
 
-
 TABLE_CELLS = 2**22
 """Expansions of larger tables are not written out."""
 

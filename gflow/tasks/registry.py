@@ -37,6 +37,7 @@ BUILT_IN = {
     "mis": "gflow.envs.graphs.task:IndependentSetTask",
     "landscapes": "gflow.envs.grids.landscapes_task:LandscapesTask",
     "architecture": "gflow.envs.architectures.task:ArchitectureTask",
+    "grammar": "gflow.envs.grammar.task:GrammarTask",
     "phylogeny": "gflow.envs.phylogeny.task:PhylogenyTask",
     "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
     "torus": "gflow.envs.torus.task:TorusTask",

@@ -67,7 +67,7 @@ def written(tree: Tree) -> str:
     """As `Parser.show` writes it."""
     if isinstance(tree, int):
         return str(tree)
-    return f"({tree[0]}: {written(tree[1])} {written(tree[2])})"
+    return f"({tree[0]} {written(tree[1])} {written(tree[2])})"
 
 
 @pytest.fixture

@@ -102,9 +102,9 @@ def test_what_is_fixed_of_a_forest(reads_parent: bool, rules_of: RulesOf) -> Non
     rules = rules_of(2, 1, 3, reads_parent)
     env = Parser(torch.tensor([[0, 1, 2]]), FunctionReward(lambda forest: forest.label[:, 0]), 2)
     source = env.initial(1)
-    low = env.step(source, torch.tensor([1]))  # (1: 0 1) 2
-    done = env.step(low, torch.tensor([2]))  # (0: (1: 0 1) 2)
-    assert env.show(done) == ["(0: (1: 0 1) 2)"]
+    low = env.step(source, torch.tensor([1]))  # (1 0 1) 2
+    done = env.step(low, torch.tensor([2]))  # (0: (1 0 1) 2)
+    assert env.show(done) == ["(0 (1 0 1) 2)"]
     under, top, words = 0, 2 if reads_parent else 0, rules.words.exp()
     pairs = rules.pairs.exp()
     if reads_parent:

@@ -74,7 +74,7 @@ def test_a_forest_by_hand() -> None:
     states = env.initial(1)
     for gap, label in ((0, 2), (1, 0), (3, 1)):
         states = env.step(states, torch.tensor([3 * gap + label]))
-    assert env.show(states) == ["(0: (2: 0 1) 2) (1: 3 4)"]
+    assert env.show(states) == ["(0 (2 0 1) 2) (1 3 4)"]
     first, second = children(states)
     assert first.tolist() == [[-1, 0, -1, -1]]
     assert second.tolist() == [[-1, -1, -1, -1]]
