@@ -46,8 +46,7 @@ def bracketing(predicted: Tensor, gold: Tensor, length: Tensor) -> F1:
     right = (found & wanted).sum(-1).double()
     guessed, there = found.sum(-1).double(), wanted.sum(-1).double()
     recall = (right / there.clamp(min=1)).where(there > 0, 1.0)
-    precision = right / guessed.clamp(min=1)
-    precision = precision.where(guessed > 0, (there == 0).double())
+    precision = (right / guessed.clamp(min=1)).where(guessed > 0, 1.0)
     both = precision + recall
     mean = (2 * precision * recall / both.clamp(min=1e-12)).mean()
     total = guessed.sum() + there.sum()

@@ -73,11 +73,9 @@ class GrammarTask(Task[Parser]):
     """
 
     name: ClassVar[str] = "grammar"
-    summary: ClassVar[str] = (
-        "grammars from sentences alone by GFlowNet-EM; judged exactly"
-    )
+    summary: ClassVar[str] = "grammars from sentences alone by GFlowNet-EM; judged exactly"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=3000, batch_size=32, lr=1e-3, grad_clip=3.0, temperature=1.1
+        steps=2000, batch_size=32, lr=1e-3, log_z_lr=3e-3, grad_clip=3.0, temperature=1.1
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=250, eval_samples=256)
     objective: ClassVar[str] = "flsubtb"

@@ -5,6 +5,10 @@ KNOWN = "tests/envs/grammar/test_known_grammars.py"
 PARSER = "tests/envs/grammar/test_parser_env.py"
 POLICY = "tests/envs/grammar/test_parser_policy.py"
 
+CHAINS = "tests/envs/grammar/test_tree_chains.py"
+EM = "tests/envs/grammar/test_grammar_em.py"
+METRICS = "tests/envs/grammar/test_tree_metrics.py"
+
 MUTANTS = (
     (
         "inside-of-one-split-less",  # T4.4
@@ -103,5 +107,68 @@ MUTANTS = (
         "src_key_padding_mask=place >= count[:, None],",
         "",
         f"{POLICY}::test_rows_do_not_depend_on_others",
+    ),
+    (
+        "rotation-of-the-wrong-end",  # T4.5
+        "envs/grammar/metropolis.py",
+        "torch.where(at < safe, end, split)",
+        "torch.where(at > safe, end, split)",
+        f"{CHAINS}::test_each_move_is_in_balance_with_the_posterior",
+    ),
+    (
+        "chains-that-accept-all",
+        "envs/grammar/metropolis.py",
+        "accepted = coin.log() < log_p - self.log_p",
+        "accepted = coin.log() < 0 * log_p",
+        f"{CHAINS}::test_chains_end_in_the_posterior",
+    ),
+    (
+        "topmost-nodes-rotated",
+        "envs/grammar/metropolis.py",
+        "self._drawn(parents(self.forest) >= 0)",
+        "self._drawn(self.forest.left > 0)",
+        f"{CHAINS}::test_chains_end_in_the_posterior",
+    ),
+    (
+        "words-of-other-gaps",
+        "envs/grammar/scores.py",
+        "_child(forest, second, gap + 1, n)",
+        "_child(forest, second, gap, n)",
+        f"{INSIDE}::test_trees_are_scored_as_defined",
+    ),
+    (
+        "whole-sentences-judged",
+        "envs/grammar/metrics.py",
+        "return several & ~whole",
+        "return several",
+        f"{METRICS}::test_f1_by_hand",
+    ),
+    (
+        "recall-of-nothing",
+        "envs/grammar/metrics.py",
+        "recall = (right / there.clamp(min=1)).where(there > 0, 1.0)",
+        "recall = (right / there.clamp(min=1)).where(there > 0, 0.0)",
+        f"{METRICS}::test_sentences_without_gold_spans",
+    ),
+    (
+        "no-token-for-the-end",
+        "envs/grammar/metrics.py",
+        "tokens = float((length + 1).sum())",
+        "tokens = float(length.sum())",
+        f"{METRICS}::test_the_end_of_a_sentence_is_a_token",
+    ),
+    (
+        "counts-normalised-over-the-parent",  # T4.2
+        "envs/grammar/fit.py",
+        "((0,), (-2, -1), (-1,))",
+        "((0,), (-2, -1), (-2,))",
+        f"{EM}::test_the_likelihood_never_falls_with_expected_counts",
+    ),
+    (
+        "inside-down",
+        "envs/grammar/fit.py",
+        "(-value).backward()",
+        "value.backward()",
+        f"{EM}::test_gradients_lead_to_likelier_sentences",
     ),
 )
