@@ -46,3 +46,10 @@ def test_own_game_takes_forty_lines() -> None:
     text = (EXAMPLES[0].parent / "custom_game.py").read_text()
     body = text[text.index("class Subtraction") : text.index("if __name__")]
     assert len([line for line in body.splitlines() if line.strip()]) <= 40
+
+
+def test_own_latent_model_takes_forty_lines() -> None:
+    """Model, data, sampler and training, counted without imports and what is printed."""
+    text = (EXAMPLES[0].parent / "custom_em.py").read_text()
+    body = text[text.index("class TwoCoins") : text.index("    learned =")]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 40

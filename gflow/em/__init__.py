@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from gflow.em.observations import Observations
     from gflow.em.pace import Every, Pace, Threshold
     from gflow.em.reward import JointReward
+    from gflow.em.task import EMTask
     from gflow.em.tempered import TemperedPolicy
 
 _HOME = {
     "BackAndForth": "gflow.em.mixing",
     "DataEncoder": "gflow.em.encoder",
     "Dreams": "gflow.em.dreams",
+    "EMTask": "gflow.em.task",
     "EvenPolicy": "gflow.em.monte_carlo",
     "Every": "gflow.em.pace",
     "ExactEM": "gflow.em.exact",
@@ -45,6 +47,7 @@ __all__ = [
     "BackAndForth",
     "DataEncoder",
     "Dreams",
+    "EMTask",
     "EvenPolicy",
     "Every",
     "ExactEM",

@@ -119,17 +119,18 @@ class ExactEM:
                 f"optimiser of its parameters, or define `maximise(x, z, weight)`."
             )
 
-    def posterior(self) -> Tensor:
-        """(N, Z) log q: the E-step."""
-        return self.latents.log_posterior()
+    def posterior(self, joint: Tensor) -> Tensor:
+        """(N, Z) log q: the E-step, from (N, Z) log p(x, z)."""
+        return joint.log_softmax(1)
 
     def step(self) -> float:
         """An E-step and an M-step; mean log p(x) of the rows before them."""
-        log_q = self.posterior()
-        before = float(self.latents.log_likelihood().mean())
+        with torch.no_grad():
+            joint = self.latents.log_joint()
+            log_q = self.posterior(joint)
         self.fit(log_q)
         self.latents.reward.version += 1
-        return before
+        return float(joint.logsumexp(1).mean())
 
     def fit(self, log_q: Tensor) -> None:
         """The M-step for (N, Z) log-probabilities of latents."""

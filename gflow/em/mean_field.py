@@ -22,7 +22,8 @@ class MeanFieldEM(ExactEM):
         latents: All latents: rows of K whole numbers in every combination.
         optimizer: As of `ExactEM`.
         steps: As of `ExactEM`.
-        sweeps: Turns of the factors in each E-step, which goes on from the factors of the last.
+        sweeps: Turns of the factors in each E-step, from the last to the first. It goes on from the
+            factors of the E-step before; at first they are uniform.
 
     Raises:
         IncompatibleError: If the latents are no such rows.
@@ -57,12 +58,11 @@ class MeanFieldEM(ExactEM):
         count = len(latents.reward.data)
         self.factors = [torch.full((count, n), 1 / n) for n in self.sizes]
 
-    @torch.no_grad()
-    def posterior(self) -> Tensor:
+    def posterior(self, joint: Tensor) -> Tensor:
         """(N, Z) log q after `sweeps` turns of the factors."""
-        joint = self.latents.log_joint()[:, self.order].view(-1, *self.sizes)
+        joint = joint[:, self.order].view(-1, *self.sizes)
         for _ in range(self.sweeps):
-            for k in range(len(self.sizes)):
+            for k in reversed(range(len(self.sizes))):
                 self.factors[k] = self._mean_without(joint, k).softmax(1)
         log_q = torch.zeros_like(joint)
         for k, factor in enumerate(self.factors):

@@ -35,7 +35,7 @@ def build_context(
     if policy is None:
         policy, learners = policy_and_learners(task, env, objective.needs, config.backward)
     else:
-        learners = []
+        learners = task.learners(env)
     policy.to(device)
     for learner in learners:
         learner.module.to(device)

@@ -41,6 +41,7 @@ BUILT_IN = {
     "phylogeny": "gflow.envs.phylogeny.task:PhylogenyTask",
     "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
     "torus": "gflow.envs.torus.task:TorusTask",
+    "mixture": "gflow.envs.mixture.task:MixtureTask",
     "tictactoe": "gflow.envs.games.task:TicTacToeTask",
     "connect4": "gflow.envs.games.task:Connect4Task",
     "digits": "gflow.envs.codes.task:DigitsTask",
