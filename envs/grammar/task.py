@@ -32,6 +32,7 @@ from gflow.envs.grammar.text import Treebank, known_treebank, read_sentences
 from gflow.learner import Learner
 from gflow.metrics import spearman
 from gflow.policies.base import Policy
+from gflow.tasks.parts import Part
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
@@ -49,6 +50,7 @@ class GrammarTask(Task[Parser]):
         longest: Longer sentences are left out.
         train_sentences: How many are drawn to train on.
         test_sentences: How many are drawn to judge by.
+        repeat: Trees for each sentence of a batch; at least 2 for vargrad.
         kind: Whether learned expansions read the symbol alone (cfg) or its parent, too (ncfg).
         known: Parse by the grammar that sentences are drawn from, of which nothing is learned.
         smoothing: Share of the known grammar's probabilities that is spread evenly.
@@ -94,6 +96,7 @@ class GrammarTask(Task[Parser]):
     longest: Count = 20
     train_sentences: Count = 20_000
     test_sentences: Count = 300
+    repeat: Count = 1
     kind: Kind = "cfg"
     known: bool = False
     smoothing: Probability = 0.01
@@ -157,7 +160,7 @@ class GrammarTask(Task[Parser]):
 
     def condition(self, env: Parser) -> ConditionSampler:
         """Sentences to train on."""
-        return TableCondition(env.data.conditions[: len(self.treebank().train)])
+        return TableCondition(env.data.conditions[: len(self.treebank().train)], self.repeat)
 
     def condition_encoder(self, env: Parser) -> nn.Module:
         """What log Z reads of a sentence."""
@@ -172,10 +175,8 @@ class GrammarTask(Task[Parser]):
         """What was chosen, with some sleep."""
         if not self.sleep:
             return chosen
-        from gflow.objectives.max_likelihood import MaximumLikelihood
-
-        reward = _reward(env)
-        return Sleep(reward, MaximumLikelihood(), self.sleep, self.dreams, inner=chosen)
+        likelihood = Part.of("objective", "mle").build(env=env)
+        return Sleep(_reward(env), likelihood, self.sleep, self.dreams, inner=chosen)
 
     def learners(self, env: Parser) -> list[Learner]:
         """The M-step, if there is something to learn."""

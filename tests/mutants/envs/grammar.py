@@ -34,8 +34,8 @@ MUTANTS = (
     (
         "children-the-wrong-way-round",
         "envs/grammar/scores.py",
-        "value = pairs + left[..., :, None] + right[..., None, :]",
-        "value = pairs + right[..., :, None] + left[..., None, :]",
+        "pairs + one[..., :, None] + two[..., None, :]",
+        "pairs + two[..., :, None] + one[..., None, :]",
         f"{INSIDE}::test_trees_are_scored_as_defined",
     ),
     (
