@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gflow.errors import ConfigError
 from gflow.objective import Objective, Regression, squared
@@ -23,6 +24,9 @@ class OutcomeLikelihood(Objective):
     the end. This is the solution of every other objective for the same P_B, and comes much sooner:
     each move is a labelled example, while balance sees a policy that misses only in the sum.
 
+    Trajectories that begin elsewhere than at the source fit log F alone, to the end: they may come
+    from anywhere (`WalkedBack`).
+
     Args:
         flow_weight: How much the second part counts.
         regression: How its residuals are punished.
@@ -32,7 +36,7 @@ class OutcomeLikelihood(Objective):
     """
 
     name = "likelihood"
-    needs = Needs(log_flow=True)
+    needs = Needs(log_flow=True, from_source=False)
     learns_from = Source.TARGET
 
     def __init__(self, flow_weight: float = 1.0, regression: Regression = squared) -> None:
@@ -44,28 +48,29 @@ class OutcomeLikelihood(Objective):
         self.flow_weight = flow_weight
 
     def residual(self, terms: FlowTerms) -> Tensor:
-        """(B, T - 1, 2) of each state between the ends: with the source, and with the end."""
+        """(B, T, 2) of the states before the end: with the source, and with the end."""
         assert terms.log_flow is not None
-        flow = terms.log_flow
-        steps = (terms.log_pf - terms.log_pb).detach().where(terms.mask, 0.0)
-        before = steps.cumsum(-1)
-        after = before[:, -1:] - before
-        middle = flow[:, 1:-1]
-        first, last = flow[:, :1], flow.gather(1, terms.length[:, None])
+        flow, steps = terms.log_flow, (terms.log_pf - terms.log_pb).detach()
+        done = F.pad(steps.where(terms.mask, 0.0).cumsum(-1), (1, 0))
+        state, last = flow[:, :-1], terms.length[:, None]
+        left = done.gather(1, last) - done[:, :-1]
         delta = torch.stack(
-            [first + before[:, :-1] - middle, middle + after[:, :-1] - last], -1
+            [flow[:, :1] + done[:, :-1] - state, state + left - flow.gather(1, last)], -1
         )
-        return delta.where(self._between(terms)[:, :, None], 0.0)
+        return delta.where(self._counts(terms), 0.0)
 
     def weight(self, terms: FlowTerms) -> Tensor:
-        """(B, T - 1, 2) equal weights of all states between the ends in the batch."""
-        inside = self._between(terms).to(terms.log_pf.dtype)
-        share: Tensor = 0.5 * self.flow_weight * inside / inside.sum().clamp(min=1)
-        return share[:, :, None].expand(-1, -1, 2)
+        """(B, T, 2) equal weights of all states in the batch."""
+        counts = self._counts(terms).to(terms.log_pf.dtype)
+        share: Tensor = self.flow_weight * counts / counts.sum().clamp(min=1)
+        return share
 
     def extra(self, terms: FlowTerms) -> Tensor:
-        """(B,) shares of the mean of minus log P_F."""
-        return -terms.log_pf.where(terms.mask, 0.0).sum(-1) / len(terms.length)
+        """(B,) shares of the mean of minus log P_F over trajectories from the source."""
+        whole = -terms.log_pf.where(terms.mask, 0.0).sum(-1)
+        if terms.from_source is None:
+            return whole / len(whole)
+        return whole.where(terms.from_source, 0.0) / terms.from_source.sum().clamp(min=1)
 
     def log_z_estimate(self, terms: FlowTerms) -> Tensor:
         """(B,) the log-flow of the source."""
@@ -73,7 +78,11 @@ class OutcomeLikelihood(Objective):
         return terms.log_flow[:, 0]
 
     @staticmethod
-    def _between(terms: FlowTerms) -> Tensor:
-        """(B, T - 1) bool: s_1 ... s_{T - 1} of each trajectory."""
-        steps = torch.arange(1, terms.log_pf.shape[1], device=terms.length.device)
-        return steps < terms.length[:, None]
+    def _counts(terms: FlowTerms) -> Tensor:
+        """(B, T, 2) bool: states between the ends; those of trajectories from the source twice."""
+        steps = torch.arange(terms.log_pf.shape[1], device=terms.length.device)
+        inside = terms.mask & (steps > 0)
+        if terms.from_source is None:
+            return torch.stack([inside, inside], -1)
+        begun = terms.from_source[:, None]
+        return torch.stack([inside & begun, torch.where(begun, inside, terms.mask)], -1)

@@ -5,12 +5,18 @@ from typing import Any
 import torch
 
 from gflow.behaviours.base import Around, Behaviour, Sampling
+from gflow.bounds import Part, Positive
+from gflow.checks import checked
 from gflow.conditions.draws import ConditionSampler
-from gflow.environment.discrete import DiscreteEnvironment
+from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment, require_numbered
+from gflow.errors import ConfigError
 from gflow.exact.graph import enumerate_states
+from gflow.objective import Objective
 from gflow.outcomes.conditioned import outcome_reward
 from gflow.outcomes.random_objects import wander
 from gflow.outcomes.store import VisitedOutcomes
+from gflow.policies.base import Policy, PolicyOutput
 from gflow.source import Source
 from gflow.state import batch_size, device_of, take, to_device
 from gflow.trajectories import Trajectories
@@ -106,24 +112,99 @@ class Remembered(Around):
 class WalkedBack(Behaviour):
     """Trajectories back from objects that are drawn, each told what it achieves.
 
-    The move back is drawn from the policy's P_B for that outcome. For the outcome that each is told,
-    these are exact samples (`mle` learns from them, as long as P_B is fixed). Where objects can be drawn evenly
-    this is the surest way to see all of them, and asks nothing of the policy.
+    The move back is drawn from the policy's P_B for that outcome. For the outcome that each is told
+    these are exact samples. Where objects can be drawn evenly this is the surest way to see all of
+    them, and asks nothing of the policy.
+
+    P_B seldom comes through some states, whose flows to the outcome are then small, and the sum of
+    what a network makes up for many of those spoils conversion. So a share of the walks is skewed:
+    each has random preferences of its own among the moves back. They are cut after the source, as
+    trajectories that begin elsewhere, so that what learns from samples of P_B can leave them out.
+    So are walks that are told the outcome of another object, which show that flows are next to zero
+    where an outcome can no longer be reached.
 
     Args:
         draws: Where objects come from.
+        skewed: Share of the batch that is walked back by random preferences.
+        spread: Largest standard deviation of these, in nats.
+        mismatched: Share of the batch that is walked back so, and told another outcome.
     """
 
     name = "walked_back"
     gives = Source.TARGET
 
-    def __init__(self, draws: ObjectDraws) -> None:
-        self.draws = draws
+    @checked
+    def __init__(
+        self,
+        draws: ObjectDraws,
+        skewed: Part = 0.0,
+        spread: Positive = 3.0,
+        mismatched: Part = 0.0,
+    ) -> None:
+        if skewed + mismatched >= 1:
+            raise ConfigError(
+                f"WalkedBack: skewed and mismatched must leave something of the batch, got "
+                f"{skewed:g} and {mismatched:g}."
+            )
+        self.draws, self.skewed, self.spread = draws, skewed, spread
+        self.mismatched = mismatched
+
+    def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
+        """Objectives that need trajectories from the source, if some begin elsewhere."""
+        if (self.skewed or self.mismatched) and objective.needs.from_source:
+            return (
+                "some of its walks begin elsewhere than at the source. Use an objective that "
+                "balances parts (db, subtb), or skewed=0 and mismatched=0."
+            )
+        return super().refusal(env, objective)
 
     def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
-        """`count` trajectories."""
-        objects = self.draws(count, sampling.generator, sampling.device)
-        told = outcome_reward(sampling.env, "WalkedBack").outcomes(objects)
-        return sampling.sampler.backward(
-            sampling.policy, objects, condition=told, generator=sampling.generator
+        """`count` trajectories: those by P_B, then the skewed and the mismatched ones."""
+        skewed, wrong = round(self.skewed * count), round(self.mismatched * count)
+        apart = min(skewed + wrong, count - 1)
+        parts = [self._walked(sampling, count - apart)]
+        if apart:
+            batch = self._walked(sampling, apart, by_chance=True, wrong=min(wrong, apart))
+            long = (batch.length > 1).nonzero().squeeze(1)
+            if len(long):
+                batch = batch.select(long)
+                parts.append(batch.part(torch.ones_like(batch.length), batch.length))
+        return Trajectories.join(parts)
+
+    def _walked(
+        self, sampling: Sampling, count: int, by_chance: bool = False, wrong: int = 0
+    ) -> Trajectories[Any]:
+        g, device, env = sampling.generator, sampling.device, sampling.env
+        objects = self.draws(count, g, device)
+        reward = outcome_reward(env, "WalkedBack")
+        told = reward.outcomes(objects)
+        if not by_chance:
+            return sampling.sampler.backward(sampling.policy, objects, condition=told, generator=g)
+        found = require_numbered(env, "WalkedBack", "Moves back are not numbered there.")
+        spread = self.spread * torch.rand(count, 1, generator=g, device=device)
+        shape = (count, found.num_backward_actions)
+        likes = spread * torch.randn(shape, generator=g, device=device)
+        if wrong:
+            others = reward.outcomes(self.draws(wrong, g, device))
+            told = torch.cat([told[:-wrong], others])
+        log_reward = env.target_log_reward(objects, told)
+        batch = sampling.sampler.backward(
+            _Preferences(), objects, log_reward=log_reward, condition=likes, generator=g
         )
+        return batch.told(told, log_reward)
+
+
+class _Preferences(Policy):
+    """Moves back by the preferences that each trajectory is given as its condition."""
+
+    backward = "learned"
+
+    def forward(
+        self, env: Environment[Any], states: Any, condition: torch.Tensor | None = None
+    ) -> PolicyOutput:
+        raise NotImplementedError  # nothing is walked forward
+
+    def backward_logits(
+        self, env: Environment[Any], states: Any, condition: torch.Tensor | None = None
+    ) -> torch.Tensor | None:
+        return condition

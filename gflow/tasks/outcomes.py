@@ -41,7 +41,10 @@ class PretrainTask(WrappedTask):
     Attributes:
         explore: Where the trajectories come from that are told what they achieve: "objects" draws
             objects, evenly where they can be listed, and walks back from them; "policy" asks the
-            policy for outcomes seen before, as --behaviour and --epsilon say.
+            policy for outcomes seen before, as --behaviour and --epsilon say (with --objective
+            subtb, db or tb).
+        skewed: Share of the walks back that have random preferences, to see states that P_B seldom
+            comes through.
         retried: Share of the batch in which the policy tries again what was just achieved.
         mismatched: Share of the batch that is told another outcome than it achieves; by default
             0.25 where the environment cannot tell what is reached from where, else 0.
@@ -52,13 +55,14 @@ class PretrainTask(WrappedTask):
     defaults: ClassVar[dict[str, Any]] = {"backward": "uniform", "policy_backward": "uniform"}
 
     explore: Literal["objects", "policy"] = "objects"
+    skewed: Part = 0.25
     retried: Part = 0.0
     mismatched: Part | None = None
 
     @classmethod
     def settle(cls) -> None:
         """Its own training defaults, and what to print."""
-        cls.train = TrainConfig(steps=4000, batch_size=32, lr=2e-3, lr_half_life=1000)
+        cls.train = TrainConfig(steps=4000, batch_size=128, lr=3e-3, lr_half_life=800, ema=0.99)
         cls.run = replace(cls.made_of.run, eval_every=500)
         cls.headline = ("loss", "success_visited", "success_even", "mean_length")
 
@@ -93,14 +97,24 @@ class PretrainTask(WrappedTask):
         if mismatched is None:
             start = env.initial(1)
             mismatched = 0.25 if env.reaches(start, start) is None else 0.0
-        inner = WalkedBack(ObjectDraws(env)) if self.explore == "objects" else chosen
-        if self.explore == "objects" and chosen.name != "on_policy":
+        if self.explore == "policy":
+            told = Achieved(chosen, retried=self.retried, mismatched=mismatched)
+            return Remembered(told)
+        if chosen.name != "on_policy":
             raise ConfigError(
                 f"--behaviour {chosen.name} says how the policy explores, and with --explore "
                 f"objects it does not: trajectories are walked back. Add --explore policy."
             )
-        told = Achieved(inner, retried=self.retried, mismatched=mismatched)
-        return told if self.explore == "objects" else Remembered(told)
+        if self.retried:
+            raise ConfigError(
+                "--retried is about what the policy achieves, and with --explore objects "
+                "trajectories are walked back. Add --explore policy, or leave --retried out."
+            )
+        return WalkedBack(ObjectDraws(env), self._skewed(env), mismatched=mismatched)
+
+    def _skewed(self, env: Any) -> float:
+        """None where no state has two moves back."""
+        return self.skewed if env.num_backward_actions > 1 else 0.0
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """How often the policy builds what it is told: objects seen in training, and any."""
@@ -163,7 +177,7 @@ class FinetuneTask(WrappedTask):
                 f"{self.pretrained} holds a run of {trained.context.task.name}, which is no "
                 f"pre-trained sampler of outcomes. Make one with gflow pretrain."
             )
-        return OutcomeFlows(trained.policy, trained.env)  # type: ignore[arg-type]
+        return trained.outcome_flows
 
     def environment(self) -> Any:
         """The environment of the task inside, if its states are those of pre-training.

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.errors import ConfigError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.objective import Objective
+from gflow.outcomes.flows import OutcomeFlows
+from gflow.outcomes.pretrained import converted, same_states
 from gflow.policies.base import Policy
 from gflow.sampling.sampler import Sampler
 from gflow.tasks.bare import task_of_object
@@ -111,6 +114,30 @@ class Trained:
     def metrics(self) -> dict[str, float]:
         """What `gflow eval` measures; exact numbers, such as `tv`, where all states are known."""
         return evaluate_run(self.context, self.config.run.eval_samples)
+
+    @property
+    def outcome_flows(self) -> OutcomeFlows:
+        """The flows to outcomes of a pre-trained sampler (`gflow pretrain`), frozen.
+
+        Raises:
+            IncompatibleError: If it was trained on something else, or without a log-flow head.
+        """
+        env = require_numbered(self.env, "outcome_flows", "There are no outcomes to mix.")
+        return OutcomeFlows(self.policy, env)
+
+    def converted(self, env: DiscreteEnvironment[Any], draws: int = 0) -> Policy:
+        """The sampler of another reward on the same states, without training.
+
+        Args:
+            env: The environment whose reward is wanted.
+            draws: Outcomes drawn for each state; 0 sums over all objects, where they can be listed.
+
+        Raises:
+            IncompatibleError: If the states are others, or this is no pre-trained sampler.
+        """
+        flows = self.outcome_flows
+        same_states(env, flows.env)
+        return converted(flows, env, draws)
 
     def train(self, steps: int) -> "Trained":
         """So many further steps."""
