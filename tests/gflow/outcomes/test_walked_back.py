@@ -25,7 +25,7 @@ from gflow.outcomes.store import VisitedOutcomes
 from gflow.terms import Needs
 
 
-def sampling(side: int = 4, seed: int = 0) -> Sampling:
+def sampling(side: int = 4, seed: int = 0) -> Any:
     told = OutcomeConditioned(HyperGrid(2, side))
     graph = enumerate_states(HyperGrid(2, side))
     tables = OutcomeTables(graph, outcomes_of(told, graph.states), backward="uniform")
