@@ -62,7 +62,8 @@ class Hindsight(Around):
     """Another behaviour's trajectories, a share of them relabelled with what they achieved.
 
     Goal-conditioned samplers rarely see a reward at first: few objects lie in the cone asked
-    for. Each object lies in the middle of some cone, and teaches how to reach that.
+    for. Each object lies in the middle of some cone, and teaches how to reach that. Where conditions
+    follow from objects and not from their scores, `Achieved` does the same.
 
     Args:
         share: Share of the batch that is relabelled.
@@ -92,7 +93,8 @@ class Hindsight(Around):
         if not env.num_scores or not env.condition_dim:
             return (
                 "it needs a VectorReward whose scalarization reads a condition, such as "
-                "gflow.rewards.scalarizations.Goals, and env.condition_dim set to its width."
+                "gflow.rewards.scalarizations.Goals, and env.condition_dim set to its width. Where "
+                "conditions follow from objects and not from scores: Achieved(outcome=...)."
             )
         if env.source_reads_condition:
             return "trajectories start where their condition says, so no other condition fits them."
