@@ -1,5 +1,6 @@
 """All objects of an environment, where they can be listed; and trajectories back from any."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,6 +41,10 @@ def listed_objects(env: DiscreteEnvironment[Any], most: int = MOST) -> Any:
         return take(graph.states, graph.objects)
     own = env.key(states) == torch.arange(env.num_keys)
     return take(states, (own & env.can_end(states)).nonzero().squeeze(1))
+
+
+Draws = Callable[[int, torch.Generator | None, torch.device | str], Any]
+"""(count, generator, device) to that many finished objects."""
 
 
 class ObjectDraws:
@@ -136,7 +141,7 @@ class WalkedBack(Behaviour):
     @checked
     def __init__(
         self,
-        draws: ObjectDraws,
+        draws: Draws,
         skewed: Part = 0.0,
         spread: Positive = 3.0,
         mismatched: Part = 0.0,

@@ -2,15 +2,19 @@
 
 from typing import Any
 
+import torch
+
 from gflow.behaviours.base import Around, Behaviour, Sampling
-from gflow.bounds import Count
+from gflow.bounds import Count, Part, Positive
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.memory.replay import ReplayBuffer
 from gflow.objective import Objective
 from gflow.outcomes.conditioned import OutcomeReward
+from gflow.outcomes.objects import WalkedBack
 from gflow.source import Source
+from gflow.state import take, to_device
 from gflow.trajectories import Trajectories
 
 
@@ -18,13 +22,15 @@ class Stored(Around):
     """Trajectories back from objects that another behaviour finds, told that they achieve them.
 
     Each object is remembered once and drawn as often as any other, so that what is rare is learned
-    as well as what is found every time. As the policy's P_B draws the moves, they are exact samples
-    for the outcomes that they are told.
+    as well as what is found every time; how they are walked back from is as in `WalkedBack`.
 
     Args:
         inner: What finds objects, told what it achieves: ``Achieved(Explorer(trainer))``, say.
         capacity: Number of objects kept; the oldest go.
         every: Batches between those that `inner` is asked for.
+        skewed: As of `WalkedBack`.
+        spread: As of `WalkedBack`.
+        mismatched: As of `WalkedBack`.
 
     Raises:
         ConfigError: If nothing was found to walk back from.
@@ -34,8 +40,17 @@ class Stored(Around):
     gives = Source.TARGET
 
     @checked
-    def __init__(self, inner: Behaviour, capacity: Count = 65536, every: Count = 1) -> None:
+    def __init__(
+        self,
+        inner: Behaviour,
+        capacity: Count = 65536,
+        every: Count = 1,
+        skewed: Part = 0.0,
+        spread: Positive = 3.0,
+        mismatched: Part = 0.0,
+    ) -> None:
         super().__init__(inner)
+        self.walks = WalkedBack(self._draw, skewed, spread, mismatched)
         self.capacity, self.every, self.batches = capacity, every, 0
         self.buffer: ReplayBuffer | None = None
         self._saved: dict[str, Any] | None = None
@@ -52,14 +67,14 @@ class Stored(Around):
             )
         if not env.has_backward:
             return "it walks back from objects, and no moves back are defined here."
-        return Behaviour.refusal(self, env, objective)
+        return self.walks.refusal(env, objective)
 
     def check(self, env: Environment[Any], objective: Objective) -> None:
         """Refuse what cannot be served."""
         Behaviour.check(self, env, objective)
 
     def collect(self, sampling: Sampling, count: int) -> Trajectories[Any]:
-        """`count` trajectories back from objects that are remembered, each equally often."""
+        """`count` trajectories back from objects that are remembered, each as often as any."""
         buffer = self._memory(sampling.env)
         if self.batches % self.every == 0 or not len(buffer):
             found = self.inner.collect(sampling, count).whole
@@ -71,9 +86,14 @@ class Stored(Around):
         self.batches += 1
         if not len(buffer):
             raise ConfigError("Stored: no object was found yet, so none can be walked back from.")
-        return buffer.sample(
-            sampling.sampler, count, sampling.generator, sampling.device, sampling.policy
-        )
+        return self.walks.collect(sampling, count)
+
+    def _draw(
+        self, count: int, generator: torch.Generator | None, device: torch.device | str
+    ) -> Any:
+        """`count` of the objects, with replacement."""
+        assert self.buffer is not None
+        return to_device(take(self.buffer.objects, self.buffer.rows(count, generator)), device)
 
     def _memory(self, env: Environment[Any]) -> ReplayBuffer:
         """What is remembered, of the environment that is sampled."""

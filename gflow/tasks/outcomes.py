@@ -10,9 +10,11 @@ from torch import Tensor
 from gflow.backward.choice import own_backward
 from gflow.behaviours.achieved import Achieved
 from gflow.behaviours.base import Behaviour
+from gflow.behaviours.explorer import Explorer
 from gflow.bounds import Natural, Part
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
+from gflow.environment.rewarded import with_reward
 from gflow.errors import ConfigError
 from gflow.outcomes.conditioned import OutcomeConditioned, outcome_reward
 from gflow.outcomes.flows import OutcomeFlows
@@ -20,15 +22,25 @@ from gflow.outcomes.objects import ObjectDraws, OutcomeDraws, Remembered, Walked
 from gflow.outcomes.policy import OutcomePolicy, compares
 from gflow.outcomes.pretrained import converted, outcome_posterior, same_states
 from gflow.outcomes.store import VisitedOutcomes
+from gflow.outcomes.stored import Stored
 from gflow.outcomes.success import success_rate
 from gflow.policies.base import Policy
+from gflow.rewards.base import FunctionReward
+from gflow.state import batch_size, device_of
 from gflow.tasks.task import Context
 from gflow.tasks.wrapped import WrappedTask
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
+from gflow.training.trainer import Trainer
 
 ASKED = 500
 """Outcomes that an evaluation asks for."""
+
+SEEKER_WIDTH = 128
+"""Units of the novelty that a sampler seeks."""
+
+EVEN = -7.0
+"""Its log-reward of every object."""
 
 NETWORK = ("width", "depth", "backward", "network", "heads")
 """Options of networks that a sampler without a network of its own has no use for."""
@@ -42,7 +54,8 @@ class PretrainTask(WrappedTask):
         explore: Where the trajectories come from that are told what they achieve: "objects" draws
             objects, evenly where they can be listed, and walks back from them; "policy" asks the
             policy for outcomes seen before, as --behaviour and --epsilon say (with --objective
-            subtb, db or tb).
+            subtb, db or tb); "novelty" trains another sampler beside that seeks new states, and
+            walks back from the objects that it found.
         skewed: Share of the walks back that have random preferences, to see states that P_B seldom
             comes through.
         retried: Share of the batch in which the policy tries again what was just achieved.
@@ -54,7 +67,7 @@ class PretrainTask(WrappedTask):
     objective: ClassVar[str] = "gflow.outcomes.likelihood:OutcomeLikelihood"
     defaults: ClassVar[dict[str, Any]] = {"backward": "uniform", "policy_backward": "uniform"}
 
-    explore: Literal["objects", "policy"] = "objects"
+    explore: Literal["objects", "policy", "novelty"] = "objects"
     skewed: Part = 0.25
     retried: Part = 0.0
     mismatched: Part | None = None
@@ -103,14 +116,32 @@ class PretrainTask(WrappedTask):
         if chosen.name != "on_policy":
             raise ConfigError(
                 f"--behaviour {chosen.name} says how the policy explores, and with --explore "
-                f"objects it does not: trajectories are walked back. Add --explore policy."
+                f"{self.explore} it does not: trajectories are walked back. Add --explore policy."
             )
         if self.retried:
             raise ConfigError(
-                "--retried is about what the policy achieves, and with --explore objects "
-                "trajectories are walked back. Add --explore policy, or leave --retried out."
+                f"--retried is about what the policy achieves, and with --explore {self.explore} "
+                f"trajectories are walked back. Add --explore policy, or leave --retried out."
             )
-        return WalkedBack(ObjectDraws(env), self._skewed(env), mismatched=mismatched)
+        skewed = self._skewed(env)
+        if self.explore == "novelty":
+            found = Stored(self._seeker(env), skewed=skewed, mismatched=mismatched)
+            return Remembered(found)
+        return WalkedBack(ObjectDraws(env), skewed, mismatched=mismatched)
+
+    def _seeker(self, env: Any) -> Explorer:
+        """Another sampler, which seeks new states and knows an even reward, far below their bonus.
+
+        It has no conditions, the network of the task inside, and a seed drawn after the run's.
+        """
+        from gflow.objectives import OBJECTIVES
+
+        plain = with_reward(outcome_reward(env, "PretrainTask").env, FunctionReward(_even))
+        encoder = self.inside.encoder(plain, SEEKER_WIDTH)
+        seeks = OBJECTIVES["gafn"].build(plain, encoder=encoder, width=SEEKER_WIDTH, scale=0.05)
+        policy = self.inside.policy(plain, seeks.needs)
+        seed = int(torch.randint(2**31, ()))
+        return Explorer(Trainer(plain, policy, seeks, TrainConfig(log_z_lr=0.1, seed=seed)))
 
     def _skewed(self, env: Any) -> float:
         """None where no state has two moves back."""
@@ -240,6 +271,11 @@ class AmortisedTask(FinetuneTask):
             case "posterior":
                 return outcome_posterior(env, width, self.inside.encoder(env, width))
         return super().supply(name, env, width)
+
+
+def _even(objects: Any) -> Tensor:
+    """(B,) the same for all objects."""
+    return torch.full((batch_size(objects),), EVEN, device=device_of(objects))
 
 
 WRAPPED: dict[str, type[WrappedTask]] = {

@@ -4,6 +4,7 @@ FLOWS = "tests/gflow/outcomes/test_outcome_flows.py"
 TOLD = "tests/gflow/outcomes/test_conditioned.py"
 ACHIEVED = "tests/gflow/behaviours/test_achieved.py"
 MISSES = "tests/gflow/outcomes/test_misses.py"
+SEEKER = "tests/gflow/cli/test_pretrain_novelty.py"
 REACH = "tests/gflow/testing/test_reach_rules.py"
 REACHED = f"{REACH}::test_what_is_said_to_be_reached_is_what_moves_lead_to"
 
@@ -145,6 +146,24 @@ MUTANTS = (
         'rebuild="backward", distinct=True)',
         'rebuild="backward", distinct=False)',
         f"{MISSES}::test_objects_that_were_found_once_are_walked_back_from_as_often_as_others",
+    ),
+    (
+        "stored-evenly", "gflow/outcomes/stored.py",
+        "self.buffer.rows(count, generator)",
+        "self.buffer.rows(count, generator) // 2",
+        f"{MISSES}::test_objects_that_were_found_once_are_walked_back_from_as_often_as_others",
+    ),
+    (
+        "seeker-seed", "gflow/tasks/outcomes.py",
+        "seed = int(torch.randint(2**31, ()))",
+        "seed = 0",
+        f"{SEEKER}::test_the_explorer_has_the_tasks_network_and_no_conditions",
+    ),
+    (
+        "seeker-even", "gflow/tasks/outcomes.py",
+        "return torch.full((batch_size(objects),), EVEN, device=device_of(objects))",
+        "return torch.full((batch_size(objects),), -EVEN, device=device_of(objects))",
+        f"{SEEKER}::test_the_explorer_has_the_tasks_network_and_no_conditions",
     ),
     (
         "stored-turn", "gflow/outcomes/stored.py",
