@@ -62,8 +62,8 @@ class Hindsight(Around):
     """Another behaviour's trajectories, a share of them relabelled with what they achieved.
 
     Goal-conditioned samplers rarely see a reward at first: few objects lie in the cone asked
-    for. Each object lies in the middle of some cone, and teaches how to reach that. Where conditions
-    follow from objects and not from their scores, `Achieved` does the same.
+    for. Each object lies in the middle of some cone, and teaches how to reach that. Where
+    conditions follow from objects and not from their scores, `Achieved` does the same.
 
     Args:
         share: Share of the batch that is relabelled.
