@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from gflow import DiscreteEnvironment, MLPPolicy, Objective, Sampler, enumerate_states
-from gflow.conditions.preferences import DirichletPreferences, GammaBeta, PreferenceEncoder
+from gflow.conditions.preferences import DirichletPreferences, PreferenceEncoder
+from gflow.conditions.temperatures import GammaBeta
 from gflow.envs.architectures.data import (
     ArchitectureTable,
     all_cells,

@@ -10,7 +10,8 @@ import argparse
 import torch
 
 from gflow import MLPPolicy, enumerate_states
-from gflow.conditions.draws import Thermometer, UniformCondition
+from gflow.conditions.draws import UniformCondition
+from gflow.conditions.thermometer import Thermometer
 from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.metrics import total_variation

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from gflow import MLPPolicy, Sampler, enumerate_states
-from gflow.conditions.preferences import DirichletPreferences, GammaBeta, PreferenceEncoder
+from gflow.conditions.preferences import DirichletPreferences, PreferenceEncoder
+from gflow.conditions.temperatures import GammaBeta
 from gflow.envs.grids.landscapes import landscape_grid
 from gflow.memory.pareto import ParetoArchive, exact_front
 from gflow.metrics import gd_plus, hypervolume, igd_plus, pc_entropy

@@ -1,6 +1,6 @@
 """Flow terms: the one table that policies fill and objectives read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -133,6 +133,11 @@ class FlowTerms:
     complete: Tensor | None = None
     from_source: Tensor | None = None
     has_log_pb: bool = True
+
+    def select(self, rows: Tensor) -> "FlowTerms":
+        """The terms of some trajectories, (K,) int64."""
+        held: Any = {k: v[rows] for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **held)
 
     @property
     def mask(self) -> Tensor:

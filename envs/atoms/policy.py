@@ -14,6 +14,7 @@ from gflow.envs.atoms.env import Atoms
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
 from gflow.policies.heads import Heads
+from gflow.policies.told import told
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,7 @@ class AtomPolicy(Policy):
         self.kind = nn.Embedding(len(env.kinds) + 1, width)
         self.free = nn.Embedding(int(env.constants(torch.device("cpu"))[2].max()) + 1, width)
         self.count = nn.Embedding(env.max_atoms + 1, width)
-        self.condition: nn.Linear | None = None
-        if env.condition_dim:
-            self.condition = nn.Linear(env.condition_dim, width, bias=False)
+        self.told = told(env, width, owner="AtomPolicy")
         self.rounds = nn.ModuleList(_Round(width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.grow = _head(width, 3 * len(env.kinds))
@@ -142,10 +141,8 @@ class AtomPolicy(Policy):
         exists = (inputs.kind > 0)[..., None]  # (S, N, 1)
         count = exists.sum(1).clamp(min=1)  # (S, 1)
         around = self.count(exists.sum((1, 2)))  # (S, D)
-        if self.condition is not None:
-            if condition is None:
-                raise ConfigError("AtomPolicy: this policy is conditional and got no condition.")
-            around = around + self.condition(condition)
+        if self.told is not None:
+            around = around + self.told(condition)
         h = self.kind(inputs.kind) + self.free(inputs.free) + around[:, None]
         for layer in self.rounds:
             h = layer(h, inputs.joined, exists, count)

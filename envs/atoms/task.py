@@ -25,11 +25,10 @@ class AtomsTask(SeveralScores):
         properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
             seh:FILE, dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
         weights: Weight of each property; all 1 if not given.
-        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties, or by
-            preferences or goals that the sampler is told.
+        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
         vector: Keep the properties apart as scores, for objectives that compare them and for the
-            Pareto front; preferences and goals always do.
+            Pareto front, and for conditions about them.
         max_atoms: Largest number of heavy atoms, up to 16.
         kinds: Kinds of atoms, with charge if any: C N O F S Cl N+ O- ...
         max_order: Largest order of a bond.
@@ -66,7 +65,7 @@ class AtomsTask(SeveralScores):
     )
 
     properties: tuple[str, ...] = ("qed",)
-    combine: Literal["sum", "product", "preferences", "goals"] = "product"
+    combine: Literal["sum", "product"] = "product"
     beta: Positive = 16.0
     vector: bool = False
     max_atoms: Count = 9
@@ -83,11 +82,10 @@ class AtomsTask(SeveralScores):
         from gflow.envs.atoms.env import Atoms
         from gflow.envs.molecules import Goal
 
-        several = self.vector or self.conditional
+        several = self.vector
         # Of several scores the mean is what tables and lists show.
-        rule: Literal["product", "sum"] = "product" if self.combine == "product" else "sum"
         return Atoms(
-            Goal(self.properties, self.weights, rule),
+            Goal(self.properties, self.weights, self.combine),
             beta=1.0 if several else self.beta,
             max_atoms=self.max_atoms,
             kinds=self.kinds,

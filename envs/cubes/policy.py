@@ -13,6 +13,7 @@ from gflow.errors import ConfigError
 from gflow.policies.base import PolicyOutput
 from gflow.policies.encoder import StateEncoder
 from gflow.policies.heads import ApartPolicy, linear
+from gflow.policies.told import ConditionLayer, told
 
 
 class BoxPolicy(ApartPolicy):
@@ -57,32 +58,39 @@ class BoxPolicy(ApartPolicy):
             raise ConfigError(f"BoxPolicy: backward must be learned or uniform, got {backward!r}.")
         self.backward = backward
         self.has_log_flow = log_flow
-        sizes = (env.dim, width, depth, frequencies)
         source, elsewhere, down = env.even_outputs()
-        self.ahead: Perceptron = Perceptron(*sizes, env.num_outputs, generator)
+
+        def network(outputs: int) -> Perceptron:
+            layer = told(env, width, owner="BoxPolicy", generator=generator)
+            return Perceptron(env.dim, width, depth, frequencies, outputs, generator, layer)
+
+        self.ahead: Perceptron = network(env.num_outputs)
         self.ahead.start_at(elsewhere)
         self.source = nn.Parameter(source)
         self.back: Perceptron | None = None
         if backward == "learned":
-            self.back = Perceptron(*sizes, env.num_backward_outputs, generator)
+            self.back = network(env.num_backward_outputs)
             self.back.start_at(down)
-        self.flow = Perceptron(*sizes, 1, generator) if log_flow else None
+        self.flow = network(1) if log_flow else None
         self.source_flow = nn.Parameter(torch.zeros(())) if log_flow else None
+        self.told_at_source: ConditionLayer | None = None
+        if env.condition_dim:
+            shifts = env.num_outputs + bool(log_flow)
+            self.told_at_source = ConditionLayer(env, shifts, owner="BoxPolicy").start_deaf()
 
-    def read(self, env: Environment[Any], states: Any, condition: Tensor | None = None) -> Tensor:
-        """(N, d) the coordinates."""
-        points: Tensor = env.encode(states)
-        return points
+    def read(self, env: Environment[Any], states: Any, condition: Tensor | None = None) -> Any:
+        """(N, d) the coordinates, and (N, C) conditions or None."""
+        return env.encode(states), condition
 
     def forward(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
         output, source = super().forward(env, states, condition), at_source(env, states)
-        flow = output.log_flow
-        if flow is not None and self.source_flow is not None:
-            flow = torch.where(source, self.source_flow, flow)
-        ahead = torch.where(source[:, None], self.source, output.forward_logits)
+        flow, (begin, begin_flow) = output.log_flow, self._source(condition)
+        if flow is not None and begin_flow is not None:
+            flow = torch.where(source, begin_flow, flow)
+        ahead = torch.where(source[:, None], begin, output.forward_logits)
         return PolicyOutput(ahead, output.backward_logits, flow)
 
     def forward_logits(
@@ -90,7 +98,16 @@ class BoxPolicy(ApartPolicy):
     ) -> Tensor:
         """(N, A) parameters of the forward kernel."""
         elsewhere = super().forward_logits(env, states, condition)
-        return torch.where(at_source(env, states)[:, None], self.source, elsewhere)
+        begin, _ = self._source(condition)
+        return torch.where(at_source(env, states)[:, None], begin, elsewhere)
+
+    def _source(self, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What is said at the source: outputs (A,) or (N, A), and the flow if there is one."""
+        if self.told_at_source is None:
+            return self.source, self.source_flow
+        shift, count = self.told_at_source(condition), len(self.source)
+        flow = None if self.source_flow is None else self.source_flow + shift[:, count]
+        return self.source + shift[:, :count], flow
 
     def zero_backward_head(self) -> None:
         """Let the backward kernel start nearly even, and the same everywhere."""
@@ -119,6 +136,7 @@ class Perceptron(nn.Module):
         frequencies: int,
         outputs: int,
         generator: torch.Generator | None = None,
+        told: ConditionLayer | None = None,
     ) -> None:
         super().__init__()
         multiples = torch.pi * torch.arange(1, frequencies + 1, dtype=torch.get_default_dtype())
@@ -126,6 +144,7 @@ class Perceptron(nn.Module):
         sizes = [dim * (1 + 2 * frequencies), *[width] * depth]
         self.hidden: Any = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(sizes))
         self.last = linear(width, outputs, generator)
+        self.told = told
 
     def start_at(self, outputs: Tensor) -> None:
         """Let the first outputs be near the given ones (outputs,) everywhere."""
@@ -133,14 +152,18 @@ class Perceptron(nn.Module):
             self.last.weight.mul_(0.1)
             self.last.bias.copy_(outputs)
 
-    def forward(self, points: Tensor) -> Tensor:
-        """(N, outputs)."""
+    def forward(self, read: tuple[Tensor, Tensor | None]) -> Tensor:
+        """(N, outputs) from (N, d) points and (N, C) conditions or None."""
+        points, condition = read
         x = 2 * points - 1
         if len(self.multiples):
             waves = (points[..., None] * self.multiples).flatten(1)
             x = torch.cat([x, waves.sin(), waves.cos()], -1)
-        for layer in self.hidden:
-            x = F.elu(layer(x))
+        for number, layer in enumerate(self.hidden):
+            x = layer(x)
+            if self.told is not None and not number:
+                x = x + self.told(condition)
+            x = F.elu(x)
         out: Tensor = self.last(x)
         return out
 
@@ -149,20 +172,23 @@ class PointEncoder(StateEncoder):
     """Coordinates through ELU layers, for networks beside the policy.
 
     Args:
-        dim: Number of coordinates.
+        env: Says the number of coordinates, and the width of a condition.
         width: Units of each layer.
         depth: Hidden layers, at least 1.
         frequencies: As of `BoxPolicy`.
     """
 
-    def __init__(self, dim: int, width: int = 128, depth: int = 2, frequencies: int = 0) -> None:
+    def __init__(
+        self, env: UnitCube, width: int = 128, depth: int = 2, frequencies: int = 0
+    ) -> None:
         super().__init__()
-        self.network = Perceptron(dim, width, depth, frequencies, width)
+        layer = told(env, width, owner="PointEncoder")
+        self.network = Perceptron(env.dim, width, depth, frequencies, width, told=layer)
         self.out_features = width
 
     def forward(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N, width) activations."""
-        out: Tensor = self.network(env.encode(states))
+        out: Tensor = self.network((env.encode(states), condition))
         return out

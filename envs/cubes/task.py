@@ -121,7 +121,8 @@ class BoxTask(Task[UnitCube]):
 
     def encoder(self, env: Environment[Any], width: int) -> StateEncoder:
         """What potentials and learned rewards read points with."""
-        return PointEncoder(self.dim, width, frequencies=self.frequencies)
+        assert isinstance(env, UnitCube)
+        return PointEncoder(env, width, frequencies=self.frequencies)
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Distances from the target: over cells, over the three regions, between estimates."""
@@ -146,14 +147,13 @@ class BoxTask(Task[UnitCube]):
         """Samples over the density, in the first two coordinates."""
         env, trainer = context.env, context.trainer
         reward = env.reward
-        if self.dim < 2 or not isinstance(reward, RingedCorners):
+        policy = context.policy
+        if self.dim < 2 or not isinstance(reward, RingedCorners) or policy is None:
             return {}
         from gflow.tasks.pictures import scatter
 
         generator = torch.Generator(trainer.device).manual_seed(trainer.config.seed)
-        batch = trainer.sampler.forward(
-            trainer.evaluated_policy, 3000, generator=generator, device=trainer.device
-        )
+        batch = context.sampler.forward(policy, 3000, generator=generator, device=trainer.device)
         clouds = {
             "learned": batch.final_states[:, :2].cpu(),
             "exact": reward.sample(3000, generator, trainer.device)[:, :2].cpu(),

@@ -12,6 +12,7 @@ from gflow.envs.dags.env import Dags, DagState
 from gflow.errors import ConfigError
 from gflow.policies.base import Backward, PolicyOutput, check_backward
 from gflow.policies.heads import Heads, TrunkPolicy
+from gflow.policies.told import ConditionLayer, told
 
 Guide = Callable[[DagState], Tensor]
 
@@ -26,7 +27,8 @@ class DagPolicy(TrunkPolicy):
               = \log \frac{F(s') P_B(s \mid s')}{R(s)}
 
     which ranges over hundreds of nats; what `gflow.envs.dags.guide` knows of it is most of it, and
-    the network is left with the rest.
+    the network is left with the rest. Told a condition, it also learns by how much the guide must
+    be multiplied for that.
 
     Args:
         env: The graphs.
@@ -55,14 +57,21 @@ class DagPolicy(TrunkPolicy):
         self.hidden: Any = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
         undo = env.num_backward_actions if backward == "learned" else 0
         self.head = Heads(width, env.num_actions, undo, log_flow)
+        self.told = told(env, width, owner="DagPolicy")
+        self.gain: ConditionLayer | None = None
+        if guide is not None and env.condition_dim:
+            self.gain = ConditionLayer(env, 1, owner="DagPolicy").start_deaf()
 
     def trunk(
         self, env: Environment[Any], states: DagState, condition: Tensor | None = None
     ) -> Tensor:
         """(B, width) activations of the last hidden layer."""
         x = states.adjacency.flatten(1).to(self.head.weight.dtype)
-        for layer in self.hidden:
-            x = F.relu(F.linear(x, layer.weight, layer.bias))
+        for number, layer in enumerate(self.hidden):
+            x = F.linear(x, layer.weight, layer.bias)
+            if self.told is not None and not number:
+                x = x + self.told(condition)
+            x = F.relu(x)
         return x
 
     def forward(
@@ -70,13 +79,17 @@ class DagPolicy(TrunkPolicy):
     ) -> PolicyOutput:
         """All heads."""
         output = super().forward(env, states, condition)
-        return replace(output, forward_logits=self._guided(output.forward_logits, states))
+        ahead = self._guided(output.forward_logits, states, condition)
+        return replace(output, forward_logits=ahead)
 
     def forward_logits(
         self, env: Environment[Any], states: DagState, condition: Tensor | None = None
     ) -> Tensor:
         """(N, A) the forward rows of the head alone."""
-        return self._guided(super().forward_logits(env, states, condition), states)
+        return self._guided(super().forward_logits(env, states, condition), states, condition)
 
-    def _guided(self, logits: Tensor, states: DagState) -> Tensor:
-        return logits if self.guide is None else logits + self.guide(states).to(logits.dtype)
+    def _guided(self, logits: Tensor, states: DagState, condition: Tensor | None) -> Tensor:
+        if self.guide is None:
+            return logits
+        known = self.guide(states).to(logits.dtype)
+        return logits + (known if self.gain is None else known * (1 + self.gain(condition)))

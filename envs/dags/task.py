@@ -28,7 +28,7 @@ from gflow.envs.dags.scores import BIC, BGe, LinearGaussian, erdos_renyi_prior, 
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy
 from gflow.rewards.base import LogReward
-from gflow.rewards.wrappers import Tempered
+from gflow.rewards.wrappers import Tempered, Wrapper
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -175,11 +175,11 @@ class DagsTask(Task[Dags]):
         """Edge marginals, learned and exact (or true), as tables and as a picture."""
         from gflow.tasks.pictures import heatmaps
 
-        trainer = context.trainer
+        trainer, policy = context.trainer, context.policy
+        if policy is None:
+            return {}
         generator = torch.Generator(trainer.device).manual_seed(trainer.config.seed)
-        batch = trainer.sampler.forward(
-            trainer.evaluated_policy, 2000, generator=generator, device=trainer.device
-        )
+        batch = context.sampler.forward(policy, 2000, generator=generator, device=trainer.device)
         grids = {"learned": Marginals.of(batch.final_states.adjacency.cpu()).edge}
         exact = self._exact_marginals(context)
         if exact is not None:
@@ -238,6 +238,8 @@ def _observations(task: DagsTask) -> tuple[Tensor, Tensor | None]:
 
 
 def _score_of(env: DiscreteEnvironment[Any]) -> DeterminantScore:
-    reward = env.reward.reward if isinstance(env.reward, Tempered) else env.reward
+    reward = env.reward
+    while isinstance(reward, Wrapper):  # temperatures
+        reward = reward.reward
     assert isinstance(reward, DeterminantScore)
     return reward

@@ -1,5 +1,8 @@
 """Controlled Monte Carlo diffusions: annealed Langevin steps with a learned transport."""
 
+from dataclasses import replace
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -84,6 +87,12 @@ class AnnealedLangevin(GaussianSteps):
         pull, one = h * rate, torch.ones_like(h)
         ahead = torch.stack([pull, h * rate.sqrt(), 2 * pull], -1)
         return ahead, torch.stack([one, pull, h * self.rate_at(u).sqrt(), 2 * pull], -1)
+
+    def with_target(self, target: Target) -> Self:
+        """The same with another target, and a path to it."""
+        view = super().with_target(target)
+        view.path = replace(self.path, target=target)
+        return view
 
     def rate_at(self, time: Tensor) -> Tensor:
         """s^2 at times of any shape."""

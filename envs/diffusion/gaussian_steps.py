@@ -1,7 +1,9 @@
 """Points of R^d that move to a target in Gaussian steps: what all such environments share."""
 
+import copy
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from gflow.environment.density import Density, gaussian_log_prob
 from gflow.envs.diffusion.annealing_path import AnnealingPath
 from gflow.envs.diffusion.process import check_grid, uniform_grid
 from gflow.envs.targets.base import Target
+from gflow.envs.targets.tempered import TemperedTarget
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
 from gflow.state import take
@@ -212,6 +215,17 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
     def log_partition(self) -> float | None:
         """Log Z of the target where it is known."""
         return self.target.log_z
+
+    def with_temperature(self) -> Self:
+        """The same on R^beta; see `Environment.with_temperature`."""
+        return self.with_target(TemperedTarget(self.target))
+
+    def with_target(self, target: Target) -> Self:
+        """The same with another target of as many dimensions."""
+        view = copy.copy(self)
+        view.target, view.reward = target, TargetReward(target)
+        view.condition_dim = target.condition_dim
+        return view
 
     # ------------------------------------------------------------------ coefficients
 

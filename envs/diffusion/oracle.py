@@ -26,13 +26,17 @@ class OraclePolicy(Policy):
         env: A diffusion with a `Brownian` process and a target whose bridge has known moments.
 
     Raises:
-        IncompatibleError: For other processes.
+        IncompatibleError: For other processes, and for targets that read conditions.
     """
 
     backward: Literal["uniform"] = "uniform"
 
     def __init__(self, env: Diffusion) -> None:
         super().__init__()
+        if env.condition_dim:
+            raise IncompatibleError(
+                f"OraclePolicy reads no condition, and {env.target!r} has one. Use DiffusionPolicy."
+            )
         if not isinstance(env.process, Brownian):
             raise IncompatibleError(
                 f"OraclePolicy knows the time reversal of Brownian bridges, not of {env.process!r}."

@@ -12,6 +12,7 @@ from gflow.errors import ConfigError
 from gflow.policies.base import Policy, PolicyOutput, Session
 from gflow.policies.encoder import StateEncoder
 from gflow.policies.heads import linear
+from gflow.policies.told import told
 
 CLIP_OUTPUT = 1e4
 
@@ -83,7 +84,7 @@ class DiffusionPolicy(Policy):
         depth: GELU layers after the first.
         log_flow: Have a head for log F with a trunk of its own.
         langevin: Read the score of the target.
-        condition_encoder: Module for conditions, with `out_features`; by default a linear layer.
+        condition_encoder: As of `MLPPolicy`.
         generator: For the initial weights.
 
     Reference:
@@ -115,11 +116,7 @@ class DiffusionPolicy(Policy):
         self.point = linear(env.dim, width, generator)
         uneven = float(env.times.diff(dim=1).std()) > 1e-9 if env.times.shape[1] > 2 else False
         self.gap = linear(1, width, generator, bias=False) if uneven or len(env.times) > 1 else None
-        self.condition_encoder = condition_encoder
-        self.given: nn.Linear | None = None
-        if env.condition_dim:
-            read: int = getattr(condition_encoder, "out_features", env.condition_dim)
-            self.given = linear(read, width, generator, bias=False)
+        self.told = told(env, width, condition_encoder, "DiffusionPolicy", generator)
         self.drift = Trunk(width, depth, env.num_drifts, generator)
         zero(self.drift.last)
         self.flow = Trunk(width, depth, 1, generator) if log_flow else None
@@ -140,14 +137,8 @@ class DiffusionPolicy(Policy):
     def _read(self, inputs: DiffusionInputs, condition: Tensor | None, time: Tensor) -> Tensor:
         """(R, N / R, width) embedded points and times, given (R, width) times in equal runs."""
         points = self.point(inputs.x)
-        if self.given is not None:
-            if condition is None:
-                raise ConfigError(
-                    "DiffusionPolicy: this policy is conditional and got no condition."
-                )
-            if self.condition_encoder is not None:
-                condition = self.condition_encoder(condition)
-            points = points + self.given(condition)
+        if self.told is not None:
+            points = points + self.told(condition)
         read: Tensor = points.view(len(time), -1, points.shape[-1]) + time[:, None]
         return read
 
@@ -279,7 +270,7 @@ class DiffusionEncoder(StateEncoder):
         self.out_features = width
         self.time = TimeFeatures(width, generator)
         self.point = linear(env.dim, width, generator)
-        self.given = linear(env.condition_dim, width, generator) if env.condition_dim else None
+        self.told = told(env, width, owner="DiffusionEncoder", generator=generator)
         self.trunk = Trunk(width, depth, width, generator)
 
     def forward(
@@ -288,8 +279,7 @@ class DiffusionEncoder(StateEncoder):
         """(N, width) activations."""
         inputs = env.encode(states)
         read = self.point(inputs.x) + self.time(inputs.time)
-        if self.given is not None:
-            assert condition is not None
-            read = read + self.given(condition)
+        if self.told is not None:
+            read = read + self.told(condition)
         out: Tensor = self.trunk(read)
         return out

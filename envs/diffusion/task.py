@@ -192,10 +192,14 @@ class DiffusionTask(Task[GaussianSteps]):
         seed = trainer.config.seed * 1_000_003 + trainer.step + 2
         generator = torch.Generator(trainer.device).manual_seed(seed)
         if isinstance(env.target, VAEPosterior):
+            if context.env is not trainer.env:
+                return {}
             return self._posteriors(env.target, context, generator)
         target, numbers, points = env.target, {}, objects.x
-        policy, count = trainer.evaluated_policy, len(points)
-        view, sampler = env, trainer.sampler
+        policy, count = context.policy, len(points)
+        if policy is None:
+            return {}
+        view, sampler = env, context.sampler
         if self.random_times:
             view = self.diffusion(target, self.steps_per_trajectory)
             sampler = Sampler(view)
@@ -245,14 +249,13 @@ class DiffusionTask(Task[GaussianSteps]):
         """Samples over the density, in the first two coordinates."""
         env, trainer = context.env, context.trainer
         assert isinstance(env, GaussianSteps)
-        if env.condition_dim or env.dim < 2:
+        policy = context.policy
+        if env.condition_dim or env.dim < 2 or policy is None:
             return {}
         from gflow.tasks.pictures import scatter
 
         generator = torch.Generator(trainer.device).manual_seed(trainer.config.seed)
-        batch = trainer.sampler.forward(
-            trainer.evaluated_policy, 2000, generator=generator, device=trainer.device
-        )
+        batch = context.sampler.forward(policy, 2000, generator=generator, device=trainer.device)
         clouds = {"learned": batch.final_states.x[:, :2].cpu()}
         if env.target.has_samples:
             clouds["exact"] = env.target.sample(2000, generator)[:, :2].cpu()

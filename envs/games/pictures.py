@@ -43,7 +43,8 @@ def line_of_play(context: Context, path: Path) -> None:
     """
     plt = pyplot()
     env: RowGame = context.env
-    policy, solved = context.trainer.evaluated_policy, context.solved
+    policy, solved = context.policy, context.solution
+    assert policy is not None
     state = env.initial(1, context.trainer.device)
     shown: list[tuple[Tensor, list[Tensor]]] = []
     while len(shown) < PLIES and not bool(env.is_terminal(state)):

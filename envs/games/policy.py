@@ -12,6 +12,7 @@ from gflow.environment.movers import player_index
 from gflow.envs.games.board import RowGame
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import Backward, Policy, PolicyOutput
+from gflow.policies.told import told
 
 PLANES = 5
 
@@ -30,7 +31,7 @@ class BoardPolicy(Policy):
     fewer positions to look at instead of more (of tic-tac-toe 765 in place of 5,478).
 
     On CPUs equal images are looked at once, and finished positions not at all: whatever is said of
-    these, nobody listens.
+    these, nobody listens. Told a condition, it looks at each image anew: equal ones differ by that.
 
     Args:
         game: A game on a board.
@@ -74,6 +75,7 @@ class BoardPolicy(Policy):
         self.has_log_flow = bool(log_flow)
         self.num_flows, self.symmetric = int(log_flow), symmetric
         self.first = nn.Conv2d(PLANES, width, 3, padding=1)
+        self.told = told(game, width, owner="BoardPolicy")
         self.blocks: Any = nn.ModuleList(_Block(width) for _ in range(blocks))
         reads = head_width * game.cells
         self.heads = nn.Conv2d(width, game.num_players * head_width, 1)
@@ -93,15 +95,17 @@ class BoardPolicy(Policy):
 
     def forward(self, env: Any, states: Tensor, condition: Tensor | None = None) -> PolicyOutput:
         """(N, A) logits of the player to move, and flows; see `Policy.forward`."""
-        return self._asked(env, states, self.has_log_flow)
+        return self._asked(env, states, condition, self.has_log_flow)
 
     def forward_logits(self, env: Any, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, A) logits of the player to move alone."""
-        return self._asked(env, states, False).forward_logits
+        return self._asked(env, states, condition, False).forward_logits
 
     # ------------------------------------------------------------------ which positions are seen
 
-    def _asked(self, env: RowGame, states: Tensor, flows: bool) -> PolicyOutput:
+    def _asked(
+        self, env: RowGame, states: Tensor, condition: Tensor | None, flows: bool
+    ) -> PolicyOutput:
         """What the network says of N positions, each seen as the image that stands for it."""
         images = keys = None
         seen = states
@@ -110,12 +114,13 @@ class BoardPolicy(Policy):
         rows = place = None
         if states.device.type == "cpu":  # where counting is free
             rows = (~env.is_terminal(seen)).nonzero().squeeze(1)
-            if keys is not None:
+            condition = None if condition is None else condition[rows]
+            if keys is not None and self.told is None:
                 chosen, place = self._distinct(keys[rows])
                 seen = seen[rows[chosen]]
             else:
                 seen = seen[rows]
-        logits, flow = self._network(env, seen, flows)
+        logits, flow = self._network(env, seen, flows, condition)
         if place is not None:
             logits, flow = logits[place], None if flow is None else flow[place]
         if images is not None:
@@ -146,9 +151,12 @@ class BoardPolicy(Policy):
 
     # ------------------------------------------------------------------ the network
 
-    def _network(self, env: RowGame, states: Tensor, flows: bool) -> tuple[Tensor, Tensor | None]:
+    def _network(
+        self, env: RowGame, states: Tensor, flows: bool, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """(N, A) logits of the player to move, and (N,) or (N, n) flows if asked for."""
-        x = F.leaky_relu(self.first(env.planes(states).to(self.first.weight.dtype)))
+        x = self.first(env.planes(states).to(self.first.weight.dtype))
+        x = F.leaky_relu(x if self.told is None else x + self.told(condition)[..., None, None])
         for block in self.blocks:
             x = block(x)
         heard = F.leaky_relu(self.heads(x)).unflatten(1, (len(self.logits), -1)).flatten(2)

@@ -48,6 +48,8 @@ class RowGameTask(Task[G]):
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The first positions of a game of likeliest moves, with all probabilities."""
+        if context.policy is None:
+            return {}
         path = folder / "line_of_play.png"
         line_of_play(context, path)
         return {"line_of_play": path}
@@ -56,7 +58,9 @@ class RowGameTask(Task[G]):
         """The first moves and their probabilities."""
         env: RowGame = context.env
         start = env.initial(1, context.trainer.device)
-        probabilities = move_probabilities(env, context.trainer.evaluated_policy, start)[0]
+        if context.policy is None:
+            return ""
+        probabilities = move_probabilities(env, context.policy, start)[0]
         best = probabilities.argsort(descending=True, stable=True)[:9].tolist()
         said = ", ".join(f"{env.move_text(a)} {float(probabilities[a]):.3f}" for a in best)
         return f"first moves: {said}"
@@ -169,7 +173,9 @@ class Connect4Task(RowGameTask[Connect4]):
             return {}
         from gflow.arena import PolicyPlayer, score_shares
 
-        policy, env = context.trainer.evaluated_policy, context.env
+        policy, env = context.policy, context.env
+        if policy is None:
+            return {}
         labelled = self._labelled(env)
         generator = torch.Generator().manual_seed(0)
         player = PolicyPlayer(policy, temperature=0.0)

@@ -16,6 +16,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
 from gflow.policies.encoder import StateEncoder
 from gflow.policies.heads import Heads
+from gflow.policies.told import ConditionLayer, told
 from gflow.state import take
 
 Convolution = Callable[[int], nn.Module]
@@ -209,10 +210,18 @@ class Trunk(nn.Module):
         width: Features of a node.
         depth: Rounds of messages.
         convolution: See `GraphPolicy`.
+        layer: Reads the condition of each state, if it has one.
     """
 
-    def __init__(self, width: int, depth: int, convolution: Convolution | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        depth: int,
+        convolution: Convolution | None = None,
+        layer: ConditionLayer | None = None,
+    ) -> None:
         super().__init__()
+        self.told = layer
         self.embed = nn.Embedding(3, width)
         self.read = nn.Linear(4, width)
         self.rounds = nn.ModuleList(
@@ -221,9 +230,11 @@ class Trunk(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, inputs: GraphInputs) -> Tensor:
-        """(M, width) normalised features of every node."""
+    def forward(self, inputs: GraphInputs, condition: Tensor | None = None) -> Tensor:
+        """(M, width) normalised features of every node, for conditions (S, C) of the states."""
         x = self.embed(inputs.label) + self.read(inputs.numbers)
+        if self.told is not None:
+            x = x + self.told(condition)[inputs.row]
         for layer in self.rounds:
             x = layer(x, inputs)
         found: Tensor = self.norm(x)
@@ -236,11 +247,15 @@ class GraphEncoder(StateEncoder):
     Args:
         width: Features of a node; vectors have twice as many.
         depth: Rounds of messages.
+        env: The environment, where its reward reads conditions.
     """
 
-    def __init__(self, width: int = 64, depth: int = 3) -> None:
+    def __init__(
+        self, width: int = 64, depth: int = 3, env: DiscreteEnvironment[Any] | None = None
+    ) -> None:
         super().__init__()
-        self.trunk = Trunk(width, depth)
+        layer = None if env is None else told(env, width, owner="GraphEncoder")
+        self.trunk = Trunk(width, depth, layer=layer)
         self.out_features = 2 * width
 
     def forward(
@@ -249,7 +264,7 @@ class GraphEncoder(StateEncoder):
         """(S, D) vectors of S labellings."""
         assert isinstance(env, NodeSubsets)
         inputs = gather_inputs(env, states, every_node=True)
-        x = self.trunk(inputs)
+        x = self.trunk(inputs, condition)
         total = x.new_zeros(inputs.shape[0], x.shape[1]).index_add(0, inputs.row, x)
         nodes = torch.bincount(inputs.row, minlength=inputs.shape[0]).clamp(min=1)[:, None]
         return torch.cat([total / 16, total / nodes], -1)
@@ -303,7 +318,7 @@ class GraphPolicy(Policy):
         check_backward(env, backward)
         self.backward, self.has_log_flow, self.scale = backward, log_flow, scale
         self.every_node = env.whole_past_counts or backward == "learned"
-        self.trunk = Trunk(width, depth, convolution)
+        self.trunk = Trunk(width, depth, convolution, told(env, width, owner="GraphPolicy"))
         self.hidden = nn.Linear(width, width)
         # Of each node: forward logit, backward logit, share of the log-flow. They read the numbers
         # too, so that rules of degree are learned at once.
@@ -314,8 +329,8 @@ class GraphPolicy(Policy):
     def inputs(self, env: Environment[Any], states: Any) -> GraphInputs:
         """Nodes and edges that matter, of states with equal futures once."""
         assert isinstance(env, NodeSubsets)
-        if self.every_node:
-            return gather_inputs(env, states, every_node=True)
+        if self.every_node or self.trunk.told is not None:  # told apart by their conditions
+            return gather_inputs(env, states, every_node=self.every_node)
         rows, which = distinct_futures(env, states)
         return replace(gather_inputs(env, take(states, rows), every_node=False), which=which)
 
@@ -323,9 +338,9 @@ class GraphPolicy(Policy):
         """The backward row of the head."""
         return [(self.head, self.head.backward_rows)] if self.head.num_backward else []
 
-    def read(self, inputs: GraphInputs) -> Tensor:
+    def read(self, inputs: GraphInputs, condition: Tensor | None = None) -> Tensor:
         """(M, width + 4) what the heads read of every node."""
-        x = F.relu(self.hidden(self.trunk(inputs)))
+        x = F.relu(self.hidden(self.trunk(inputs, condition)))
         return torch.cat([x, inputs.numbers], -1)
 
     def forward(
@@ -333,7 +348,7 @@ class GraphPolicy(Policy):
     ) -> PolicyOutput:
         """All heads; see `Policy.forward`."""
         inputs = self.inputs(env, states)
-        out = self.head.all(self.read(inputs))
+        out = self.head.all(self.read(inputs, condition))
         back, log_flow = out.backward_logits, out.log_flow
         if log_flow is not None:
             total = log_flow.new_zeros(inputs.shape[0])
@@ -348,7 +363,7 @@ class GraphPolicy(Policy):
     ) -> Tensor:
         """(S, N) the forward row of every node."""
         inputs = self.inputs(env, states)
-        return self._spread(self.head.ahead(self.read(inputs)), inputs)
+        return self._spread(self.head.ahead(self.read(inputs, condition)), inputs)
 
     def backward_logits(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
@@ -357,7 +372,7 @@ class GraphPolicy(Policy):
         if not self.head.num_backward:
             return None
         inputs = self.inputs(env, states)
-        return self._spread(self.head.back(self.read(inputs)), inputs)
+        return self._spread(self.head.back(self.read(inputs, condition)), inputs)
 
     def _spread(self, values: Tensor, inputs: GraphInputs) -> Tensor:
         """(B, N) from (M, 1) values at their places; 0 at nodes that were not looked at."""

@@ -113,7 +113,7 @@ class IndependentSetTask(Task[IndependentSet]):
 
     def encoder(self, env: DiscreteEnvironment[Any], width: int) -> StateEncoder:
         """A graph network of its own."""
-        return GraphEncoder(width, self.depth)
+        return GraphEncoder(width, self.depth, env)
 
     def condition(self, env: DiscreteEnvironment[Any]) -> ConditionSampler:
         """Graphs drawn anew for every batch."""
@@ -129,10 +129,12 @@ class IndependentSetTask(Task[IndependentSet]):
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Sizes on the held-out graphs, as numbers and as shares of the optimum."""
         env, best, greedy = held_out(self)
-        trainer, count = context.trainer, len(best)
+        trainer, policy, count = context.trainer, context.policy, len(best)
+        if policy is None:
+            return {}
         device = trainer.device
         found = Sampler(env, trainer.config.plan).forward(
-            trainer.evaluated_policy,
+            policy,
             self.samples * count,
             generator=torch.Generator(device).manual_seed(trainer.step),
             device=device,
@@ -151,6 +153,8 @@ class IndependentSetTask(Task[IndependentSet]):
     def report(self, context: Context) -> str:
         """Held-out graphs: the policy beside the greedy rule."""
         n = context.numbers
+        if "mean_size" not in n:
+            return ""
         kind = "graphs of files" if self.files else "held-out graphs"
         return (
             f"{len(held_out(self)[1])} {kind}, mean size {n['mean_size']:.2f} "

@@ -121,15 +121,15 @@ class HypergridTask(Task[HyperGrid]):
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The learned and the exact distribution side by side, for two coordinates."""
-        if self.dim != 2 or context.graph is None:
+        graph, policy = context.graph, context.policy
+        if self.dim != 2 or graph is None or policy is None:
             return {}
         from gflow.tasks.pictures import heatmaps
 
-        graph = context.graph
         cells = graph.states[graph.objects]
         distributions = {
             "exact": graph.log_target().exp(),
-            "learned": graph.terminal_distribution(context.trainer.evaluated_policy).exp(),
+            "learned": graph.terminal_distribution(policy).exp(),
         }
         grids = {}
         for name, distribution in distributions.items():

@@ -11,6 +11,7 @@ from gflow.envs.molecules.env import Molecules, MoleculeState
 from gflow.envs.molecules.layout import Dense, Layout, Packed
 from gflow.errors import ConfigError
 from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
+from gflow.policies.told import told
 
 
 class MoleculePolicy(Policy):
@@ -65,9 +66,7 @@ class MoleculePolicy(Policy):
         self.still_open = nn.Embedding(env.max_fragments + 1, width)
         self.own = nn.Embedding(self.classes + 1, width)  # the port on this side
         self.far = nn.Embedding(self.classes + 1, width)  # the port on the other side, or none
-        self.condition: nn.Linear | None = None
-        if env.condition_dim:
-            self.condition = nn.Linear(env.condition_dim, width, bias=False)
+        self.told = told(env, width, owner="MoleculePolicy")
         self.rounds = nn.ModuleList(_Round(width, tables.num_pairs) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.source = nn.Parameter(torch.zeros(width))
@@ -135,12 +134,8 @@ class MoleculePolicy(Policy):
         layout = kind(states.fragment, states.link, self.orbit, self.pair, self.classes)
         room = layout.still_open.clamp(max=self.nodes)
         around = self.count(layout.count) + self.still_open(room)  # (B, D)
-        if self.condition is not None:
-            if condition is None:
-                raise ConfigError(
-                    "MoleculePolicy: this policy is conditional and got no condition."
-                )
-            around = around + self.condition(condition)
+        if self.told is not None:
+            around = around + self.told(condition)
         ends = self.own(layout.own) + self.far(layout.far)
         h = self.fragments(layout.fragment) + layout.spread(around)
         for layer in self.rounds:

@@ -26,11 +26,10 @@ class MoleculesTask(SeveralScores):
         properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
             seh:FILE, dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
         weights: Weight of each property; all 1 if not given.
-        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties, or by
-            preferences or goals that the sampler is told.
+        combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
         vector: Keep the properties apart as scores, for objectives that compare them and for the
-            Pareto front; preferences and goals always do.
+            Pareto front, and for conditions about them.
         max_fragments: Largest number of fragments of a molecule.
         min_fragments: Smallest number of fragments of a molecule.
         smiles: A file of your own molecules to cut the fragments from (SMI, CSV, SDF;
@@ -70,7 +69,7 @@ class MoleculesTask(SeveralScores):
     )
 
     properties: tuple[str, ...] = ("qed", "sa")
-    combine: Literal["sum", "product", "preferences", "goals"] = "product"
+    combine: Literal["sum", "product"] = "product"
     beta: Positive = 64.0
     vector: bool = False
     max_fragments: Count = 5
@@ -96,10 +95,9 @@ class MoleculesTask(SeveralScores):
             )
         else:
             vocabulary = Vocabulary.default(options)
-        several = self.vector or self.conditional
+        several = self.vector
         # Of several scores the mean is what tables and lists show.
-        rule: Literal["product", "sum"] = "product" if self.combine == "product" else "sum"
-        goal = Goal(self.properties, self.weights, rule)
+        goal = Goal(self.properties, self.weights, self.combine)
         return Molecules(
             vocabulary.extensible() if self.min_fragments > 2 else vocabulary,
             goal,

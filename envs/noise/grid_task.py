@@ -67,8 +67,8 @@ class StochasticGridTask(Task[StochasticGrid]):
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """R / Z, expected flows and what was learned side by side, for two coordinates."""
-        graph = context.graph
-        if self.dim != 2 or graph is None:
+        graph, policy = context.graph, context.policy
+        if self.dim != 2 or graph is None or policy is None:
             return {}
         from gflow.tasks.pictures import heatmaps
 
@@ -83,7 +83,7 @@ class StochasticGridTask(Task[StochasticGrid]):
         laws = {
             "R / Z": grid(graph.log_target()),
             "expected flows": grid(expected_law(context)),
-            "learned": grid(graph.terminal_distribution(context.trainer.evaluated_policy)),
+            "learned": grid(graph.terminal_distribution(policy)),
         }
         heatmaps(laws, path, ("coordinate 0", "coordinate 1"))
         return {"distribution": path}

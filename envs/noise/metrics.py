@@ -14,9 +14,9 @@ def expected_metrics(context: Context) -> dict[str, float]:
     `tv_reward` to the one in proportion to the reward, whatever the objective means.
     """
     graph = context.graph
-    if graph is None:
+    if graph is None or context.policy is None:
         return {}
-    learned = graph.terminal_distribution(context.trainer.evaluated_policy)
+    learned = graph.terminal_distribution(context.policy)
     return {
         "tv_expected": float(total_variation(learned, expected_law(context))),
         "tv_reward": float(total_variation(learned, graph.log_target())),
@@ -31,9 +31,10 @@ def expected_law(context: Context) -> Tensor:
     """
     graph, objective = context.graph, context.trainer.objective
     assert graph is not None
+    assert context.policy is not None
     if objective.solution is Solution.EXPECTED:
         reads = objective.needs.log_pb
-        log_pb = graph.log_pb(context.trainer.evaluated_policy) if reads else None
+        log_pb = graph.log_pb(context.policy) if reads else None
         flows = objective.exact_flows(graph, log_pb)
     else:
         flows = graph.expected_flows("tree")

@@ -126,9 +126,11 @@ class PhylogenyTask(Task[Phylogeny]):
 
     def trees(self, context: Context) -> list[tuple[str, float]]:
         """Up to a hundred distinct sampled trees and their mutations, fewest first."""
-        trainer, env = context.trainer, context.env
-        batch = trainer.sampler.forward(
-            trainer.evaluated_policy,
+        trainer, env, policy = context.trainer, context.env, context.policy
+        if policy is None:
+            return []
+        batch = context.sampler.forward(
+            policy,
             WRITTEN,
             generator=torch.Generator(trainer.device).manual_seed(trainer.step),
             device=trainer.device,

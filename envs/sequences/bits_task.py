@@ -123,14 +123,15 @@ class BitsTask(Task[DiscreteEnvironment[Any]]):
         found.update(objects)
         strings = flipped_modes(reward.modes, self.modes_seed)
         chosen = to_words(strings[:: max(1, len(strings) // TESTED)], self.word)
-        trainer = context.trainer
+        trainer, policy = context.trainer, context.policy
+        assert policy is not None
         likelihood = log_likelihood(
             context.env,
-            trainer.evaluated_policy,
+            policy,
             chosen.to(trainer.device),
             1 if self.order == "left_to_right" else 10,
             generator=torch.Generator(trainer.device).manual_seed(trainer.step),
-            sampler=trainer.sampler,
+            sampler=context.sampler,
         )
         return {
             "modes_in_sample": float(len(found)),

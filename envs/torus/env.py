@@ -1,5 +1,6 @@
 """Angles that are turned a fixed number of times: a continuous environment without a border."""
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ from torch import Tensor
 from gflow.environment.continuous import ContinuousEnvironment
 from gflow.environment.density import Density
 from gflow.envs.targets.base import Target
+from gflow.envs.targets.tempered import TemperedTarget
 from gflow.envs.torus.von_mises import UniformAngles, VonMisesMixture, wrap
 from gflow.errors import ConfigError, ShapeError
 from gflow.rewards.base import LogReward
@@ -106,12 +108,8 @@ class Torus(ContinuousEnvironment[TorusState]):
                 f"Torus: min_concentration must be finite and not negative, got "
                 f"{min_concentration}."
             )
-        if target.condition_dim:
-            raise ConfigError(
-                f"Torus: its policy reads no condition, and {target!r} is conditional."
-            )
         self.target, self.dim = target, target.dim
-        self.reward = TorusReward(target)
+        self.reward, self.condition_dim = TorusReward(target), target.condition_dim
         self.horizon, self.components = length, components
         self.min_concentration = min_concentration
         self.num_outputs = self.num_backward_outputs = 4 * self.dim * components
@@ -158,6 +156,13 @@ class Torus(ContinuousEnvironment[TorusState]):
     def log_partition(self) -> float | None:
         """Log Z of the target where it is known."""
         return self.target.log_z
+
+    def with_temperature(self) -> "Torus":
+        """The same on R^beta; see `Environment.with_temperature`."""
+        view = copy.copy(self)
+        view.target = TemperedTarget(self.target)
+        view.reward, view.condition_dim = TorusReward(view.target), view.target.condition_dim
+        return view
 
     # ------------------------------------------------------------------ laws
 

@@ -10,6 +10,7 @@ from gflow.environment.base import Environment
 from gflow.envs.torus.env import Torus, TorusState
 from gflow.errors import ConfigError
 from gflow.policies.heads import ApartPolicy, linear
+from gflow.policies.told import told
 
 REACH = 0.5
 """Radians: at the start the means of the components lie within this of 0, so that moves are short.
@@ -23,6 +24,7 @@ class TorusTrunk(nn.Module):
     """Layers that read the waves of the angles and the number of moves.
 
     Args:
+        env: Says the width of a condition.
         waves: Number of waves.
         steps: Numbers of moves there are.
         width: Units per layer.
@@ -31,17 +33,29 @@ class TorusTrunk(nn.Module):
     """
 
     def __init__(
-        self, waves: int, steps: int, width: int, depth: int, generator: torch.Generator | None
+        self,
+        env: Torus,
+        waves: int,
+        steps: int,
+        width: int,
+        depth: int,
+        generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         self.first = linear(waves, width, generator)
         self.moves = nn.Parameter(torch.empty(steps, width).normal_(0, 0.5, generator=generator))
         self.layers: Any = nn.ModuleList(linear(width, width, generator) for _ in range(depth - 1))
+        self.told = told(env, width, owner="TorusPolicy", generator=generator)
 
-    def forward(self, read: tuple[Tensor, Tensor]) -> Tensor:
-        """(N, width) activations of the last hidden layer, from (N, waves) and (N,) moves made."""
-        waves, step = read
-        x = F.gelu(self.first(waves) + self.moves[step])
+    def forward(self, read: tuple[Tensor, Tensor, Tensor | None]) -> Tensor:
+        """(N, width) activations of the last hidden layer.
+
+        Args:
+            read: (N, waves), (N,) moves made, and (N, C) conditions or None.
+        """
+        waves, step, condition = read
+        x = self.first(waves) + self.moves[step]
+        x = F.gelu(x if self.told is None else x + self.told(condition))
         for layer in self.layers:
             x = F.gelu(F.linear(x, layer.weight, layer.bias))
         return x
@@ -96,7 +110,7 @@ class TorusPolicy(ApartPolicy):
         waves, steps = 2 * frequencies * env.dim, env.horizon + 1
 
         def trunk() -> TorusTrunk:
-            return TorusTrunk(waves, steps, width, depth, generator)
+            return TorusTrunk(env, waves, steps, width, depth, generator)
 
         self.shared_trunk = trunk() if shared else None
 
@@ -122,7 +136,7 @@ class TorusPolicy(ApartPolicy):
         self, env: Environment[Any], states: TorusState, condition: Tensor | None = None
     ) -> Any:
         """Waves and numbers of moves, or what the shared trunk makes of them."""
-        read = self.waves(states.angles), states.step
+        read = self.waves(states.angles), states.step, condition
         return read if self.shared_trunk is None else self.shared_trunk(read)
 
     def zero_backward_head(self) -> None:

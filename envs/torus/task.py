@@ -153,10 +153,12 @@ class TorusTask(Task[Torus]):
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The learned and the exact density side by side, and their difference."""
-        target, trainer = _target(context), context.trainer
+        target, trainer, policy = _target(context), context.trainer, context.policy
+        if policy is None:
+            return {}
         generator = torch.Generator(trainer.device).manual_seed(trainer.config.seed)
-        batch = trainer.sampler.forward(
-            trainer.evaluated_policy, PICTURED, generator=generator, device=trainer.device
+        batch = context.sampler.forward(
+            policy, PICTURED, generator=generator, device=trainer.device
         )
         path = folder / "density.png"
         learned = smoothed(batch.final_states.angles.cpu())
@@ -166,6 +168,8 @@ class TorusTask(Task[Torus]):
     def report(self, context: Context) -> str:
         """Learned and exact weights of the basins."""
         target, numbers = _target(context), context.numbers
+        if "jsd" not in numbers:
+            return ""
         lines = [f"{'basin':<12}{'learned':>9}{'exact':>9}"]
         for name, exact in zip(target.basin_names, target.basin_weights.tolist(), strict=True):
             lines.append(f"{name:<12}{numbers[f'basin_{name}']:>9.4f}{exact:>9.4f}")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gflow.bounds import Count, Natural
 from gflow.cli.arena import arena
 from gflow.cli.play import play
@@ -29,7 +31,7 @@ USAGE = """usage: gflow COMMAND ...
   finetune DIR [--task ENV] [flags] turn it to a reward: amortised, or converted without training
   resume DIR [--steps N]            continue a run that was stopped or killed, or extend one
   eval DIR [--samples N]            measure a run at its last checkpoint
-  sample DIR [-n N] [--seed S]      draw objects from a trained sampler, as JSON lines
+  sample DIR [-n N] [--condition C] draw objects from a trained sampler, as JSON lines
   sweep FILE [--out DIR]            run a sweep file (grid or random) on this machine
   arena RUN RUN ... [--players P]   let runs of one game and others (uniform, mcts:100, minimax)
                                     play against each other, and rate them
@@ -140,17 +142,22 @@ def evaluate(folder: str, samples: Count = 500) -> int:
     return 0
 
 
-def sample(folder: str, number: Count = 10, seed: Natural = 0) -> int:
+def sample(
+    folder: str, number: Count = 10, seed: Natural = 0, condition: tuple[float, ...] = ()
+) -> int:
     """Draw objects from a trained sampler, as JSON lines.
 
     Args:
         folder: Folder of the run.
         number: How many.
         seed: Of the random numbers.
+        condition: What a conditional sampler is asked for, as an inverse temperature; by default
+            drawn as in training.
     """
     trained = load(folder)
     try:
-        for row in trained.table(number, seed):
+        asked = torch.tensor(condition) if condition else None
+        for row in trained.table(number, seed, asked):
             print(to_json(row))
     finally:
         trained.close()

@@ -5,7 +5,7 @@ from typing import Any
 
 from gflow.cli.words import Word, listing, split, value_of, wrapped
 from gflow.errors import ConfigError
-from gflow.tasks.flags import Flag, chosen_parts, dashed, find, flags_of, prefix
+from gflow.tasks.flags import LONG, Flag, chosen_parts, dashed, find, flags_of, prefix
 from gflow.tasks.options import RunConfig
 from gflow.tasks.task import Task
 
@@ -15,6 +15,7 @@ TITLES = {
     "regression": "regression",
     "behaviour": "behaviour",
     "backward": "backward policy",
+    "condition": "conditions",
     "train": "training",
     "run": "run",
 }
@@ -72,7 +73,7 @@ def show_help(
         lines += wrapped(f"More with {dashed(parent)} set: {more.replace('_', '-')}.")
     lines += wrapped(
         "Other parts have other flags: add --help to e.g. --objective subtb, --behaviour "
-        "local_search."
+        "local_search, --condition temperature."
     )
     print("\n".join(lines))
 
@@ -102,6 +103,6 @@ def _note(section: str, parts: dict[str, str], count: int) -> str:
     if section not in parts:
         return ""
     name = parts[section]
-    if section == "backward" or count < 2:
+    if section in LONG or count < 2:
         return name
     return f"{name}; its options also begin with {dashed(prefix(section, name))}-"

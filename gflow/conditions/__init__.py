@@ -1,37 +1,53 @@
-"""Conditions: what a conditional sampler is asked for."""
+"""Conditions: what a conditional sampler is told."""
 
 from typing import TYPE_CHECKING
 
 from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
+    from gflow.conditions.conditioning import Conditioning
     from gflow.conditions.draws import ConditionSampler, TableCondition, UniformCondition
     from gflow.conditions.preferences import (
         DirichletPreferences,
         FocusTable,
-        GammaBeta,
         PreferenceEncoder,
         UniformDirections,
     )
+    from gflow.conditions.several import GoalConditions, PreferenceConditions
+    from gflow.conditions.temperature import Temperature
+    from gflow.conditions.temperatures import GammaBeta, LogUniformCondition
+    from gflow.conditions.thermometer import Thermometer
 
 _HOME = {
     "ConditionSampler": "gflow.conditions.draws",
+    "Conditioning": "gflow.conditions.conditioning",
     "DirichletPreferences": "gflow.conditions.preferences",
     "FocusTable": "gflow.conditions.preferences",
-    "GammaBeta": "gflow.conditions.preferences",
+    "GammaBeta": "gflow.conditions.temperatures",
+    "GoalConditions": "gflow.conditions.several",
+    "LogUniformCondition": "gflow.conditions.temperatures",
+    "PreferenceConditions": "gflow.conditions.several",
     "PreferenceEncoder": "gflow.conditions.preferences",
     "TableCondition": "gflow.conditions.draws",
+    "Temperature": "gflow.conditions.temperature",
+    "Thermometer": "gflow.conditions.thermometer",
     "UniformCondition": "gflow.conditions.draws",
     "UniformDirections": "gflow.conditions.preferences",
 }
 
 __all__ = [
     "ConditionSampler",
+    "Conditioning",
     "DirichletPreferences",
     "FocusTable",
     "GammaBeta",
+    "GoalConditions",
+    "LogUniformCondition",
+    "PreferenceConditions",
     "PreferenceEncoder",
     "TableCondition",
+    "Temperature",
+    "Thermometer",
     "UniformCondition",
     "UniformDirections",
 ]

@@ -4,9 +4,17 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gflow.errors import ConfigError
+
+SHORT = 3
+"""Conditions of at most so many entries are spelled out in names of metrics."""
+
+
+def evenly(count: int, low: float, high: float) -> Tensor:
+    """(E, 1) numbers from `low` to `high`, each once."""
+    return torch.linspace(low, high, count if low < high else 1)[:, None]
 
 
 class ConditionSampler(ABC):
@@ -15,6 +23,19 @@ class ConditionSampler(ABC):
     @abstractmethod
     def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, C) conditions."""
+
+    def probes(self, count: int) -> Tensor:
+        """(E, C) at most `count` different conditions at which a run is measured; always the same.
+
+        By default some that are drawn. Metrics name them by `label`.
+        """
+        drawn = self(64 * count, torch.Generator().manual_seed(0))
+        distinct: Tensor = torch.unique_consecutive(drawn, dim=0)
+        return distinct[:count]
+
+    def label(self, condition: Tensor) -> str:
+        """A short condition (C,) in names of metrics."""
+        return "_".join(f"{value:.4g}" for value in condition.tolist())
 
     def state_dict(self) -> dict[str, Any]:
         """What the next draw depends on, apart from the generator; nothing by default."""
@@ -66,6 +87,10 @@ class UniformCondition(ConditionSampler):
         value = self.low + (self.high - self.low) * unit
         return value[turn]
 
+    def probes(self, count: int) -> Tensor:
+        """(E, 1) evenly spaced, from the lowest to the highest."""
+        return evenly(count, self.low, self.high)
+
 
 class TableCondition(ConditionSampler):
     """Rows of a table, all equally likely: data points whose posteriors are wanted, say.
@@ -89,29 +114,3 @@ class TableCondition(ConditionSampler):
         draws = max(1, count // self.repeat)
         rows = torch.randint(len(self.table), (draws,), generator=generator, device=device)
         return self.table.to(device)[rows[in_turns(count, self.repeat, device)]]
-
-
-class Thermometer(nn.Module):
-    r"""A number as a rising column of `size` marks: equal changes look equally large everywhere.
-
-    With gap g = (high - low) / (size - 1), mark k is clip(c - low - k g, 0, g) / g.
-
-    Args:
-        low: Value at which all marks are empty.
-        high: Value at which all but the last are full.
-        size: Number of marks.
-    """
-
-    def __init__(self, low: float, high: float, size: int = 32) -> None:
-        super().__init__()
-        if not low < high or size < 2:
-            raise ConfigError(
-                f"Thermometer: need low < high and size >= 2, got {low}, {high}, {size}."
-            )
-        self.out_features = size
-        self.low, self.gap = low, (high - low) / (size - 1)
-
-    def forward(self, condition: Tensor) -> Tensor:
-        """(N, size) marks for conditions (N, 1)."""
-        steps = torch.arange(self.out_features, device=condition.device, dtype=condition.dtype)
-        return ((condition - self.low) / self.gap - steps).clamp(0, 1)

@@ -1,33 +1,17 @@
 """Conditions for several objectives: preferences among them, and directions to aim at."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gflow.conditions.draws import ConditionSampler, Thermometer, in_turns
+from gflow.conditions.draws import ConditionSampler, in_turns
+from gflow.conditions.temperatures import GammaBeta
+from gflow.conditions.thermometer import MarksBeside, Thermometer
 from gflow.errors import ConfigError
 from gflow.rewards.scalarizations import cosine_similarity
 from gflow.trajectories import Trajectories
-
-
-class GammaBeta:
-    """Inverse temperatures from a Gamma distribution.
-
-    Args:
-        shape: Shape parameter; the mean is shape * scale.
-        scale: Scale parameter.
-    """
-
-    def __init__(self, shape: float = 16.0, scale: float = 1.0) -> None:
-        if not (shape > 0 and scale > 0):
-            raise ConfigError(f"GammaBeta: shape and scale must be positive, got {shape}, {scale}.")
-        self.shape, self.scale = shape, scale
-
-    def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, 1) values."""
-        shape = torch.full((count, 1), self.shape, device=_device(generator))
-        return self.scale * torch._standard_gamma(shape, generator=generator)
 
 
 class DirichletPreferences(ConditionSampler):
@@ -62,6 +46,10 @@ class DirichletPreferences(ConditionSampler):
         weights = parts / parts.sum(-1, keepdim=True)
         return _with_beta(weights, self.beta, generator)[in_turns(count, self.repeat, alpha.device)]
 
+    def probes(self, count: int) -> Tensor:
+        """(E, C) weights on a grid, with the median of beta."""
+        return _with_median(finest_grid(self.num_scores, count), self.beta)
+
 
 class UniformDirections(ConditionSampler):
     """Unit vectors without negative entries, uniform on that part of the sphere.
@@ -87,6 +75,11 @@ class UniformDirections(ConditionSampler):
         directions = nn.functional.normalize(normal, dim=-1)
         drawn = _with_beta(directions, self.beta, generator)
         return drawn[in_turns(count, self.repeat, normal.device)]
+
+    def probes(self, count: int) -> Tensor:
+        """(E, C) directions of a grid of weights, with the median of beta."""
+        grid = finest_grid(self.num_scores, count)
+        return _with_median(nn.functional.normalize(grid, dim=-1), self.beta)
 
 
 class FocusTable(ConditionSampler):
@@ -171,15 +164,16 @@ class FocusTable(ConditionSampler):
         return cosine_similarity(vectors[:, None], table[None])
 
 
-class PreferenceEncoder(nn.Module):
-    """Weights or a direction as they are, and beta, if it is there, as a rising column of marks.
+class PreferenceEncoder(MarksBeside):
+    """Weights or a direction as they are, or as marks, and beta, if it is there, as marks.
 
     Args:
         num_scores: K.
         beta: Whether the condition ends with an inverse temperature.
         low: Smallest inverse temperature told apart.
         high: Largest.
-        size: Number of marks.
+        size: Number of marks of that.
+        marks: Number of marks on [0, 1] of each weight; 0 reads weights as they are.
     """
 
     def __init__(
@@ -189,18 +183,13 @@ class PreferenceEncoder(nn.Module):
         low: float = 0.0,
         high: float = 64.0,
         size: int = 32,
+        marks: int = 0,
     ) -> None:
-        super().__init__()
-        self.num_scores = num_scores
-        self.marks = Thermometer(low, high, size) if beta else None
-        self.out_features = num_scores + (size if beta else 0)
-
-    def forward(self, condition: Tensor) -> Tensor:
-        """(N, out_features) for conditions (N, K) or (N, K + 1)."""
-        if self.marks is None:
-            return condition
-        weights, beta = condition.split([self.num_scores, 1], -1)
-        return torch.cat([weights, self.marks(beta)], -1)
+        super().__init__(
+            num_scores,
+            Thermometer(low, high, size) if beta else None,
+            Thermometer(0.0, 1.0, marks) if marks else None,
+        )
 
 
 def simplex_grid(num_scores: int, partitions: int) -> Tensor:
@@ -226,8 +215,29 @@ def simplex_grid(num_scores: int, partitions: int) -> Tensor:
     return torch.cat([free, last], -1).to(torch.get_default_dtype()) / partitions
 
 
+def finest_grid(num_scores: int, count: int) -> Tensor:
+    """The finest `simplex_grid` of at most `count` rows; the middle alone where none is so small.
+
+    Example:
+        >>> finest_grid(2, 4).tolist() == simplex_grid(2, 3).tolist()
+        True
+    """
+    parts = 0
+    while num_scores > 1 and math.comb(parts + num_scores, num_scores - 1) <= count:
+        parts += 1
+    if not parts:
+        return torch.full((1, num_scores), 1 / num_scores)
+    return simplex_grid(num_scores, parts)
+
+
 def _device(generator: torch.Generator | None) -> torch.device:
     return generator.device if generator is not None else torch.device("cpu")
+
+
+def _with_median(values: Tensor, beta: GammaBeta | None) -> Tensor:
+    if beta is None:
+        return values
+    return torch.cat([values, values.new_full((len(values), 1), beta.quantile(0.5))], -1)
 
 
 def _with_beta(values: Tensor, beta: GammaBeta | None, generator: torch.Generator | None) -> Tensor:

@@ -4,18 +4,20 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gflow.deferred import require
 from gflow.environment.law import Law
 from gflow.environment.movers import CHANCE
 from gflow.errors import IncompatibleError, RewardError
 from gflow.rewards.base import LogReward
+from gflow.rewards.scalarizations import AtTemperature
 from gflow.rewards.values import real
 from gflow.rewards.vector import VectorReward
 from gflow.state import batch_size, describe, device_of, shorten, take
 
 if TYPE_CHECKING:
+    from gflow.conditions.conditioning import Conditioning
     from gflow.trajectories import Trajectories
 
 S = TypeVar("S")
@@ -53,6 +55,7 @@ class Environment(ABC, Generic[S]):
         has_backward: Moves back are defined. Without them (games, whose positions do not tell
             whether they can be reached) nothing is sampled backward, and objectives read no P_B.
         num_players: How many have a reward of their own: 1, or the players of a game.
+        conditioning: What the conditions are, where that was chosen (`Conditioning.applied`).
     """
 
     reward: LogReward[S]
@@ -65,6 +68,7 @@ class Environment(ABC, Generic[S]):
     condition_dim: int = 0
     source_reads_condition: bool = False
     num_players: int = 1
+    conditioning: "Conditioning | None" = None
     numbered: ClassVar[bool]
     has_keys: ClassVar[bool]
     has_movers: bool
@@ -270,6 +274,30 @@ class Environment(ABC, Generic[S]):
         raise IncompatibleError(
             f"{self.name} cannot draw objects exactly in proportion to their reward."
         )
+
+    def condition_encoder(self) -> nn.Module | None:
+        """A fresh module with `out_features` that networks read (N, C) conditions with.
+
+        None, the default, reads them as they are.
+        """
+        return None if self.conditioning is None else self.conditioning.encoder(self)
+
+    def with_temperature(self) -> "Environment[S]":
+        """The same on R^beta, beta being the last entry of the condition.
+
+        Overridden where more than the reward says what is sampled, such as the score of a density.
+        """
+        from gflow.environment.rewarded import with_reward
+        from gflow.rewards.wrappers import TemperatureConditional, TemperedEnvironment
+
+        reward: LogReward[S]
+        if isinstance(self.reward, VectorReward):
+            reward = self.reward.combined(AtTemperature(self.reward.scalarization))
+        elif type(self).partial_log_reward is not Environment.partial_log_reward:
+            reward = TemperedEnvironment(self)
+        else:
+            reward = TemperatureConditional(self.reward)
+        return with_reward(self, reward, self.condition_dim + 1)
 
     # ------------------------------------------------------------------ what the engine adds
 

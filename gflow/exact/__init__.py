@@ -6,6 +6,7 @@ from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.exact.expected import expected_flows
+    from gflow.exact.family import TabularFamily
     from gflow.exact.games import (
         adversarial_flows,
         minimax,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "StateGraph": "gflow.exact.graph",
+    "TabularFamily": "gflow.exact.family",
     "TabularPolicy": "gflow.exact.tabular",
     "adversarial_flows": "gflow.exact.games",
     "enumerate_states": "gflow.exact.graph",
@@ -33,6 +35,7 @@ _HOME = {
 
 __all__ = [
     "StateGraph",
+    "TabularFamily",
     "TabularPolicy",
     "adversarial_flows",
     "enumerate_states",

@@ -6,7 +6,7 @@ trajectories. They are the oracle of the tests and the metrics of the users.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
@@ -125,6 +125,17 @@ class StateGraph(Generic[S]):
         at = self.depth[self.child]
         order = torch.argsort(at, stable=True)
         return list(order.split(torch.bincount(at).tolist())) if len(order) else []
+
+    def told(self, condition: Tensor) -> "StateGraph[S]":
+        """The same list for another condition, (1, C) or (C,), as the default of every method.
+
+        Raises:
+            IncompatibleError: The states were listed for another one, as they start where it says.
+        """
+        other = replace(self, condition=self._given(condition))
+        kept = ("can_end", "movers", "objects", "keys", "levels", "levels_by_child")
+        vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)})
+        return other
 
     # ------------------------------------------------------------------ numbers
 

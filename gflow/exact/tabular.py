@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gflow.environment.base import Environment
+from gflow.errors import IncompatibleError
 from gflow.exact.graph import ExactFlows, StateGraph
 from gflow.masking import representatives
 from gflow.policies.base import Backward, Policy, PolicyOutput, check_backward
@@ -44,7 +45,20 @@ class TabularPolicy(Policy):
     def forward(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> PolicyOutput:
-        """Rows of the tables."""
+        """Rows of the tables.
+
+        Raises:
+            IncompatibleError: They are asked for another condition than that of the list of states.
+        """
+        if condition is not None and self.graph.env.condition_dim:
+            mine = self.graph.condition
+            if mine is None or not bool((condition == mine.to(condition)).all()):
+                has = "none" if mine is None else str(mine[0].tolist())
+                raise IncompatibleError(
+                    f"TabularPolicy: a table answers for one condition, that of its list of states "
+                    f"({has}), and others were asked for. List the states for it, "
+                    f"graph.told(condition), or use TabularFamily."
+                )
         rows = self.graph.rows(states)
         back = self.backward_table[rows] if self.backward == "learned" else None
         return PolicyOutput(self.forward_table[rows], back, self.flow_table[rows])
@@ -83,7 +97,9 @@ class TabularPolicy(Policy):
             policy.forward_table.copy_(forward)
             log_flow = flows.log_flow
             if forward_looking:
-                log_flow = log_flow - graph.env.partial_log_reward(graph.states).double()
+                given = graph.condition
+                given = None if given is None else given.expand(len(graph), -1)
+                log_flow = log_flow - graph.env.partial_log_reward(graph.states, given).double()
             policy.flow_table.copy_(log_flow.to(forward.dtype))
         return policy
 

@@ -1,5 +1,6 @@
 """The best distinct objects seen so far."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,11 @@ from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
 from gflow.trajectories import Trajectories
 
 
+def under_its_condition(log_reward: Tensor, condition: Tensor) -> Tensor:
+    """(B,) log-rewards as they are, each for what was asked."""
+    return log_reward
+
+
 class BestObjects:
     """Remembers the `capacity` distinct objects of highest log-reward.
 
@@ -25,14 +31,21 @@ class BestObjects:
     Args:
         env: An environment with keys.
         capacity: Objects kept.
+        without: (B,) log-rewards and their (B, C) conditions to those by which objects of different
+            conditions are compared; by default as they are.
 
     Attributes:
         device: Where the reward computes when it scores anew: where batches came from.
     """
 
     @checked
-    def __init__(self, env: Environment[Any], capacity: Count = 100) -> None:
-        self.env, self.capacity = env, capacity
+    def __init__(
+        self,
+        env: Environment[Any],
+        capacity: Count = 100,
+        without: Callable[[Tensor, Tensor], Tensor] = under_its_condition,
+    ) -> None:
+        self.env, self.capacity, self.without = env, capacity, without
         self._states: Any = take(env.initial(1), torch.zeros(0, dtype=torch.int64))
         self._log_reward = torch.zeros(0)
         self._condition: Tensor | None = None
@@ -65,7 +78,10 @@ class BestObjects:
             self.add(objects, LogSum()(batch.scores.cpu()))
             return
         value = plain_log_reward(self.env, batch).cpu()
-        self.add(objects, value, None if condition is None else condition.cpu())
+        if condition is not None:
+            condition = condition.cpu()
+            value = self.without(value, condition)
+        self.add(objects, value, condition)
 
     def add(self, objects: Any, log_reward: Tensor, condition: Tensor | None = None) -> None:
         """See finished objects with their log-rewards, each the whole reward of its object.
@@ -105,6 +121,7 @@ class BestObjects:
             value = self.env.log_reward(objects, given)
             share = self.env.log_multiplicity(objects)
             value = value if share is None else value + share.to(value.dtype)
+            value = value if given is None else self.without(value, given)
         self._rank(self._states, self.keys, value.cpu())
 
     def _rank(self, states: Any, keys: Tensor, values: Tensor) -> None:

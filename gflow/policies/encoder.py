@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError, IncompatibleError
+from gflow.errors import IncompatibleError
+from gflow.policies.told import told
 
 
 class StateEncoder(nn.Module, ABC):
@@ -59,7 +60,7 @@ class FeatureEncoder(StateEncoder):
         table = torch.empty(int(sizes.sum()), width)
         self.table = nn.Parameter(table.normal_(0, len(env.feature_sizes) ** -0.5))
         self.bias = nn.Parameter(torch.zeros(width))
-        self.given = nn.Linear(env.condition_dim, width, bias=False) if env.condition_dim else None
+        self.told = told(env, width, owner="FeatureEncoder")
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.out_features = width
 
@@ -73,10 +74,8 @@ class FeatureEncoder(StateEncoder):
         """
         features = env.encode(states) + self.offset
         x = F.embedding_bag(features, self.table, mode="sum") + self.bias
-        if self.given is not None:
-            if condition is None:
-                raise ConfigError("FeatureEncoder: it is conditional and got no condition.")
-            x = x + self.given(condition)
+        if self.told is not None:
+            x = x + self.told(condition)
         for layer in self.hidden:
             x = layer(F.relu(x))
         return x

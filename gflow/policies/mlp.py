@@ -11,6 +11,7 @@ from gflow.environment.discrete import require_numbered
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import Backward, check_backward
 from gflow.policies.heads import Heads, TrunkPolicy, linear
+from gflow.policies.told import told
 
 
 class MLPPolicy(TrunkPolicy):
@@ -27,7 +28,7 @@ class MLPPolicy(TrunkPolicy):
         log_flow: Whether to have a log-flow head (detailed balance, sub-trajectory balance), or how
             many: `Needs.flows`.
         condition_encoder: Module mapping the condition (N, C) to features, with `out_features`;
-            by default the condition as it is.
+            by default that of the environment.
         generator: For the initial weights.
 
     Raises:
@@ -64,11 +65,7 @@ class MLPPolicy(TrunkPolicy):
         table = torch.empty(int(sizes.sum()), width)
         self.table = nn.Parameter(table.normal_(0, bound, generator=generator))
         self.bias = nn.Parameter(torch.zeros(width))
-        self.condition_encoder = condition_encoder
-        self.condition_layer: nn.Linear | None = None
-        if env.condition_dim:
-            read = getattr(condition_encoder, "out_features", env.condition_dim)
-            self.condition_layer = linear(read, width, generator, bias=False)
+        self.told = told(env, width, condition_encoder, "MLPPolicy", generator)
         self.hidden: Any = nn.ModuleList(linear(width, width, generator) for _ in range(depth - 1))
         undo = env.num_backward_actions if backward == "learned" else 0
         self.head = Heads(width, env.num_actions, undo, log_flow, generator)
@@ -77,11 +74,8 @@ class MLPPolicy(TrunkPolicy):
         """(N, width) activations of the last hidden layer."""
         features = env.encode(states) + self.offset
         x = F.embedding_bag(features, self.table, mode="sum") + self.bias
-        if self.condition_layer is not None:
-            if condition is None:
-                raise ConfigError("MLPPolicy: this policy is conditional and got no condition.")
-            read = self.condition_encoder(condition) if self.condition_encoder else condition
-            x = x + self.condition_layer(read)
+        if self.told is not None:
+            x = x + self.told(condition)
         x = x.relu_()
         for layer in self.hidden:
             x = F.linear(x, layer.weight, layer.bias).relu_()

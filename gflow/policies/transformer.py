@@ -16,6 +16,7 @@ from gflow.environment.discrete import require_numbered
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import PolicyOutput, Session
 from gflow.policies.heads import Heads, TrunkPolicy
+from gflow.policies.told import told
 from gflow.trajectories import Trajectories
 
 
@@ -33,6 +34,7 @@ class CausalTransformer(TrunkPolicy):
         heads: Attention heads.
         log_flow: Whether to have a log-flow head.
         generator: For the initial weights.
+        condition_encoder: As of `MLPPolicy`.
 
     Raises:
         IncompatibleError: If sequences are not built from left to right.
@@ -52,6 +54,7 @@ class CausalTransformer(TrunkPolicy):
         heads: int = 8,
         log_flow: bool = False,
         generator: torch.Generator | None = None,
+        condition_encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if not getattr(env, "append_only", False):
@@ -70,9 +73,7 @@ class CausalTransformer(TrunkPolicy):
         self.width, self.depth, self.heads = width, depth, heads
         self.symbol = nn.Embedding(self.blank + 1, width)  # the blank opens every sequence
         self.place = nn.Embedding(self.length + 1, width)
-        self.condition_layer: nn.Linear | None = None
-        if env.condition_dim:
-            self.condition_layer = nn.Linear(env.condition_dim, width, bias=False)
+        self.told = told(env, width, condition_encoder, "CausalTransformer")
         self.blocks: Any = nn.ModuleList(_Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.head = Heads(width, env.num_actions, log_flow=log_flow)
@@ -118,12 +119,7 @@ class CausalTransformer(TrunkPolicy):
         return x
 
     def _conditioned(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        if self.condition_layer is None:
-            return x
-        if condition is None:
-            raise ConfigError("CausalTransformer: this policy is conditional, got no condition.")
-        shift: Tensor = self.condition_layer(condition)[:, None]
-        return x + shift
+        return x if self.told is None else x + self.told(condition)[:, None]
 
 
 class _Block(nn.Module):

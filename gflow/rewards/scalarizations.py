@@ -140,6 +140,33 @@ class Goals(Scalarization):
         return value.clamp(min=self.low).where(near >= self.cosine, self.low)
 
 
+class AtTemperature(Scalarization):
+    """Another rule, its log R multiplied by beta, the last entry of the condition.
+
+    Args:
+        rule: The other; of a condition it reads what comes before beta.
+    """
+
+    def __init__(self, rule: Scalarization) -> None:
+        self.rule = rule
+
+    def condition_dim(self, num_scores: int) -> int:
+        """One more than the other reads."""
+        return self.rule.condition_dim(num_scores) + 1
+
+    def __call__(self, scores: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
+        wanted = (len(scores), self.condition_dim(scores.shape[1]))
+        if condition is None or tuple(condition.shape) != wanted:
+            got = "none" if condition is None else f"shape {tuple(condition.shape)}"
+            raise ShapeError(
+                f"AtTemperature: needs conditions of shape {wanted} that end with an inverse "
+                f"temperature, got {got}."
+            )
+        inner = condition[:, :-1] if condition.shape[1] > 1 else None
+        return condition[:, -1].to(scores.dtype) * self.rule(scores, inner)
+
+
 def cosine_similarity(scores: Tensor, direction: Tensor) -> Tensor:
     """(B,) cosine of the angle between (B, K) scores and directions; 0 where one is zero."""
     lengths = scores.norm(dim=-1) * direction.norm(dim=-1)

@@ -1,7 +1,8 @@
 """Rewards with several objectives: raw scores, and how they become one number."""
 
+import copy
 from abc import abstractmethod
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from torch import Tensor
 
@@ -32,6 +33,12 @@ class VectorReward(LogReward[S]):
 
     def __init__(self, scalarization: Scalarization | None = None) -> None:
         self.scalarization = LogSum() if scalarization is None else scalarization
+
+    def combined(self, scalarization: Scalarization) -> Self:
+        """The same scores, combined otherwise."""
+        other = copy.copy(self)
+        other.scalarization = scalarization
+        return other
 
     @property
     def condition_dim(self) -> int:

@@ -102,7 +102,10 @@ class Clipped(Wrapper[S]):
 
 
 class TemperatureConditional(Wrapper[S]):
-    """R^beta with beta given per object: ``condition[:, 0] * log R``."""
+    """R^beta with beta given per object: ``condition[:, -1] * log R``.
+
+    What the other reward reads of a condition, if anything, comes before beta.
+    """
 
     def changed(self, value: Tensor, condition: Tensor | None) -> Tensor:
         """(B,) multiplied by the condition."""
@@ -111,10 +114,37 @@ class TemperatureConditional(Wrapper[S]):
                 "TemperatureConditional: no condition was given. Train and sample with a condition "
                 "(B, 1) that holds the inverse temperature, e.g. from `UniformCondition`."
             )
-        return condition[:, 0].to(value.dtype) * value
+        return condition[:, -1].to(value.dtype) * value
 
-    def inner_condition(self, condition: Tensor | None) -> None:
-        """Nothing: the condition is this wrapper's."""
+    def inner_condition(self, condition: Tensor | None) -> Tensor | None:
+        """All but the last column, which is this wrapper's."""
+        return condition[:, :-1] if condition is not None and condition.shape[1] > 1 else None
 
     def __repr__(self) -> str:
         return f"TemperatureConditional({self.reward!r})"
+
+
+class TemperedEnvironment(TemperatureConditional[S]):
+    """R^beta of an environment that itself says the energies of its unfinished objects.
+
+    Args:
+        env: The environment; its energies are multiplied by beta too.
+    """
+
+    def __init__(self, env: "Environment[S]") -> None:
+        super().__init__(env.reward)
+        self.env, self.has_partial = env, True
+
+    def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
+        """(B,) minus the energies, times beta."""
+        value = self.env.partial_log_reward(states, self.inner_condition(condition))
+        return self._of(value, condition)
+
+    def of_trajectories(
+        self,
+        env: "Environment[Any]",
+        trajectories: "Trajectories[S]",
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """(N,) energies of all stored states, one by one."""
+        return self.partial(trajectories.states, condition)

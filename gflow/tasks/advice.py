@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives import OBJECTIVES
+from gflow.tasks.conditional import conditions_of
 from gflow.tasks.options import RunConfig, objective_of
 from gflow.tasks.task import policy_and_learners
 from gflow.training.trainer import Trainer
@@ -27,21 +28,21 @@ def advised(config: RunConfig, error: IncompatibleError) -> IncompatibleError:
 def trainable(config: RunConfig) -> list[str]:
     """Names of the objectives that a run with these settings could have."""
     task = config.task
-    env = task.environment()
-    found = []
+    told = conditions_of(task, config.condition, task.environment())
+    env, found = told.env, []
     try:
         for name in OBJECTIVES:
             other = replace(config, objective=objective_of(task, name))
             try:
-                objective = other.build_objective(env)
-                policy, learners = policy_and_learners(task, env, objective.needs, config.backward)
+                objective = other.build_objective(env, told.plain)
+                policy, learners = policy_and_learners(task, told, objective.needs, config.backward)
                 Trainer(
                     env,
                     policy,
                     objective,
                     config.train,
-                    condition=task.condition(env),
-                    behaviour=task.behaviour(env, config.behaviour.build()),
+                    condition=told.draw,
+                    behaviour=told.behaviour(task, config.behaviour.build()),
                     learners=learners,
                 )
             except (IncompatibleError, ConfigError):
@@ -49,4 +50,4 @@ def trainable(config: RunConfig) -> list[str]:
             found.append(name)
         return found
     finally:
-        task.close(env)
+        task.close(told.plain)

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 from gflow.backward.choice import BackwardChoice
 from gflow.bounds import Count
-from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
-from gflow.errors import ConfigError, GFlowError, IncompatibleError
+from gflow.errors import ConfigError, GFlowError
 from gflow.tasks.signature import REQUIRED, Option, options_of
 from gflow.tasks.task import Task
 
@@ -56,15 +55,6 @@ class BareTask(Task[Any]):
             raise ConfigError(
                 f"{self.made_of.__name__}({said}) cannot be built: {type(error).__name__}: {error}"
             ) from error
-
-    def condition(self, env: Environment[Any]) -> ConditionSampler | None:
-        """None, as nobody said which; refused where the environment reads some."""
-        if not env.condition_dim:
-            return None
-        raise IncompatibleError(
-            f"{env.name} reads conditions, and nothing says which ones to train on. Write a Task "
-            f"whose `condition(env)` draws them, or, in Python, gflow.fit(env, condition=...)."
-        )
 
 
 def task_of(env: type[Environment[Any]]) -> type[BareTask]:

@@ -1,9 +1,14 @@
 """The objects of a run from its settings: environment, policy, objective, trainer."""
 
+from dataclasses import replace
+
+from gflow.conditions.conditioning import Conditioning
 from gflow.conditions.draws import ConditionSampler
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive
 from gflow.policies.base import Policy
+from gflow.tasks.conditional import conditions_of
+from gflow.tasks.levels import levels_of
 from gflow.tasks.options import RunConfig
 from gflow.tasks.task import Context, enumerate_if_small, policy_and_learners
 from gflow.training.trainer import Trainer
@@ -15,7 +20,7 @@ FRONT = 1000
 def build_context(
     config: RunConfig,
     policy: Policy | None = None,
-    condition: ConditionSampler | None = None,
+    condition: ConditionSampler | Conditioning | None = None,
 ) -> Context:
     """What trains and is looked at, on the device of the run.
 
@@ -24,23 +29,24 @@ def build_context(
     Args:
         config: All settings.
         policy: Used in place of the task's.
-        condition: Used in place of the task's conditions.
+        condition: Used in place of the run's conditions.
 
     Raises:
         GFlowError: If the settings do not go together.
     """
     task, device = config.task, config.run.device
-    env = task.environment()
-    objective = config.build_objective(env)
+    told = conditions_of(task, condition or config.condition, task.environment())
+    env = told.env
+    objective = config.build_objective(env, told.plain)
     if policy is None:
-        policy, learners = policy_and_learners(task, env, objective.needs, config.backward)
+        policy, learners = policy_and_learners(task, told, objective.needs, config.backward)
     else:
         learners = task.learners(env)
     policy.to(device)
     for learner in learners:
         learner.module.to(device)
     objective.to(device)
-    best = BestObjects(env) if env.has_keys else None
+    best = BestObjects(env, without=told.conditioning.without) if env.has_keys else None
     front = ParetoArchive(env, FRONT) if env.num_scores > 0 and env.has_keys else None
     callbacks = [seer for seer in (best, front) if seer is not None]
     for seer in callbacks:
@@ -50,10 +56,15 @@ def build_context(
         policy,
         objective,
         config.train,
-        condition=task.condition(env) if condition is None else condition,
-        behaviour=task.behaviour(env, config.behaviour.build()),
+        condition=told.draw,
+        behaviour=told.behaviour(task, config.behaviour.build()),
         learners=learners,
         callbacks=callbacks,
         record_every=config.run.eval_every,
     )
-    return Context(task, env, trainer, best, enumerate_if_small(task, env), front)
+    graph = enumerate_if_small(task, env)
+    levels = levels_of(told, graph)
+    if levels is not None and graph is not None:  # of no single condition
+        known = told.chosen and told.conditioning.reference(env) is not None
+        graph = replace(graph, env=told.plain) if known else None
+    return Context(task, told.plain, trainer, best, graph, front, conditions=told, levels=levels)

@@ -2,7 +2,8 @@
 
 One rule for names. An option of the task, of training and of the run is called as in Python. An
 option of a part is called by the part and itself, `led_lr`, and also by itself, `lam`, where no
-other flag of the run has that name. Those of the backward policy are called `backward_...`.
+other flag of the run has that name. Those of the backward policy are called `backward_...`, those
+of conditions `condition_...`.
 """
 
 import dataclasses
@@ -22,8 +23,13 @@ SELECTORS = {
     "objective": "What to train by",
     "regression": "How residuals are punished",
     "behaviour": "Where the trajectories of training batches come from",
+    "condition": "What the sampler is told; auto is what the environment is told by itself",
 }
 """Kinds of parts that have a flag of their own; the task has that of the backward policy."""
+
+
+LONG = ("backward", "condition")
+"""Kinds of parts whose options always go by their long names."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Flag:
     """One flag.
 
     Attributes:
-        section: task, objective, regression, behaviour, backward, train or run.
+        section: task, objective, regression, behaviour, condition, backward, train or run.
         option: What it sets.
         names: The names it goes by, the one to show first.
         selector: Whether it chooses the part of its section.
@@ -55,6 +61,7 @@ def chosen_parts(cls: type[Task[Any]], given: Mapping[str, Any]) -> dict[str, st
         "objective": given.get("objective") or cls.objective,
         "regression": given.get("regression", "squared"),
         "behaviour": given.get("behaviour", "on_policy"),
+        "condition": given.get("condition", "auto"),
     }
     field = backward_field(cls)
     default = next((f.default for f in dataclasses.fields(cls) if f.name == field), "auto")
@@ -78,7 +85,7 @@ def flags_of(cls: type[Task[Any]], parts: Mapping[str, str]) -> list[Flag]:
     settings = {kind: settings_of(kind, name) for kind, name in parts.items()}
     if "regression" not in accepted(part_class("objective", parts["objective"])):
         settings.pop("regression")
-    plain = Counter(o.name for found in settings.values() for o in found)
+    plain = Counter(o.name for kind, found in settings.items() if kind not in LONG for o in found)
     for kind, found in settings.items():
         if kind in SELECTORS:
             line = f"{SELECTORS[kind]}: {', '.join(REGISTRIES[kind][0])}."
@@ -86,7 +93,7 @@ def flags_of(cls: type[Task[Any]], parts: Mapping[str, str]) -> list[Flag]:
             flags.append(Flag(kind, option, (kind,), selector=True))
         for option in found:
             long = f"{prefix(kind, parts[kind])}_{option.name}"
-            short = option.name not in taken and plain[option.name] == 1 and kind != "backward"
+            short = option.name not in taken and plain[option.name] == 1 and kind not in LONG
             flags.append(Flag(kind, option, (option.name, long) if short else (long,)))
     flags += [Flag("train", option, (option.name,)) for option in train]
     flags += [Flag("run", option, (option.name,)) for option in run]
@@ -95,7 +102,7 @@ def flags_of(cls: type[Task[Any]], parts: Mapping[str, str]) -> list[Flag]:
 
 def prefix(kind: str, name: str) -> str:
     """What the long names of the options of a part begin with."""
-    if kind == "backward":
+    if kind in LONG:
         return kind
     return name if name in REGISTRIES[kind][0] else str(part_class(kind, name).name)
 
@@ -155,7 +162,7 @@ def _owners(kind: str, name: str) -> dict[str, Option]:
     for part in REGISTRIES[kind][0]:
         for option in part_options(kind, part):
             long = f"{prefix(kind, part)}_{option.name}"
-            if name == long or (name == option.name and kind != "backward"):
+            if name == long or (name == option.name and kind not in LONG):
                 found[part] = option
     return found
 

@@ -20,7 +20,7 @@ from gflow.tasks.signature import REQUIRED, options_of
 from gflow.tasks.task import RunOptions, Task
 from gflow.training.config import TrainConfig
 
-KINDS = ("objective", "regression", "behaviour", "backward")
+KINDS = ("objective", "regression", "behaviour", "backward", "condition")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class RunConfig:
         regression: How its residuals are punished.
         behaviour: Where training batches come from.
         backward: The backward policy; "auto" is what the task's policy has.
+        condition: What the sampler is told; "auto" is what the task's environment is told.
         train: How to train.
         run: What to report and keep.
     """
@@ -42,6 +43,7 @@ class RunConfig:
     regression: Part
     behaviour: Part
     backward: Part
+    condition: Part
     train: TrainConfig
     run: RunOptions
 
@@ -102,15 +104,19 @@ class RunConfig:
             **made,
         )
 
-    def build_objective(self, env: Any) -> Objective:
+    def build_objective(self, env: Any, plain: Any = None) -> Objective:
         """The objective for an environment, with what its task supplies.
+
+        Args:
+            env: The environment, with its conditions.
+            plain: As the task made it, for its guess of log Z.
 
         Raises:
             IncompatibleError: Objective and environment cannot work together.
         """
-        width = self.objective.settings.get("width", 64)
+        width, first = self.objective.settings.get("width", 64), env if plain is None else plain
         objective: Objective = self.objective.build(
-            lambda name: self.task.supply(name, env, width),
+            lambda name: self.task.supply(name, first if name == "log_z" else env, width),
             env=env,
             regression=self.regression.build(),
         )

@@ -1,8 +1,9 @@
-"""Parts of a run that are chosen by name: objective, regression, behaviour, backward policy.
+"""Parts of a run that are chosen by name: objective, behaviour, conditions, backward policy ...
 
 The classes are found in their folders, and what can be set of one is what its signature says. A
 new objective is one file in `objectives/`, a new behaviour one in `gflow/behaviours/`, a new
-backward policy one in `gflow/backward/`; `--objective file.py:Class` takes one from elsewhere.
+backward policy one in `gflow/backward/`, new conditions one in `gflow/conditions/`; `--objective
+file.py:Class` takes one from elsewhere.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from typing import Any
 
 from gflow.backward.choice import BACKWARD_POLICIES
 from gflow.behaviours.base import Behaviour
+from gflow.conditions.conditioning import Conditioning
+from gflow.conditions.draws import ConditionSampler
 from gflow.discovery import Discovered
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.objective import Objective
@@ -58,11 +61,17 @@ BEHAVIOURS: Discovered[Behaviour] = Discovered(
 )
 """Every behaviour that options alone can describe, by its name."""
 
+CONDITIONS: Discovered[Conditioning] = Discovered(
+    "gflow.conditions", Conditioning, "condition", first="auto"
+)
+"""What a sampler may be told, by its name."""
+
 REGISTRIES: dict[str, tuple[Mapping[str, type[Any]], tuple[type, ...]]] = {
     "objective": (OBJECTIVES, (Objective,)),
     "regression": (REGRESSIONS, ()),
     "behaviour": (BEHAVIOURS, (Behaviour,)),
     "backward": (BACKWARD_POLICIES, ()),
+    "condition": (CONDITIONS, (Conditioning, ConditionSampler)),
 }
 """Kind of a part to the classes by name, and what a class from elsewhere derives from."""
 
@@ -101,7 +110,7 @@ class Part:
     """A class that was chosen by name, and all its settings.
 
     Attributes:
-        kind: objective, regression, behaviour or backward.
+        kind: objective, regression, behaviour, backward or condition.
         name: Name or reference.
         settings: Every option of the class.
     """

@@ -18,15 +18,19 @@ from gflow.exact.graph import StateGraph, enumerate_states
 from gflow.learner import Learner
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive
+from gflow.policies.asked import Asked
 from gflow.policies.base import Policy
 from gflow.policies.encoder import StateEncoder
 from gflow.policies.mlp import MLPPolicy
+from gflow.sampling.sampler import Sampler
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
 from gflow.training.trainer import Trainer
 
 if TYPE_CHECKING:
+    from gflow.tasks.conditional import Conditions
     from gflow.tasks.games import SolvedGame
+    from gflow.tasks.levels import Levels
     from gflow.tasks.parts import Part
 
 E = TypeVar("E", bound=Environment[Any])
@@ -193,7 +197,7 @@ class Task(ABC, Generic[E]):
             env: The environment.
             width: Units of networks beside the policy.
         """
-        told = env.condition_dim if not env.reward.has_known_log_z else 0
+        told = 0 if env.reward.has_known_log_z or env.source_reads_condition else env.condition_dim
         match name:
             case "encoder":
                 return self.encoder(env, width)
@@ -217,7 +221,7 @@ class Task(ABC, Generic[E]):
 
     def condition_encoder(self, env: E) -> nn.Module | None:
         """What policies and log Z read of a condition; None for the condition as it is."""
-        return None
+        return env.condition_encoder()
 
     def behaviour(self, env: E, chosen: Behaviour) -> Behaviour:
         """Where training batches come from: what the options choose, or that wrapped."""
@@ -263,7 +267,20 @@ def object_log_reward(
 
 @dataclass
 class Context:
-    """A run in progress, as tasks see it."""
+    """A run in progress, as tasks see it.
+
+    Attributes:
+        task: The task.
+        env: Its environment, without the conditions that the run chose; `trainer.env` has them.
+        trainer: The trainer.
+        best: The best objects.
+        graph: All states of `env`, where they are listed and `policy` is one for it.
+        front: The objects that no other dominates, of several scores.
+        numbers: The metrics of the last report.
+        solved: The exact solution of a game, by the identity of its list of states.
+        conditions: What the sampler is told.
+        levels: The conditions at which it is measured, if it is told any.
+    """
 
     task: Task[Any]
     env: Any
@@ -272,18 +289,47 @@ class Context:
     graph: StateGraph[Any] | None
     front: ParetoArchive | None = None
     numbers: dict[str, float] = field(default_factory=dict)
-    solved: "SolvedGame | None" = None
+    solved: dict[int, "SolvedGame"] = field(default_factory=dict)
+    conditions: "Conditions | None" = None
+    levels: "Levels | None" = None
+
+    @property
+    def sampler(self) -> Sampler:
+        """Draws trajectories of `env` by `policy`."""
+        told = self.conditions
+        if told is None or not told.chosen:
+            return self.trainer.sampler
+        return Sampler(self.env, self.trainer.config.plan)
+
+    @property
+    def solution(self) -> "SolvedGame | None":
+        """The exact solution of a game, if it was solved for `env`."""
+        return self.solved.get(id(self.graph))
+
+    @property
+    def policy(self) -> Policy | None:
+        """The evaluated policy as one for `env`, without the conditions that the run chose.
+
+        It is asked for the condition by which the environment is `env`; None where there is no
+        such condition, or it is not among those that are trained on.
+        """
+        policy, told = self.trainer.evaluated_policy, self.conditions
+        if told is None or not told.chosen or told.draw is None:
+            return policy
+        reference = told.conditioning.reference(told.env)
+        return None if reference is None else Asked(policy, reference)
 
 
 def policy_and_learners(
-    task: Task[Any], env: Any, needs: Needs, backward: "Part"
+    task: Task[Any], told: "Conditions", needs: Needs, backward: "Part"
 ) -> tuple[Policy, list[Learner]]:
     """The policy of a task with the chosen backward policy, what fits that, and other learners.
 
     Tasks that choose it themselves ("auto") keep what they choose. Without moves back the default
     means none.
     """
-    policy, own = task.policy(env, needs), task.learners(env)
+    env, policy = told.env, told.policy(task, needs)
+    own = task.learners(env)
     if backward.name == "auto" or (backward.name == "learned" and not env.has_backward):
         return policy, own
     cls = BACKWARD_POLICIES[backward.name]
@@ -295,8 +341,8 @@ def policy_and_learners(
 
 
 def enumerate_if_small(task: Task[Any], env: Any) -> StateGraph[Any] | None:
-    """All states, if there are few enough to be worth it and one distribution is meant."""
-    if env.condition_dim or env.source_reads_condition:
+    """All states, if there are few enough to be worth it and all trajectories start alike."""
+    if env.source_reads_condition:
         return None
     if not env.has_keys or env.num_keys is None or env.num_keys > task.exact_limit:
         return None

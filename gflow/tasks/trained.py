@@ -1,6 +1,7 @@
 """A trained sampler in Python: `gflow.fit` makes one, `gflow.load` takes one from a folder."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.conditions.draws import ConditionSampler
+from gflow.conditions.conditioning import Conditioning
+from gflow.conditions.draws import SHORT, ConditionSampler
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment, require_numbered
-from gflow.errors import ConfigError
+from gflow.errors import ConfigError, IncompatibleError, ShapeError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.objective import Objective
 from gflow.outcomes.flows import OutcomeFlows
 from gflow.outcomes.pretrained import converted, same_states
+from gflow.policies.asked import Asked
 from gflow.policies.base import Policy
 from gflow.sampling.sampler import Sampler
 from gflow.tasks.bare import task_of_object
@@ -44,9 +47,14 @@ class Trained:
 
     @property
     def env(self) -> Environment[Any]:
-        """The environment."""
-        env: Environment[Any] = self.context.env
+        """The environment, with the conditions that its sampler is told."""
+        env: Environment[Any] = self.trainer.env
         return env
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.trainer.device
 
     @property
     def trainer(self) -> Trainer:
@@ -81,13 +89,16 @@ class Trained:
         Args:
             number: How many.
             seed: Of the random numbers.
-            condition: (number, C) what the sampler is told; drawn as in training if not given.
+            condition: (number, C), or (C,) for all, what the sampler is told; drawn as in training
+                if not given.
         """
         if number < 1:
             raise ConfigError(f"Trained.sample: number must be at least 1, got {number}.")
         trainer = self.trainer
         generator = torch.Generator(trainer.device).manual_seed(seed)
-        if condition is None and trainer.condition is not None:
+        if condition is not None:
+            condition = self._checked(condition, number)
+        elif trainer.condition is not None:
             condition = trainer.condition(number, generator)
         return trainer.sampler.forward(
             self.policy, number, condition=condition, generator=generator, device=trainer.device
@@ -97,18 +108,62 @@ class Trained:
         """Finished objects, `number` of them, as states of the environment."""
         return self.trajectories(number, seed, condition).final_states
 
-    def table(self, number: int, seed: int = 0) -> list[dict[str, Any]]:
-        """Objects in words with their reward, or with log R: the lines of `gflow sample`."""
-        task, batch = self.context.task, self.trajectories(number, seed)
-        objects = batch.final_states
-        values, name = task.rewards(self.env, objects, batch.condition), "reward"
+    def table(
+        self, number: int, seed: int = 0, condition: Tensor | None = None
+    ) -> list[dict[str, Any]]:
+        """Objects in words with their reward, or with log R: the lines of `gflow sample`.
+
+        Short conditions stand beside them. The reward is that without any temperature that the
+        sampler was told, log R that with it.
+
+        Args:
+            number: How many.
+            seed: Of the random numbers.
+            condition: As of `trajectories`.
+        """
+        task, batch = self.context.task, self.trajectories(number, seed, condition)
+        objects, env = batch.final_states, self.context.env
+        told = batch.condition
+        own = told[:, : env.condition_dim] if told is not None and env.condition_dim else None
+        values, name = task.rewards(env, objects, own), "reward"
         if values is None:
             values, name = plain_log_reward(self.env, batch), "log_reward"
-        texts = task.describe(self.env, objects)
-        return [
+        rows: list[dict[str, Any]] = [
             {"object": text, name: value}
-            for text, value in zip(texts, values.tolist(), strict=True)
+            for text, value in zip(task.describe(env, objects), values.tolist(), strict=True)
         ]
+        if told is not None and self.env.condition_dim and told.shape[1] <= SHORT:
+            for row, asked in zip(rows, told.tolist(), strict=True):
+                row["condition"] = asked
+        return rows
+
+    def asked(self, condition: Sequence[float] | Tensor) -> Policy:
+        """The policy for one condition, as one that is told nothing.
+
+        Args:
+            condition: (C,) or (1, C).
+
+        Raises:
+            ShapeError: If it is not as wide as what the sampler is told.
+        """
+        return Asked(self.policy, self._checked(condition, 1))
+
+    def _checked(self, condition: Sequence[float] | Tensor, number: int) -> Tensor:
+        """(number, C) conditions from as many, or from one for all."""
+        rows = torch.as_tensor(condition, dtype=torch.get_default_dtype(), device=self.device)
+        rows = rows[None] if rows.dim() == 1 else rows
+        sampler = self.trainer.condition
+        if sampler is None:
+            raise IncompatibleError(
+                f"{self.env.name}: this sampler is told nothing, so no condition can be asked for."
+            )
+        width = sampler(1).shape[1]
+        if rows.dim() != 2 or rows.shape[1] != width or len(rows) not in (1, number):
+            raise ShapeError(
+                f"{self.env.name}: a condition has {width} numbers, for all or one row for each of "
+                f"{number}, got shape {tuple(rows.shape)}."
+            )
+        return rows.expand(number, -1)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -146,7 +201,7 @@ class Trained:
 
     def close(self) -> None:
         """End the worker processes of the reward, if it has any."""
-        self.context.task.close(self.env)
+        self.context.task.close(self.context.env)
 
 
 def fit(
@@ -154,7 +209,7 @@ def fit(
     objective: str = "",
     *,
     policy: Policy | None = None,
-    condition: ConditionSampler | None = None,
+    condition: str | ConditionSampler | Conditioning | None = None,
     **settings: Any,
 ) -> Trained:
     """Train a sampler, without a folder and without a word.
@@ -169,13 +224,16 @@ def fit(
         objective: Name of the objective; by default the task's.
         policy: The policy to train; by default the task's, for an environment a perceptron over
             `feature_sizes`.
-        condition: Draws conditions for an environment that reads them.
+        condition: What the sampler is told: a name with settings `condition_...`, a `Conditioning`,
+            or, for an environment that reads conditions, what draws them.
         settings: Every flag of `gflow train` by its name: `steps`, `lr`, `lam`, `led_lr`, `side`.
 
     Raises:
         GFlowError: A setting that there is not or that is not allowed, or parts that do not go
             together.
     """
+    if isinstance(condition, str):
+        settings, condition = {**settings, "condition": condition}, None
     config = settings_for(what, objective, policy, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)

@@ -46,7 +46,7 @@ def trainer(
     **config: Any,
 ) -> Trainer:
     torch.manual_seed(0)
-    settings = {"encoder": PointEncoder(env.dim, 16)} if objective in ("led", "opflsubtb") else {}
+    settings = {"encoder": PointEncoder(env, 16)} if objective in ("led", "opflsubtb") else {}
     loss = OBJECTIVES[objective].build(env, **settings)
     policy = BoxPolicy(env, 24, 1, backward=backward, log_flow=loss.needs.log_flow)
     plan = TrainConfig(batch_size=24, lr=1e-3, log_z_lr=0.02, **config)
@@ -192,7 +192,7 @@ def test_waves_are_read_beside_the_coordinates() -> None:
     assert (plain.in_features, waves.in_features) == (3, 27)
     policy = BoxPolicy(env, 8, 1, frequencies=2, generator=torch.Generator().manual_seed(0))
     policy.ahead.hidden[0].weight.data[:, :3] = 0.0  # the waves alone
-    a, b = policy.ahead(torch.tensor([[0.25, 0.5, 0.75], [0.26, 0.5, 0.75]]))
+    a, b = policy.ahead((torch.tensor([[0.25, 0.5, 0.75], [0.26, 0.5, 0.75]]), None))
     assert float((a - b).detach().abs().max()) > 1e-4
 
 

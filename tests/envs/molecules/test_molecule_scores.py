@@ -9,7 +9,8 @@ from rdkit.Chem import QED, Descriptors
 
 from gflow import Sampler, enumerate_states
 from gflow.behaviours.hindsight import Hindsight
-from gflow.conditions.preferences import DirichletPreferences, GammaBeta, UniformDirections
+from gflow.conditions.preferences import DirichletPreferences, UniformDirections
+from gflow.conditions.temperatures import GammaBeta
 from gflow.envs.atoms.env import Atoms
 from gflow.envs.atoms.policy import AtomPolicy
 from gflow.envs.molecules import MoleculePolicy, Molecules, MoleculeScores, Vocabulary

@@ -10,7 +10,8 @@ from gflow import MLPPolicy, Sampler
 from gflow.behaviours.base import Incomplete, Sampling
 from gflow.behaviours.hindsight import Hindsight, own_direction, relabelled
 from gflow.conditions.draws import UniformCondition
-from gflow.conditions.preferences import FocusTable, GammaBeta, UniformDirections, simplex_grid
+from gflow.conditions.preferences import FocusTable, UniformDirections, simplex_grid
+from gflow.conditions.temperatures import GammaBeta
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.landscapes import LandscapeScores, landscape_grid
 from gflow.errors import ConfigError, IncompatibleError

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from gflow.cli.main import COMMANDS, OWN_FLAGS, main
@@ -19,7 +20,7 @@ from gflow.tasks.signature import members_of_tuple, shown_type
 WRONG = ("nan", "inf", "-inf", "1e30")
 SELECTED = [
     (kind, name)
-    for kind in ("objective", "regression", "behaviour", "backward")
+    for kind in ("objective", "regression", "behaviour", "backward", "condition")
     for name in REGISTRIES[kind][0]
 ]
 
@@ -134,16 +135,32 @@ def test_what_cannot_go_together_is_answered_with_flags(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out = f"--out={tmp_path / 'x'}"
-    said = complaint(capsys, "train", "diffusion", "--target=vae", "--objective=tb", out)
-    assert "one log Z for all conditions" in said
+    told = ["train", "hypergrid", "--condition=temperature", "--condition-reads=logits"]
+    said = complaint(capsys, *told, "--objective=db", out)
+    assert "scaled logits say nothing of how flows depend on the temperature" in said
     assert "With these settings one can train " in said
     assert "vargrad" in said.partition("With these settings")[2]
     assert "choose with --objective" in said
+    quick = ["--steps=1", "--batch-size=4", "--eval-samples=4", "--quiet", "--width=8", "--side=3"]
+    assert "tb" in said.partition("one can train ")[2].partition(":")[0].split(", ")
+    assert main([*told, *quick, "--objective=tb", out]) == 0
+
+
+def test_one_log_z_for_all_conditions_is_no_objective_of_theirs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where sources differ by condition log Z is no function of its number; elsewhere it is one."""
+    quick = ["--steps=1", "--batch-size=4", "--eval-samples=4", "--quiet", "--width=8"]
+    vae = ["train", "diffusion", "--target=vae", "--steps-per-trajectory=3", *quick]
+    assert main([*vae, "--objective=tb", f"--out={tmp_path / 'vae'}"]) == 0
+    (file,) = (tmp_path / "vae").rglob("*.pt")
+    saved = torch.load(file, weights_only=True)
+    network = saved["state"]["trainer"]["objective"]["log_z.network.0.weight"]
+    assert network.shape == (64, 64)  # of the pixels
+    said = complaint(capsys, "train", "mis", "--objective=tb", f"--out={tmp_path / 'mis'}")
+    assert "one log Z for all conditions" in said
+    assert "With these settings one can train " in said
     assert "condition_dim" not in said, "no argument of Python"
-    for name in said.partition("one can train ")[2].partition(":")[0].split(", ")[:2]:
-        quick = ["--steps=1", "--batch-size=4", "--eval-samples=4", "--quiet", "--width=8"]
-        more = ["--steps-per-trajectory=3", f"--objective={name}", f"--out={tmp_path / name}"]
-        assert main(["train", "diffusion", "--target=vae", *quick, *more]) == 0
 
 
 # ---------------------------------------------------------------------- help

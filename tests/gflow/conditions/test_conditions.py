@@ -11,7 +11,8 @@ from torch import Tensor
 from gflow import MLPPolicy, Sampler, enumerate_states, evaluate
 from gflow.behaviours.base import Behaviour, Incomplete
 from gflow.behaviours.local_search import LocalSearch
-from gflow.conditions.draws import TableCondition, Thermometer, UniformCondition
+from gflow.conditions.draws import TableCondition, UniformCondition
+from gflow.conditions.thermometer import Thermometer
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError
@@ -143,7 +144,7 @@ def test_a_sampler_that_cannot_hear_its_condition_fails() -> None:
     def deaf(condition: Tensor) -> Tensor:
         return torch.zeros(len(condition), 3)
 
-    policy.condition_encoder.forward = deaf  # type: ignore[union-attr]
+    policy.told.encoder.forward = deaf  # type: ignore[union-attr]
     config = TrainConfig(steps=300, batch_size=48, lr=5e-3, log_z_lr=0.02)
     Trainer(env, policy, objective, config, condition=UniformCondition(0, 2, levels=3)).train()
     assert max(distance(env, policy, level, level) for level in (0.0, 1.0, 2.0)) > 0.2

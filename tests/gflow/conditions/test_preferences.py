@@ -13,11 +13,11 @@ from gflow.conditions.draws import ConditionSampler
 from gflow.conditions.preferences import (
     DirichletPreferences,
     FocusTable,
-    GammaBeta,
     PreferenceEncoder,
     UniformDirections,
     simplex_grid,
 )
+from gflow.conditions.temperatures import GammaBeta
 from gflow.errors import ConfigError
 
 

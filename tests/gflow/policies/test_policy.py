@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gflow import MLPPolicy, TabularPolicy, enumerate_states
-from gflow.conditions.draws import Thermometer
+from gflow.conditions.thermometer import Thermometer
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import check_backward
@@ -67,13 +67,13 @@ def test_conditions_are_read() -> None:
     cells = env.cells(torch.arange(9))
     low, high = (policy(env, cells, torch.full((9, 1), c)).forward_logits for c in (0.5, 3.0))
     assert (low - high).abs().max() > 1e-3
-    assert policy.condition_layer is not None
-    assert policy.condition_layer.in_features == 5
+    assert policy.told is not None
+    assert policy.told.layer.in_features == 5
     with pytest.raises(ConfigError, match="conditional and got no condition"):
         policy(env, cells)
     plain = MLPPolicy(env, 8)
-    assert plain.condition_layer is not None
-    assert plain.condition_layer.in_features == 1
+    assert plain.told is not None
+    assert plain.told.layer.in_features == 1
 
 
 @pytest.mark.parametrize("env", [HyperGrid(2, 3), Conditional(2, 3)], ids=["plain", "conditional"])

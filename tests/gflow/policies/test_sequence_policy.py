@@ -13,6 +13,7 @@ from gflow.metrics import total_variation
 from gflow.objectives import DetailedBalance, SubTrajectoryBalance, TrajectoryBalance
 from gflow.policies.base import Policy, Session
 from gflow.policies.transformer import CausalTransformer
+from gflow.rewards.base import LogReward
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig, Trainer
 
@@ -130,13 +131,13 @@ def test_conditions_reach_every_position() -> None:
     policy, other = pair(env)
     given = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
 
-    class Conditional:
+    class Conditional(LogReward[Tensor]):
         def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
             assert condition is not None
             plain: Tensor = REWARD(states)
             return plain + condition[:, 0]
 
-    env.reward = Conditional()  # type: ignore[assignment]
+    env.reward = Conditional()
     batches = [
         Sampler(env).forward(p, 30, condition=given, generator=torch.Generator().manual_seed(5))
         for p in (policy, other)

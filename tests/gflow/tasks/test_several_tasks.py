@@ -14,13 +14,16 @@ from gflow.behaviours.front import FrontReplay
 from gflow.behaviours.hindsight import Hindsight
 from gflow.cli.main import main
 from gflow.conditions.preferences import DirichletPreferences, UniformDirections
+from gflow.conditions.several import GoalConditions, PreferenceConditions
 from gflow.envs.architectures.data import all_cells, write_cell
 from gflow.envs.architectures.task import ArchitectureTask, read_table
 from gflow.envs.grids.landscapes_task import LandscapesTask
+from gflow.envs.grids.task import HypergridTask
 from gflow.envs.molecules.task import MoleculesTask
-from gflow.errors import ConfigError
+from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.pareto import non_dominated
 from gflow.rewards.scalarizations import Goals, LogProduct, LogSum, Preferences
+from gflow.tasks.conditional import conditions_of
 from gflow.tasks.run import Run
 from gflow.tasks.several import enumerated_front
 
@@ -45,7 +48,7 @@ def train(task: str, folder: Path, *flags: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("objective", "combine"),
+    ("objective", "how"),
     [
         pair
         if pair in {("tb", "goals"), ("db", "sum")}
@@ -53,22 +56,26 @@ def train(task: str, folder: Path, *flags: str) -> dict[str, Any]:
         for pair in itertools.product(["tb", "db"], ["sum", "product", "preferences", "goals"])
     ],
 )
-def test_landscapes(tmp_path: Path, combine: str, objective: str) -> None:
-    flags = [f"--combine={combine}", f"--objective={objective}", *TINY]
+def test_landscapes(tmp_path: Path, how: str, objective: str) -> None:
+    told = how in ("preferences", "goals")
+    flags = [f"--condition={how}" if told else f"--combine={how}", f"--objective={objective}"]
+    flags += TINY
     metrics = train("landscapes", tmp_path / "run", *flags)
     assert 0 < metrics["hypervolume_ratio"] <= 1
     assert metrics["archive_igd_plus"] >= 0
     assert metrics["hausdorff"] == max(metrics["gd_plus"], metrics["igd_plus"])
     assert metrics["archive_size"] >= 1
-    assert ("tv" in metrics) == (combine in ("sum", "product"))
-    assert ("focus_accuracy" in metrics) == (combine == "goals")
+    assert 0 < metrics["tv"] < 1
+    assert ("tv_at_0.5_0.5" in metrics) == (how == "preferences")
+    assert ("tv_at_1_0" in metrics) == told
+    assert ("focus_accuracy" in metrics) == (how == "goals")
     assert (tmp_path / "run" / "front.png").stat().st_size > 5000
     assert main(["sample", str(tmp_path / "run"), "-n", "3"]) == 0
 
 
 @pytest.mark.slow
 def test_a_run_resumes_with_its_front(tmp_path: Path) -> None:
-    flags = ["--combine=goals", "--beta-shape=4", "--front-share=0.2", *TINY]
+    flags = ["--condition=goals", "--condition-beta-shape=4", "--front-share=0.2", *TINY]
     whole = train("landscapes", tmp_path / "whole", *flags)
     again = train("landscapes", tmp_path / "again", *flags)
     assert whole == again
@@ -87,38 +94,50 @@ def test_options_become_what_they_say() -> None:
     assert isinstance(product, LogProduct)
     assert product.weights is not None
     assert product.weights.tolist() == [0.25, 0.75]
-    task = LandscapesTask(combine="preferences", beta_shape=16.0)
-    env = task.environment()
-    rule, draw, encoder = task.scalarization(), task.condition(env), task.condition_encoder(env)
-    assert isinstance(rule, Preferences)
-    assert rule.beta is None
-    assert isinstance(draw, DirichletPreferences)
-    assert draw.beta is not None
-    assert draw.beta.shape == 16
+    plain, task = OnPolicy(), LandscapesTask(front_share=0.2, beta=3.0)
+    assert LandscapesTask().behaviour(task.environment(), plain) is plain
+    told = conditions_of(task, PreferenceConditions(beta_shape=16.0), task.environment())
+    assert isinstance(told.env.reward.scalarization, Preferences)
+    assert told.env.reward.scalarization.beta is None
+    assert isinstance(told.plain.reward.scalarization, LogSum)
+    assert isinstance(told.draw, DirichletPreferences)
+    assert told.draw.beta is not None
+    assert told.draw.beta.shape == 16
+    encoder = task.condition_encoder(told.env)
     assert encoder is not None
-    assert encoder.out_features == 34
-    plain = OnPolicy()
-    assert task.behaviour(env, plain) is plain
-    goals = LandscapesTask(combine="goals", cosine=0.9, limit=0.5, beta=3.0, hindsight=0.4)
-    env, rule = goals.environment(), goals.scalarization()
+    assert encoder.out_features == 2 * 16 + 32
+    assert isinstance(told.behaviour(task, plain), FrontReplay)
+    goals = GoalConditions(cosine=0.9, limit=0.5, hindsight=0.4)
+    told = conditions_of(task, goals, task.environment())
+    rule = told.env.reward.scalarization
     assert isinstance(rule, Goals)
-    assert (rule.cosine, rule.limit, rule.beta) == (0.9, 0.5, 3.0)
-    assert isinstance(goals.condition(env), UniformDirections)
-    behaviour = goals.behaviour(env, plain)
-    assert isinstance(behaviour, Hindsight)
-    assert behaviour.share == 0.4
-    assert LandscapesTask(combine="goals", hindsight=0.0).behaviour(env, plain) is plain
-    both = LandscapesTask(combine="goals", front_share=0.2).behaviour(env, plain)
+    assert (rule.cosine, rule.limit, rule.beta) == (0.9, 0.5, 3.0), "beta is that of the task"
+    assert isinstance(told.draw, UniformDirections)
+    both = told.behaviour(task, plain)
     assert isinstance(both, FrontReplay)
     assert both.share == 0.2
     assert isinstance(both.inner, Hindsight)
+    assert both.inner.share == 0.4
     assert both.inner.inner is plain
+    never = conditions_of(LandscapesTask(), GoalConditions(hindsight=0.0), task.environment())
+    assert never.behaviour(LandscapesTask(), plain) is plain
 
 
-def test_weights_are_refused_where_they_would_not_be_read() -> None:
-    for combine in ("preferences", "goals"):
-        with pytest.raises(ConfigError, match=f"combine={combine} draws others"):
-            LandscapesTask(combine=combine, weights=(1.0, 3.0)).environment()
+def test_conditions_on_scores_are_refused_where_there_are_none() -> None:
+    env = HypergridTask().environment()
+    with pytest.raises(IncompatibleError, match="one number as its reward.* --vector"):
+        conditions_of(HypergridTask(), GoalConditions(), env)
+    weighted = LandscapesTask(weights=(1.0, 3.0)).environment()
+    with pytest.raises(IncompatibleError, match=r"\[0.25, 0.75\].* of a fixed combination"):
+        PreferenceConditions().environment(weighted)
+    with pytest.raises(ConfigError, match=r"beta=2 fixes what beta_shape=4 draws"):
+        PreferenceConditions(beta=2.0, beta_shape=4.0)
+    with pytest.raises(ConfigError, match="at least 2 marks"):
+        PreferenceConditions(marks=1)
+    task = LandscapesTask()
+    told = conditions_of(task, PreferenceConditions(), task.environment())
+    with pytest.raises(IncompatibleError, match="take the place of what HyperGrid is told already"):
+        GoalConditions().environment(told.env)
 
 
 def test_the_front_of_a_task_is_that_of_its_options() -> None:
@@ -156,7 +175,7 @@ def test_an_architecture_is_found_and_judged(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_architectures_by_several_scores(tmp_path: Path) -> None:
-    flags = ["--scores", "long", "lightness", "--combine=preferences", "--steps=3"]
+    flags = ["--scores", "long", "lightness", "--condition=preferences", "--steps=3"]
     metrics = train("architecture", tmp_path / "run", *flags, "--width=8", "--batch-size=8")
     assert 0 < metrics["hypervolume_ratio"] <= 1
     assert (tmp_path / "run" / "front.png").exists()
@@ -170,7 +189,8 @@ def test_architectures_by_several_scores(tmp_path: Path) -> None:
 def test_molecules_by_goals(tmp_path: Path) -> None:
     pytest.importorskip("rdkit")
     flags = ["--steps=2", "--batch-size=8", "--workers=0", "--width=8", "--depth=1"]
-    flags += ["--vocabulary-size=20", "--max-fragments=3", "--combine=goals"]
+    flags += ["--vocabulary-size=20", "--max-fragments=3", "--vector"]
+    flags += ["--condition=goals"]
     metrics = train("molecules", tmp_path / "run", *flags)
     assert "focus_accuracy" in metrics
     assert (tmp_path / "run" / "front.png").exists()

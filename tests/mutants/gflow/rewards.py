@@ -48,7 +48,7 @@ MUTANTS = (
     ),
     (
         "conditional-value", "gflow/rewards/wrappers.py",
-        "return condition[:, 0].to(value.dtype) * value",
+        "return condition[:, -1].to(value.dtype) * value",
         "return value",
         f"{REWARD}::test_wrappers_wrap_the_rewards_of_unfinished_objects_too",
     ),

@@ -36,7 +36,7 @@ MUTANTS = (
     ),
     (
         "measure-symmetry", "gflow/tasks/measure.py",
-        "float(plain_log_reward(env, batch).double().mean())",
+        "float(plain_log_reward(trainer.env, batch).double().mean())",
         "float(terms.log_reward.mean())",
         "tests/gflow/tasks/test_rewards_reported.py"
         "::test_objects_that_count_several_times_have_their_own_log_reward",
