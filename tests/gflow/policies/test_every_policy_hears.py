@@ -249,6 +249,7 @@ def concrete(base: type[Any]) -> set[type[Any]]:
             cls
             for cls in vars(home).values()
             if isinstance(cls, type)
+            and not cls.__name__.startswith("_")
             and issubclass(cls, base)
             and cls.__module__ == home.__name__
             and not getattr(cls, "__abstractmethods__", None)
