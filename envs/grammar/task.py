@@ -19,6 +19,7 @@ from gflow.em.mixing import BackAndForth
 from gflow.em.pace import Every, Pace, Threshold
 from gflow.envs.grammar.encoder import SentenceEncoder
 from gflow.envs.grammar.env import Parser
+from gflow.envs.grammar.exact import posterior_distance
 from gflow.envs.grammar.forest import spans
 from gflow.envs.grammar.inside import expected_parse, log_marginal
 from gflow.envs.grammar.known import KnownName
@@ -36,6 +37,15 @@ from gflow.tasks.parts import Part
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
+
+SHORT = 6
+"""Words of the longest sentences whose posteriors are compared."""
+
+JUDGED = 12
+"""How many of these, and"""
+
+TREES = 32
+"""how many trees of each."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,7 @@ class GrammarTask(Task[Parser]):
         "parser_f1",
         "log_z_spearman",
         "log_z_gap",
+        "posterior_tv",
         "m_steps",
     )
 
@@ -228,6 +239,13 @@ class GrammarTask(Task[Parser]):
             "log_z_spearman": float(spearman(guess.double(), exact.double())),
             "log_z_gap": float((guess - exact).abs().mean()),
         }
+        short = told[length <= SHORT][:JUDGED]
+        if len(short):
+            generator = torch.Generator(trainer.device).manual_seed(trainer.step)
+            distance = posterior_distance(
+                env, trainer.evaluated_policy, rules, short, TREES, generator
+            )
+            numbers["posterior_tv"] = float(distance.mean())
         gold = self.treebank().gold
         if gold is not None:
             best, parsed = expected_parse(rules, words), spans(found.final_states)

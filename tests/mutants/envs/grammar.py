@@ -7,6 +7,7 @@ POLICY = "tests/envs/grammar/test_parser_policy.py"
 
 CHAINS = "tests/envs/grammar/test_tree_chains.py"
 EM = "tests/envs/grammar/test_grammar_em.py"
+PROBABILITY = "tests/envs/grammar/test_tree_probability.py"
 METRICS = "tests/envs/grammar/test_tree_metrics.py"
 
 MUTANTS = (
@@ -170,5 +171,19 @@ MUTANTS = (
         "(-value).backward()",
         "value.backward()",
         f"{EM}::test_gradients_lead_to_likelier_sentences",
+    ),
+    (
+        "nodes-before-their-children",
+        "envs/grammar/exact.py",
+        "under = has[:, above.clamp(min=0)] & (above >= 0)",
+        "under = has[:, above.clamp(min=0)] & (above < 0)",
+        f"{PROBABILITY}::test_orders_of_building_are_summed_over",
+    ),
+    (
+        "distance-the-wrong-way-round",
+        "envs/grammar/exact.py",
+        "(1 - (log_p - log_q).exp())",
+        "(1 - (log_q - log_p).exp())",
+        f"{PROBABILITY}::test_the_distance_to_the_posterior_is_estimated_without_bias",
     ),
 )
