@@ -75,12 +75,8 @@ class ParserPolicy(Policy):
         self.labels, self.gaps = env.nonterminals, env.longest - 1
         self.reader = TreeReader(env.vocabulary, env.nonterminals, width)
         self.place = nn.Embedding(env.longest, width)
-        block = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout=0.0, batch_first=True, norm_first=True
-        )
-        self.blocks = nn.TransformerEncoder(
-            block, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False
-        )
+        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
         self.both = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU())
         self.ahead = nn.Linear(width, 1 + env.nonterminals)  # of the pair, and of its labels
         self.back = nn.Linear(width, 1) if backward == "learned" else None
@@ -161,10 +157,11 @@ class ParserPolicy(Policy):
     def _attend(self, vector: Tensor, count: Tensor) -> Tensor:
         """(N, R, width) of which the first `count` (N,) of R vectors are there."""
         place = torch.arange(vector.shape[1], device=vector.device)
-        read: Tensor = self.blocks(
-            vector + self.place.weight[: vector.shape[1]],
-            src_key_padding_mask=place >= count[:, None],
-        )
+        there = (place < count[:, None])[:, None, None]
+        x = vector + self.place.weight[: vector.shape[1]]
+        for block in self.blocks:
+            x = block(x, there)
+        read: Tensor = self.norm(x)
         return read
 
     def _outputs(self, states: Forest, leaf: Tensor, node: Tensor) -> PolicyOutput:
@@ -198,6 +195,27 @@ class ParserPolicy(Policy):
         number = (~states.joined).long().cumsum(-1).clamp(max=logit.shape[1] - 1)
         found: Tensor = logit.gather(1, number)
         return found
+
+
+class _Block(nn.Module):
+    """Attention of all trees to all, then a perceptron at each; both are normalised before."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_in, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.ask = nn.Linear(width, 3 * width)
+        self.mix = nn.Linear(width, width)
+        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, there: Tensor) -> Tensor:
+        """(N, R, width), of which (N, 1, 1, R) bool are there."""
+        asked = self.ask(self.norm_in(x)).unflatten(-1, (3, self.heads, -1))
+        query, key, value = asked.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=there)
+        x = x + self.mix(mixed.transpose(1, 2).flatten(2))
+        thought: Tensor = self.narrow(F.relu(self.widen(self.norm_out(x))))
+        return x + thought
 
 
 class _Rollout:

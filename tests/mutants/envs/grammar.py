@@ -105,8 +105,8 @@ MUTANTS = (
     (
         "padding-attended-to",
         "envs/grammar/policy.py",
-        "src_key_padding_mask=place >= count[:, None],",
-        "",
+        "there = (place < count[:, None])[:, None, None]",
+        "there = (place >= 0 * count[:, None])[:, None, None]",
         f"{POLICY}::test_rows_do_not_depend_on_others",
     ),
     (
