@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from gflow.em.observations import Observations
 from gflow.em.reward import JointReward
 from gflow.environment.rewarded import with_reward
 from gflow.envs.mixture.model import PetalMixture
@@ -12,12 +13,14 @@ LOW = -20.0
 """log R is at least this: where points and places are far apart it would go down to -1000."""
 
 
-def mixture_env(model: PetalMixture, data: Tensor, low: float | None = LOW) -> Autoregressive:
+def mixture_env(
+    model: PetalMixture, data: Tensor | Observations, low: float | None = LOW
+) -> Autoregressive:
     """The environment of (i, j) whose reward is log p(x, z) of the row that the condition calls.
 
     Args:
         model: The mixture.
-        data: (N, 2) points.
+        data: (N, 2) points, or `Observations` of them.
         low: log R is clipped there, as in the reference's toy; None leaves it as it is.
     """
     joint = JointReward(model, data)

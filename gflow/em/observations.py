@@ -11,7 +11,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.state import batch_size, cat, device_of, take, tensors, to_device
 
 LARGEST = 2**24
-"""Whole numbers below it are all distinct as floats."""
+"""Whole numbers below it are distinct as float32."""
 
 
 class Observations:
@@ -130,7 +130,7 @@ class Observations:
             for place, new in zip(mine, other, strict=True):
                 place[self.count :] = new
         after = self._first + self._dreams
-        self._first = after if after + count < LARGEST else self.count
+        self._first = after if after + count <= LARGEST else self.count
         self._dreams = count
         numbers = torch.arange(self._first, self._first + count, device=device)
         return numbers.to(torch.get_default_dtype())[:, None]

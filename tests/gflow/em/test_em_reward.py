@@ -57,6 +57,19 @@ def test_dreams_stand_behind_the_data_until_the_next_and_leave_it_as_it_is(words
             data.rows(torch.tensor([[gone]]))
 
 
+def test_numbers_of_dreams_begin_anew_before_floats_cannot_tell_them_apart(words: Tensor) -> None:
+    data = Observations(words)
+    data._first = 2**24 - 3
+    assert data.dream(torch.tensor([[0], [1], [2]]))[:, 0].tolist() == [
+        2**24 - 3,
+        2**24 - 2,
+        2**24 - 1,
+    ]
+    again = data.dream(torch.tensor([[3], [1], [2]]))
+    assert again[:, 0].tolist() == [7.0, 8.0, 9.0]
+    assert data.rows(again.float()).tolist() == [[3], [1], [2]]
+
+
 @pytest.mark.parametrize("wrong", [-1.0, 7.0, 0.5])
 def test_conditions_that_call_no_row_are_refused(words: Tensor, wrong: float) -> None:
     with pytest.raises(ConfigError, match=f"no row {wrong:g} among 7"):
