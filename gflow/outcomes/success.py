@@ -8,7 +8,8 @@ from torch import Tensor
 from gflow.bounds import Count
 from gflow.checks import check_shapes, checked
 from gflow.environment.base import Environment
-from gflow.outcomes.conditioned import outcome_reward
+from gflow.environment.rewarded import with_reward
+from gflow.outcomes.conditioned import OutcomeReward, outcome_reward
 from gflow.policies.base import Policy
 from gflow.sampling.sampler import Sampler
 
@@ -36,7 +37,8 @@ def success_rate(
     check_shapes("success_rate", outcomes=(outcomes, "K C"))
     reward = outcome_reward(env, "success_rate")
     device = next((p.device for p in policy.parameters()), torch.device("cpu"))
-    sampler, hits = Sampler(env), []
+    misses = OutcomeReward(reward.env, reward.outcome)  # whose floor has a log, whatever this one's
+    sampler, hits = Sampler(with_reward(env, misses, env.condition_dim)), []
     for part in outcomes.to(device).repeat_interleave(repeat, 0).split(CHUNK):
         batch = sampler.forward(
             policy, len(part), condition=part, generator=generator, device=device
