@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gflow.outcomes.stored import Stored
     from gflow.outcomes.success import success_rate
     from gflow.outcomes.tables import OutcomeTables
-    from gflow.outcomes.tabulated import tabulated
+    from gflow.outcomes.tabulated import PairTable
     from gflow.outcomes.teleported import TeleportedBalance
 
 _HOME = {
@@ -37,6 +37,7 @@ _HOME = {
     "OutcomeReward": "gflow.outcomes.conditioned",
     "OutcomeTables": "gflow.outcomes.tables",
     "Outcomes": "gflow.outcomes.conversion",
+    "PairTable": "gflow.outcomes.tabulated",
     "Posterior": "gflow.outcomes.posterior",
     "SequencePosterior": "gflow.outcomes.posterior",
     "Stored": "gflow.outcomes.stored",
@@ -46,7 +47,6 @@ _HOME = {
     "converted": "gflow.outcomes.pretrained",
     "outcomes_of": "gflow.outcomes.conditioned",
     "success_rate": "gflow.outcomes.success",
-    "tabulated": "gflow.outcomes.tabulated",
     "wander": "gflow.outcomes.random_objects",
 }
 
@@ -64,6 +64,7 @@ __all__ = [
     "OutcomeReward",
     "OutcomeTables",
     "Outcomes",
+    "PairTable",
     "Posterior",
     "SequencePosterior",
     "Stored",
@@ -73,7 +74,6 @@ __all__ = [
     "converted",
     "outcomes_of",
     "success_rate",
-    "tabulated",
     "wander",
 ]
 

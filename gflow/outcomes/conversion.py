@@ -20,7 +20,7 @@ from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError, ShapeError
 from gflow.outcomes.conditioned import outcome_reward
-from gflow.outcomes.flows import OutcomeFlows
+from gflow.outcomes.flows import OutcomeFlows, PairFlows
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.state import batch_size, device_of, take, to_device
 
@@ -196,7 +196,12 @@ class Sums:
         """
         if not len(at):
             return
-        found = self.flows(states, conditions, self.back)
+        self.add_flows(self.flows(states, conditions, self.back), at, log_weight)
+
+    def add_flows(self, found: PairFlows, at: Tensor, log_weight: Tensor) -> None:
+        """P more pairs whose flows are known already."""
+        if not len(at):
+            return
         weight = log_weight.double() + found.log_flow.double()
         parts = [weight, weight[:, None] + found.log_pf.double()]
         if found.log_pb is not None:

@@ -6,12 +6,11 @@ from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
 from gflow.exact.graph import enumerate_states
-from gflow.outcomes.conversion import Outcomes
 from gflow.outcomes.flows import OutcomeFlows
 from gflow.outcomes.monte_carlo import MonteCarlo
 from gflow.outcomes.objects import MOST, listed_objects
 from gflow.outcomes.posterior import ListedPosterior, Posterior, SequencePosterior
-from gflow.outcomes.tabulated import tabulated
+from gflow.outcomes.tabulated import PairTable
 from gflow.policies.base import Policy
 from gflow.policies.encoder import StateEncoder
 from gflow.state import batch_size
@@ -64,7 +63,7 @@ def converted(flows: OutcomeFlows, env: DiscreteEnvironment[Any], draws: int = 0
         flows: The frozen outcome-conditioned policy.
         env: The environment whose reward is wanted, with the same states.
         draws: Outcomes drawn for each state (`MonteCarlo`); 0 sums over all objects, at all states
-            once (`tabulated`).
+            once (`PairTable`).
 
     Raises:
         IncompatibleError: If there are too many objects to list, or draws are not possible.
@@ -77,7 +76,7 @@ def converted(flows: OutcomeFlows, env: DiscreteEnvironment[Any], draws: int = 0
             f"{env.name} has too many states ({env.num_keys}) to list its objects; at most {MOST} "
             f"are. Draw some for each state (draws=100), or learn the sums (--how amortised)."
         )
-    return tabulated(enumerate_states(env), flows, Outcomes.of(env, flows.env, objects))
+    return PairTable(enumerate_states(env), flows, objects).policy(env)
 
 
 def outcome_posterior(

@@ -5,61 +5,98 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
 from gflow.exact.graph import StateGraph
 from gflow.exact.tabular import TabularPolicy
 from gflow.outcomes.conversion import Outcomes, Sums
-from gflow.outcomes.flows import OutcomeFlows
+from gflow.outcomes.flows import OutcomeFlows, PairFlows
 from gflow.state import batch_size, take
 
 
-@torch.no_grad()
-def tabulated(
-    graph: StateGraph[Any], flows: OutcomeFlows, outcomes: Outcomes, pairs: int = 1 << 16
-) -> TabularPolicy:
-    """What `Converted` says at all listed states, as tables.
+class PairTable:
+    """The flows of all pairs of a listed state and an outcome that moves connect, asked for once.
 
-    Which outcomes a state leads to is read off the list, whether or not the environment can tell,
-    and each such pair is asked about once. So this is the cheapest and the most exact conversion
-    where states can be listed; sampling from it costs no network pass.
+    Which outcomes a state leads to is read off the list, whether or not the environment can tell.
+    So this is the cheapest and the most exact conversion where states can be listed: one pass over
+    the pairs serves any number of rewards, and sampling costs no pass of a network.
 
     Args:
         graph: All states.
         flows: The frozen outcome-conditioned policy.
-        outcomes: What to sum over.
-        pairs: At most so many pairs of a state and an outcome are asked about at a time.
+        objects: All objects, or some that stand for the outcomes that are wanted.
+        pairs: At most so many pairs are asked about at a time.
 
     Raises:
         IncompatibleError: If none of the outcomes is that of a listed object.
     """
-    policy = TabularPolicy(graph, backward=flows.policy.backward)
-    sums = Sums(flows, len(graph), back=True)
-    rows, which = reachable_pairs(graph, flows, outcomes)
-    useful = outcomes.log_weight[which] > -torch.inf
-    rows, which = rows[useful], which[useful]
-    device = next((p.device for p in flows.policy.parameters()), torch.device("cpu"))
-    for at, y in zip(rows.split(pairs), which.split(pairs), strict=True):
-        states = take(graph.states, at)
-        sums.add(states, at, outcomes.conditions[y], outcomes.log_weight[y])
-    said = sums.output(device)
-    policy.forward_table.copy_(said.forward_logits)
-    assert said.log_flow is not None
-    policy.flow_table.copy_(said.log_flow)
-    if said.backward_logits is not None:
-        policy.backward_table.copy_(said.backward_logits)
-    return policy
+
+    @torch.no_grad()
+    def __init__(
+        self, graph: StateGraph[Any], flows: OutcomeFlows, objects: Any, pairs: int = 1 << 16
+    ) -> None:
+        self.graph, self.flows, self.objects, self.pairs = graph, flows, objects, pairs
+        self.conditions = flows.reward.outcomes(objects).unique(dim=0)
+        self.rows, self.which = reachable_pairs(graph, flows, self.conditions)
+        found = [
+            flows(take(graph.states, at), self.conditions[y], back=True)
+            for at, y in zip(self.rows.split(pairs), self.which.split(pairs), strict=True)
+        ]
+        backs = [part.log_pb for part in found if part.log_pb is not None]
+        self.found = PairFlows(
+            torch.cat([part.log_flow for part in found]),
+            torch.cat([part.log_pf for part in found]),
+            torch.cat(backs) if backs else None,
+        )
+
+    @torch.no_grad()
+    def policy(self, target: DiscreteEnvironment[Any]) -> TabularPolicy:
+        """What `Converted` says at all listed states for the reward of an environment.
+
+        Args:
+            target: The environment whose reward is wanted, with the same states.
+        """
+        outcomes = Outcomes.of(target, self.flows.env, self.objects)
+        place = _places(self.conditions, outcomes.conditions)
+        log_weight = torch.full((len(self.conditions),), -torch.inf, dtype=torch.float64)
+        log_weight[place] = outcomes.log_weight
+        sums = Sums(self.flows, len(self.graph), back=True)
+        weight = log_weight[self.which]
+        for chosen in (weight > -torch.inf).nonzero().squeeze(1).split(self.pairs):
+            back = self.found.log_pb
+            part = PairFlows(
+                self.found.log_flow[chosen],
+                self.found.log_pf[chosen],
+                None if back is None else back[chosen],
+            )
+            sums.add_flows(part, self.rows[chosen], weight[chosen])
+        said = sums.output(self.graph.depth.device)
+        policy = TabularPolicy(self.graph, backward=self.flows.policy.backward)
+        policy.forward_table.copy_(said.forward_logits)
+        assert said.log_flow is not None
+        policy.flow_table.copy_(said.log_flow)
+        if said.backward_logits is not None:
+            policy.backward_table.copy_(said.backward_logits)
+        return policy
 
 
 def reachable_pairs(
-    graph: StateGraph[Any], flows: OutcomeFlows, outcomes: Outcomes
+    graph: StateGraph[Any], flows: OutcomeFlows, conditions: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(P,) rows of states and (P,) numbers of the outcomes that moves lead from there to.
+
+    Args:
+        graph: All states.
+        flows: Knows the outcomes of objects.
+        conditions: (K, C) different outcomes.
 
     Raises:
         IncompatibleError: If there are none.
     """
-    count, size = len(outcomes), len(graph)
-    own = _own_outcomes(graph, flows, outcomes)
+    count, size = len(conditions), len(graph)
+    own = torch.full((batch_size(graph.states),), -1)
+    achieved = flows.reward.outcomes(take(graph.states, graph.objects))
+    own[graph.objects] = _places(conditions, achieved)
     begin = torch.zeros(size, dtype=torch.int64)
     number = torch.zeros(size, dtype=torch.int64)
     leaves = torch.ones(size, dtype=torch.bool)
@@ -97,14 +134,10 @@ def reachable_pairs(
     return codes // count, codes % count
 
 
-def _own_outcomes(graph: StateGraph[Any], flows: OutcomeFlows, outcomes: Outcomes) -> Tensor:
-    """(N,) number of the outcome that each state achieves if it ends there; -1 for none."""
-    objects = take(graph.states, graph.objects)
-    achieved = flows.reward.outcomes(objects)
-    both = torch.cat([outcomes.conditions.to(achieved), achieved])
+def _places(conditions: Tensor, wanted: Tensor) -> Tensor:
+    """(M,) rows of wanted outcomes among (K, C) different ones; -1 for those that are not there."""
+    both = torch.cat([conditions.to(wanted), wanted])
     groups: Tensor = torch.unique(both, dim=0, return_inverse=True)[1]
     place = torch.full((len(both),), -1)
-    place[groups[: len(outcomes)]] = torch.arange(len(outcomes))
-    own = torch.full((batch_size(graph.states),), -1)
-    own[graph.objects] = place[groups[len(outcomes) :]]
-    return own
+    place[groups[: len(conditions)]] = torch.arange(len(conditions))
+    return place[groups[len(conditions) :]]

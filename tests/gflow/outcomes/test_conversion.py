@@ -20,7 +20,7 @@ from gflow.outcomes.conditioned import OutcomeConditioned, outcomes_of
 from gflow.outcomes.conversion import Converted, Outcomes
 from gflow.outcomes.flows import OutcomeFlows
 from gflow.outcomes.tables import OutcomeTables
-from gflow.outcomes.tabulated import reachable_pairs, tabulated
+from gflow.outcomes.tabulated import PairTable, reachable_pairs
 from gflow.policies.base import Policy
 from gflow.rewards.base import FunctionReward
 from gflow.sampling.sampler import Sampler
@@ -112,7 +112,7 @@ def test_tables_of_all_states_say_the_same(env: DiscreteEnvironment[Any]) -> Non
     graph = told(env)
     target = rewarded(graph, 1, zeros=0.2)
     policy = converted(graph, target)
-    table = tabulated(replace(graph, env=target), policy.flows, policy.outcomes, pairs=11)
+    table = PairTable(graph, policy.flows, objects_of(graph), pairs=11).policy(target)
     said = policy(target, graph.states)
     legal = target.forward_mask(graph.states) & (said.forward_logits > -9e3)
     torch.testing.assert_close(table.forward_table[legal], said.forward_logits[legal])
@@ -125,7 +125,7 @@ def test_tables_of_all_states_say_the_same(env: DiscreteEnvironment[Any]) -> Non
 def test_reachable_pairs_are_those_that_moves_connect() -> None:
     graph = told(HyperGrid(2, 4))
     policy = converted(graph, rewarded(graph, 1))
-    rows, which = reachable_pairs(graph, policy.flows, policy.outcomes)
+    rows, which = reachable_pairs(graph, policy.flows, policy.outcomes.conditions)
     found = torch.zeros(16, 16, dtype=torch.bool)
     found[rows, which] = True
     assert len(rows) == int(found.sum())
@@ -146,7 +146,7 @@ def test_outcomes_that_objects_share() -> None:
     policy = converted(graph, target)
     assert len(policy.outcomes) == 3
     assert distance(graph, policy, target) < 1e-12
-    table = tabulated(replace(graph, env=target), policy.flows, policy.outcomes)
+    table = PairTable(graph, policy.flows, objects_of(graph)).policy(target)
     assert distance(graph, table, target) < 1e-12
 
 
