@@ -59,8 +59,8 @@ PRETRAIN = {
     "grid16": ["hypergrid", "--side=16", "--steps=2400", "--lr-half-life=450"],
     "grid32": ["hypergrid", "--side=32", "--steps=2400", "--lr-half-life=450"],
     "bits": ["bits", "--bits=40", "--word=4", "--steps=1000", "--lr-half-life=250"],
-    "tfbind": ["tfbind", "--order=left_to_right", "--steps=600", "--lr-half-life=150"],
-    "rna": ["{file}:Rna14Task", "--steps=600", "--lr-half-life=150"],
+    "tfbind": ["tfbind", "--order=left_to_right", "--steps=1000", "--lr-half-life=250"],
+    "rna": ["{file}:Rna14Task", "--steps=1000", "--lr-half-life=250"],
 }
 REWARDS: dict[str, Callable[[int], LogReward[Tensor]]] = {
     "corners": Corners,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gflow.outcomes.conversion import Converted, Outcomes
     from gflow.outcomes.encoder import OutcomeEncoder
     from gflow.outcomes.flows import OutcomeFlows
+    from gflow.outcomes.likelihood import OutcomeLikelihood
     from gflow.outcomes.monte_carlo import MonteCarlo
     from gflow.outcomes.objects import ObjectDraws, OutcomeDraws, WalkedBack
     from gflow.outcomes.policy import OutcomePolicy
@@ -33,6 +34,7 @@ _HOME = {
     "OutcomeDraws": "gflow.outcomes.objects",
     "OutcomeEncoder": "gflow.outcomes.encoder",
     "OutcomeFlows": "gflow.outcomes.flows",
+    "OutcomeLikelihood": "gflow.outcomes.likelihood",
     "OutcomePolicy": "gflow.outcomes.policy",
     "OutcomeReward": "gflow.outcomes.conditioned",
     "OutcomeTables": "gflow.outcomes.tables",
@@ -60,6 +62,7 @@ __all__ = [
     "OutcomeDraws",
     "OutcomeEncoder",
     "OutcomeFlows",
+    "OutcomeLikelihood",
     "OutcomePolicy",
     "OutcomeReward",
     "OutcomeTables",
