@@ -156,20 +156,16 @@ class Amortised(Objective):
         going = (
             (~moves.ends).nonzero().squeeze(1)
         )  # the others serve what they reach, and only that
-        several = moves.take(going)
-        objects = [reached]
-        for _ in range(self.draws):
-            drawn = take(reached, torch.arange(len(row), device=row.device))
-            if len(going):
-                some = self.posterior.sample(env, several, generator, self.explore)
-                place = torch.arange(len(row), device=row.device)
-                place[going] = len(row) + torch.arange(len(going), device=row.device)
-                drawn = take(cat([drawn, some]), place)
-            objects.append(drawn)
-        log_q = [self.posterior.log_prob(env, moves, y) for y in objects]
+        several, objects = moves.take(going), [reached]
+        every_row = torch.arange(len(row), device=row.device)
+        place = every_row.index_copy(0, going, len(row) + every_row[: len(going)])
+        if len(going) and self.draws:
+            for some in self.posterior.sample(env, several, generator, self.explore, self.draws):
+                objects.append(take(cat([reached, some]), place))
+        log_q = self.posterior.log_prob(env, moves, objects)
         every = cat(objects)
         numerator = self._numerators(env, moves, every, len(objects))
-        return torch.stack(log_q, 1), numerator.view(len(objects), -1).T
+        return log_q, numerator.view(len(objects), -1).T
 
     @torch.no_grad()
     def _numerators(

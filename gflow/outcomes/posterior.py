@@ -9,6 +9,7 @@ symbol by symbol over what is left of a sequence.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
 from gflow.masking import sample_masked
 from gflow.policies.encoder import FeatureEncoder, StateEncoder
-from gflow.state import batch_size, take, where
+from gflow.state import batch_size, take, to_device, where
 
 
 @dataclass(frozen=True)
@@ -61,22 +62,26 @@ class Posterior(nn.Module, ABC):
         moves: Moves,
         generator: torch.Generator,
         explore: float = 0.0,
-    ) -> Any:
-        """M objects as outcomes, one for each move; nothing is differentiated through.
+        number: int = 1,
+    ) -> list[Any]:
+        """M objects as outcomes, one for each move, so many times; without gradient.
 
         Args:
             env: The environment.
             moves: M moves.
             generator: Source of randomness, on the CPU.
             explore: Probability of an even choice in place of the network's.
+            number: How many times.
         """
         with torch.no_grad():
-            drawn = self._sample(env, moves, generator, explore)
-        return where(moves.ends, moves.children, drawn)
+            found = self._sample(env, moves, generator, explore, number)
+        return [where(moves.ends, moves.children, drawn) for drawn in found]
 
-    def log_prob(self, env: DiscreteEnvironment[Any], moves: Moves, objects: Any) -> Tensor:
-        """(M,) log Q of M objects that the children of the moves lead to, with gradients."""
-        return self._log_prob(env, moves, objects).masked_fill(moves.ends, 0.0)
+    def log_prob(
+        self, env: DiscreteEnvironment[Any], moves: Moves, objects: Sequence[Any]
+    ) -> Tensor:
+        """(M, D) log Q of D times M objects that the children of the moves lead to."""
+        return self._log_prob(env, moves, objects).masked_fill(moves.ends[:, None], 0.0)
 
     @abstractmethod
     def _sample(
@@ -85,12 +90,15 @@ class Posterior(nn.Module, ABC):
         moves: Moves,
         generator: torch.Generator,
         explore: float,
-    ) -> Any:
-        """M objects; anything for moves that end."""
+        number: int,
+    ) -> list[Any]:
+        """So many times M objects; anything for moves that end."""
 
     @abstractmethod
-    def _log_prob(self, env: DiscreteEnvironment[Any], moves: Moves, objects: Any) -> Tensor:
-        """(M,) log-probabilities, finite for moves that end."""
+    def _log_prob(
+        self, env: DiscreteEnvironment[Any], moves: Moves, objects: Sequence[Any]
+    ) -> Tensor:
+        """(M, D) log-probabilities, finite for moves that end."""
 
 
 class ListedPosterior(Posterior):
@@ -155,7 +163,8 @@ class ListedPosterior(Posterior):
         count, device = len(self.keys), moves.actions.device
         rows = torch.arange(len(moves), device=device).repeat_interleave(count)
         which = torch.arange(count, device=device).repeat(len(moves))
-        known = env.reaches(take(moves.children, rows), take(self.objects, which))
+        objects = to_device(self.objects, device)
+        known = env.reaches(take(moves.children, rows), take(objects, which))
         if known is None:
             return torch.ones(len(moves), count, dtype=torch.bool, device=device)
         return known.view(len(moves), count)
@@ -166,14 +175,21 @@ class ListedPosterior(Posterior):
         moves: Moves,
         generator: torch.Generator,
         explore: float,
-    ) -> Any:
-        logits = explored(self.logits(env, moves), explore, generator)
-        return take(self.objects, drawn(logits, self._allowed(env, moves), generator))
+        number: int,
+    ) -> list[Any]:
+        logits, allowed = self.logits(env, moves), self._allowed(env, moves)
+        objects = to_device(self.objects, moves.actions.device)
+        return [
+            take(objects, drawn(explored(logits, explore, generator), allowed, generator))
+            for _ in range(number)
+        ]
 
-    def _log_prob(self, env: DiscreteEnvironment[Any], moves: Moves, objects: Any) -> Tensor:
-        rows, allowed = self.index(env, objects), self._allowed(env, moves)
-        logits = self.logits(env, moves).masked_fill(~allowed, -torch.inf)
-        return logits.log_softmax(-1).gather(1, rows[:, None]).squeeze(1)
+    def _log_prob(
+        self, env: DiscreteEnvironment[Any], moves: Moves, objects: Sequence[Any]
+    ) -> Tensor:
+        rows = torch.stack([self.index(env, some) for some in objects], 1)
+        logits = self.logits(env, moves).masked_fill(~self._allowed(env, moves), -torch.inf)
+        return logits.log_softmax(-1).gather(1, rows)
 
 
 class SequencePosterior(Posterior):
@@ -232,28 +248,34 @@ class SequencePosterior(Posterior):
         moves: Moves,
         generator: torch.Generator,
         explore: float,
-    ) -> Tensor:
-        tokens: Tensor = moves.children
-        filled = tokens != self.blank
+        number: int,
+    ) -> list[Any]:
+        count = len(moves)
+        tokens: Tensor = moves.children.repeat(number, 1)
+        filled, actions = tokens != self.blank, moves.actions.repeat(number)
         for place in range(self.length):
-            at = torch.full_like(moves.actions, place)
-            logits = explored(self.logits(tokens, filled, moves.actions), explore, generator)
+            at = torch.full_like(actions, place)
+            logits = explored(self.logits(tokens, filled, actions), explore, generator)
             symbol = drawn(logits, self._allowed(env, at), generator)
             column = torch.where(filled[:, place], tokens[:, place], symbol)
             tokens = tokens.index_copy(1, at[:1], column[:, None])
-        return tokens
+        return list(tokens.split(count))
 
-    def _log_prob(self, env: DiscreteEnvironment[Any], moves: Moves, objects: Any) -> Tensor:
-        filled = moves.children != self.blank
+    def _log_prob(
+        self, env: DiscreteEnvironment[Any], moves: Moves, objects: Sequence[Any]
+    ) -> Tensor:
+        copies, count = len(objects), len(moves)
+        every = torch.cat(list(objects))
+        filled = (moves.children != self.blank).repeat(copies, 1)
         rows, places = (~filled).nonzero(as_tuple=True)
         before = torch.arange(self.length, device=rows.device) < places[:, None]
-        seen = torch.where(filled[rows] | before, objects[rows], self.blank)
-        logits = self.logits(seen, filled[rows], moves.actions[rows])
+        seen = torch.where(filled[rows] | before, every[rows], self.blank)
+        logits = self.logits(seen, filled[rows], moves.actions.repeat(copies)[rows])
         legal = self._allowed(env, places)
-        symbol = objects[rows, places].clamp(max=self.blank - 1)
+        symbol = every[rows, places].clamp(max=self.blank - 1)
         log_prob = logits.masked_fill(~legal, -torch.inf).log_softmax(-1)
         found = log_prob.gather(1, symbol[:, None]).squeeze(1)
-        return found.new_zeros(len(moves)).index_add(0, rows, found)
+        return found.new_zeros(len(every)).index_add(0, rows, found).view(copies, count).T
 
 
 def explored(logits: Tensor, explore: float, generator: torch.Generator) -> Tensor:

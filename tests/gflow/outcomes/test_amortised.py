@@ -83,15 +83,18 @@ class TablePosterior(Posterior):
         logits: Tensor = self.table[self.graph.rows(moves.states), moves.actions]
         return logits.log_softmax(-1)
 
-    def _sample(self, env: Any, moves: Moves, generator: Any, explore: float) -> Any:
+    def _sample(
+        self, env: Any, moves: Moves, generator: Any, explore: float, number: int
+    ) -> list[Any]:
         legal = torch.ones(len(moves), self.table.shape[2], dtype=torch.bool)
-        return take(self.objects, drawn(self._law(moves), legal, generator))
+        law = self._law(moves)
+        return [take(self.objects, drawn(law, legal, generator)) for _ in range(number)]
 
     def _log_prob(self, env: Any, moves: Moves, objects: Any) -> Tensor:
         place = torch.full((len(self.graph),), -1)
         place[self.graph.objects] = torch.arange(len(self.graph.objects))
-        rows = place[self.graph.rows(objects)]
-        return self._law(moves).gather(1, rows[:, None]).squeeze(1)
+        rows = torch.stack([place[self.graph.rows(some)] for some in objects], 1)
+        return self._law(moves).gather(1, rows)
 
 
 ENVIRONMENTS = [HyperGrid(2, 3), HyperGrid(2, 4, ending="forced"), AnyOrder("01", 2, ANY)]
@@ -162,10 +165,12 @@ def test_sequences_are_completed_with_what_log_prob_says(env: AnyOrder) -> None:
             torch.zeros(count, dtype=torch.bool),
         )
 
-    prob = posterior.log_prob(env, moves(len(reached)), reached).exp()
+    prob = posterior.log_prob(env, moves(len(reached)), [reached])[:, 0].exp()
     torch.testing.assert_close(prob.sum(), torch.tensor(1.0))
     assert prob.max() > 3 * prob.min()
-    sample = posterior.sample(env, moves(20_000), torch.Generator().manual_seed(0))
+    sample = torch.cat(
+        posterior.sample(env, moves(5_000), torch.Generator().manual_seed(0), number=4)
+    )
     share = (sample[:, None] == reached).all(-1).double().mean(0)
     torch.testing.assert_close(share, prob.detach(), atol=0.012, rtol=0)
 
@@ -187,14 +192,17 @@ def test_listed_outcomes_are_drawn_as_log_prob_says(monkeypatch: pytest.MonkeyPa
             torch.zeros(count, dtype=torch.bool),
         )
 
-    prob = posterior.log_prob(env, moves(4), reached).exp()
+    prob = posterior.log_prob(env, moves(4), [reached])[:, 0].exp()
     torch.testing.assert_close(prob.sum(), torch.tensor(1.0))
-    sample = posterior.sample(env, moves(20_000), torch.Generator().manual_seed(0))
+    sample = torch.cat(
+        posterior.sample(env, moves(5_000), torch.Generator().manual_seed(0), number=4)
+    )
     share = (sample[:, None] == reached).all(-1).double().mean(0)
     torch.testing.assert_close(share, prob.detach(), atol=0.012, rtol=0)
     ended = replace(moves(1), ends=torch.ones(1, dtype=torch.bool))
     for seed in range(5):
-        assert torch.equal(posterior.sample(env, ended, torch.Generator().manual_seed(seed)), child)
+        drawn_now = posterior.sample(env, ended, torch.Generator().manual_seed(seed))
+        assert torch.equal(drawn_now[0], child)
     with pytest.raises(IncompatibleError, match="not among the 8 outcomes"):
         ListedPosterior(env, graph.states[1:]).index(env, graph.states[:1])
 
@@ -204,8 +212,8 @@ def test_moves_that_end_serve_what_they_reach() -> None:
     posterior = SequencePosterior(env, width=4)
     child = torch.tensor([[0, 1]])
     moves = Moves(torch.tensor([[0, 2]]), torch.tensor([3]), child, torch.tensor([True]))
-    assert torch.equal(posterior.sample(env, moves, torch.Generator()), child)
-    assert posterior.log_prob(env, moves, child).item() == 0.0
+    assert torch.equal(posterior.sample(env, moves, torch.Generator())[0], child)
+    assert posterior.log_prob(env, moves, [child]).item() == 0.0
 
 
 @pytest.mark.parametrize("kind", [PrependAppend, VariableLength])

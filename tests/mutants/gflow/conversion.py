@@ -84,8 +84,8 @@ MUTANTS = (
     (
         "amortised-ends",
         "gflow/outcomes/posterior.py",
-        "return where(moves.ends, moves.children, drawn)",
-        "return drawn",
+        "return [where(moves.ends, moves.children, drawn) for drawn in found]",
+        "return found",
         f"{LEARNED}::test_listed_outcomes_are_drawn_as_log_prob_says",
     ),
     (

@@ -16,7 +16,8 @@ MUTANTS = (
         f"{REWARD}::test_dreams_stand_behind_the_data_until_the_next_and_leave_it_as_it_is",
     ),
     (
-        "dreams-without-end", "gflow/em/observations.py",
+        "dreams-without-end",
+        "gflow/em/observations.py",
         "after if after + count <= LARGEST else self.count",
         "after",
         f"{REWARD}::test_numbers_of_dreams_begin_anew_before_floats_cannot_tell_them_apart",
