@@ -57,8 +57,8 @@ class LogPartitionVariance(Objective):
         if not bool((count > 1).any()):
             raise ConfigError(
                 "LogPartitionVariance compares trajectories of equal condition, and each "
-                "condition occurs only once in this batch. Draw each condition at least twice "
-                "(UniformCondition(..., repeat=2)) or use TrajectoryBalance."
+                "condition occurs only once in this batch. Draw each at least twice (repeat=2 of "
+                "what draws conditions, --repeat 2 on the command line), or use TrajectoryBalance."
             )
         total = value.new_zeros(len(count)).index_add(0, groups, value)
         return (total / count)[groups]

@@ -12,7 +12,7 @@ from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
 from gflow.exact.graph import StateGraph, enumerate_states
 from gflow.policies.base import Policy
-from gflow.state import take
+from gflow.state import device_of, take, to_device
 
 CHUNK = 2**18
 """Pairs of a row and a latent that the model sees at a time."""
@@ -52,14 +52,20 @@ class ListedLatents:
         Args:
             rows: (R,) int64 numbers of observed rows; all N by default.
         """
-        data = self.reward.data
+        data, size, parts = self.reward.data, len(self), []
         rows = torch.arange(len(data)) if rows is None else rows
-        size, parts = len(self), []
         for some in rows.split(max(1, CHUNK // size)):
-            x = data.at(some.repeat_interleave(size))
-            z = take(self.objects, torch.arange(size).repeat(len(some)))
-            parts.append(self.reward.model.log_prob(x, z).view(len(some), size))
+            x, z = self.pairs(some)
+            parts.append(self.reward.model.log_prob(x, z).view(len(some), size).cpu())
         return torch.cat(parts)
+
+    def pairs(self, rows: Tensor) -> tuple[Any, Any]:
+        """Each of (R,) rows with each of Z latents, R Z pairs, where the model is."""
+        device = next((p.device for p in self.reward.model.parameters()), rows.device)
+        size = len(self)
+        x = self.reward.data.at(rows.repeat_interleave(size).to(device))
+        z = take(self.objects, torch.arange(size).repeat(len(rows)))
+        return x, to_device(z, device)
 
     @torch.no_grad()
     def log_likelihood(self, rows: Tensor | None = None) -> Tensor:
@@ -142,10 +148,6 @@ class ExactEM:
                 (-gain).backward()
                 self.optimizer.step()
             return
-        rows, size = torch.arange(len(weight)), len(latents)
+        x, z = latents.pairs(torch.arange(len(weight)))
         with torch.no_grad():
-            self.model.maximise(
-                latents.reward.data.at(rows.repeat_interleave(size)),
-                take(latents.objects, torch.arange(size).repeat(len(rows))),
-                weight.flatten(),
-            )
+            self.model.maximise(x, z, weight.flatten().to(device_of(z)))

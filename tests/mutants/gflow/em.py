@@ -88,8 +88,8 @@ MUTANTS = (
     (
         "t42-bound-of-other-latents",
         "gflow/em/exact.py",
-        "weight.flatten(),",
-        "weight.flip(1).flatten(),",
+        "weight.flatten().to(device_of(z))",
+        "weight.flip(1).flatten().to(device_of(z))",
         f"{EXACT}::test_the_bound_never_falls_with_a_posterior_that_is_not_exact",
     ),
     (
