@@ -125,6 +125,20 @@ def test_the_model_waits_while_the_loss_is_above_the_threshold(
     assert eager.steps == reward.version == 4  # all but before the first loss
 
 
+def test_memories_score_latents_by_the_model_as_it_is(
+    env: AnyOrder, reward: JointReward, model: "Tables", trainer: Build
+) -> None:
+    run = trainer(learners=(MStep(reward, adam(reward, 0.3)),), replay=64, replay_fraction=0.5)
+    run.train(6)
+    assert run.replay is not None
+    assert reward.version == 5
+    old = run.replay.sample(run.sampler, 40, run.generator, "cpu", run.policy)
+    x = reward.data.rows(old.condition)
+    torch.testing.assert_close(old.log_reward, model.log_prob(x, old.final_states).detach())
+    first = JointReward(type(model)(), reward.data)(old.final_states, old.condition)
+    assert float((old.log_reward - first).abs().mean()) > 0.1  # the model has moved
+
+
 def test_dreams_follow_batches_with_their_own_objective(
     env: AnyOrder, reward: JointReward, trainer: Build
 ) -> None:

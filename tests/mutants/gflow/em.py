@@ -198,6 +198,12 @@ MUTANTS = (
         f"{TRAINING}::test_dreams_follow_batches_with_their_own_objective",
     ),
     (
+        "m-step-silent-to-memories", "gflow/em/learner.py",
+        "        if due:\n            self.reward.version += 1\n",
+        "        if not self.steps:\n            self.reward.version += 1\n",
+        f"{TRAINING}::test_memories_score_latents_by_the_model_as_it_is",
+    ),
+    (
         "pace-not-resumed",
         "gflow/em/pace.py",
         'self.taken, self.smoothed = state["taken"], state["smoothed"]',
