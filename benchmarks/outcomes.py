@@ -56,8 +56,8 @@ PARTS = ("grid16", "grid32", "bits", "tfbind", "rna")
 METHODS = ("scratch", "amortised", "converted", "metropolis")
 BATCH, EVERY = 32, 10
 PRETRAIN = {
-    "grid16": ["hypergrid", "--side=16", "--steps=2400", "--lr-half-life=450"],
-    "grid32": ["hypergrid", "--side=32", "--steps=2400", "--lr-half-life=450"],
+    "grid16": ["hypergrid", "--side=16", "--steps=3000", "--lr-half-life=600"],
+    "grid32": ["hypergrid", "--side=32", "--steps=3000", "--lr-half-life=600"],
     "bits": ["bits", "--bits=40", "--word=4", "--steps=1000", "--lr-half-life=250"],
     "tfbind": ["tfbind", "--order=left_to_right", "--steps=1000", "--lr-half-life=250"],
     "rna": ["{file}:Rna14Task", "--steps=1000", "--lr-half-life=250"],
@@ -120,11 +120,10 @@ def run_grid(part: str, out: Path) -> Iterator[Run]:
         }
         folder = out / f"amortised-{part}-{name}"
         words = ["finetune", str(out / f"pretrain-{part}"), f"--reward={name}", f"--out={folder}"]
-        words += ["--steps=2000", "--batch-size=64", "--lr=0.003", "--lr-half-life=400"]
+        words += ["--steps=1500", "--batch-size=64", "--lr=0.003", "--lr-half-life=300"]
         if RunFolder(folder).finished_at < 0:
-            command(
-                ["resume", str(folder)] if RunFolder(folder).has_results else [*words, "--ema=0.99"]
-            )
+            again = RunFolder(folder).has_results
+            command(["resume", str(folder)] if again else [*words, "--ema=0.99"])
         found = json.loads((folder / "summary.json").read_text())["metrics"]
         yield {"part": part, "what": f"amortised {name}", "value": found["tv"]}
 

@@ -1,5 +1,6 @@
 """Conversion at all states of a list at once, from the pairs that moves connect."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from gflow.exact.graph import StateGraph
 from gflow.exact.tabular import TabularPolicy
 from gflow.outcomes.conversion import Outcomes, Sums
 from gflow.outcomes.flows import OutcomeFlows, PairFlows
+from gflow.policies.base import backward_law
 from gflow.state import batch_size, take
 
 
@@ -21,11 +23,18 @@ class PairTable:
     So this is the cheapest and the most exact conversion where states can be listed: one pass over
     the pairs serves any number of rewards, and sampling costs no pass of a network.
 
+    What a move from s to s' carries to y is said twice, by F(s | y) P_F(s' | s, y) and by
+    F(s' | y) P_B(s | s', y). For exact flows they are the same. For learned ones their geometric
+    mean has less of the error of either, and moves to states from which y cannot be reached carry
+    nothing.
+
     Args:
         graph: All states.
         flows: The frozen outcome-conditioned policy.
         objects: All objects, or some that stand for the outcomes that are wanted.
         pairs: At most so many pairs are asked about at a time.
+        both_ends: Whether to take that mean; False takes what the state that a move leaves says.
+            Never where actions are equivalent.
 
     Raises:
         IncompatibleError: If none of the outcomes is that of a listed object.
@@ -33,7 +42,12 @@ class PairTable:
 
     @torch.no_grad()
     def __init__(
-        self, graph: StateGraph[Any], flows: OutcomeFlows, objects: Any, pairs: int = 1 << 16
+        self,
+        graph: StateGraph[Any],
+        flows: OutcomeFlows,
+        objects: Any,
+        pairs: int = 1 << 16,
+        both_ends: bool = True,
     ) -> None:
         self.graph, self.flows, self.objects, self.pairs = graph, flows, objects, pairs
         self.conditions = flows.reward.outcomes(objects).unique(dim=0)
@@ -48,6 +62,37 @@ class PairTable:
             torch.cat([part.log_pf for part in found]),
             torch.cat(backs) if backs else None,
         )
+        env, some = graph.env, take(graph.states, graph.objects[:1])
+        alike = env.forward_classes(some) is not None or env.backward_classes(some) is not None
+        if both_ends and env.has_backward and not alike:
+            self.found = replace(self.found, log_pf=self._of_both_ends())
+
+    def _of_both_ends(self) -> Tensor:
+        """(P, A) log of the mean of what both ends of a move say, less log F of its first."""
+        graph, found, count = self.graph, self.found, len(self.conditions)
+        codes, order = (self.rows * count + self.which).sort()
+        child = torch.full((len(graph), graph.env.num_actions), -1)
+        undo = torch.zeros_like(child)
+        child[graph.parent, graph.action] = graph.child
+        undo[graph.parent, graph.action] = graph.backward_action
+        fixed = None
+        if found.log_pb is None:
+            policy = self.flows.policy
+            fixed = backward_law(graph.env, policy, graph.states, None).table()
+        log_pf = found.log_pf.clone()
+        for action in range(graph.env.num_actions):
+            if action == graph.env.stop_action:
+                continue
+            rows = child[self.rows, action]
+            wanted = rows * count + self.which
+            place = torch.searchsorted(codes, wanted).clamp(max=len(codes) - 1)
+            leads = (rows >= 0) & (codes[place] == wanted)
+            pair, back = order[place], undo[self.rows, action]
+            log_pb = fixed[rows, back] if fixed is not None else found.log_pb[pair, back]  # type: ignore[index]
+            theirs = found.log_flow[pair] + log_pb - found.log_flow
+            both = (log_pf[:, action] + theirs.to(log_pf.dtype)) / 2
+            log_pf[:, action] = both.where(leads, -torch.inf)
+        return log_pf
 
     @torch.no_grad()
     def policy(self, target: DiscreteEnvironment[Any]) -> TabularPolicy:

@@ -122,6 +122,27 @@ def test_tables_of_all_states_say_the_same(env: DiscreteEnvironment[Any]) -> Non
     assert distance(graph, table, target) < 1e-12
 
 
+def test_both_ends_of_a_move_say_more_than_one() -> None:
+    """With errors in P_F, the mean of what both ends say is closer; lost moves carry nothing."""
+    graph = told(HyperGrid(2, 5))
+    target, flows = rewarded(graph, 2), flows_of(graph)
+    tables = flows.policy
+    assert isinstance(tables, OutcomeTables)
+    generator = torch.Generator().manual_seed(0)
+    tables.forward_table.data = tables.forward_table.data.clamp(min=-3.0)  # leaks everywhere
+    tables.forward_table.data += 0.3 * torch.randn(tables.forward_table.shape, generator=generator)
+    one, both = (
+        distance(
+            graph,
+            PairTable(graph, flows, objects_of(graph), both_ends=ends).policy(target),
+            target,
+        )
+        for ends in (False, True)
+    )
+    assert both < 0.75 * one
+    assert one > 0.02
+
+
 def test_reachable_pairs_are_those_that_moves_connect() -> None:
     graph = told(HyperGrid(2, 4))
     policy = converted(graph, rewarded(graph, 1))

@@ -81,7 +81,7 @@ def test_skewed_walks_come_through_states_that_even_ones_avoid() -> None:
     shares = []
     for skewed in (0.0, 0.97):
         walked = WalkedBack(ObjectDraws(given.env), skewed=skewed, spread=4.0)
-        walked.draws = lambda count, *_: corner(count)  # type: ignore[assignment]
+        walked.draws = lambda count, *_: corner(count)
         batch = walked.collect(given, 300)
         edge = (batch.states == torch.tensor([6, 0])).all(-1)
         shares.append(edge[batch.state_index[:, :-1]].any(1).double().mean())

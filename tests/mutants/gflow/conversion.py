@@ -68,6 +68,13 @@ MUTANTS = (
         f"{SUMS}::test_reachable_pairs_are_those_that_moves_connect",
     ),
     (
+        "conversion-both-ends",
+        "gflow/outcomes/tabulated.py",
+        "theirs = found.log_flow[pair] + log_pb - found.log_flow",
+        "theirs = found.log_flow[pair] - log_pb - found.log_flow",
+        f"{SUMS}::test_tables_of_all_states_say_the_same[HyperGrid0]",
+    ),
+    (
         "amortised-t34-posterior",
         "gflow/outcomes/amortised.py",
         "log_n[:, :, None] + found.log_posterior - found.log_numerator",
