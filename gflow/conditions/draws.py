@@ -30,8 +30,10 @@ class ConditionSampler(ABC):
         By default some that are drawn. Metrics name them by `label`.
         """
         drawn = self(64 * count, torch.Generator().manual_seed(0))
-        distinct: Tensor = torch.unique_consecutive(drawn, dim=0)
-        return distinct[:count]
+        group = torch.unique(drawn, dim=0, return_inverse=True)[1]
+        first = torch.full((int(group.max()) + 1,), len(drawn))
+        first = first.scatter_reduce(0, group, torch.arange(len(drawn)), "amin")
+        return drawn[first.sort().values[:count]]
 
     def label(self, condition: Tensor) -> str:
         """A short condition (C,) in names of metrics."""
