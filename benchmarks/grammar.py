@@ -58,6 +58,7 @@ class Effort(NamedTuple):
         settle: Steps of the parser at the end, for which the grammar stands still.
         candidates: Of each Markov chain.
         batch: Sentences a step.
+        lr: Learning rate of the parser; it halves every 400 steps.
         grammar_lr: Learning rate of the grammar.
         short: Short test sentences for the distance to the posterior.
     """
@@ -65,8 +66,9 @@ class Effort(NamedTuple):
     m_steps: int = 300
     every: int = 2
     settle: int = 200
-    candidates: int = 100
+    candidates: int = 200
     batch: int = 32
+    lr: float = 3e-3
     grammar_lr: float = 0.01
     short: int = 30
 
@@ -129,7 +131,7 @@ def chains_em(case: str, effort: Effort, seed: int) -> dict[str, float]:
 
 def context_of(task: GrammarTask, effort: Effort, seed: int) -> Context:
     torch.manual_seed(seed)
-    train = replace(task.train, batch_size=effort.batch, seed=seed)
+    train = replace(task.train, batch_size=effort.batch, seed=seed, lr=effort.lr, lr_half_life=400)
     return build_context(RunConfig.of(task, train=train, objective=BALANCE))
 
 

@@ -87,7 +87,13 @@ class GrammarTask(Task[Parser]):
     name: ClassVar[str] = "grammar"
     summary: ClassVar[str] = "grammars from sentences alone by GFlowNet-EM; judged exactly"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=2000, batch_size=32, lr=1e-3, log_z_lr=3e-3, grad_clip=3.0, temperature=1.1
+        steps=1200,
+        batch_size=32,
+        lr=3e-3,
+        log_z_lr=3e-3,
+        lr_half_life=400,
+        grad_clip=3.0,
+        temperature=1.1,
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=250, eval_samples=256)
     objective: ClassVar[str] = "flsubtb"
@@ -114,7 +120,7 @@ class GrammarTask(Task[Parser]):
     nonterminals: Count = 8
     preterminals: Count = 12
     symbol_width: Count = 64
-    grammar_lr: Rate = 3e-3
+    grammar_lr: Rate = 0.01
     grammar_clip: NotNegative = 3.0
     every: Count = 2
     threshold: NotNegative = 0.0
@@ -176,6 +182,15 @@ class GrammarTask(Task[Parser]):
     def condition_encoder(self, env: Parser) -> nn.Module:
         """What log Z reads of a sentence."""
         return DataEncoder(env.data, SentenceEncoder(env.vocabulary, self.width))
+
+    def supply(self, name: str, env: Parser, width: int) -> Any:
+        """Objectives with a log Z get a network of the sentence, though states hold it, too."""
+        match name:
+            case "condition_dim":
+                return env.condition_dim
+            case "condition_encoder":
+                return self.condition_encoder(env)
+        return super().supply(name, env, width)
 
     def log_z(self, env: Parser) -> float:
         """Of a sentence of average length, all words being as likely."""
