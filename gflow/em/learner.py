@@ -16,6 +16,7 @@ from gflow.em.reward import JointReward
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, NonFiniteLossError
 from gflow.learner import Learner
+from gflow.memory.rescore import of_now
 from gflow.policies.base import Policy
 from gflow.sampling.exploration import ON_POLICY, Exploration
 from gflow.sampling.sampler import Sampler
@@ -96,7 +97,9 @@ class MStep(Learner):
         """The steps of the model that are due, and its mean log p(x, z) where there are some."""
         due = self.pace.due()
         numbers = dict(self.pace.metrics)
-        for _ in range(due):
+        for taken in range(due):
+            if taken and self.latents == "batch":  # the model has moved since they were scored
+                batch = of_now(env, batch)
             filled = self.fill(env, policy, batch, generator)
             if self.mixing is not None:
                 sampling = Sampling(policy, Sampler(env), generator=generator)

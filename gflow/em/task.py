@@ -67,6 +67,11 @@ class EMTask(Task[E]):
                 f"{self.name}: the threshold falls, so threshold_end must be at most threshold, "
                 f"got {self.threshold_end:g} and {self.threshold:g}."
             )
+        if self.latents == "batch" and self.m_rows:
+            raise ConfigError(
+                f"{self.name}: the latents of the batch explain its own rows, and an M-step would "
+                f"draw {self.m_rows} others. Set m_rows to 0, or latents to fresh."
+            )
         if self.m_steps > 1 and not self.m_rows:
             raise ConfigError(
                 f"{self.name}: {self.m_steps} M-steps in a row would fit the rows of one batch. "

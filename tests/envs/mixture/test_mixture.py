@@ -144,7 +144,9 @@ def test_options_become_the_pace_the_dreams_and_the_rows(single: None) -> None:
     assert task.condition(env)(7).shape == (7, 1)
     with pytest.raises(ConfigError, match="threshold_end must be at most threshold"):
         MixtureTask(threshold=0.1, threshold_end=0.5)
-    with pytest.raises(ConfigError, match="Set m_rows"):
+    with pytest.raises(ConfigError, match="Set m_rows to 0"):
+        MixtureTask(latents="batch")
+    with pytest.raises(ConfigError, match="Set m_rows to how many"):
         MixtureTask(m_steps=3, m_rows=0)
     with pytest.raises(ConfigError, match="must build one with a `JointReward`"):
         task.joint(gflow.envs.HyperGrid(2, 4))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gflow.behaviours.backtracking import UpTo
 from gflow.behaviours.base import Sampling
-from gflow.em import BackAndForth, JointReward, ListedLatents, MStep
+from gflow.em import BackAndForth, Every, JointReward, ListedLatents, MStep
 from gflow.envs.games.nim import Nim
 from gflow.envs.sequences.env import AnyOrder
 from gflow.errors import IncompatibleError
@@ -132,6 +132,31 @@ def test_the_m_step_fits_latents_that_went_all_rounds(
     assert float((used - wanted).abs().sum()) / 2 < 0.02
     assert float((start - wanted).abs().sum()) / 2 > 0.3
     assert 0.2 < float(numbers["mixing_acceptance"]) < 0.95
+
+
+def test_chains_of_a_later_step_compare_rewards_of_the_same_model(
+    env: AnyOrder, reward: JointReward, tables: Build, all_trajectories: Trajectories[Any]
+) -> None:
+    """Of two M-steps in a row the second starts from the rewards that the first has left."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    class Watched(BackAndForth):
+        def mix(
+            self, sampling: Sampling, current: Trajectories[Any]
+        ) -> tuple[Trajectories[Any], Tensor]:
+            now = env.log_reward(current.final_states, current.condition)
+            seen.append((current.log_reward, now))
+            return super().mix(sampling, current)
+
+    optimizer = torch.optim.SGD(reward.model.parameters(), 1.0)
+    pace = Every(1, times=2)
+    learner = MStep(reward, optimizer, pace, latents="batch", mixing=Watched(1))
+    for _ in range(2):
+        learner.learn(env, tables(0), all_trajectories, torch.Generator().manual_seed(0))
+    assert len(seen) == 2
+    for given, now in seen:
+        torch.testing.assert_close(given, now)
+    assert not torch.allclose(seen[0][0], seen[1][0])
 
 
 def test_the_loss_of_a_pair_is_balance_without_log_z(

@@ -128,6 +128,12 @@ MUTANTS = (
         f"{MIXING}::test_up_to_so_many_moves_are_undone_all_as_likely",
     ),
     (
+        "t45-rewards-of-an-older-model", "gflow/em/learner.py",
+        'if taken and self.latents == "batch":',
+        'if not taken and self.latents == "batch":',
+        f"{MIXING}::test_chains_of_a_later_step_compare_rewards_of_the_same_model",
+    ),
+    (
         "mixing-is-forgotten",
         "gflow/em/mixing.py",
         "current = revision.following",
