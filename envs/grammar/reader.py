@@ -80,10 +80,9 @@ def tops(forest: Forest, leaf: Tensor, node: Tensor) -> tuple[Tensor, Tensor, Te
     """
     size = leaf.shape[1]
     top = roots(forest)
-    # A tree is put at its first word.
-    rows, gaps = top.nonzero(as_tuple=True)
-    begin = forest.left[rows, gaps]
-    vector = leaf.index_put((rows, begin), node[rows, gaps])
+    # A tree is put at its first word; the last column takes what is no root.
+    begin = forest.left.where(top, size)[..., None].expand(-1, -1, leaf.shape[-1])
+    vector = torch.nn.functional.pad(leaf, (0, 0, 0, 1)).scatter(1, begin, node)[:, :size]
     free = torch.nn.functional.pad(~forest.joined, (1, 0), value=True)
     opens = free & (forest.words >= 0)
     order = (~opens).long().argsort(dim=-1, stable=True)  # first words of trees, in their order

@@ -73,6 +73,19 @@ def test_rollouts_remember_what_they_read(env: Parser, policy: ParserPolicy) -> 
     assert set(batch.length.tolist()) == {1, 3, 4}
 
 
+def test_both_plans_walk_alike(env: Parser, policy: ParserPolicy) -> None:
+    """With all rows to the horizon, and with those alone that go on."""
+    told, actions = torch.arange(24.0)[:, None] % 3, []
+    for plan in ("ragged", "static"):
+        generator = torch.Generator().manual_seed(1)
+        batch = Sampler(env, plan).forward(policy, 24, condition=told, generator=generator)
+        terms = evaluate(env, policy, batch)
+        assert bool((terms.log_pf.where(batch.mask, 0.0) <= 0).all())
+        assert env.is_terminal(batch.final_states).all()
+        actions.append(batch.actions[:, 0])
+    assert torch.equal(*actions)
+
+
 def test_rows_do_not_depend_on_others(env: Parser, policy: ParserPolicy) -> None:
     """Padding of shorter sentences, and forests of fewer trees, change nothing."""
     states = batch_of(env, policy).states
