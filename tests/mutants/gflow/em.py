@@ -204,7 +204,8 @@ MUTANTS = (
         f"{TRAINING}::test_dreams_follow_batches_with_their_own_objective",
     ),
     (
-        "m-step-silent-to-memories", "gflow/em/learner.py",
+        "m-step-silent-to-memories",
+        "gflow/em/learner.py",
         "        if due:\n            self.reward.version += 1\n",
         "        if not self.steps:\n            self.reward.version += 1\n",
         f"{TRAINING}::test_memories_score_latents_by_the_model_as_it_is",
