@@ -50,7 +50,8 @@ def fit_autoencoder(
     samples: Count = 4,
     lr: Rate = 1e-3,
     model_lr: Rate = 1e-3,
-) -> None:
+    optimizer: torch.optim.Optimizer | None = None,
+) -> torch.optim.Optimizer:
     """Ascend the evidence bound in the policy and in the model of the reward, together.
 
     Args:
@@ -63,15 +64,20 @@ def fit_autoencoder(
         samples: Latents of each row, at least two.
         lr: Learning rate of the policy.
         model_lr: That of the model.
+        optimizer: What an earlier call returned, to go on from there; the rates are its own then.
+
+    Returns:
+        The optimiser.
     """
     reward = env.reward
     assert isinstance(reward, JointReward)
-    optimizer = torch.optim.Adam(
-        [
-            {"params": list(policy.parameters()), "lr": lr},
-            {"params": list(reward.model.parameters()), "lr": model_lr},
-        ]
-    )
+    if optimizer is None:
+        optimizer = torch.optim.Adam(
+            [
+                {"params": list(policy.parameters()), "lr": lr},
+                {"params": list(reward.model.parameters()), "lr": model_lr},
+            ]
+        )
     sampler = Sampler(env)
     for _ in range(steps):
         told = rows(batch_size, generator).repeat_interleave(samples, 0)
@@ -84,3 +90,4 @@ def fit_autoencoder(
         loss.backward()
         optimizer.step()
     reward.version += 1
+    return optimizer

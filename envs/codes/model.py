@@ -19,6 +19,9 @@ LISTED = 2**16
 class Decoder(nn.Module):
     """Codes to the logits of pixels: a vector for each code, and a perceptron that reads them all.
 
+    Initial weights are large enough for codes to matter from the start: a decoder that hardly reads
+    them teaches the sampler to ignore the picture, and that the decoder to ignore the codes.
+
     Args:
         cells: L, of the grid.
         symbols: K, how many codes there are.
@@ -45,6 +48,11 @@ class Decoder(nn.Module):
             nn.ReLU(),
             nn.Linear(width, pixels),
         )
+        for parameter in self.layers.parameters():
+            if parameter.dim() == 2:
+                nn.init.kaiming_normal_(parameter)
+            else:
+                nn.init.zeros_(parameter)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, P) logits of (B, L) codes."""

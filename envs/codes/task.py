@@ -46,10 +46,11 @@ class DigitsTask(Task[Autoregressive]):
         embedding: Numbers that the decoder has for a code.
         decoder_width: Units of the decoder's hidden layers.
         decoder_lr: Learning rate of decoder and prior.
-        decoder_batch: Pictures of a step of decoder or prior.
         alternate: So many steps of the sampler, then as many of the decoder, in turns.
-        greedy: Fit the decoder to the likeliest codes, not to sampled ones; the prior always sees
-            sampled ones.
+        latents: What decoder and prior are fitted to: the codes of the training batch, whoever made
+            them; codes drawn for it from the sampler (fresh); or, the decoder alone, the likeliest
+            codes (greedy), which is quick and good where codes are few, but forgets what they cost.
+        decoder_batch: Pictures of a step on fresh or likeliest codes.
         sleep: Probability that a step is followed by one on pictures that the model makes up.
         repeat: Trajectories for each picture of a batch, at least 2 for vargrad.
         width: Units of the sampler's layers.
@@ -60,7 +61,7 @@ class DigitsTask(Task[Autoregressive]):
 
     name: ClassVar[str] = "digits"
     summary: ClassVar[str] = "discrete autoencoder of 8 x 8 digits by GFlowNet-EM; exact on 2 x 2"
-    train: ClassVar[TrainConfig] = TrainConfig(steps=3000, batch_size=128, lr=2e-3, log_z_lr=2e-3)
+    train: ClassVar[TrainConfig] = TrainConfig(steps=3000, batch_size=128, lr=3e-3, log_z_lr=3e-3)
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=500, eval_samples=300)
     objective: ClassVar[str] = "vargrad"
     headline: ClassVar[tuple[str, ...]] = (
@@ -78,10 +79,10 @@ class DigitsTask(Task[Autoregressive]):
     prior: Literal["uniform", "pixelcnn"] = "uniform"
     embedding: Count = 4
     decoder_width: Count = 128
-    decoder_lr: Rate = 3e-3
-    decoder_batch: Count = 64
+    decoder_lr: Rate = 1e-3
     alternate: Count = 1
-    greedy: bool = True
+    latents: Latents = "batch"
+    decoder_batch: Count = 64
     sleep: Probability = 1.0
     repeat: Count = 4
     width: Count = 128
@@ -121,22 +122,22 @@ class DigitsTask(Task[Autoregressive]):
         return Sleep(_reward(env), objective, self.sleep, inner=chosen)
 
     def learners(self, env: Autoregressive) -> list[Learner]:
-        """The M-steps of decoder and prior."""
+        """The M-steps: of decoder and prior on the same codes, or of each on its own."""
         reward, model = _reward(env), _model(env)
-        latents: dict[nn.Module, Latents] = {
-            model.decoder: "greedy" if self.greedy else "fresh",
-            model.prior: "fresh",
-        }
+        rows = TableCondition(split(reward.data.conditions)[0])
+        codes_from: dict[nn.Module, Latents] = {model: self.latents}
+        if self.latents == "greedy":
+            codes_from = {model.decoder: "greedy", model.prior: "fresh"}
         return [
             MStep(
                 reward,
                 torch.optim.Adam(part.parameters(), self.decoder_lr),
                 Every(self.alternate, self.alternate),
-                latents=codes_from,
-                rows=TableCondition(split(reward.data.conditions)[0]),
-                count=self.decoder_batch,
+                latents=latents,
+                rows=None if latents == "batch" else rows,
+                count=0 if latents == "batch" else self.decoder_batch,
             )
-            for part, codes_from in latents.items()
+            for part, latents in codes_from.items()
             if list(part.parameters())
         ]
 

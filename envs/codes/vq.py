@@ -105,7 +105,8 @@ def fit_quantised(
     steps: Count = 1000,
     batch_size: Count = 64,
     lr: Rate = 1e-3,
-) -> None:
+    optimizer: torch.optim.Optimizer | None = None,
+) -> torch.optim.Optimizer:
     """Train on (N, P) pictures, drawn at random.
 
     Args:
@@ -115,18 +116,25 @@ def fit_quantised(
         steps: Steps of Adam.
         batch_size: Pictures of a step.
         lr: Learning rate.
+        optimizer: What an earlier call returned, to go on from there; the book stays then, too.
+
+    Returns:
+        The optimiser.
     """
-    trained = [p for p in autoencoder.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr)
+    fresh = optimizer is None
+    if optimizer is None:
+        trained = [p for p in autoencoder.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr)
     for step in range(steps):
         x = images[torch.randint(len(images), (batch_size,), generator=generator)]
-        if not step:
+        if fresh and not step:
             autoencoder.begin(x, generator)
         loss = autoencoder.loss(x)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         autoencoder.follow(x)
+    return optimizer
 
 
 @checked

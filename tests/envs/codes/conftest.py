@@ -24,8 +24,12 @@ def small_model(
         prior = PixelCNN(side, symbols, width=4, blocks=1)
         nn.init.normal_(prior.last.weight)
     with torch.no_grad():
-        for parameter in [*decoder.parameters(), *prior.parameters()]:
-            parameter.mul_(2.0)
+        for parameter in decoder.layers.parameters():
+            if parameter.dim() == 1:
+                nn.init.normal_(parameter, std=0.5)
+        for part, factor in ((decoder, 0.7), (prior, 2.0)):
+            for parameter in part.parameters():
+                parameter.mul_(factor)
     return CodeModel(decoder, prior).requires_grad_(False)
 
 

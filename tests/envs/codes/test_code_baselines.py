@@ -19,7 +19,6 @@ from gflow.envs.codes.vq import QuantisedAutoencoder, fit_prior, fit_quantised
 from gflow.envs.sequences.env import Autoregressive
 from gflow.errors import ConfigError
 
-Make = Callable[..., CodeModel]
 EnvOf = Callable[[CodeModel, Tensor], Autoregressive]
 Pictures = Callable[..., Tensor]
 
@@ -58,19 +57,18 @@ def test_one_sample_has_nothing_to_compare_with() -> None:
 
 
 @pytest.mark.parametrize("autoregressive", [False, True])
-def test_autoencoders_raise_the_bound(
-    make: Make, env_of: EnvOf, every_picture: Pictures, autoregressive: bool
-) -> None:
+def test_autoencoders_raise_the_bound(env_of: EnvOf, autoregressive: bool) -> None:
     """Two pictures told apart by one bit: both families can hold the posterior."""
     x = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    env = env_of(make(learned=False).requires_grad_(True), x)
+    torch.manual_seed(0)
+    env = env_of(CodeModel(Decoder(4, 2, 3, 16, 2), UniformPrior(2, 2)), x)
     reward: Any = env.reward
     policy = CodePolicy(env, reward.data, 16, 8, autoregressive=autoregressive)
     rows, generator = torch.arange(2.0)[:, None], torch.Generator().manual_seed(0)
     before, version = listed_bound(env, policy, rows).mean(), reward.version
     fit_autoencoder(
         env, policy, TableCondition(rows), generator,
-        steps=150, batch_size=8, samples=4, lr=0.02, model_lr=0.01,
+        steps=150, batch_size=8, samples=4, lr=0.03, model_lr=0.01,
     )  # fmt: skip
     after = listed_bound(env, policy, rows).mean()
     assert reward.version > version

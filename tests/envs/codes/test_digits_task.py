@@ -45,8 +45,8 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
 def test_on_listed_codes_all_is_exact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Likelihoods, distances to posteriors, and log Z against log p(x)."""
     found = train(tmp_path, "--steps=4", "--objective=tb", "--repeat=1", "--sleep=0")
-    assert 35 < found["test_nll"] < 46  # untrained: 64 log 2
-    assert 35 < found["train_nll"] < 46
+    assert 30 < found["test_nll"] < 60  # untrained; 64 log 2 if all pictures were equally likely
+    assert 30 < found["train_nll"] < 60
     assert 0 < found["posterior_tv"] < 1
     assert found["posterior_kl"] > 0
     assert found["log_z_gap"] > 0
@@ -56,10 +56,8 @@ def test_on_listed_codes_all_is_exact(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_many_codes_with_a_learned_prior(tmp_path: Path) -> None:
-    found = train(
-        tmp_path, "--steps=3", "--side=4", "--prior=pixelcnn", "--nll-samples=2",
-    )  # fmt: skip
-    assert 35 < found["test_nll"] < 46
+    found = train(tmp_path, "--steps=3", "--side=4", "--prior=pixelcnn", "--nll-samples=2")
+    assert 30 < found["test_nll"] < 70
     assert "posterior_tv" not in found
     assert "augmented_loss" in found
     assert (tmp_path / "gallery.png").exists()
@@ -80,25 +78,30 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     assert again.context.task.metrics(again.context, None)["test_nll"] == part["test_nll"]
 
 
-def test_sampled_and_likeliest_codes() -> None:
-    """The decoder learns from likeliest codes if it is greedy, the prior from sampled ones."""
+def test_what_decoder_and_prior_are_fitted_to() -> None:
+    """Both to the same sampled codes; if greedy, the decoder to likeliest ones."""
 
-    def steps(**options: Any) -> list[MStep]:
-        task = DigitsTask(prior="pixelcnn", decoder_batch=5, **options)
+    def steps(latents: Any) -> list[MStep]:
+        task = DigitsTask(prior="pixelcnn", decoder_batch=5, latents=latents)
         context = build_context(RunConfig.of(task))
         found = [one for one in context.trainer.learners if isinstance(one, MStep)]
         assert len(found) == len(context.trainer.learners)
         return found
 
-    decoder, prior = steps(greedy=True)
+    def held(step: MStep) -> set[int]:
+        return {id(p) for p in step.optimizer.param_groups[0]["params"]}
+
+    decoder, prior = steps("greedy")
     assert (decoder.latents, prior.latents) == ("greedy", "fresh")
+    assert (decoder.count, prior.count) == (5, 5)
     model: Any = prior.reward.model
     assert isinstance(model.prior, PixelCNN)
-    assert (decoder.count, prior.count) == (5, 5)
-    held = [{id(p) for p in step.optimizer.param_groups[0]["params"]} for step in (decoder, prior)]
-    assert held[0] == {id(p) for p in model.decoder.parameters()}
-    assert held[1] == {id(p) for p in model.prior.parameters()}
-    assert [step.latents for step in steps(greedy=False)] == ["fresh", "fresh"]
+    assert held(decoder) == {id(p) for p in model.decoder.parameters()}
+    assert held(prior) == {id(p) for p in model.prior.parameters()}
+    for latents, count in (("batch", 0), ("fresh", 5)):
+        (both,) = steps(latents)
+        assert (both.latents, both.count, both.rows is None) == (latents, count, not count)
+        assert held(both) == {id(p) for p in both.reward.model.parameters()}
 
 
 def test_only_training_pictures_are_trained_on() -> None:

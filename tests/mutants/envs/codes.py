@@ -146,9 +146,9 @@ MUTANTS = (
     ),
     (
         "digits-greedy-prior", "envs/codes/task.py",
-        'model.prior: "fresh",',
-        'model.prior: "greedy" if self.greedy else "fresh",',
-        TASK + "test_sampled_and_likeliest_codes",
+        'model.prior: "fresh"}',
+        'model.prior: "greedy"}',
+        TASK + "test_what_decoder_and_prior_are_fitted_to",
     ),
     (
         "digits-ink", "envs/codes/data.py",
