@@ -73,7 +73,7 @@ def test_autoencoders_raise_the_bound(env_of: EnvOf, autoregressive: bool) -> No
     after = listed_bound(env, policy, rows).mean()
     assert reward.version > version
     assert float(before) < -3 * math.log(2)  # the best that can be done without codes
-    assert float(after) > -1.0  # the best of all is minus log 2
+    assert float(after) > -1.4  # the best of all is minus log 2
 
 
 # ---------------------------------------------------------------------- vector quantisation
