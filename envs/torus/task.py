@@ -12,6 +12,7 @@ from gflow.backward.choice import own_backward
 from gflow.behaviours.base import Behaviour, OnPolicy
 from gflow.behaviours.data import BackwardReplay
 from gflow.bounds import Count, Positive, Probability
+from gflow.envs.targets.tempered import TemperedTarget
 from gflow.envs.torus.alanine import Scan, Solvent
 from gflow.envs.torus.alanine_target import alanine
 from gflow.envs.torus.env import Torus
@@ -131,8 +132,16 @@ class TorusTask(Task[Torus]):
         """Fresh trajectories, and some that end where the reward is, wherever that may be."""
         if not self.coverage or not isinstance(chosen, OnPolicy):
             return chosen
-        generator = torch.Generator().manual_seed(0)
-        return BackwardReplay(env, env.objects(resampled(env.target, generator)), self.coverage)
+        generator, target, told = torch.Generator().manual_seed(0), env.target, None
+        if isinstance(target, TemperedTarget):  # what covers R covers R^beta
+            target = target.base
+        objects = env.objects(resampled(target, generator))
+        if env.condition_dim:
+            draw = None if env.conditioning is None else env.conditioning.sampler(env)
+            if draw is None:
+                return chosen
+            told = draw(len(objects.angles), generator)
+        return BackwardReplay(env, objects, self.coverage, condition=told)
 
     def rewards(self, env: Torus, objects: Any, condition: Tensor | None = None) -> Tensor | None:
         """A density on a torus is known up to a factor: its logarithm is reported."""

@@ -165,9 +165,9 @@ def test_every_task_is_trained_at_every_temperature(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "flags"),
     [
-        ("sets", ["--num-items=6", "--size=3"]),
+        ("sets", ["--items=6", "--size=3"]),
         ("spins", ["--height=2"]),
-        ("dags", ["--variables=3"]),
+        ("dags", ["--variables=3", "--edges=2"]),
         ("torus", []),
         ("box", []),
         ("diffusion", ["--target=gmm9", "--steps-per-trajectory=4"]),
