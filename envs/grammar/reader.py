@@ -1,4 +1,4 @@
-"""What the parser's network reads of a forest: a vector for each tree, from the words up."""
+"""What networks read: of a forest a vector for each tree, of a sentence one for log Z."""
 
 import torch
 from torch import Tensor, nn
@@ -90,3 +90,28 @@ def tops(forest: Forest, leaf: Tensor, node: Tensor) -> tuple[Tensor, Tensor, Te
     count = opens.sum(-1)
     behind = torch.nn.functional.pad(order[:, 1:] - 1, (0, 1), value=size - 2)
     return vector, count, behind
+
+
+class SentenceEncoder(nn.Module):
+    """Sums over words: of their embeddings, and of one for each place.
+
+    log p of a sentence is about a sum over its words, which this makes easy to learn.
+
+    Args:
+        vocabulary: V.
+        out_features: Numbers given.
+    """
+
+    def __init__(self, vocabulary: int, out_features: int) -> None:
+        super().__init__()
+        self.out_features = out_features
+        self.word = nn.Embedding(vocabulary, out_features)
+        self.after = nn.Bilinear(out_features, out_features, out_features)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """(N, out_features) of sentences (N, L)."""
+        there = (words >= 0)[..., None]
+        read = self.word(words.clamp(min=0)).where(there, 0.0)
+        pairs = torch.tanh(self.after(read[:, :-1], read[:, 1:])).where(there[:, 1:], 0.0)
+        total: Tensor = read.sum(1) + pairs.sum(1)
+        return total

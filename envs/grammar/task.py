@@ -17,7 +17,6 @@ from gflow.em.encoder import DataEncoder
 from gflow.em.learner import GREEDY, Latents, MStep
 from gflow.em.mixing import BackAndForth
 from gflow.em.pace import Every, Pace, Threshold
-from gflow.envs.grammar.encoder import SentenceEncoder
 from gflow.envs.grammar.env import Parser
 from gflow.envs.grammar.exact import posterior_distance
 from gflow.envs.grammar.forest import spans
@@ -27,6 +26,7 @@ from gflow.envs.grammar.metrics import bracketing, nll_per_token
 from gflow.envs.grammar.model import FixedGrammar, GrammarModel
 from gflow.envs.grammar.neural import Kind, NeuralGrammar
 from gflow.envs.grammar.policy import ParserPolicy
+from gflow.envs.grammar.reader import SentenceEncoder
 from gflow.envs.grammar.report import parses, rule_table
 from gflow.envs.grammar.reward import GrammarReward
 from gflow.envs.grammar.text import Treebank, known_treebank, read_sentences
