@@ -1,10 +1,14 @@
 """The inside algorithm: the probability of a sentence, summed over all its trees."""
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
+from gflow.deferred import require
 from gflow.envs.grammar.forest import NO_WORD
 from gflow.envs.grammar.rules import Rules
+from gflow.errors import ConfigError
 
 NOTHING = -1e4
 """Log-scale of spans that no symbol derives."""
@@ -26,11 +30,15 @@ def log_marginal(rules: Rules, words: Tensor, spans: Tensor | None = None) -> Te
         spans: (B, L, L + 1) log-weights by which each node multiplies its tree: the gradient in
             them, at zero, holds the posterior probabilities of the spans.
 
+    Raises:
+        ConfigError: If a sentence has fewer than two words.
+
     Reference:
         Baker, Trainable grammars for speech recognition, 1979; Eisner, Inside-outside and
         forward-backward algorithms are just backprop, 2016
     """
     n, length = rules.nonterminals, (words != NO_WORD).sum(-1)
+    require(length >= 2, _refuse_words, "sentences of two words or more")
     size, pairs = words.shape[1], rules.pairs.exp()
     contexts = torch.arange(n, device=words.device) if rules.reads_parent else slice(None)
     leaves = rules.words.exp()[contexts][:, :, words.clamp(min=0)]  # (C, M, B, L)
@@ -67,6 +75,13 @@ def log_marginal(rules: Rules, words: Tensor, spans: Tensor | None = None) -> Te
     row = torch.arange(len(length), device=length.device)
     value, log = torch.stack(totals, 1)[row, length - 2].unbind(-1)
     return value.log() + log
+
+
+def _refuse_words() -> NoReturn:
+    raise ConfigError(
+        "log_marginal: sentences have at least two words, as the topmost symbol is expanded into "
+        "two. Leave out shorter ones."
+    )
 
 
 def _scaled(value: Tensor) -> tuple[Tensor, Tensor]:

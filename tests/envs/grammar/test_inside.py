@@ -20,7 +20,7 @@ from gflow.envs.grammar.inside import (
 from gflow.envs.grammar.known import known_grammar
 from gflow.envs.grammar.rules import Rules
 from gflow.envs.grammar.scores import expansions, log_joint
-from gflow.errors import ShapeError
+from gflow.errors import ConfigError, ShapeError
 from gflow.rewards.base import FunctionReward
 from gflow.state import take
 
@@ -199,6 +199,11 @@ def test_impossible_sentences_have_no_probability() -> None:
 
 def test_large_vocabularies_are_not_written_out(rules_of: RulesOf) -> None:
     assert expansions(rules_of(2, 1, 2000, False)) is None
+
+
+def test_single_words_are_refused(rules_of: RulesOf) -> None:
+    with pytest.raises(ConfigError, match="at least two words"):
+        log_marginal(rules_of(2, 2, 3, False), torch.tensor([[0, 1, 2], [1, -1, -1]]))
 
 
 def test_tables_that_do_not_fit_are_refused(rules_of: RulesOf) -> None:
