@@ -37,6 +37,7 @@ from gflow.tasks.parts import Part
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
+from gflow.trajectories import Trajectories
 
 SHORT = 6
 """Words of the longest sentences whose posteriors are compared."""
@@ -46,6 +47,9 @@ JUDGED = 12
 
 TREES = 32
 """how many trees of each."""
+
+COMPARED = 8
+"""Trees of a sentence from which objectives that compare them know its log Z."""
 
 
 @dataclass(frozen=True)
@@ -247,8 +251,7 @@ class GrammarTask(Task[Parser]):
             generator=torch.Generator(trainer.device).manual_seed(trainer.step),
             device=trainer.device,
         )
-        terms = trainer.objective.evaluate(env, trainer.evaluated_policy, found)
-        guess = trainer.objective.log_z_estimate(terms)
+        guess = self._log_z(context, found)
         numbers = {
             "test_nll": nll_per_token(exact, length),
             "log_z_spearman": float(spearman(guess.double(), exact.double())),
@@ -269,17 +272,35 @@ class GrammarTask(Task[Parser]):
             numbers["parser_f1"], numbers["parser_corpus_f1"] = bracketing(parsed, gold, length)
         return numbers
 
+    @staticmethod
+    def _log_z(context: Context, parsed: Trajectories[Any]) -> Tensor:
+        """(J,) what the objective believes log p(words) to be, for trajectories of J sentences."""
+        trainer, times = context.trainer, 1
+        if trainer.objective.compares:  # it knows nothing of a sentence by one tree
+            times = COMPARED
+            assert parsed.condition is not None
+            told = parsed.condition.repeat_interleave(times, 0)
+            parsed = trainer.sampler.forward(
+                trainer.evaluated_policy,
+                len(told),
+                condition=told,
+                generator=torch.Generator(trainer.device).manual_seed(trainer.step),
+                device=trainer.device,
+            )
+        terms = trainer.objective.evaluate(context.env, trainer.evaluated_policy, parsed)
+        return trainer.objective.log_z_estimate(terms).view(-1, times)[:, 0]
+
     def describe(self, env: Parser, objects: Any) -> list[str]:
         """Trees with words in place of their numbers."""
         return parses(objects, self.treebank().vocabulary)
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
-        """The grammar's likeliest rules as a table of text."""
-        path = folder / "rules.txt"
+        """Write the grammar's likeliest rules."""
         with torch.no_grad():
             rules = _reward(context.env).model.rules()
-        path.write_text("\n".join(rule_table(rules, self.treebank().vocabulary)) + "\n")
-        return {"rules": path}
+        lines = rule_table(rules, self.treebank().vocabulary)
+        (folder / "rules.txt").write_text("\n".join(lines) + "\n")
+        return {}
 
     def report(self, context: Context) -> str:
         """What the numbers would be under the grammar that sentences were drawn from."""
@@ -287,6 +308,7 @@ class GrammarTask(Task[Parser]):
         if "test_nll" not in numbers:
             return ""
         lines = [f"test sentences: {numbers['test_nll']:.4f} nats a token"]
+        rules = "the likeliest rules are in rules.txt"
         if bank.grammar is not None and bank.gold is not None:
             truth = truth_of(bank)
             lines[0] += f" (the true grammar: {truth['nll']:.4f})"
@@ -295,7 +317,7 @@ class GrammarTask(Task[Parser]):
                 f"{100 * numbers['parser_f1']:.1f} by the parser "
                 f"(the true grammar: {100 * truth['f1']:.1f})"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, rules])
 
 
 def truth_of(bank: Treebank) -> dict[str, float]:

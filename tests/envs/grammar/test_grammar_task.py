@@ -44,11 +44,12 @@ def small(**options: Any) -> GrammarTask:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["flsubtb", "tb"])
+@pytest.mark.parametrize("objective", ["flsubtb", "tb", "vargrad"])
 def test_runs_learn_and_say_how_well(objective: str, tmp_path: Path) -> None:
     """By the objective of the paper, and with a log Z that is a network of the sentence."""
     folder = tmp_path / "run"
     flags = [f"--objective={objective}", f"--out={folder}", "--steps=60", "--eval-every=30"]
+    flags += ["--repeat=2"] * (objective == "vargrad")
     assert main(["train", "grammar", *SMALL, "--grammar-lr=0.01", *flags]) == 0
     numbers = json.loads((folder / "summary.json").read_text())["metrics"]
     assert numbers["m_steps"] > 10
