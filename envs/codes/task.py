@@ -165,7 +165,9 @@ class DigitsTask(Task[Autoregressive]):
         }
         log_z = getattr(trainer.objective, "log_z", None)
         if isinstance(log_z, LogZ):
-            batch = trainer.sampler.forward(policy, len(train), condition=train, device=device)
+            batch = trainer.sampler.forward(
+                policy, len(train), condition=train, generator=generator, device=device
+            )
             with torch.no_grad():
                 said = log_z(trainer.objective.evaluate(env, policy, batch))
             numbers["log_z_gap"] = float((said + exact).abs().mean())

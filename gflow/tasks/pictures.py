@@ -59,6 +59,7 @@ def curves(rows: list[dict[str, Any]], path: Path, most: int = 6) -> None:
     preferred = [
         "optimal",
         "score_exact",
+        "test_nll",
         "tv",
         "loss",
         "mean_reward",

@@ -104,6 +104,32 @@ def test_what_decoder_and_prior_are_fitted_to() -> None:
         assert held(both) == {id(p) for p in both.reward.model.parameters()}
 
 
+def test_measuring_draws_from_a_generator_of_its_own() -> None:
+    """Nothing about the training that follows changes."""
+    task = DigitsTask(width=8, features=4, repeat=1)
+    context = build_context(RunConfig.of(task, objective=Part.of("objective", "tb")))
+    own, trainers = torch.get_rng_state(), context.trainer.generator.get_state()
+    first = task.metrics(context, None)
+    assert torch.equal(torch.get_rng_state(), own)
+    assert torch.equal(context.trainer.generator.get_state(), trainers)
+    assert task.metrics(context, None) == first
+
+
+def test_log_z_is_compared_with_the_likelihood() -> None:
+    """T4.3: a log Z that is one number is off by the mean distance of log p(x) from it."""
+    task = DigitsTask(width=8, features=4, repeat=1)
+    context = build_context(RunConfig.of(task, objective=Part.of("objective", "tb")))
+    log_z: Any = context.trainer.objective.log_z
+    with torch.no_grad():
+        for parameter in log_z.parameters():
+            parameter.zero_()
+        log_z.value.fill_(-40.0)
+        reward: Any = context.env.reward
+        exact = reward.model.log_marginal(reward.data.data[:1500])
+    found = task.metrics(context, None)["log_z_gap"]
+    assert found == pytest.approx(float((exact + 40).abs().mean()), rel=1e-4)
+
+
 def test_only_training_pictures_are_trained_on() -> None:
     task = DigitsTask()
     env = task.environment()

@@ -151,6 +151,18 @@ MUTANTS = (
         TASK + "test_what_decoder_and_prior_are_fitted_to",
     ),
     (
+        "digits-measured-by-chance", "envs/codes/task.py",
+        "policy, len(train), condition=train, generator=generator, device=device",
+        "policy, len(train), condition=train, device=device",
+        TASK + "test_measuring_draws_from_a_generator_of_its_own",
+    ),
+    (
+        "digits-log-z-sign", "envs/codes/task.py",
+        "(said + exact).abs()",
+        "(said - exact).abs()",
+        TASK + "test_log_z_is_compared_with_the_likelihood",
+    ),
+    (
         "digits-ink", "envs/codes/data.py",
         "(digits() >= 0.5)",
         "(digits() > 0.5)",
