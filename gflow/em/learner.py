@@ -42,7 +42,7 @@ class MStep(Learner):
         rows: Draws the rows that a step fits; those of the training batch by default.
         count: How many rows it draws; as many as the batch has by default.
         mixing: Improves the latents by a Markov chain first.
-        grad_clip: Largest norm of the model's gradient; 0 does not clip.
+        grad_clip: Largest norm of the gradient of what the optimiser trains; 0 does not clip.
 
     Raises:
         ConfigError: If the optimiser trains other parameters than the model's.
@@ -150,7 +150,8 @@ class MStep(Learner):
         self.optimizer.zero_grad(set_to_none=True)
         (-value).backward()
         if self.grad_clip:
-            torch.nn.utils.clip_grad_norm_(list(self.module.parameters()), self.grad_clip)
+            own = [p for group in self.optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(own, self.grad_clip)
         self.optimizer.step()
         self.steps += 1
         return value.detach()

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from gflow.bounds import Count
 from gflow.checks import checked
+from gflow.em.reward import joint_of
 from gflow.environment.base import Environment
+from gflow.environment.rewarded import with_reward
 from gflow.evaluation.evaluate import evaluate
 from gflow.policies.base import Policy
 from gflow.sampling.sampler import Sampler
@@ -31,6 +33,8 @@ def importance_log_likelihood(
     Its exponential is unbiased, so the estimate is at most log p(x) on average, and exact when the
     sampler is. As a test likelihood it can only be too low.
 
+    p(x, z) is that of the model: what wraps the reward, such as a clip, is not read.
+
     Args:
         env: The environment, with the reward of the E-step.
         policy: The sampler q.
@@ -39,6 +43,9 @@ def importance_log_likelihood(
         generator: Source of all randomness.
         chunk: Trajectories sampled at a time.
     """
+    joint = joint_of(env.reward)
+    if joint is not None and joint is not env.reward:
+        env = with_reward(env, joint, env.condition_dim)
     sampler, rows = Sampler(env), len(condition)
     total = torch.full((rows,), -torch.inf, dtype=torch.float64, device=condition.device)
     at_once = max(1, chunk // rows)

@@ -46,3 +46,14 @@ class JointReward(LogReward[Any]):
 
     def __repr__(self) -> str:
         return f"JointReward({type(self.model).__name__}, {len(self.data)} rows)"
+
+
+def joint_of(reward: LogReward[Any]) -> JointReward | None:
+    """The `JointReward` that a reward is, or is made of; None if there is none."""
+    waiting = [reward]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, JointReward):
+            return found
+        waiting += found.inner_rewards()
+    return None

@@ -15,11 +15,10 @@ from gflow.em.learner import Latents, MStep
 from gflow.em.mixing import BackAndForth
 from gflow.em.model import LatentModel
 from gflow.em.pace import Every, Pace, Threshold
-from gflow.em.reward import JointReward
+from gflow.em.reward import JointReward, joint_of
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.learner import Learner
-from gflow.rewards.base import LogReward
 from gflow.tasks.parts import Part
 from gflow.tasks.task import E, Task
 
@@ -36,7 +35,7 @@ class EMTask(Task[E]):
         m_steps: M-steps in a row.
         m_rows: Rows that an M-step fits, drawn for it; 0 for those of the training batch.
         threshold: M-steps are taken while the sampler's smoothed loss is below it; 0 for none.
-        threshold_end: What it falls to.
+        threshold_end: What it falls to; 0 where it stays.
         threshold_steps: M-steps over which it falls.
         latents: Of M-steps: fresh from the policy, those of the batch, or the likeliest.
         mixing: Rounds of back-and-forth moves that improve latents before an M-step; 0 for none.
@@ -84,12 +83,9 @@ class EMTask(Task[E]):
         Raises:
             ConfigError: If it has none.
         """
-        waiting: list[LogReward[Any]] = [env.reward]
-        while waiting:
-            reward = waiting.pop()
-            if isinstance(reward, JointReward):
-                return reward
-            waiting += reward.inner_rewards()
+        found = joint_of(env.reward)
+        if found is not None:
+            return found
         raise ConfigError(
             f"{type(self).__name__}: the reward of {env.name} is {env.reward!r}. Its `environment` "
             f"must build one with a `JointReward`, or a reward around one."
@@ -102,7 +98,8 @@ class EMTask(Task[E]):
     def pace(self) -> Pace:
         """When M-steps are taken."""
         if self.threshold:
-            return Threshold(self.threshold, self.threshold_end, self.threshold_steps)
+            last = self.threshold_end or self.threshold
+            return Threshold(self.threshold, last, self.threshold_steps)
         return Every(self.e_steps, self.m_steps)
 
     def learners(self, env: E) -> list[Learner]:

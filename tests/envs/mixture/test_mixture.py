@@ -16,11 +16,21 @@ import gflow
 import gflow.envs.mixture.task as mixture_task
 from gflow.behaviours.base import OnPolicy
 from gflow.cli.main import main
-from gflow.em import ExactEM, JointReward, ListedLatents, MeanFieldEM, Sleep, Threshold
+from gflow.em import (
+    DataEncoder,
+    ExactEM,
+    JointReward,
+    ListedLatents,
+    MeanFieldEM,
+    Sleep,
+    Threshold,
+    importance_log_likelihood,
+)
 from gflow.envs.mixture import PetalMixture, mixture_env, petals
 from gflow.envs.mixture.data import SPREAD, centres, offsets
 from gflow.envs.mixture.task import MixtureTask, truth
 from gflow.errors import ConfigError, ShapeError
+from gflow.policies.mlp import MLPPolicy
 
 SMALL = ["--points=300", "--batch-size=32", "--width=16", "--eval-every=20", "--quiet=True"]
 
@@ -120,6 +130,19 @@ def test_log_r_is_clipped_as_in_the_toy_or_left_as_it_is() -> None:
     assert float(mixture_env(PetalMixture(centres()), data, None).log_reward(z, given)) < -1000
 
 
+def test_the_likelihood_by_importance_sampling_is_that_of_the_model_without_the_clip() -> None:
+    """T4.8: points far from all places are as unlikely as the model says, not e^-20."""
+    data = petals(20)
+    env = mixture_env(PetalMixture(torch.full((4, 2), 5.0)), data)
+    joint = env.reward.reward  # type: ignore[attr-defined]
+    policy = MLPPolicy(env, 8, 1, "uniform", condition_encoder=DataEncoder(joint.data))
+    exact = ListedLatents(env, joint).log_likelihood()
+    generator = torch.Generator().manual_seed(0)
+    found = importance_log_likelihood(env, policy, joint.data.conditions, 400, generator)
+    assert float(exact.max()) < -100
+    assert float((found - exact).abs().max()) < 1
+
+
 # ---------------------------------------------------------------------- the task
 
 
@@ -137,6 +160,10 @@ def test_options_become_the_pace_the_dreams_and_the_rows(single: None) -> None:
     (step,) = task.learners(env)
     assert isinstance(step.pace, Threshold)  # type: ignore[attr-defined]
     assert step.mixing.rounds == 2  # type: ignore[attr-defined]
+    assert step.pace.end == 0.5  # type: ignore[attr-defined]
+    pace = MixtureTask(threshold=2.0, points=50).pace()
+    assert isinstance(pace, Threshold)
+    assert pace.end == 2.0
     chosen = OnPolicy()
     slept = task.behaviour(env, chosen)
     assert isinstance(slept, Sleep)

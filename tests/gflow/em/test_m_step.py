@@ -85,6 +85,20 @@ def test_the_threshold_falls_with_each_step_and_the_average_starts_at_the_first_
         assert float(each.metrics["smoothed_loss"]) == 1.5
 
 
+def test_gradients_that_the_optimiser_does_not_follow_are_not_clipped_with_its_own(
+    env: AnyOrder, reward: JointReward, model: "Tables"
+) -> None:
+    """They pile up, as nobody clears them, and would shrink its own to nothing."""
+    learner = MStep(reward, torch.optim.SGD([model.prior], 1.0), grad_clip=1e-3)
+    given, z = reward.data.conditions[:3], torch.zeros(3, 2, dtype=torch.int64)
+    moved = []
+    for _ in range(3):
+        before = model.prior.detach().clone()
+        learner.step(z, given)
+        moved.append(float((model.prior.detach() - before).norm()))
+    assert moved == pytest.approx([1e-3] * 3, rel=1e-3)
+
+
 def test_latents_are_the_likeliest_where_it_is_greedy(
     env: AnyOrder, reward: JointReward, policy: Policy
 ) -> None:

@@ -32,6 +32,20 @@ MUTANTS = (
         f"{MIXTURE}::test_log_r_is_clipped_as_in_the_toy_or_left_as_it_is",
     ),
     (
+        "importance-sampling-of-what-is-clipped",
+        "gflow/em/likelihood.py",
+        "if joint is not None and joint is not env.reward:",
+        "if joint is env.reward:",
+        f"{MIXTURE}::test_the_likelihood_by_importance_sampling_is_that_of_the_model_without_the_clip",
+    ),
+    (
+        "em-task-threshold-falls-to-nothing",
+        "gflow/em/task.py",
+        "self.threshold_end or self.threshold",
+        "self.threshold_end",
+        f"{MIXTURE}::test_options_become_the_pace_the_dreams_and_the_rows",
+    ),
+    (
         "em-task-forgets-sleep",
         "gflow/em/task.py",
         "if not self.sleep:",

@@ -37,6 +37,13 @@ MUTANTS = (
         f"{REWARD}::test_encoders_read_each_row_once_and_give_it_to_all_that_ask",
     ),
     (
+        "clips-with-gradients-of-others",
+        "gflow/em/learner.py",
+        "clip_grad_norm_(own, self.grad_clip)",
+        "clip_grad_norm_(list(self.module.parameters()), self.grad_clip)",
+        f"{STEP}::test_gradients_that_the_optimiser_does_not_follow_are_not_clipped_with_its_own",
+    ),
+    (
         "m-step-down",
         "gflow/em/learner.py",
         "(-value).backward()",
@@ -128,7 +135,8 @@ MUTANTS = (
         f"{MIXING}::test_up_to_so_many_moves_are_undone_all_as_likely",
     ),
     (
-        "t45-rewards-of-an-older-model", "gflow/em/learner.py",
+        "t45-rewards-of-an-older-model",
+        "gflow/em/learner.py",
         'if taken and self.latents == "batch":',
         'if not taken and self.latents == "batch":',
         f"{MIXING}::test_chains_of_a_later_step_compare_rewards_of_the_same_model",
