@@ -13,6 +13,7 @@ from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.errors import IncompatibleError
 from gflow.masking import class_log_prob
 from gflow.objective import Objective, Regression, squared
+from gflow.outcomes.conditioned import require_apart
 from gflow.outcomes.flows import OutcomeFlows
 from gflow.outcomes.posterior import Moves, Posterior
 from gflow.policies.base import Policy
@@ -175,6 +176,7 @@ class Amortised(Objective):
         told, rows = self.flows.env, torch.arange(len(moves), device=moves.actions.device)
         rows = rows.repeat(copies)
         outcomes = self.flows.reward.outcomes(objects)
+        require_apart(self.flows.reward, outcomes, "Amortised")
         states, actions = take(moves.states, rows), moves.actions[rows]
         found = self.flows(states, outcomes)
         classes = told.forward_classes(states)

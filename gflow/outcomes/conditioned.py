@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
 
 from gflow.bounds import Bounds
 from gflow.checks import checked
+from gflow.deferred import require
 from gflow.environment.base import Environment
 from gflow.environment.discrete import require_numbered
 from gflow.environment.rewarded import with_reward
@@ -176,6 +177,30 @@ def outcome_reward(env: Environment[Any], who: str) -> OutcomeReward:
             f"{env.reward!r}. Make one by OutcomeConditioned(env)."
         )
     return env.reward
+
+
+def require_apart(reward: OutcomeReward, outcomes: Tensor, who: str) -> None:
+    """Refuse outcomes (B, C) that several objects share, where sums run over drawn objects.
+
+    Each outcome would count as often as there are objects that have it.
+
+    Raises:
+        IncompatibleError: If several objects may share one.
+    """
+
+    def complain() -> NoReturn:
+        raise IncompatibleError(
+            f"{who}: several objects share an outcome of {reward!r}, and would each count as much "
+            f"as it does. Sum over all objects (draws=0, or Outcomes.of without log_proposal), or "
+            f"make each object an outcome of its own (OutcomeConditioned without outcome=); if "
+            f"outcome= tells all apart, say so by log_count=lambda y: torch.zeros(len(y))."
+        )
+
+    if reward.outcome is None:
+        return
+    if reward.log_count is None:
+        complain()
+    require(reward.log_count(outcomes) <= 0, complain, "outcomes of one object each")
 
 
 def outcomes_of(env: Environment[Any], objects: Any) -> Tensor:

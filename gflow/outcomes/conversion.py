@@ -19,7 +19,7 @@ from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError, ShapeError
-from gflow.outcomes.conditioned import outcome_reward
+from gflow.outcomes.conditioned import outcome_reward, require_apart
 from gflow.outcomes.flows import OutcomeFlows, PairFlows
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.state import batch_size, device_of, take, to_device
@@ -89,12 +89,14 @@ class Outcomes:
                 so that sums over them are right on average, and may repeat. None: they are all.
 
         Raises:
-            IncompatibleError: If objects of one outcome differ in their reward.
+            IncompatibleError: If objects of one outcome differ in their reward; if objects are
+                drawn and several share an outcome.
         """
         conditions = outcome_reward(conditioned, "Outcomes").outcomes(objects)
         log_r = target.target_log_reward(objects, zero=True).double()
         log_weight = log_r - conditioned.target_log_reward(objects, conditions).double()
         if log_proposal is not None:
+            require_apart(outcome_reward(conditioned, "Outcomes"), conditions, "Outcomes")
             log_weight = log_weight - log_proposal.double() - torch.tensor(len(log_r)).log()
             return cls(conditions, log_weight, objects)
         distinct, group = torch.unique(conditions, dim=0, return_inverse=True)

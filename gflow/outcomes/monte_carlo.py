@@ -10,6 +10,7 @@ from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
+from gflow.outcomes.conditioned import require_apart
 from gflow.outcomes.conversion import Sums
 from gflow.outcomes.flows import OutcomeFlows
 from gflow.policies.base import Policy, PolicyOutput
@@ -74,6 +75,7 @@ class MonteCarlo(Policy):
         begun = take(states, at)
         objects, log_q = filled_evenly(self.target, begun, self.generator)
         outcomes = self.flows.reward.outcomes(objects)
+        require_apart(self.flows.reward, outcomes, "MonteCarlo")
         log_r = self.target.target_log_reward(objects, zero=True).double()
         told = self.flows.env.target_log_reward(objects, outcomes).double()
         log_weight = log_r - told - log_q - torch.tensor(float(self.draws)).log().double()

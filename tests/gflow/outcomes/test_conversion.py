@@ -14,11 +14,15 @@ from gflow.envs.sequences.env import AnyOrder, PrependAppend
 from gflow.errors import IncompatibleError, ShapeError
 from gflow.evaluation.evaluate import evaluate
 from gflow.exact.graph import StateGraph, enumerate_states
+from gflow.exact.tabular import TabularPolicy
 from gflow.metrics import total_variation
 from gflow.objectives.db import DetailedBalance
+from gflow.outcomes.amortised import Amortised
 from gflow.outcomes.conditioned import OutcomeConditioned, outcomes_of
 from gflow.outcomes.conversion import Converted, Outcomes
 from gflow.outcomes.flows import OutcomeFlows
+from gflow.outcomes.monte_carlo import MonteCarlo
+from gflow.outcomes.posterior import ListedPosterior
 from gflow.outcomes.tables import OutcomeTables
 from gflow.outcomes.tabulated import PairTable, reachable_pairs
 from gflow.policies.base import Policy
@@ -169,6 +173,41 @@ def test_outcomes_that_objects_share() -> None:
     assert distance(graph, policy, target) < 1e-12
     table = PairTable(graph, policy.flows, objects_of(graph)).policy(target)
     assert distance(graph, table, target) < 1e-12
+
+
+def test_sums_over_drawn_objects_are_for_outcomes_of_one_object_each() -> None:
+    """Drawn objects count each for itself: a shared outcome would count n-fold."""
+
+    def ones(states: Tensor) -> Tensor:
+        return (states == 1).sum(-1, keepdim=True)
+
+    def binomial(outcomes: Tensor) -> Tensor:
+        return torch.tensor([1.0, 3.0, 3.0, 1.0]).log()[outcomes[:, 0].long()]
+
+    for more in ({}, {"log_count": binomial}):
+        graph = told(AnyOrder("01", 3, ANY), outcome=ones, **more)
+        target, objects, flows = rewarded(graph, 3), objects_of(graph), flows_of(graph)
+        even = torch.zeros(8).log_softmax(0)
+        with pytest.raises(IncompatibleError, match="several objects share an outcome"):
+            Outcomes.of(target, graph.env, objects, even)
+        with pytest.raises(IncompatibleError, match="several objects share an outcome"):
+            MonteCarlo(flows, target, 4).forward_logits(target, graph.states)
+        amortised = Amortised(flows, ListedPosterior(target, objects))
+        policy = TabularPolicy(replace(graph, env=target))
+        batch = Sampler(target).forward(policy, 4)
+        with pytest.raises(IncompatibleError, match="several objects share an outcome"):
+            amortised.evaluate(target, policy, batch)
+
+
+def test_outcomes_that_tell_all_objects_apart_may_be_drawn() -> None:
+    graph = told(
+        AnyOrder("01", 3, ANY),
+        outcome=lambda s: s.flip(-1),
+        log_count=lambda y: torch.zeros(len(y)),
+    )
+    target = rewarded(graph, 3)
+    policy = MonteCarlo(flows_of(graph), target, 3000)
+    assert distance(graph, policy, target) < 0.05
 
 
 def test_objects_of_one_outcome_must_have_one_reward() -> None:

@@ -19,6 +19,13 @@ MUTANTS = (
         f"{SUMS}::test_mixtures_of_flows_sample_any_reward[AnyOrder]",
     ),
     (
+        "conversion-draws-shared-outcomes",
+        "gflow/outcomes/conditioned.py",
+        "reward.log_count(outcomes) <= 0, complain",
+        "reward.log_count(outcomes) >= 0, complain",
+        f"{SUMS}::test_sums_over_drawn_objects_are_for_outcomes_of_one_object_each",
+    ),
+    (
         "conversion-back",
         "gflow/outcomes/conversion.py",
         "parts.append(weight[:, None] + found.log_pb.double())",
