@@ -120,10 +120,10 @@ def run_grid(part: str, out: Path) -> Iterator[Run]:
         }
         folder = out / f"amortised-{part}-{name}"
         words = ["finetune", str(out / f"pretrain-{part}"), f"--reward={name}", f"--out={folder}"]
-        words += ["--steps=1500", "--batch-size=64", "--lr=0.003", "--lr-half-life=300"]
+        words += ["--steps=800", "--batch-size=64", "--lr=0.005", "--lr-half-life=200"]
         if RunFolder(folder).finished_at < 0:
             again = RunFolder(folder).has_results
-            command(["resume", str(folder)] if again else [*words, "--ema=0.99"])
+            command(["resume", str(folder)] if again else [*words, "--ema=0.95"])
         found = json.loads((folder / "summary.json").read_text())["metrics"]
         yield {"part": part, "what": f"amortised {name}", "value": found["tv"]}
 
