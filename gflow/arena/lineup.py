@@ -46,7 +46,8 @@ def entrant(folder: str, temperature: float = 1.0, simulations: int = 100) -> En
 
     Raises:
         ConfigError: If the folder holds no run.
-        IncompatibleError: If it was trained on no game of two.
+        IncompatibleError: If it was trained on no game of two, or is told a condition by which none
+            is that game.
     """
     path = Path(folder)
     kept = AlphaZeroFolder(path)
@@ -54,9 +55,14 @@ def entrant(folder: str, temperature: float = 1.0, simulations: int = 100) -> En
         _, made = kept.load()
         return Entrant(folder, made.env, made.player(simulations, path.resolve().name))
     trained = load(path)
-    env = require_game(trained.env, f"{folder}")
-    trained.policy.eval()
-    return Entrant(folder, env, PolicyPlayer(trained.policy, path.resolve().name, temperature))
+    env, policy = require_game(trained.context.env, f"{folder}"), trained.context.policy
+    if policy is None:
+        raise IncompatibleError(
+            f"{folder} is told a condition, and by none that it was trained on its game is the one "
+            f"that others play (a temperature of 1). Train it with --condition-low 1 or below."
+        )
+    policy.eval()
+    return Entrant(folder, env, PolicyPlayer(policy, path.resolve().name, temperature))
 
 
 def player_of(word: str, env: DiscreteEnvironment[Any], judge: str = "") -> Player:

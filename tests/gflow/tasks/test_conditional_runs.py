@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from gflow import Environment, MLPPolicy, Needs, Policy, enumerate_states, fit, load
+from gflow.arena.lineup import entrant
+from gflow.arena.players import PolicyPlayer
 from gflow.behaviours.base import OnPolicy
 from gflow.cli.main import main
 from gflow.conditions.conditioning import Conditioning
@@ -185,6 +187,26 @@ def test_whole_runs(name: str, flags: list[str], tmp_path: Path) -> None:
     assert main(["train", name, *TOLD, *flags, *quick]) == 0
     assert main(["eval", f"{tmp_path}/run", "--samples=10"]) == 0
     assert main(["sample", f"{tmp_path}/run", "-n", "2"]) == 0
+
+
+def test_a_game_of_a_temperature_is_played_at_that_of_the_others(tmp_path: Path) -> None:
+    quick = ["--steps=1", "--batch-size=4", "--eval-samples=4", "--quiet", "--objective=atb"]
+    for name, low in (("at", "0.5"), ("above", "2")):
+        flags = ["--condition=temperature", f"--condition-low={low}", f"--out={tmp_path / name}"]
+        assert main(["train", "tictactoe", *quick, *flags]) == 0
+    found = entrant(str(tmp_path / "at"))
+    assert found.env.condition_dim == 0
+    states = found.env.initial(2)
+    trained = load(tmp_path / "at")
+    with torch.no_grad():
+        wanted = trained.policy.forward_logits(trained.env, states, torch.ones(2, 1))
+        moves = trained.asked([1.0]).forward_logits(found.env, states)
+    torch.testing.assert_close(moves, wanted)
+    assert isinstance(found.player, PolicyPlayer)
+    with torch.no_grad():
+        torch.testing.assert_close(found.player.policy.forward_logits(found.env, states), wanted)
+    with pytest.raises(IncompatibleError, match=r"a temperature of 1.* --condition-low 1"):
+        entrant(str(tmp_path / "above"))
 
 
 # ---------------------------------------------------------------------- one's own
