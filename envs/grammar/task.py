@@ -153,6 +153,11 @@ class GrammarTask(Task[Parser]):
         reward = GrammarReward(model, torch.cat([bank.train, bank.test]))
         return Parser(reward.data, reward, model.rules().nonterminals, len(bank.vocabulary))
 
+    @classmethod
+    def cheap(cls) -> Parser:
+        """Of few sentences."""
+        return cls(train_sentences=20, test_sentences=10).environment()
+
     def model(self, bank: Treebank) -> GrammarModel:
         """A fresh neural grammar, or the known one."""
         size = bank.train.shape[1]
