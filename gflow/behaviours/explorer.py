@@ -40,6 +40,10 @@ class Explorer(Behaviour):
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """Only explorers of the same states and moves."""
+        return self.strange(env) or super().refusal(env, objective)
+
+    def strange(self, env: Environment[Any]) -> str | None:
+        """Why `env` has other states or moves than those that are explored, or None."""
         mine: Any = self.trainer.env
         theirs: Any = env
         same = (
@@ -47,12 +51,12 @@ class Explorer(Behaviour):
             and mine.feature_sizes == theirs.feature_sizes
             and (not mine.numbered or mine.num_actions == theirs.num_actions)
         )
-        if not same:
-            return (
-                f"its explorer samples {mine.name}, whose states or moves are others. Train it on "
-                f"the same environment, with another reward at most (with_reward)."
-            )
-        return super().refusal(env, objective)
+        if same:
+            return None
+        return (
+            f"its explorer samples {mine.name}, whose states or moves are others. Train it on the "
+            f"same environment, with another reward at most (with_reward)."
+        )
 
     def check_count(self, count: int) -> None:
         """What the explorer's behaviour refuses, for batches of `count`."""

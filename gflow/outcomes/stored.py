@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from gflow.behaviours.base import Around, Behaviour, Sampling
+from gflow.behaviours.explorer import Explorer
 from gflow.bounds import Count, Part, Positive
 from gflow.checks import checked
 from gflow.environment.base import Environment
@@ -56,9 +57,10 @@ class Stored(Around):
         self._saved: dict[str, Any] | None = None
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
-        """Only where conditions are outcomes and moves lead back; what `inner` gives is no matter.
+        """Only where conditions are outcomes and moves lead back.
 
-        What is learned from is drawn anew.
+        What is learned from is drawn anew, so that it is no matter where `inner` has objects from,
+        as long as they are those of this environment.
         """
         if not isinstance(env.reward, OutcomeReward):
             return (
@@ -67,7 +69,11 @@ class Stored(Around):
             )
         if not env.has_backward:
             return "it walks back from objects, and no moves back are defined here."
-        return self.walks.refusal(env, objective)
+        found: Behaviour = self.inner
+        while isinstance(found, Around):
+            found = found.inner
+        strange = found.strange(env) if isinstance(found, Explorer) else None
+        return strange or self.walks.refusal(env, objective)
 
     def check(self, env: Environment[Any], objective: Objective) -> None:
         """Refuse what cannot be served."""

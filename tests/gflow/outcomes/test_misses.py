@@ -210,6 +210,16 @@ def test_there_must_be_something_to_walk_back_from() -> None:
     Stored(Incomplete()).check(TOLD, OutcomeLikelihood())
 
 
+def test_objects_of_other_states_are_not_walked_back_from() -> None:
+    other = HyperGrid(2, 5)
+    objective = GenerativeAugmentation.build(other, width=4)
+    explorer = Explorer(Trainer(other, MLPPolicy(other, 4, 1, log_flow=True), objective))
+    for inner in (explorer, Achieved(explorer)):
+        with pytest.raises(IncompatibleError, match="whose states or moves are others"):
+            Stored(inner).check(TOLD, OutcomeLikelihood())
+        Stored(inner).check(OutcomeConditioned(other), OutcomeLikelihood())
+
+
 @pytest.mark.slow
 def test_what_novelty_finds_is_learned_and_resumes() -> None:
     """An explorer that seeks new states, its objects stored: outcomes are reached in the end."""

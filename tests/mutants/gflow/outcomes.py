@@ -142,6 +142,12 @@ MUTANTS = (
         f"{MISSES}::test_misses_at_the_last_transition_have_an_exact_solution",
     ),
     (
+        "stored-of-other-states", "gflow/outcomes/stored.py",
+        "return strange or self.walks",
+        "return self.walks",
+        f"{MISSES}::test_objects_of_other_states_are_not_walked_back_from",
+    ),
+    (
         "stored-once", "gflow/outcomes/stored.py",
         'rebuild="backward", distinct=True)',
         'rebuild="backward", distinct=False)',
