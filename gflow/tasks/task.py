@@ -98,6 +98,7 @@ class Task(ABC, Generic[E]):
         objective: Objective by default.
         headline: Metrics printed while training; the files have all of them.
         exact_limit: Enumerate environments up to this many states for exact metrics.
+        takes_conditions: Whether its sampler may be told more, as --condition says.
     """
 
     name: ClassVar[str]
@@ -118,6 +119,7 @@ class Task(ABC, Generic[E]):
         "ess",
     )
     exact_limit: ClassVar[int] = 20_000
+    takes_conditions: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Name and summary for classes that give none."""

@@ -33,6 +33,7 @@ class WrappedTask(Task[Any]):
     taken: ClassVar[tuple[str, ...]] = ()
     left_out: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[dict[str, Any]] = {}
+    takes_conditions: ClassVar[bool] = False
 
     @property
     def inside(self) -> Task[Any]:

@@ -139,6 +139,9 @@ def test_refusals(pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "sums of the flows of a pre-trained sampler" in refused(
         capsys, "train", "hypergrid", "--objective=gflow.outcomes.amortised:Amortised"
     )
+    hot = ("--condition", "temperature", f"--out={tmp_path}")
+    for words in (["pretrain", "hypergrid"], ["finetune", run], ["finetune", run, "--how=converted"]):
+        assert "Leave --condition out" in refused(capsys, *words, *hot)
     assert main(["pretrain"]) == 2
     assert main(["finetune"]) == 2
     assert main(["pretrain", "hypergrid", "--help"]) == 0
