@@ -1,5 +1,6 @@
 """The reward of the E-step: how likely a latent is together with the row that is asked about."""
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -9,13 +10,15 @@ from gflow.em.model import LatentModel
 from gflow.em.observations import Observations
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
+from gflow.state import device_of, to_device
 
 
 class JointReward(LogReward[Any]):
     """log R(z | row) = log p(data[row], z), without gradient.
 
     The condition (B, 1) is the number of a row. In proportion to it latents are distributed as
-    p(z | x), and Z is p(x).
+    p(z | x), and Z is p(x). The model is asked where its parameters are, wherever latents come
+    from: exact answers list these on the CPU.
 
     Args:
         model: Gives log p(x, z).
@@ -37,12 +40,21 @@ class JointReward(LogReward[Any]):
     def __call__(self, states: Any, condition: Tensor | None = None) -> Tensor:
         """(B,) log p(x, z) of finished latents."""
         with torch.no_grad():
-            return self.model.log_prob(self.data.rows(condition), states)
+            return self.model.log_prob(*self._brought(states, condition)).to(device_of(states))
 
     def partial(self, states: Any, condition: Tensor | None = None) -> Tensor:
         """(B,) what the model says of unfinished latents."""
         with torch.no_grad():
-            return self.model.partial_log_prob(self.data.rows(condition), states)
+            found = self.model.partial_log_prob(*self._brought(states, condition))
+            return found.to(device_of(states))
+
+    def _brought(self, states: Any, condition: Tensor | None) -> tuple[Any, Any]:
+        """The rows that conditions call, and latents, where the model is."""
+        tensor = next(chain(self.model.parameters(), self.model.buffers()), None)
+        numbers = self.data.numbers(condition)
+        if tensor is None:
+            return self.data.at(numbers), states
+        return self.data.at(numbers.to(tensor.device)), to_device(states, tensor.device)
 
     def __repr__(self) -> str:
         return f"JointReward({type(self.model).__name__}, {len(self.data)} rows)"

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from gflow.conditions.conditioning import Conditioning
 from gflow.conditions.draws import ConditionSampler
+from gflow.em.reward import joint_of
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive
 from gflow.policies.base import Policy
@@ -46,6 +47,9 @@ def build_context(
     for learner in learners:
         learner.module.to(device)
     objective.to(device)
+    joint = joint_of(env.reward)
+    if joint is not None:  # also where nothing is learned of it
+        joint.model.to(device)
     best = BestObjects(env, without=told.conditioning.without) if env.has_keys else None
     front = ParetoArchive(env, FRONT) if env.num_scores > 0 and env.has_keys else None
     callbacks = [seer for seer in (best, front) if seer is not None]

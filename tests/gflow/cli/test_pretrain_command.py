@@ -140,7 +140,11 @@ def test_refusals(pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         capsys, "train", "hypergrid", "--objective=gflow.outcomes.amortised:Amortised"
     )
     hot = ("--condition", "temperature", f"--out={tmp_path}")
-    for words in (["pretrain", "hypergrid"], ["finetune", run], ["finetune", run, "--how=converted"]):
+    for words in (
+        ["pretrain", "hypergrid"],
+        ["finetune", run],
+        ["finetune", run, "--how=converted"],
+    ):
         assert "Leave --condition out" in refused(capsys, *words, *hot)
     assert main(["pretrain"]) == 2
     assert main(["finetune"]) == 2

@@ -37,6 +37,29 @@ def test_the_target_of_a_row_is_its_posterior_and_log_z_its_marginal(
         assert flows.log_z == pytest.approx(float(joint[word].logsumexp(0)), abs=1e-12)
 
 
+class Elsewhere(LatentModel):
+    """A model on another device, as far as that can be told without one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1, device="meta"))
+
+    def log_prob(self, x: Tensor, z: Tensor) -> Tensor:
+        assert (x.device.type, z.device.type) == ("meta", "meta")
+        return torch.ones(len(z))
+
+    def partial_log_prob(self, x: Tensor, z: Tensor) -> Tensor:
+        return 2 * self.log_prob(x, z)
+
+
+def test_the_model_is_asked_where_it_is(words: Tensor) -> None:
+    """Lists of states are on the CPU, wherever training is."""
+    reward = JointReward(Elsewhere(), words)
+    z, given = torch.tensor([[0, 1], [2, 2]]), torch.tensor([[1.0], [0.0]])
+    assert reward(z, given).tolist() == [1.0, 1.0]
+    assert reward.partial(z, given).tolist() == [2.0, 2.0]
+
+
 def test_rewards_send_no_gradient_into_the_model(reward: JointReward) -> None:
     value = reward(torch.tensor([[0, 1]]), torch.tensor([[2.0]]))
     assert not value.requires_grad

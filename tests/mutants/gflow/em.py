@@ -37,6 +37,13 @@ MUTANTS = (
         f"{REWARD}::test_encoders_read_each_row_once_and_give_it_to_all_that_ask",
     ),
     (
+        "model-asked-where-latents-are",
+        "gflow/em/reward.py",
+        "to_device(states, tensor.device)",
+        "states",
+        f"{REWARD}::test_the_model_is_asked_where_it_is",
+    ),
+    (
         "clips-with-gradients-of-others",
         "gflow/em/learner.py",
         "clip_grad_norm_(own, self.grad_clip)",
