@@ -97,10 +97,14 @@ class DigitsTask(Task[Autoregressive]):
         return codes(cells, self.symbols, JointReward(model, binary_digits()))
 
     def policy(self, env: Autoregressive, needs: Needs) -> Policy:
-        """A perceptron over picture and codes."""
-        return CodePolicy(
+        """A perceptron over picture and codes, whose flows start where log Z does."""
+        policy = CodePolicy(
             env, _reward(env).data, self.width, self.features, log_flow=needs.log_flow
         )
+        if needs.log_flow:
+            with torch.no_grad():
+                policy.head.bias[-1] += self.log_z(env)
+        return policy
 
     def condition(self, env: Autoregressive) -> ConditionSampler:
         """Training pictures, each for `repeat` trajectories."""

@@ -1,6 +1,7 @@
 """`gflow train digits`, run as a user runs it."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gflow.em.reward import JointReward
 from gflow.envs.codes.pictures import side_by_side
 from gflow.envs.codes.prior import PixelCNN
 from gflow.envs.codes.task import DigitsTask
+from gflow.objectives import DetailedBalance
 from gflow.tasks.build import build_context
 from gflow.tasks.options import RunConfig
 from gflow.tasks.parts import Part
@@ -113,6 +115,16 @@ def test_measuring_draws_from_a_generator_of_its_own() -> None:
     assert torch.equal(torch.get_rng_state(), own)
     assert torch.equal(context.trainer.generator.get_state(), trainers)
     assert task.metrics(context, None) == first
+
+
+def test_flows_start_where_log_z_does() -> None:
+    task = DigitsTask(width=8, features=4)
+    env = task.environment()
+    policy = task.policy(env, DetailedBalance.needs)
+    with torch.no_grad():
+        flow = policy(env, env.initial(50), torch.arange(50.0)[:, None]).log_flow
+    assert flow is not None
+    assert float(flow.mean()) == pytest.approx(-64 * math.log(2), abs=3)
 
 
 def test_log_z_is_compared_with_the_likelihood() -> None:

@@ -163,6 +163,12 @@ MUTANTS = (
         TASK + "test_log_z_is_compared_with_the_likelihood",
     ),
     (
+        "digits-flow-start", "envs/codes/task.py",
+        "policy.head.bias[-1] += self.log_z(env)",
+        "policy.head.bias[0] += self.log_z(env)",
+        TASK + "test_flows_start_where_log_z_does",
+    ),
+    (
         "digits-ink", "envs/codes/data.py",
         "(digits() >= 0.5)",
         "(digits() > 0.5)",
