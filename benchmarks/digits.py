@@ -1,7 +1,7 @@
 """Discrete autoencoders of handwritten digits: GFlowNet-EM, and what else fits the same decoder.
 
 Run:   python benchmarks/digits.py                            codes on 2 x 2 cells: all is exact
-       python benchmarks/digits.py --side 4 --methods gfn vae vq
+       python benchmarks/digits.py --side 4 --methods gfn vae vq --checks 6
        python benchmarks/digits.py --seconds 60 --seeds 5
 Takes: for each line as long as --seconds says, of one core, and a little more to measure.
 Shows: minus log p(x) of test pictures in nats, mean and standard deviation over seeds, after equal
@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--embedding", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=30.0, help="CPU time of each line")
-    parser.add_argument("--checks", type=int, default=8, help="looks at validation pictures")
+    parser.add_argument("--checks", type=int, default=20, help="looks at validation pictures")
     parser.add_argument("--samples", type=int, default=1000, help="codes per picture, not listed")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--repeat", type=int, default=4, help="trajectories per picture")
