@@ -58,9 +58,9 @@ BATCH, EVERY = 32, 10
 PRETRAIN = {
     "grid16": ["hypergrid", "--side=16", "--steps=3000", "--lr-half-life=600"],
     "grid32": ["hypergrid", "--side=32", "--steps=3000", "--lr-half-life=600"],
-    "bits": ["bits", "--bits=40", "--word=4", "--steps=1000", "--lr-half-life=250"],
-    "tfbind": ["tfbind", "--order=left_to_right", "--steps=1000", "--lr-half-life=250"],
-    "rna": ["{file}:Rna14Task", "--steps=1000", "--lr-half-life=250"],
+    "bits": ["bits", "--bits=40", "--word=4", "--steps=1200", "--lr=0.01", "--lr-half-life=250"],
+    "tfbind": ["tfbind", "--order=left_to_right", "--steps=600", "--lr=0.01", "--lr-half-life=150"],
+    "rna": ["{file}:Rna14Task", "--steps=800", "--lr=0.01", "--lr-half-life=200"],
 }
 REWARDS: dict[str, Callable[[int], LogReward[Tensor]]] = {
     "corners": Corners,
