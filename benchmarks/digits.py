@@ -272,7 +272,8 @@ def shown(name: str, fit: Fit, rows: Tensor) -> dict[str, Tensor]:
     with torch.no_grad():
         back = fit.model.decoder(fit.likeliest(rows)).sigmoid()
         z = fit.model.prior.sample(len(rows), torch.Generator().manual_seed(0))
-        return {f"{name}: given back": back, "made up": fit.model.decoder(z).sigmoid()}
+        made = fit.model.decoder(z).sigmoid()
+        return {f"{name}: given back": back, f"{name}: made up": made}
 
 
 def main() -> None:
@@ -306,8 +307,7 @@ def main() -> None:
                 test = split(fit.reward.data.conditions)[1]
                 few = test[:: len(test) // SHOWN][:SHOWN]
                 rows = rows or {"test": fit.reward.data.rows(few)}
-                for name, pictures in shown(method, fit, few).items():
-                    rows[name if name not in rows else f"{method}: {name}"] = pictures
+                rows |= shown(method, fit, few)
     cells = [list(HEAD)]
     for method, seeds in found.items():
         nlls, trains, kls, steps = (list(column) for column in zip(*seeds, strict=True))
