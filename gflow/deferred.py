@@ -38,6 +38,16 @@ def require_finite(number: Tensor, complain: Complaint, what: str) -> None:
         complain()
 
 
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Read conditions when they are met, even within `Deferred.during` of somebody else."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 class Deferred:
     """Collects conditions of many steps in two numbers on the device.
 

@@ -21,9 +21,9 @@ class Learner(ABC):
     """Learns something else than the policy from every training batch.
 
     Trainers call `learn` on each batch before the policy's own step; if it changes the reward
-    (`LogReward.version`), the batch is scored anew before that. The parameters in `module` are
-    this learner's alone: the trainer's optimiser leaves them out, and losses of objectives send no
-    gradient into them.
+    (`LogReward.version`), the batch is scored anew before that and before the next learner. The
+    parameters in `module` are this learner's alone: the trainer's optimiser leaves them out, and
+    losses of objectives send no gradient into them.
 
     Attributes:
         module: What is learned.

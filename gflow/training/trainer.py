@@ -4,7 +4,6 @@ import ast
 import copy
 import random
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from gflow.behaviours.base import Behaviour, OnPolicy, Sampling
 from gflow.behaviours.replay import memory_of, with_memory
 from gflow.conditions.draws import ConditionSampler
-from gflow.deferred import Deferred, require_finite
+from gflow.deferred import Deferred, at_once, require_finite
 from gflow.environment.base import Environment
 from gflow.errors import CheckpointError, ConfigError, IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
@@ -226,14 +225,14 @@ class Trainer:
             record = (self.step + 1) % self.record_every == 0
         sampling = self.sampling
         version = self.env.reward.version if self.learners else 0
-        with self.deferred.during(self.step) if self.deferring else nullcontext():
+        with self.deferred.during(self.step) if self.deferring else at_once():
             batch = self.behaviour.collect(sampling, self.config.batch_size)
             if not self.step:
                 self.objective.begin(batch)
             for learner in self.learners:
                 self.ledger.add(learner.learn(self.env, self.policy, batch, self.generator))
-            if self.learners and self.env.reward.version != version:  # one of them changed it
-                batch = of_now(self.env, batch)
+                if self.env.reward.version != version:  # the learner changed it
+                    batch, version = of_now(self.env, batch), self.env.reward.version
             value, terms = self.descend(batch)
             for learner in self.learners:
                 learner.observe(value)

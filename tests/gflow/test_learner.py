@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from gflow import MLPPolicy, Sampler
+from gflow import MLPPolicy, Sampler, Trainer
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
 from gflow.errors import ConfigError
-from gflow.learner import BatchMemory
+from gflow.learner import BatchMemory, Learner
+from gflow.objectives import TrajectoryBalance
 from gflow.rewards.base import FunctionReward
 
 ENV = HyperGrid(2, 4, Corners(4, 0.1))
@@ -75,3 +76,26 @@ def test_what_an_older_reward_scored_is_scored_anew_once_and_only_where_asked() 
             torch.testing.assert_close(drawn.log_reward, 3 * batch.log_reward)
             assert torch.equal(drawn.actions, batch.actions)
         assert reward.calls == calls + 1
+
+
+class Lifting(Learner):
+    """Raises the level of the reward, and remembers what rewards it was shown."""
+
+    def __init__(self, reward: Rising) -> None:
+        self.module, self.reward = torch.nn.Linear(1, 1), reward
+        self.optimizer = torch.optim.SGD(self.module.parameters(), 0.1)
+        self.seen: list[torch.Tensor] = []
+
+    def learn(self, env: Any, policy: Any, batch: Any, generator: Any) -> dict[str, torch.Tensor]:
+        self.seen.append(batch.log_reward / batch.final_states.sum(-1).clamp(min=1))
+        self.reward.level, self.reward.version = self.reward.level + 1, self.reward.version + 1
+        return {}
+
+
+def test_a_learner_sees_what_the_one_before_it_changed() -> None:
+    reward = Rising()
+    env = HyperGrid(2, 4, reward)
+    first, second = Lifting(reward), Lifting(reward)
+    Trainer(env, MLPPolicy(env, 8), TrajectoryBalance(), learners=[first, second]).train(2)
+    assert [float(one.seen[0].max()) for one in (first, second)] == [1.0, 2.0]
+    assert [float(one.seen[1].max()) for one in (first, second)] == [3.0, 4.0]

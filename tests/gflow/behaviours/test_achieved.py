@@ -12,7 +12,7 @@ from gflow.behaviours.base import Sampling
 from gflow.conditions.draws import TableCondition
 from gflow.envs import HyperGrid
 from gflow.envs.grids.rewards import Corners
-from gflow.errors import ConfigError, IncompatibleError
+from gflow.errors import ConfigError, IncompatibleError, NonFiniteLossError
 from gflow.memory.rescore import of_now
 from gflow.objectives import DetailedBalance, LogPartitionVariance, TrajectoryBalance
 from gflow.outcomes import OutcomeConditioned, OutcomeTables, VisitedOutcomes, outcomes_of
@@ -199,6 +199,20 @@ def test_an_explorer_trains_beside_and_resumes_to_the_same_numbers() -> None:
     resumed = trainer(Achieved(explorer(), retried=0.25))
     resumed.load_state_dict(begun.state_dict())
     assert [resumed.train_step(record=True) for _ in range(3)] == records[3:]
+
+
+def test_an_explorer_that_fails_says_so_at_once_and_keeps_its_weights() -> None:
+    """Whoever it explores for may read losses later, as on GPUs."""
+    one = explorer()
+    with torch.no_grad():
+        one.trainer.objective.log_z.value.fill_(torch.nan)  # type: ignore[union-attr,operator]
+    before = [p.detach().clone() for p in one.trainer.policy.parameters()]
+    run = trainer(Achieved(one), plan="static")
+    with pytest.raises(NonFiniteLossError):
+        run.train_step(record=False)
+    assert all(
+        torch.equal(a, b) for a, b in zip(before, one.trainer.policy.parameters(), strict=True)
+    )
 
 
 def test_its_batches_are_as_large_as_asked_and_of_the_same_states() -> None:

@@ -6,10 +6,23 @@ PATHWISE = "tests/objectives/test_pathwise_kl.py"
 MUTANTS = (
     (
         "batch-of-an-older-reward", "gflow/training/trainer.py",
-        "if self.learners and self.env.reward.version != version:",
+        "if self.env.reward.version != version:",
         "if False:",
         "tests/gflow/memory/test_changing_rewards.py"
         "::test_a_batch_is_scored_anew_if_the_reward_changes_before_the_step",
+    ),
+    (
+        "second-learner-sees-old-rewards", "gflow/training/trainer.py",
+        "batch, version = of_now(self.env, batch), self.env.reward.version",
+        "version = self.env.reward.version",
+        "tests/gflow/test_learner.py::test_a_learner_sees_what_the_one_before_it_changed",
+    ),
+    (
+        "explorer-fails-later", "gflow/training/trainer.py",
+        "if self.deferring else at_once():",
+        "if self.deferring else self.deferred.during(self.step):",
+        "tests/gflow/behaviours/test_achieved.py"
+        "::test_an_explorer_that_fails_says_so_at_once_and_keeps_its_weights",
     ),
     (
         "kl-explores", "gflow/training/trainer.py",
