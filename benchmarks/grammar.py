@@ -32,7 +32,7 @@ from gflow.envs.grammar.model import GrammarModel
 from gflow.envs.grammar.neural import Kind
 from gflow.envs.grammar.task import GrammarTask, truth_of
 from gflow.envs.grammar.text import Treebank
-from gflow.tasks.build import build_context
+from gflow.runs.build import build_context
 from gflow.tasks.options import RunConfig
 from gflow.tasks.parts import Part
 from gflow.tasks.task import Context

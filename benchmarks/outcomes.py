@@ -47,7 +47,7 @@ from gflow.objectives import TrajectoryBalance
 from gflow.outcomes import Amortised, MonteCarlo, PairTable, SequencePosterior, wander
 from gflow.outcomes.flows import OutcomeFlows
 from gflow.policies.base import Policy, PolicyOutput
-from gflow.tasks.folder import RunFolder
+from gflow.runs.folder import RunFolder
 from gflow.tasks.task import Task
 from gflow.training.config import TrainConfig
 from gflow.training.trainer import Trainer

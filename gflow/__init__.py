@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from gflow.policies.mlp import MLPPolicy
     from gflow.rewards.base import FunctionReward, LogReward
     from gflow.rewards.remembering import HostReward
+    from gflow.runs.trained import fit, load
     from gflow.sampling.exploration import Exploration
     from gflow.sampling.sampler import Sampler
     from gflow.tasks.task import Task
-    from gflow.tasks.trained import fit, load
     from gflow.terms import FlowTerms, Needs
     from gflow.training.config import TrainConfig
     from gflow.training.trainer import Trainer
@@ -58,8 +58,8 @@ _HOME = {
     "Trajectories": "gflow.trajectories",
     "enumerate_states": "gflow.exact.graph",
     "evaluate": "gflow.evaluation.evaluate",
-    "fit": "gflow.tasks.trained",
-    "load": "gflow.tasks.trained",
+    "fit": "gflow.runs.trained",
+    "load": "gflow.runs.trained",
     "with_backward": "gflow.backward.choice",
 }
 

@@ -120,6 +120,7 @@ def test_layers_import_downwards_only() -> None:
                 "envs",
                 "objectives",
                 "cli",
+                "runs",
                 "tasks",
                 "testing",
                 "__main__.py",

@@ -14,7 +14,7 @@ from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
 from gflow.exact.graph import enumerate_states
-from gflow.tasks.trained import load
+from gflow.runs.trained import load
 
 WORDS = ("uniform", "minimax", "mcts:N", "perfect")
 MINIMAX_LIMIT = 500_000

@@ -13,8 +13,8 @@ from gflow.arena.search import SearchOptions
 from gflow.bounds import Natural, Positive, check_fields
 from gflow.cli.words import HELP, listing, split, value_of
 from gflow.errors import ConfigError, UnknownNameError
+from gflow.runs.interrupt import interruptible
 from gflow.tasks.flags import Flag, dashed
-from gflow.tasks.interrupt import interruptible
 from gflow.tasks.registry import task_class
 from gflow.tasks.signature import Option, options_of
 

@@ -17,10 +17,10 @@ from gflow.cli.pretrain import started
 from gflow.cli.train_flags import parse, show_help
 from gflow.cli.words import HELP, call
 from gflow.errors import GFlowError
+from gflow.runs.run import Run
+from gflow.runs.trained import load
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.registry import importable, task_class
-from gflow.tasks.run import Run
-from gflow.tasks.trained import load
 from gflow.training.json_lines import to_json
 
 USAGE = """usage: gflow COMMAND ...

@@ -8,11 +8,11 @@ from typing import Any
 from gflow.cli.train_flags import parse, show_help
 from gflow.cli.words import HELP, split
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
+from gflow.runs.folder import RunFolder
+from gflow.runs.run import Run
 from gflow.tasks.advice import advised
-from gflow.tasks.folder import RunFolder
 from gflow.tasks.options import RunConfig
 from gflow.tasks.registry import task_class
-from gflow.tasks.run import Run
 
 PRETRAIN = """usage: gflow pretrain ENV [flags]
 

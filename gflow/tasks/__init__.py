@@ -1,1 +1,1 @@
-"""Tasks: an environment with what a person needs around it, and runs of them."""
+"""Tasks: an environment with what a person needs around it."""

@@ -199,7 +199,7 @@ class FinetuneTask(WrappedTask):
         Raises:
             ConfigError: If the folder holds no run of `gflow pretrain`.
         """
-        from gflow.tasks.trained import load
+        from gflow.runs.trained import load
 
         if not self.pretrained:
             raise ConfigError(

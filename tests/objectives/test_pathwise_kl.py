@@ -111,7 +111,8 @@ def test_each_walk_keeps_its_condition(back: float, grids: Any) -> None:
     batch = Sampler(env).forward(policy, 5, condition=condition, generator=seeded(0))
     again, known = retraced_terms(env, policy, batch), evaluate(env, policy, batch)
     torch.testing.assert_close(again.log_weight, known.log_weight)
-    (slope,) = torch.autograd.grad(again.log_reward.sum(), policy.given.weight)  # type: ignore[union-attr]
+    assert policy.told is not None
+    (slope,) = torch.autograd.grad(again.log_reward.sum(), policy.told.layer.weight)
     assert slope.abs().max() > 1e-3
 
 

@@ -15,10 +15,10 @@ from gflow.envs.codes.pictures import side_by_side
 from gflow.envs.codes.prior import PixelCNN
 from gflow.envs.codes.task import DigitsTask
 from gflow.objectives import DetailedBalance
-from gflow.tasks.build import build_context
+from gflow.runs.build import build_context
+from gflow.runs.run import Run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.parts import Part
-from gflow.tasks.run import Run
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")

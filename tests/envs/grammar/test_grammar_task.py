@@ -18,7 +18,7 @@ from gflow.envs.grammar.report import parses, rule_table
 from gflow.envs.grammar.task import GrammarTask, truth_of
 from gflow.envs.grammar.text import known_treebank, read_sentences
 from gflow.errors import ConfigError
-from gflow.tasks.build import build_context
+from gflow.runs.build import build_context
 from gflow.tasks.options import RunConfig
 
 SMALL = (

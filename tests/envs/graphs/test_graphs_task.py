@@ -8,8 +8,8 @@ import torch
 from gflow.cli.main import main
 from gflow.envs.graphs.optima import optimum
 from gflow.envs.graphs.task import IndependentSetTask, held_out
+from gflow.runs.run import Run
 from gflow.tasks.options import RunConfig
-from gflow.tasks.run import Run
 from gflow.tasks.task import RunOptions
 from gflow.training.trainer import TrainConfig
 

@@ -10,9 +10,9 @@ import torch
 from gflow.backward.choice import BACKWARD_POLICIES
 from gflow.cli.main import main
 from gflow.policies.split import SplitPolicy
+from gflow.runs.run import Run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.registry import TASKS
-from gflow.tasks.run import Run
 from gflow.tasks.signature import choices_of, options_of
 from gflow.training.json_lines import read_jsonl
 

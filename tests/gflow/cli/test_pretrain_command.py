@@ -17,7 +17,7 @@ from gflow.cli.main import main
 from gflow.envs.grids.task import HypergridTask
 from gflow.outcomes import Amortised, OutcomePolicy
 from gflow.outcomes.flows import OutcomeFlows
-from gflow.tasks import run as run_module
+from gflow.runs import run as run_module
 from gflow.tasks.registry import task_class
 from gflow.training.json_lines import read_jsonl
 

@@ -13,7 +13,7 @@ from gflow.cli.main import main
 from gflow.envs.grids.task import HypergridTask
 from gflow.objectives import GenerativeAugmentation
 from gflow.outcomes import OutcomeConditioned, Stored
-from gflow.tasks import run as run_module
+from gflow.runs import run as run_module
 from gflow.tasks.registry import task_class
 
 SMALL = ["--side=4", "--width=32", "--steps=60", "--eval-every=30", "--eval-samples=20"]

@@ -27,6 +27,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.keep import names
 from gflow.memory.replay import ReplayBuffer
 from gflow.memory.sorted_index import SortedIndex
+from gflow.objective import Objective
 from gflow.objectives import DetailedBalance, TrajectoryBalance
 from gflow.rewards.wrappers import TemperatureConditional
 from gflow.testing import TableEnvironment
@@ -381,9 +382,9 @@ def test_augmentation_takes_its_steps_back_from_good_and_other_objects() -> None
     seen: list[Trajectories[Any]] = []
     descend = trainer.descend
 
-    def spy(batch: Trajectories[Any]) -> Any:
+    def spy(batch: Trajectories[Any], objective: Objective | None = None) -> Any:
         seen.append(batch)
-        return descend(batch)
+        return descend(batch, objective)
 
     trainer.descend = spy  # type: ignore[method-assign]
     record = trainer.train_step()

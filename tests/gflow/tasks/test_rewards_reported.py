@@ -10,11 +10,11 @@ from gflow.envs.atoms.task import AtomsTask
 from gflow.envs.grids.task import HypergridTask
 from gflow.envs.sequences.tfbind_task import TFBindTask
 from gflow.rewards.base import FunctionReward
+from gflow.runs.run import Run
 from gflow.state import batch_size
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.registry import TASKS
-from gflow.tasks.run import Run
 from gflow.tasks.task import Task
 from gflow.training.config import TrainConfig
 

@@ -23,8 +23,8 @@ from gflow.envs.molecules.task import MoleculesTask
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.memory.pareto import non_dominated
 from gflow.rewards.scalarizations import Goals, LogProduct, LogSum, Preferences
+from gflow.runs.run import Run
 from gflow.tasks.conditional import conditions_of
-from gflow.tasks.run import Run
 from gflow.tasks.several import enumerated_front
 
 TINY = ["--side=8", "--width=8", "--depth=1", "--steps=6", "--batch-size=16", "--eval-every=3"]

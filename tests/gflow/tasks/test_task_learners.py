@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gflow.backward.choice import BackwardChoice
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.learner import Learner
-from gflow.tasks.build import build_context
+from gflow.runs.build import build_context
 from gflow.tasks.options import RunConfig
 from gflow.tasks.parts import Part
 from gflow.tasks.task import Task

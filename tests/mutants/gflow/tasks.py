@@ -49,10 +49,10 @@ MUTANTS = (
         "::test_a_temperature_does_not_change_what_a_reward_is",
     ),
     (
-        "fit-seed", "gflow/tasks/trained.py",
+        "fit-seed", "gflow/runs/trained.py",
         "torch.manual_seed(config.train.seed)",
         "pass",
-        "tests/gflow/tasks/test_fit_and_load.py::test_the_same_seed_gives_the_same_sampler",
+        "tests/gflow/runs/test_fit_and_load.py::test_the_same_seed_gives_the_same_sampler",
     ),
     (
         "discovery-path", "gflow/discovery.py",
@@ -67,22 +67,22 @@ MUTANTS = (
         "tests/gflow/tasks/test_registry.py::test_the_first_default_of_a_chain_counts",
     ),
     (
-        "run-lock-shared", "gflow/tasks/lock.py",
+        "run-lock-shared", "gflow/runs/lock.py",
         'fcntl.LOCK_EX | fcntl.LOCK_NB',
         'fcntl.LOCK_SH | fcntl.LOCK_NB',
-        "tests/gflow/tasks/test_run_folder.py::test_the_lock_is_released_and_says_so_in_the_same_process",
+        "tests/gflow/runs/test_run_folder.py::test_the_lock_is_released_and_says_so_in_the_same_process",
     ),
     (
-        "run-extra-row", "gflow/tasks/run.py",
+        "run-extra-row", "gflow/runs/run.py",
         'return self._due(at) or at == self.config.train.steps',
         'return True',
-        "tests/gflow/tasks/test_run_folder.py::test_an_extended_run_is_one_that_was_asked_for_more_from_the_start",
+        "tests/gflow/runs/test_run_folder.py::test_an_extended_run_is_one_that_was_asked_for_more_from_the_start",
     ),
     (
-        "run-dtype", "gflow/tasks/folder.py",
+        "run-dtype", "gflow/runs/folder.py",
         '"dtype": str(dtype)}',
         '"dtype": ""}',
-        "tests/gflow/tasks/test_run_folder.py::test_another_precision_is_refused",
+        "tests/gflow/runs/test_run_folder.py::test_another_precision_is_refused",
     ),
     (
         "tasks-optimal-of-other-states", "gflow/tasks/games.py",

@@ -85,6 +85,6 @@ MUTANTS = (
         "json-infinite", "gflow/training/json_lines.py",
         '"Infinity" if value > 0 else "-Infinity"',
         '"-Infinity" if value > 0 else "Infinity"',
-        "tests/gflow/tasks/test_run_folder.py::test_files_are_json_whatever_the_numbers",
+        "tests/gflow/runs/test_run_folder.py::test_files_are_json_whatever_the_numbers",
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from gflow.errors import ConfigError, FolderError, GFlowError
-from gflow.tasks.lock import FolderInUseError, FolderLock
+from gflow.runs.lock import FolderInUseError, FolderLock
 from gflow.tasks.options import RunConfig
 from gflow.training.atomic import write_text
 from gflow.training.checkpoint import first_difference

@@ -20,14 +20,14 @@ from gflow.outcomes.flows import OutcomeFlows
 from gflow.outcomes.pretrained import converted, same_states
 from gflow.policies.asked import Asked
 from gflow.policies.base import Policy
+from gflow.runs.build import build_context
+from gflow.runs.run import Run
 from gflow.sampling.sampler import Sampler
 from gflow.tasks.bare import task_of_object
-from gflow.tasks.build import build_context
 from gflow.tasks.flags import backward_field
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.registry import task_class
-from gflow.tasks.run import Run
 from gflow.tasks.task import Context, Task
 from gflow.training.trainer import Trainer
 from gflow.trajectories import Trajectories

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from gflow.errors import CheckpointError, ConfigError, GFlowError, MissingExtraError
-from gflow.tasks.build import build_context
-from gflow.tasks.folder import RunFolder, identity, open_for_new, with_steps
-from gflow.tasks.interrupt import interruptible
+from gflow.runs.build import build_context
+from gflow.runs.folder import RunFolder, identity, open_for_new, with_steps
+from gflow.runs.interrupt import interruptible
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.pictures import curves

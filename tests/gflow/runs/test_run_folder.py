@@ -18,10 +18,10 @@ import yaml
 from gflow.cli.main import main
 from gflow.envs.grids.task import HypergridTask
 from gflow.errors import CheckpointError, ConfigError, FolderError
-from gflow.tasks import run as run_module
-from gflow.tasks.lock import LOCK, FolderLock
+from gflow.runs import run as run_module
+from gflow.runs.lock import LOCK, FolderLock
+from gflow.runs.run import Run
 from gflow.tasks.measure import evaluate_run
-from gflow.tasks.run import Run
 from gflow.training.json_lines import read_jsonl
 
 SMALL = ["--side=4", "--width=8", "--steps=20", "--eval-every=8", "--eval-samples=20"]
@@ -88,7 +88,7 @@ def test_a_second_process_is_refused_and_told_who_holds_it(
     folder = tmp_path / "run"
     train(f"--out={folder}")
     code = (
-        "import sys; from pathlib import Path; from gflow.tasks.lock import FolderLock\n"
+        "import sys; from pathlib import Path; from gflow.runs.lock import FolderLock\n"
         "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     root = str(Path(run_module.__file__).parents[2])
