@@ -23,6 +23,7 @@ from gflow.envs.codes.pictures import atlas, gallery
 from gflow.envs.codes.policy import CodePolicy, picture_encoder
 from gflow.envs.codes.prior import PRIORS
 from gflow.envs.sequences.env import Autoregressive
+from gflow.errors import ConfigError
 from gflow.learner import Learner
 from gflow.objective import LogZ
 from gflow.policies.base import Policy
@@ -88,6 +89,14 @@ class DigitsTask(Task[Autoregressive]):
     width: Count = 128
     features: Count = 64
     nll_samples: Count = 50
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.latents == "batch" and self.alternate > 1:
+            raise ConfigError(
+                f"DigitsTask: {self.alternate} steps of the decoder in a row would all fit the "
+                f"codes of one batch. Set latents to fresh or greedy, or alternate to 1."
+            )
 
     def environment(self) -> Autoregressive:
         """Codes, with a fresh decoder and prior."""

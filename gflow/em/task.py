@@ -71,6 +71,11 @@ class EMTask(Task[E]):
                 f"{self.name}: the latents of the batch explain its own rows, and an M-step would "
                 f"draw {self.m_rows} others. Set m_rows to 0, or latents to fresh."
             )
+        if self.threshold and self.m_steps > 1:
+            raise ConfigError(
+                f"{self.name}: while the loss is below a threshold one M-step is taken at a time, "
+                f"got m_steps={self.m_steps}. Leave one of the two out."
+            )
         if self.m_steps > 1 and not self.m_rows:
             raise ConfigError(
                 f"{self.name}: {self.m_steps} M-steps in a row would fit the rows of one batch. "

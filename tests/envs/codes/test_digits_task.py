@@ -14,6 +14,7 @@ from gflow.em.reward import JointReward
 from gflow.envs.codes.pictures import side_by_side
 from gflow.envs.codes.prior import PixelCNN
 from gflow.envs.codes.task import DigitsTask
+from gflow.errors import ConfigError
 from gflow.objectives import DetailedBalance
 from gflow.runs.build import build_context
 from gflow.runs.run import Run
@@ -68,7 +69,8 @@ def test_many_codes_with_a_learned_prior(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     """Decoder, prior, their optimisers and dreams are kept."""
-    flags = ["--prior=pixelcnn", "--sleep=0.5", "--alternate=2", "--eval-every=3"]
+    flags = ["--prior=pixelcnn", "--sleep=0.5", "--alternate=2", "--latents=fresh"]
+    flags += ["--decoder-batch=8", "--eval-every=3"]
     whole = train(tmp_path / "whole", "--steps=6", *flags)
     train(tmp_path / "part", "--steps=3", *flags)
     assert main(["resume", str(tmp_path / "part"), "--steps=6"]) == 0
@@ -104,6 +106,12 @@ def test_what_decoder_and_prior_are_fitted_to() -> None:
         (both,) = steps(latents)
         assert (both.latents, both.count, both.rows is None) == (latents, count, not count)
         assert held(both) == {id(p) for p in both.reward.model.parameters()}
+
+
+def test_the_codes_of_one_batch_are_fitted_once() -> None:
+    with pytest.raises(ConfigError, match="Set latents to fresh or greedy"):
+        DigitsTask(alternate=3)
+    assert DigitsTask(alternate=3, latents="greedy").alternate == 3
 
 
 def test_measuring_draws_from_a_generator_of_its_own() -> None:

@@ -176,6 +176,8 @@ def test_options_become_the_pace_the_dreams_and_the_rows(single: None) -> None:
         MixtureTask(latents="batch")
     with pytest.raises(ConfigError, match="Set m_rows to how many"):
         MixtureTask(m_steps=3, m_rows=0)
+    with pytest.raises(ConfigError, match="one M-step is taken at a time"):
+        MixtureTask(m_steps=3, threshold=1.0)
     with pytest.raises(ConfigError, match="must build one with a `JointReward`"):
         task.joint(gflow.envs.HyperGrid(2, 4))
 
