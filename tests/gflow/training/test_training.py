@@ -372,7 +372,7 @@ def test_a_missing_head_is_found_before_training() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": -1}, "steps must be at least 0, got -1"),
         ({"batch_size": -1}, "batch_size must be at least 1"),
         ({"lr": 0.0}, r"TrainConfig: lr must lie in \(0, 1000\], got 0\.0"),
         ({"lr": float("nan")}, r"lr must lie in \(0, 1000\], got nan"),
