@@ -101,9 +101,9 @@ class Fit:
 
     def likeliest(self, rows: Tensor) -> Tensor:
         """(R, L) the codes that the method gives pictures."""
+        if self.quantised is not None:
+            return self.quantised.codes(self.reward.data.rows(rows))
         if self.policy is None:
-            if self.quantised is not None:
-                return self.quantised.codes(self.reward.data.rows(rows))
             joint = self.model.log_joint(self.reward.data.rows(rows))
             return self.model.every_code()[joint.argmax(1)]
         greedy = Sampler(self.env).forward(

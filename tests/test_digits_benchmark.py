@@ -66,7 +66,9 @@ def test_codes_that_are_too_many_are_sampled(script: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(model, "LISTED", 1)
     fit, (test, train, kl, _) = script.line("vq", 0, Namespace(**OPTIONS))
     rows = fit.reward.data.conditions[1500:]
-    upper = script.bound(fit.env, rows, fit.quantised.codes(fit.reward.data.rows(rows))).mean()
+    z = fit.quantised.codes(fit.reward.data.rows(rows))
+    assert torch.equal(fit.likeliest(rows), z)  # though there is a sampler, too
+    upper = script.bound(fit.env, rows, z).mean()
     monkeypatch.setattr(model, "LISTED", 2**16)
     exact = float(script.nll(fit.env, fit.policy, rows, 1).mean())
     assert exact < test <= float(upper)
