@@ -148,7 +148,7 @@ def gflownet(fit: Fit) -> None:
 
 def adaptive(fit: Fit) -> None:
     """M-steps while the smoothed loss, log variance, lies below a threshold that falls."""
-    trained(fit, Threshold(2.0, 0.5, 60), LogPartitionVariance(), repeat=4)
+    trained(fit, Threshold(3.0, 1.5, 100), LogPartitionVariance(), repeat=4)
 
 
 def asleep(fit: Fit) -> None:
