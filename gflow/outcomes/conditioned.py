@@ -131,7 +131,7 @@ def OutcomeConditioned(
         outcome: As of `OutcomeReward`.
         floor: As of `OutcomeReward`.
         log_count: As of `OutcomeReward`.
-        anchored: As of `OutcomeReward`.
+        anchored: As of `OutcomeReward`; never so where the environment has a `log_symmetry`.
 
     Raises:
         IncompatibleError: If moves are chance's or of several players; if several finished states
@@ -160,6 +160,8 @@ def OutcomeConditioned(
             f"what the policy reads may differ between them. Pass outcome=, equal exactly for "
             f"equal objects, and log_count=lambda y: torch.zeros(len(y)) if it tells all apart."
         )
+    # Where objects are counted by their symmetries log Z is a sum over them that nobody knows.
+    anchored = anchored and env.log_symmetry(some) is None
     reward = OutcomeReward(env, outcome, floor, log_count, anchored)
     width = reward.outcomes(some).shape[1]
     return with_reward(env, reward, width, f"OutcomeConditioned({env.name})")

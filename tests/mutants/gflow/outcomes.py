@@ -243,4 +243,11 @@ MUTANTS = (
         "lost = ~after.view(-1, len(chosen)) & ~claimed[found.parent] & claimed[found.parent]",
         f"{REACH}::test_wrong_answers_are_found[large-parents]",
     ),
+    (
+        "outcome-symmetry", "gflow/outcomes/conditioned.py",
+        "anchored = anchored and env.log_symmetry(some) is None",
+        "anchored = anchored or env.log_symmetry(some) is not None",
+        "tests/gflow/outcomes/test_conditioned.py"
+        "::test_flows_are_not_anchored_where_objects_are_counted_by_their_symmetries",
+    ),
 )  # fmt: skip
