@@ -117,7 +117,7 @@ class GrammarTask(Task[Parser]):
     longest: Count = 20
     train_sentences: Count = 20_000
     test_sentences: Count = 300
-    repeat: Count = 1
+    repeat: Count = 2
     kind: Kind = "cfg"
     known: bool = False
     smoothing: Probability = 0.01

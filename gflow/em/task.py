@@ -42,7 +42,7 @@ class EMTask(Task[E]):
         mixing_temperature: Of the moves that are proposed.
         sleep: Probability that a step is followed by one on what the model makes up; 0 for never.
         sleep_batch: How much it makes up at a time.
-        repeat: Trajectories of a row in a batch (vargrad compares them).
+        repeat: Trajectories of a row in a batch; at least 2 for vargrad, which compares them.
     """
 
     model_lr: Rate = 1e-3
@@ -57,7 +57,7 @@ class EMTask(Task[E]):
     mixing_temperature: Temperature = 1.0
     sleep: Probability = 0.0
     sleep_batch: Count = 32
-    repeat: Count = 1
+    repeat: Count = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
