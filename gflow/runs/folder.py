@@ -263,8 +263,11 @@ def identity(config: RunConfig, dtype: object) -> dict[str, Any]:
     """What a checkpoint must agree with: all that numbers depend on but how far it goes.
 
     No schedule reads the number of steps, so a run that is extended gives the numbers of one that
-    was asked for more from the start.
+    was asked for more from the start. A condition that nobody chose is left out: checkpoints from
+    before there was a choice are still read.
     """
     found = config.fingerprint()
+    if found["condition"] == {"name": "auto"}:
+        del found["condition"]
     train = {key: value for key, value in found["train"].items() if key != "steps"}
     return {**found, "train": train, "dtype": str(dtype)}

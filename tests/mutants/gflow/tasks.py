@@ -102,4 +102,11 @@ MUTANTS = (
         "log_z_error(log_z, -self.flows.log_z)",
         f"{GAMES}test_a_flow_for_each_player_has_a_solution_of_its_own",
     ),
+    (
+        "identity-unchosen", "gflow/runs/folder.py",
+        'if found["condition"] == {"name": "auto"}:',
+        'if found["condition"] == {}:',
+        "tests/gflow/runs/test_conditions_unchosen.py"
+        "::test_a_condition_that_nobody_chose_is_no_part_of_a_checkpoints_settings",
+    ),
 )  # fmt: skip
