@@ -57,8 +57,17 @@ METHODS = ("scratch", "amortised", "converted", "metropolis")
 BATCH, EVERY = 32, 10
 PRETRAIN = {
     "grid16": ["hypergrid", "--side=16", "--steps=3000", "--lr-half-life=600"],
-    "grid32": ["hypergrid", "--side=32", "--steps=3000", "--lr-half-life=600"],
-    "bits": ["bits", "--bits=40", "--word=4", "--steps=1200", "--lr=0.01", "--lr-half-life=250"],
+    "grid32": ["hypergrid", "--side=32", "--steps=4000", "--lr=0.005", "--lr-half-life=800"],
+    "bits": [
+        "bits",
+        "--bits=40",
+        "--word=4",
+        "--batch-size=64",
+        "--lr=0.005",
+        "--steps=5000",
+        "--lr-half-life=1000",
+        "--width=512",
+    ],
     "tfbind": ["tfbind", "--order=left_to_right", "--steps=600", "--lr=0.01", "--lr-half-life=150"],
     "rna": ["{file}:Rna14Task", "--steps=800", "--lr=0.01", "--lr-half-life=200"],
 }
