@@ -85,6 +85,14 @@ def test_the_threshold_falls_with_each_step_and_the_average_starts_at_the_first_
         assert float(each.metrics["smoothed_loss"]) == 1.5
 
 
+def test_the_average_keeps_most_of_what_it_was() -> None:
+    """3/4 of the average and 1/4 of the new loss; at 1/2 the two could not be told apart."""
+    pace = Threshold(4.0, 2.0, over=2, smoothing=0.75)
+    for loss in (8.0, 4.0):
+        pace.observe(torch.tensor(loss))
+    assert float(pace.metrics["smoothed_loss"]) == 7.0
+
+
 def test_gradients_that_the_optimiser_does_not_follow_are_not_clipped_with_its_own(
     env: AnyOrder, reward: JointReward, model: "Tables"
 ) -> None:

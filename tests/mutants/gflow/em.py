@@ -232,4 +232,11 @@ MUTANTS = (
         'self.taken = state["taken"]',
         f"{TRAINING}::test_a_resumed_run_has_the_numbers_of_one_that_was_not_killed",
     ),
+    (
+        "pace-smoothing",
+        "gflow/em/pace.py",
+        "lerp(loss, 1 - self.smoothing)",
+        "lerp(loss, self.smoothing)",
+        "tests/gflow/em/test_m_step.py::test_the_average_keeps_most_of_what_it_was",
+    ),
 )
