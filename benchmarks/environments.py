@@ -49,6 +49,13 @@ from gflow.envs.noise import StochasticGrid, TokenNoise, WithNoise
 from gflow.envs.pairs.composition import Product, Stack
 from gflow.envs.phylogeny.alignments import Alignment
 from gflow.envs.phylogeny.env import Parsimony, Phylogeny
+from gflow.envs.proofs import (
+    FixedTactics,
+    PosteriorReward,
+    ProofEnv,
+    ProofTree,
+    RecordedChecker,
+)
 from gflow.envs.sequences.bits import NearModes, bit_sequences, plant_modes
 from gflow.envs.sequences.env import AnyOrder, Autoregressive, PrependAppend, VariableLength
 from gflow.envs.sequences.rewards import MotifReward
@@ -113,6 +120,13 @@ def house() -> GraphBatch:
     """A square with a roof and a chimney."""
     edges = [(0, 1), (1, 2), (2, 3), (3, 0), (2, 4), (3, 4), (4, 5)]
     return GraphBatch.from_edges([6], [edges])
+
+
+def proofs() -> DiscreteEnvironment[Any]:
+    """Sequences of at most four tactics, by what Coq said of them once."""
+    checker = RecordedChecker()
+    tree = ProofTree(checker, checker.theorems, FixedTactics(checker.tactics), 4)
+    return ProofEnv(tree, PosteriorReward(tree, error=5.0))
 
 
 def molecules() -> DiscreteEnvironment[Any]:
@@ -265,6 +279,7 @@ ENTRIES = [
         SubTrajectoryBalance,
     ),
     Entry("dags", "4 variables, BGe of 20 rows", bayesian_dags, ModifiedDetailedBalance, 1000),
+    Entry("proofs", "a theorem and 5 tactics, recorded", proofs),
     Entry("independent-set", "graph of 6 nodes", lambda: IndependentSet(house())),
     Entry("clique", "graph of 6 nodes", lambda: Clique(house()), SubTrajectoryBalance),
     Entry("max-cut", "graph of 6 nodes", lambda: MaxCut(house())),

@@ -1,0 +1,76 @@
+"""Proof search: tactics under a proof checker. Importing it starts no checker."""
+
+from typing import TYPE_CHECKING
+
+from gflow.lazy import lazy_names, public_names
+
+if TYPE_CHECKING:
+    from gflow.envs.proofs.checker import (
+        Checker,
+        CheckerError,
+        Done,
+        Failed,
+        MissingCheckerError,
+        Open,
+        StatementError,
+        Theorem,
+        TimedOut,
+    )
+    from gflow.envs.proofs.coq.checker import CoqChecker
+    from gflow.envs.proofs.env import ProofEnv
+    from gflow.envs.proofs.pool import CheckerPool
+    from gflow.envs.proofs.recorded import RecordedChecker, record
+    from gflow.envs.proofs.reward import (
+        PaperReward,
+        PolicyReference,
+        PosteriorReward,
+        Reference,
+        UniformReference,
+    )
+    from gflow.envs.proofs.tactics import FixedTactics, GoalTactics, Tactics
+    from gflow.envs.proofs.tree import ProofTree
+
+_MODULES = {
+    "checker": (
+        "Checker CheckerError Done Failed MissingCheckerError Open StatementError Theorem TimedOut"
+    ),
+    "coq.checker": "CoqChecker",
+    "env": "ProofEnv",
+    "pool": "CheckerPool",
+    "recorded": "RecordedChecker record",
+    "reward": "PaperReward PolicyReference PosteriorReward Reference UniformReference",
+    "tactics": "FixedTactics GoalTactics Tactics",
+    "tree": "ProofTree",
+}
+_HOME = {
+    name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names.split()
+}
+
+__all__ = [
+    "Checker",
+    "CheckerError",
+    "CheckerPool",
+    "CoqChecker",
+    "Done",
+    "Failed",
+    "FixedTactics",
+    "GoalTactics",
+    "MissingCheckerError",
+    "Open",
+    "PaperReward",
+    "PolicyReference",
+    "PosteriorReward",
+    "ProofEnv",
+    "ProofTree",
+    "RecordedChecker",
+    "Reference",
+    "StatementError",
+    "Tactics",
+    "Theorem",
+    "TimedOut",
+    "UniformReference",
+    "record",
+]
+
+__getattr__ = lazy_names(__name__, _HOME)
+__dir__ = public_names(__all__)
