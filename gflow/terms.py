@@ -70,8 +70,8 @@ class FlowTerms:
             (B, T + 1, n) with a flow, and a log R, for each of n > 1 players.
         log_inflow: (B, T + 1) log of the flow into s_t; zero at s_0.
         log_outflow: (B, T + 1) log of the flow out of s_t; log R at the end.
-        state_log_reward: (B, T + 1) log R(s_t) where every state may stop.
-        log_stop: (B, T + 1) log P_F(stop | s_t).
+        state_log_reward: (B, T + 1) log R(s_t) where s_t may stop, 0 elsewhere.
+        log_stop: (B, T + 1) log P_F(stop | s_t); -inf where s_t may not.
         energy: (B, T + 1) E(s_t); minus the target log-reward at the end of a whole trajectory.
         potential: (B, T) learned energy differences of the transitions, without gradient; 0 for a
             stop.

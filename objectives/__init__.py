@@ -25,6 +25,7 @@ from gflow.objectives.games.atb import AdversarialTrajectoryBalance
 from gflow.objectives.led import LearnedEnergyDecomposition
 from gflow.objectives.max_likelihood import MaximumLikelihood
 from gflow.objectives.mdb import ModifiedDetailedBalance
+from gflow.objectives.msubtb import ModifiedSubTrajectoryBalance
 from gflow.objectives.ordered.opdb import OrderPreservingDetailedBalance
 from gflow.objectives.ordered.opfm import OrderPreservingFlowMatching
 from gflow.objectives.ordered.opsubtb import (
@@ -86,6 +87,7 @@ __all__ = [
     "LogPartitionVariance",
     "MaximumLikelihood",
     "ModifiedDetailedBalance",
+    "ModifiedSubTrajectoryBalance",
     "NaiveIntended",
     "NaiveRealised",
     "Objective",

@@ -400,18 +400,35 @@ class Environment(ABC, Generic[S]):
         value = self._reward_of(trajectories)
         return value if self.reward.has_partial else _less(value, self.log_multiplicity(states))
 
-    def target_of_trajectories(self, trajectories: "Trajectories[S]") -> Tensor:
-        """(N,) `target_log_reward` of the stored states, which must all be objects."""
-        states = trajectories.states
-        if trajectories.from_source is not None:
-            return self.target_log_reward(states, trajectories.condition_of_states)
-        value = _less(self._reward_of(trajectories), self.log_multiplicity(states))
-        return _less(value, self.log_symmetry(states))
+    def target_of_trajectories(
+        self, trajectories: "Trajectories[S]", objects: Tensor | None = None
+    ) -> Tensor:
+        """(N,) `target_log_reward` of the stored states that are objects, 0 for the others.
 
-    def _reward_of(self, trajectories: "Trajectories[S]") -> Tensor:
+        Args:
+            trajectories: B trajectories.
+            objects: (N,) bool which states are objects; None if all are.
+        """
+        states, given = trajectories.states, trajectories.condition_of_states
+        own = type(self.reward).of_trajectories is not LogReward.of_trajectories
+        if trajectories.from_source is not None or not (own or objects is None):
+            if objects is None:
+                return self.target_log_reward(states, given)
+            rows = objects.nonzero().squeeze(1)
+            value = self.target_log_reward(
+                take(states, rows), None if given is None else given[rows]
+            )
+            return value.new_zeros(len(objects)).index_put((rows,), value)
+        value = self._reward_of(trajectories, objects)
+        value = _less(_less(value, self.log_multiplicity(states)), self.log_symmetry(states))
+        return value if objects is None else value.where(objects, 0.0)
+
+    def _reward_of(self, trajectories: "Trajectories[S]", objects: Tensor | None = None) -> Tensor:
         with torch.no_grad():
             given = trajectories.condition_of_states
             value = self.reward.of_trajectories(self, trajectories, given)
+        if objects is not None:  # of others nothing is promised
+            value = torch.as_tensor(value).where(objects, 0.0)
         return self._checked(value, trajectories.states)
 
     @property

@@ -47,7 +47,7 @@ def check_env(
     of random walks from s0 and of random walks back from the objects.
 
     =========================  ================================================================
-    stop-index                 the stop action is the last one
+    stop-index                 the stop action is one of the actions
     forward-mask-too-wide      a legal action leads nowhere, or to a state that no move leaves
                                backward
     forward-mask-too-narrow    a move that can be undone is not allowed

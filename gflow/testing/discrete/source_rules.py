@@ -39,11 +39,11 @@ def check_attributes(env: DiscreteEnvironment[Any], findings: Findings) -> None:
         findings.add("attributes", "`reward` is not set.", "Set `self.reward` to a LogReward.")
     if findings:
         raise AbandonedError
-    if env.stop_action is not None and env.stop_action != env.num_actions - 1:
+    if env.stop_action is not None and not 0 <= env.stop_action < env.num_actions:
         findings.add(
             "stop-index",
             f"stop_action = {env.stop_action}, and there are {env.num_actions} actions.",
-            "The stop action is the last forward action: num_actions - 1.",
+            "The stop action is one of the forward actions, by convention the last.",
         )
         raise AbandonedError
     for promise, value in (("every_state_stops", True), ("has_forced_terminals", False)):

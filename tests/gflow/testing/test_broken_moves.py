@@ -274,12 +274,12 @@ class NoForcePromised(Grid):
         self.has_forced_terminals = False
 
 
-class StopFirst(Grid):
-    """The stop is the first action."""
+class StopOutside(Grid):
+    """The stop is none of the actions."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stop_action = 0
+        self.stop_action = self.num_actions
 
 
 CASES: list[tuple[type[DiscreteEnvironment[Any]], set[str]]] = [
@@ -309,7 +309,7 @@ CASES: list[tuple[type[DiscreteEnvironment[Any]], set[str]]] = [
     (ShortHorizon, {"horizon-too-small"}),
     (StopsAnywherePromised, {"broken-promise"}),
     (NoForcePromised, {"broken-promise"}),
-    (StopFirst, {"stop-index"}),
+    (StopOutside, {"stop-index"}),
 ]
 
 

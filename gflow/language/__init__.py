@@ -1,0 +1,58 @@
+"""Language models: texts as an environment, models of Hugging Face as policies and as rewards."""
+
+from typing import TYPE_CHECKING
+
+from gflow.lazy import lazy_names, public_names
+
+if TYPE_CHECKING:
+    from gflow.language.env import Text, TokenEnvironment
+    from gflow.language.law import TokenLaw
+    from gflow.language.model import LanguageModel
+    from gflow.language.policy import HuggingFacePolicy
+    from gflow.language.prefixes import Constrained, PrefixReward, TextReward
+    from gflow.language.projected import Projected
+    from gflow.language.prompts import Prompts
+    from gflow.language.reference import ReferenceLM, SuffixLM, token_log_probs
+    from gflow.language.schedule import TemperatureSchedule
+    from gflow.language.tools import LookupTool, Tool
+
+_HOME = {
+    "Constrained": "gflow.language.prefixes",
+    "HuggingFacePolicy": "gflow.language.policy",
+    "LanguageModel": "gflow.language.model",
+    "LookupTool": "gflow.language.tools",
+    "PrefixReward": "gflow.language.prefixes",
+    "Projected": "gflow.language.projected",
+    "Prompts": "gflow.language.prompts",
+    "ReferenceLM": "gflow.language.reference",
+    "SuffixLM": "gflow.language.reference",
+    "TemperatureSchedule": "gflow.language.schedule",
+    "Text": "gflow.language.env",
+    "TextReward": "gflow.language.prefixes",
+    "TokenEnvironment": "gflow.language.env",
+    "TokenLaw": "gflow.language.law",
+    "Tool": "gflow.language.tools",
+    "token_log_probs": "gflow.language.reference",
+}
+
+__all__ = [
+    "Constrained",
+    "HuggingFacePolicy",
+    "LanguageModel",
+    "LookupTool",
+    "PrefixReward",
+    "Projected",
+    "Prompts",
+    "ReferenceLM",
+    "SuffixLM",
+    "TemperatureSchedule",
+    "Text",
+    "TextReward",
+    "TokenEnvironment",
+    "TokenLaw",
+    "Tool",
+    "token_log_probs",
+]
+
+__getattr__ = lazy_names(__name__, _HOME)
+__dir__ = public_names(__all__)
