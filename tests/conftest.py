@@ -1,7 +1,10 @@
+import importlib.util
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,3 +31,17 @@ def _double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="session")
+def starter() -> Iterator[Any]:
+    """Starts programs in real processes that need not import torch first: see `starter.py`."""
+    file = Path(__file__).with_name("starter.py")
+    spec = importlib.util.spec_from_file_location("gflow_starter", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    started = module.Starter()
+    yield started
+    started.close()

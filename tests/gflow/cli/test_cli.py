@@ -1,7 +1,6 @@
 """The command line, run as a user runs it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -112,10 +111,10 @@ GRID = [
     "--epsilon-steps=300",
     "--width=16",
 ]
-GRID += ["--steps=400", "--eval-every=50"]
+GRID += ["--steps=160", "--eval-every=30"]
 SEARCH = [*GRID, "--behaviour=local_search", "--iterations=3", "--accept=metropolis"]
 GAME = ["tictactoe", "--width=4", "--blocks=1", "--head-width=2", "--batch-size=16", "--threads=1"]
-GAME += ["--steps=100", "--eval-every=20"]
+GAME += ["--steps=60", "--eval-every=12"]
 MEMORY = ["--behaviour=refreshed", "--initial=64", "--added=32", "--refreshed-every=9"]
 MEMORY += ["--capacity=128", "--chunk=40"]
 
@@ -126,25 +125,26 @@ MEMORY += ["--capacity=128", "--chunk=40"]
     [GRID, SEARCH, [*GAME, "--replay=64"], [*GAME, *MEMORY]],
     ids=["on_policy", "local_search", "game", "memory of games"],
 )
-def test_killed_run_resumes_to_the_same_numbers(tmp_path: Path, more: list[str]) -> None:
+def test_killed_run_resumes_to_the_same_numbers(
+    starter: Any, tmp_path: Path, more: list[str]
+) -> None:
     """kill -9 in the middle; the summary equals that of a run that was left alone."""
     flags = ["--checkpoint-every=7", "--ema=0.9", "--lr-half-life=200", "--quiet=True"]
     flags += ["--eval-samples=50"]
-    command = [sys.executable, "-m", "gflow"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    start = [*command, "train", *more, *flags]
-    subprocess.run([*start, f"--out={whole}"], check=True, timeout=120)
-    process = subprocess.Popen([*start, f"--out={broken}"])
+    start = ["-m", "gflow", "train", *more, *flags]
+    assert starter.run([*start, f"--out={whole}"]).returncode == 0
+    process = starter.start([*start, f"--out={broken}"])
     rows = broken / "metrics.jsonl"
     limit = time.monotonic() + 60
     while not (rows.exists() and rows.read_text().count("\n") >= 3):
         assert time.monotonic() < limit, "the run did not get going"
         assert process.poll() is None, "the run ended before it was killed"
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (broken / "summary.json").exists()
-    subprocess.run([*command, "resume", str(broken)], check=True, timeout=120)
+    assert starter.run(["-m", "gflow", "resume", str(broken)]).returncode == 0
     a, b = (json.loads((f / "summary.json").read_text()) for f in (whole, broken))
     assert numbers(a) == numbers(b)
     clean = [
@@ -282,12 +282,14 @@ def test_configuration_round_trip(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_wandb_and_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_and_tensorboard(
+    starter: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    line = [sys.executable, "-m", "gflow", "train", "hypergrid", *SMALL, "--quiet=True"]
+    line = ["-m", "gflow", "train", "hypergrid", *SMALL, "--quiet=True"]
     flags = [f"--out={tmp_path / 'run'}", "--track", "wandb", "tensorboard"]
-    subprocess.run([*line, *flags], check=True, timeout=120)
+    assert starter.run([*line, *flags]).returncode == 0
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

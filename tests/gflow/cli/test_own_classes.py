@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,33 @@ TRIPLES = ROOT / "examples" / "custom_environment.py"
 QUICK = ["--width=32", "--eval-samples=50", "--quiet"]
 
 
-def gflow(*words: str, path: Path | None = None, cwd: Path | None = None) -> str:
-    """What a command prints, run as a user runs it; `path` is installed, so to speak."""
-    paths = [str(p) for p in (path, ROOT) if p is not None]
-    done = subprocess.run(
-        [sys.executable, "-m", "gflow", *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+class Gflow:
+    """The command, run as a user runs it, where `path` is installed, so to speak."""
+
+    def __init__(self, starter: Any) -> None:
+        self.starter = starter
+
+    def ends(
+        self, *words: str, path: Path | None = None, cwd: Path | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """What it prints, and how it ends."""
+        paths = [str(p) for p in (path, ROOT) if p is not None]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        done: subprocess.CompletedProcess[str] = self.starter.run(
+            ["-m", "gflow", *words], cwd=cwd, env=env, timeout=300
+        )
+        return done
+
+    def __call__(self, *words: str, path: Path | None = None, cwd: Path | None = None) -> str:
+        """What it prints when all goes well."""
+        done = self.ends(*words, path=path, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def gflow(starter: Any) -> Gflow:
+    return Gflow(starter)
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -49,7 +61,7 @@ def metrics(folder: Path) -> dict[str, float]:
 # ---------------------------------------------------------------------- a bare environment
 
 
-def test_an_environment_of_ones_own(tmp_path: Path) -> None:
+def test_an_environment_of_ones_own(gflow: Gflow, tmp_path: Path) -> None:
     """The example's class as it is: trained, evaluated, sampled and resumed from elsewhere."""
     work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
     work.mkdir()
@@ -74,13 +86,7 @@ def test_an_environment_of_ones_own(tmp_path: Path) -> None:
         assert (len(bits), sum(bits)) == (6, 3)
     assert "300 steps" in gflow("resume", run, "--steps", "300", cwd=elsewhere)
     (work / "mine.py").rename(work / "moved.py")
-    done = subprocess.run(
-        [sys.executable, "-m", "gflow", "sample", run],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = gflow.ends("sample", run)
     assert done.returncode == 2
     assert f"There is no file {work / 'mine.py'}. If it has moved, put it back" in done.stderr
     assert "in its config.yaml" in done.stderr
@@ -92,7 +98,7 @@ def test_an_environment_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_over_an_environment_of_ones_own(tmp_path: Path) -> None:
+def test_a_sweep_over_an_environment_of_ones_own(gflow: Gflow, tmp_path: Path) -> None:
     shutil.copy(TRIPLES, tmp_path / "mine.py")
     spec = {
         "command": ["gflow", "train", "mine.py:Triples", "${args}"],
@@ -304,7 +310,7 @@ def installed(tmp_path: Path) -> Path:
     return site
 
 
-def test_a_task_of_an_installed_package(installed: Path, tmp_path: Path) -> None:
+def test_a_task_of_an_installed_package(gflow: Gflow, installed: Path, tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     assert "A grid of one dimension." in gflow("train", "ladder", "--help", path=installed)
     gflow("train", "ladder", "--rungs=6", *QUICK[1:], f"--out={run}", path=installed)
@@ -327,20 +333,14 @@ def test_a_task_of_an_installed_package(installed: Path, tmp_path: Path) -> None
         ("ladders", "Did you mean 'ladder'?"),
     ],
 )
-def test_packages_that_are_not_right(installed: Path, name: str, said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gflow", "train", name],
-        env={**os.environ, "PYTHONPATH": f"{installed}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_packages_that_are_not_right(gflow: Gflow, installed: Path, name: str, said: str) -> None:
+    done = gflow.ends("train", name, path=installed)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_package_that_is_not_right_spoils_no_list(installed: Path) -> None:
+def test_a_package_that_is_not_right_spoils_no_list(gflow: Gflow, installed: Path) -> None:
     said = gflow("train", "--help", path=installed)
     assert "  ladder           A grid of one dimension." in said
     assert "  gone             (The environment 'gone' of ladders: " in said
@@ -408,7 +408,7 @@ class Even(Fixed):
 
 
 @pytest.mark.slow
-def test_a_new_part_is_one_file(tmp_path: Path) -> None:
+def test_a_new_part_is_one_file(gflow: Gflow, tmp_path: Path) -> None:
     """Dropped into its folder, a part is listed, has flags, trains, resumes and is swept."""
     for package in ("gflow", "envs", "objectives"):
         skip = shutil.ignore_patterns("__pycache__", "envs", "objectives")
@@ -424,17 +424,7 @@ def test_a_new_part_is_one_file(tmp_path: Path) -> None:
     (site / "gflow" / "backward" / "even.py").write_text(BACKWARD)
 
     def run(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "gflow", *words],
-            env={**os.environ, "PYTHONPATH": str(site)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return gflow(*words, path=site, cwd=tmp_path)
 
     listed = run("list")
     lines = [" ".join(line.split()) for line in listed.splitlines()]
@@ -473,7 +463,7 @@ def test_a_new_part_is_one_file(tmp_path: Path) -> None:
         assert metrics(tmp_path / "swept" / f"{number:03d}")["tv"] < 1
 
 
-def test_an_objective_from_a_file(tmp_path: Path) -> None:
+def test_an_objective_from_a_file(gflow: Gflow, tmp_path: Path) -> None:
     (tmp_path / "own_objective.py").write_text(OBJECTIVE)
     flags = ["--objective=own_objective.py:ScaledBalance", "--factor=0.5", "--scaled-log-z=1"]
     small = ["--side=4", "--width=16", "--steps=4", "--eval-samples=20", "--quiet"]

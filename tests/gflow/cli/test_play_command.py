@@ -159,11 +159,12 @@ def test_flags(run: str, capsys: pytest.CaptureFixture[str]) -> None:
 class Screen:
     """A game in a terminal of its own."""
 
-    def __init__(self, run: str) -> None:
-        self.pid, self.at = pty.fork()
-        if self.pid == 0:
-            words = [sys.executable, "-m", "gflow", "play", "--greedy", run, "--simulations=2"]
-            os.execve(sys.executable, words, {**os.environ, "PYTHONPATH": str(ROOT)})
+    def __init__(self, starter: Any, run: str) -> None:
+        self.at, theirs = pty.openpty()
+        words = ["-m", "gflow", "play", "--greedy", run, "--simulations=2"]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.program = starter.start(words, env=env, terminal=theirs)
+        os.close(theirs)
         os.set_blocking(self.at, False)
         self.seen = b""
 
@@ -182,14 +183,15 @@ class Screen:
 
     def code(self) -> int:
         """Its exit code."""
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        code: int = self.program.wait()
+        return code
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("keys", "expected"), [(b"\x04", 0), (b"\x03", 130), (b"q\n", 0)])
-def test_in_a_terminal(run: str, keys: bytes, expected: int) -> None:
+def test_in_a_terminal(starter: Any, run: str, keys: bytes, expected: int) -> None:
     """Control-D, Control-C and q, after a bad move and a good one."""
-    screen = Screen(run)
+    screen = Screen(starter, run)
     screen.until(b"your move (1, 2, 3, 4, 5, 6, 7, 8, 9): ")
     screen.type(b"nonsense\n")
     screen.until(b"your move (", 2)

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -161,23 +159,24 @@ def test_classes_of_wrapped_tasks() -> None:
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_to_the_same_numbers(tmp_path: Path) -> None:
+def test_killed_and_resumed_to_the_same_numbers(starter: Any, tmp_path: Path) -> None:
     """kill -9 in the middle, then gflow resume: rows and weights of a run that was left alone."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    words = [sys.executable, "-m", "gflow", "pretrain", "hypergrid", *SMALL, "--steps=150"]
+    words = ["-m", "gflow", "pretrain", "hypergrid", *SMALL, "--steps=150"]
     words.remove("--steps=60")
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*words, f"--out={whole}"], check=True, env=env)
-    with subprocess.Popen([*words, f"--out={killed}"], env=env) as process:
-        checkpoint, deadline = killed / "checkpoints" / "last.pt", time.monotonic() + 60
-        first = 0.0
-        while time.monotonic() < deadline:
-            if checkpoint.exists():
-                first = first or checkpoint.stat().st_mtime
-                if checkpoint.stat().st_mtime > first:
-                    break
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
+    assert starter.run([*words, f"--out={whole}"], env=env).returncode == 0
+    process = starter.start([*words, f"--out={killed}"], env=env)
+    checkpoint, deadline = killed / "checkpoints" / "last.pt", time.monotonic() + 60
+    first = 0.0
+    while time.monotonic() < deadline:
+        if checkpoint.exists():
+            first = first or checkpoint.stat().st_mtime
+            if checkpoint.stat().st_mtime > first:
+                break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     assert not (killed / "summary.json").exists()
     assert main(["resume", str(killed)]) == 0
     rows = [

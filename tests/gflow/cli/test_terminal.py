@@ -3,7 +3,6 @@
 import os
 import pty
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,12 +47,12 @@ NEVER = 1_000_000
 class Terminal:
     """A command of gflow in the foreground of a new terminal."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, starter: Any, *words: str) -> None:
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'examples'}"}
-        self.pid, self.screen = pty.fork()
-        if self.pid == 0:
-            os.execve(sys.executable, [sys.executable, "-m", "gflow", *words], environment)
-        self.text, self.status = b"", None
+        self.screen, theirs = pty.openpty()
+        self.program = starter.start(["-m", "gflow", *words], env=environment, terminal=theirs)
+        os.close(theirs)
+        self.text = b""
 
     def type(self, keys: bytes) -> None:
         os.write(self.screen, keys)
@@ -71,7 +70,8 @@ class Terminal:
             except BlockingIOError:
                 time.sleep(0.02)
             except OSError:  # it has ended
-                return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                code: int = self.program.wait()
+                return code
         raise AssertionError(f"it did not end: {self.text.decode()}")
 
 
@@ -89,7 +89,7 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-def begin(place: Path, every: int = 17) -> Terminal:
+def begin(starter: Any, place: Path, every: int = 17) -> Terminal:
     """A run that has done some steps, with a checkpoint every so many."""
     words = ["train", f"{place / 'slow_triples.py'}:Slow", "--steps=1000000", "--batch-size=4"]
     words += [
@@ -98,7 +98,7 @@ def begin(place: Path, every: int = 17) -> Terminal:
         "--eval-samples=2",
         "--width=8",
     ]
-    terminal = Terminal(*words, f"--out={place / 'run'}")
+    terminal = Terminal(starter, *words, f"--out={place / 'run'}")
     until((place / "run" / "checkpoints" / "last.pt").exists)
     if every < NEVER:
         until(lambda: step(place) >= every)
@@ -123,8 +123,8 @@ def worker_ends(place: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_the_step_that_had_begun(place: Path) -> None:
-    terminal = begin(place, NEVER)
+def test_ctrl_c_saves_the_step_that_had_begun(place: Path, starter: Any) -> None:
+    terminal = begin(starter, place, NEVER)
     terminal.type(b"\x03")
     assert terminal.wait() == 130
     assert step(place) > 0
@@ -138,8 +138,8 @@ def test_ctrl_c_saves_the_step_that_had_begun(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_twice_gets_out_of_a_reward_that_hangs(place: Path) -> None:
-    terminal = begin(place)
+def test_ctrl_c_twice_gets_out_of_a_reward_that_hangs(place: Path, starter: Any) -> None:
+    terminal = begin(starter, place)
     (place / "hang").touch()
     time.sleep(1.0)
     terminal.type(b"\x03")
@@ -154,47 +154,46 @@ def test_ctrl_c_twice_gets_out_of_a_reward_that_hangs(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_closed_terminal_saves_as_well(place: Path) -> None:
-    terminal = begin(place, NEVER)
+def test_a_closed_terminal_saves_as_well(place: Path, starter: Any) -> None:
+    terminal = begin(starter, place, NEVER)
     terminal.close()
-    _, status = os.waitpid(terminal.pid, 0)
-    assert os.waitstatus_to_exitcode(status) in (120, 130)  # 120: nobody is there to read the end
+    assert terminal.program.wait() in (120, 130)  # 120: nobody is there to read the end
     assert step(place) > 0
     until(lambda: worker_ends(place))
 
 
 @pytest.mark.slow
-def test_kill_9_leaves_no_worker_and_a_run_that_goes_on(place: Path) -> None:
-    terminal = begin(place)
+def test_kill_9_leaves_no_worker_and_a_run_that_goes_on(place: Path, starter: Any) -> None:
+    terminal = begin(starter, place)
     (place / "hang").touch()
     time.sleep(1.0)
-    os.kill(terminal.pid, signal.SIGKILL)
+    terminal.program.send_signal(signal.SIGKILL)
     terminal.wait()
     until(lambda: worker_ends(place), 10)
     (place / "hang").unlink()
     at = step(place)
     assert (place / "run" / "run.lock").exists()
-    resumed = Terminal("resume", str(place / "run"), "--steps", str(at + 3))
+    resumed = Terminal(starter, "resume", str(place / "run"), "--steps", str(at + 3))
     assert resumed.wait() == 0
     assert step(place) == at + 3
     assert [row["step"] for row in read_jsonl(place / "run" / "metrics.jsonl")] == [0, at + 3]
 
 
 @pytest.mark.slow
-def test_killed_before_the_first_checkpoint(place: Path) -> None:
+def test_killed_before_the_first_checkpoint(place: Path, starter: Any) -> None:
     (place / "hang").touch()
     words = ["train", f"{place / 'slow_triples.py'}:Slow", "--steps=4", "--batch-size=4"]
     words += ["--eval-samples=2", "--width=8"]
-    terminal = Terminal(*words, f"--out={place / 'run'}")
+    terminal = Terminal(starter, *words, f"--out={place / 'run'}")
     until((place / "worker").exists)
-    os.kill(terminal.pid, signal.SIGKILL)
+    terminal.program.send_signal(signal.SIGKILL)
     terminal.wait()
     (place / "hang").unlink()
     assert sorted(p.name for p in (place / "run").iterdir()) == [
         "checkpoints", "config.yaml", "metrics.jsonl", "run.lock",
     ]  # fmt: skip
-    assert Terminal("resume", str(place / "run")).wait() == 0
-    assert Terminal(*words, f"--out={place / 'other'}").wait() == 0
+    assert Terminal(starter, "resume", str(place / "run")).wait() == 0
+    assert Terminal(starter, *words, f"--out={place / 'other'}").wait() == 0
     ours, theirs = (
         [{k: v for k, v in row.items() if k != "timing"} for row in read_jsonl(f / "metrics.jsonl")]
         for f in (place / "run", place / "other")
