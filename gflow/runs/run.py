@@ -14,6 +14,7 @@ from gflow.errors import CheckpointError, ConfigError, GFlowError, MissingExtraE
 from gflow.runs.build import build_context
 from gflow.runs.folder import RunFolder, identity, open_for_new, with_steps
 from gflow.runs.interrupt import interruptible
+from gflow.runs.memory import give_back
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.pictures import curves
@@ -241,6 +242,7 @@ class Run:
         self.context.numbers, self.reported = numbers, step
         with self.files.writing():
             self.trackers.log(step, numbers)
+        give_back()
 
     def _finish(self) -> dict[str, Any]:
         trainer = self.context.trainer
