@@ -43,9 +43,9 @@ def parts(
     if needs.stop:
         assert env.stop_action is not None  # refused by the objective otherwise
         log_stop = law.of(env.stop_action)
-        ends = None if env.every_state_stops else log_stop.detach() > -torch.inf
+        objects = None if env.every_state_stops else log_stop.detach() > -torch.inf
         found.others["log_stop"] = log_stop[index]
-        found.others["state_log_reward"] = env.target_of_trajectories(trajectories, ends)[index]
+        found.others["state_log_reward"] = env.target_of_trajectories(trajectories, objects)[index]
     if needs.branching:
         count = law.distinct.sum(-1).clamp(min=1).to(log_pf.dtype)
         found.others["log_branching"] = count.log()[index[:, :-1]].where(trajectories.mask, 0.0)
