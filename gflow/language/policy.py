@@ -29,7 +29,7 @@ class HuggingFacePolicy(Policy):
         log_flow: Whether to have a log-flow head over the features, for objectives that read one.
 
     Raises:
-        IncompatibleError: If the vocabularies differ.
+        IncompatibleError: If the vocabularies differ, or there are conditions beside the prompt.
 
     Reference:
         Hu et al., Amortizing intractable inference in large language models, 2024,
@@ -45,6 +45,11 @@ class HuggingFacePolicy(Policy):
                 f"HuggingFacePolicy writes texts of the model's {model.vocabulary} tokens, and "
                 f"{env.name} has {getattr(env, 'num_actions', 'other')} actions. Build a "
                 f"TokenEnvironment with vocabulary={model.vocabulary}."
+            )
+        if env.conditioning is not None:
+            raise IncompatibleError(
+                "HuggingFacePolicy reads prompts and nothing else that it is told. Leave the "
+                "conditions out (--condition auto), or write them into the prompts."
             )
         self.model, self.has_log_flow = model, log_flow
         self.flow_head: nn.Linear | None = None

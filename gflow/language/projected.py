@@ -1,5 +1,6 @@
 """Logits that are not there yet: features, and the layer that would make a table of them."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,16 @@ class Projected:
 
     def take(self, rows: Tensor) -> "Projected":
         """Some of the rows."""
-        return Projected(self.features[rows], self.head)
+        return self.each(lambda features: features[rows])
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Projected":
+        """The same with other features."""
+        return Projected(change(self.features), self.head)
+
+    @staticmethod
+    def joined(parts: "Sequence[Projected]") -> "Projected":
+        """All rows of several, by the head of the first."""
+        return Projected(torch.cat([part.features for part in parts]), parts[0].head)
 
     def chosen(self, rows: Tensor, tokens: Tensor) -> Tensor:
         """(...) the logits of `tokens` at `rows`, both (...) int64."""

@@ -72,18 +72,18 @@ class Prompts:
         return TableCondition(table if rows is None else table[list(rows)], repeat)
 
     def numbers(self, condition: Tensor | None, count: int) -> Tensor:
-        """(B,) int64 the prompts that conditions (B, 1) call; the only one without conditions.
+        """(B,) int64 the prompts that conditions (B, 1) call; the only one whatever they say.
 
         Raises:
             ConfigError: If there are several prompts and no conditions, or no such prompt.
         """
-        if condition is None:
-            if len(self) > 1:
-                raise ConfigError(
-                    f"Prompts: there are {len(self)} of them, and no condition says which is "
-                    f"meant. Give the trainer `condition=prompts.sampler()`."
-                )
+        if len(self) == 1:
             return torch.zeros(count, dtype=torch.int64)
+        if condition is None:
+            raise ConfigError(
+                f"Prompts: there are {len(self)} of them, and no condition says which is meant. "
+                f"Give the trainer `condition=prompts.sampler()`."
+            )
         numbers = condition[:, 0].long()
         wrong = (numbers != condition[:, 0]) | (numbers < 0) | (numbers >= len(self))
         if bool(wrong.any()):

@@ -29,7 +29,8 @@ class PolicyOutput:
     """Raw outputs of a policy for N states.
 
     Attributes:
-        forward_logits: (N, A) logits, which flow matching reads as log edge flows.
+        forward_logits: (N, A) logits, which flow matching reads as log edge flows; or what stands
+            for them, where the environment's law reads that (`gflow.language.Projected`).
         backward_logits: (N, P) logits, or None if the backward policy is fixed.
         log_flow: (N,) log F(s), (N, n) with a flow for each of n > 1 players of a game, or None if
             the policy has no such head.

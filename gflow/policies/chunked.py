@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from gflow.bounds import Count
 from gflow.checks import checked
 from gflow.environment.base import Environment
+from gflow.language.projected import Projected
 from gflow.policies.base import Policy, PolicyOutput, Session
 from gflow.policies.split import SplitPolicy
 from gflow.state import batch_size, device_of, take
@@ -167,9 +168,11 @@ def _as_output(ask: Callable[..., Tensor | None]) -> Callable[..., PolicyOutput]
 
 
 def _each(output: PolicyOutput, change: Callable[[Tensor], Tensor]) -> PolicyOutput:
+    logits: Any = output.forward_logits
+    ahead: Any = logits.each(change) if isinstance(logits, Projected) else change(logits)
     back, flow = output.backward_logits, output.log_flow
     return PolicyOutput(
-        change(output.forward_logits),
+        ahead,
         None if back is None else change(back),
         None if flow is None else change(flow),
     )
@@ -180,6 +183,6 @@ def _joined(parts: list[PolicyOutput]) -> PolicyOutput:
         found = [getattr(part, name) for part in parts]
         return None if found[0] is None else torch.cat(found)
 
-    ahead = together("forward_logits")
-    assert ahead is not None
+    logits: list[Any] = [part.forward_logits for part in parts]
+    ahead: Any = Projected.joined(logits) if isinstance(logits[0], Projected) else torch.cat(logits)
     return PolicyOutput(ahead, together("backward_logits"), together("log_flow"))

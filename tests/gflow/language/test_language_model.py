@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gflow import Needs, Sampler, TrainConfig, Trainer, enumerate_states, evaluate
+from gflow.conditions.temperature import Temperature
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.language import (
     Constrained,
@@ -23,6 +24,7 @@ from gflow.language import (
     token_log_probs,
 )
 from gflow.objectives import ModifiedSubTrajectoryBalance, TrajectoryBalance
+from gflow.policies.chunked import Chunked
 from gflow.testing import all_trajectories
 
 PROMPTS = Prompts([[1, 2, 3, 2], [4], [5, 1]])
@@ -173,6 +175,46 @@ def test_a_loss_costs_two_passes_and_makes_no_table(monkeypatch: pytest.MonkeyPa
     assert max(sizes) == 5
     torch.testing.assert_close(parts, whole)
     parts.sum().backward()
+
+
+@pytest.mark.parametrize("size", [7, 20])
+def test_chunks_change_nothing(size: int) -> None:
+    """Gradients are gathered over parts of the batch, and are those of the whole."""
+    model = small(scale=0.3)
+    env = writer(model)
+    policy = HuggingFacePolicy(env, model)
+    batch = written(env, policy)
+    objective, found = ModifiedSubTrajectoryBalance(), []
+    for network in (policy, Chunked(policy, size)):
+        policy.zero_grad()
+        before = model.passes
+        loss = objective(objective.evaluate(env, network, batch))
+        assert (model.passes > before + 2) == (network is not policy)
+        loss.backward()
+        grads = [p.grad.clone() for p in policy.parameters() if p.grad is not None]
+        found.append((loss.detach(), grads))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    for one, two in zip(found[0][1], found[1][1], strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_half_precision_is_near() -> None:
+    """Adapters stay in single precision; log-probabilities are normalised in it."""
+    torch.set_default_dtype(torch.float32)
+    model, rough = small(scale=0.3), small(scale=0.3)
+    rough.model.to(torch.bfloat16)
+    for name, value in rough.named_parameters():
+        if "lora" in name:
+            value.data = value.data.float()
+    env = writer(model)
+    batch = written(env, HuggingFacePolicy(env, model))
+    one, two = (
+        evaluate(env, HuggingFacePolicy(env, m), batch, Needs(stop=True)) for m in (model, rough)
+    )
+    assert two.log_pf.dtype == torch.float32
+    assert float((one.log_pf - two.log_pf).detach().abs().max()) < 0.15
+    law = env.law(batch.states, HuggingFacePolicy(env, rough)(env, batch.states).forward_logits)
+    torch.testing.assert_close(law.table().exp().sum(1), torch.ones(batch.num_states))
 
 
 def test_checkpointing_changes_nothing() -> None:
@@ -393,6 +435,10 @@ def test_wrong_models_are_refused(tmp_path: Any) -> None:
     env = TokenEnvironment(9, STOP, ReferenceLM(model, PROMPTS, STOP), 2)
     with pytest.raises(IncompatibleError, match="7 tokens"):
         HuggingFacePolicy(env, model)
+    told = Temperature().applied(writer(model, prompts=Prompts([[1]])))
+    assert told.start(2, condition=torch.tensor([[0.5], [2.0]])).prompt.tolist() == [0, 0]
+    with pytest.raises(IncompatibleError, match="reads prompts and nothing else"):
+        HuggingFacePolicy(told, model)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no causal language model"):
         LanguageModel.load(str(tmp_path / "nothing"))
     with pytest.raises(ConfigError, match="without a tokenizer"):

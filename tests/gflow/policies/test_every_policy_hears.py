@@ -47,6 +47,7 @@ from gflow.envs.torus.targets import Sines
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.family import TabularFamily
 from gflow.exact.tabular import TabularPolicy
+from gflow.language.policy import HuggingFacePolicy
 from gflow.outcomes.conversion import Converted
 from gflow.outcomes.monte_carlo import MonteCarlo
 from gflow.outcomes.policy import OutcomePolicy
@@ -150,6 +151,7 @@ EXEMPT = {
     TemperedPolicy: "tells another policy what it is told",
     EvenPolicy: "moves evenly, whatever it is told: a baseline",
     CodePolicy: "looks up the picture that its condition calls, and is no policy without",
+    HuggingFacePolicy: "reads the prompt, which is part of its states, and refuses the rest",
     ParserPolicy: "reads the sentence, which is part of its states",
 }
 
