@@ -7,8 +7,15 @@ from gflow.lazy import lazy_names, public_names
 if TYPE_CHECKING:
     from gflow.language.env import Text, TokenEnvironment
     from gflow.language.law import TokenLaw
+    from gflow.language.listed import ListedTexts
     from gflow.language.model import LanguageModel
     from gflow.language.policy import HuggingFacePolicy
+    from gflow.language.policy_gradient import (
+        GradientConfig,
+        PolicyGradient,
+        less_others,
+        surrogate,
+    )
     from gflow.language.prefixes import Constrained, PrefixReward, TextReward
     from gflow.language.projected import Projected
     from gflow.language.prompts import Prompts
@@ -18,9 +25,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Constrained": "gflow.language.prefixes",
+    "GradientConfig": "gflow.language.policy_gradient",
     "HuggingFacePolicy": "gflow.language.policy",
     "LanguageModel": "gflow.language.model",
+    "ListedTexts": "gflow.language.listed",
     "LookupTool": "gflow.language.tools",
+    "PolicyGradient": "gflow.language.policy_gradient",
     "PrefixReward": "gflow.language.prefixes",
     "Projected": "gflow.language.projected",
     "Prompts": "gflow.language.prompts",
@@ -32,14 +42,19 @@ _HOME = {
     "TokenEnvironment": "gflow.language.env",
     "TokenLaw": "gflow.language.law",
     "Tool": "gflow.language.tools",
+    "less_others": "gflow.language.policy_gradient",
+    "surrogate": "gflow.language.policy_gradient",
     "token_log_probs": "gflow.language.reference",
 }
 
 __all__ = [
     "Constrained",
+    "GradientConfig",
     "HuggingFacePolicy",
     "LanguageModel",
+    "ListedTexts",
     "LookupTool",
+    "PolicyGradient",
     "PrefixReward",
     "Projected",
     "Prompts",
@@ -51,6 +66,8 @@ __all__ = [
     "TokenEnvironment",
     "TokenLaw",
     "Tool",
+    "less_others",
+    "surrogate",
     "token_log_probs",
 ]
 
