@@ -36,7 +36,8 @@ def made(length: int = 2, prompts: Prompts = PROMPTS, **more: Any) -> HuggingFac
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = LanguageModel(GPT2LMHeadModel(config).to(torch.float64)).adapt(rank=2)
+        network: Any = GPT2LMHeadModel(config)
+        model = LanguageModel(network.to(torch.float64)).adapt(rank=2)
         for name, value in model.named_parameters():
             if "lora_B" in name:
                 value.data.normal_(0.0, 0.5)
