@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
+    from gflow.language.decoding import Decoder
     from gflow.language.env import Text, TokenEnvironment
     from gflow.language.law import TokenLaw
     from gflow.language.listed import ListedTexts
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Constrained": "gflow.language.prefixes",
+    "Decoder": "gflow.language.decoding",
     "GradientConfig": "gflow.language.policy_gradient",
     "HuggingFacePolicy": "gflow.language.policy",
     "LanguageModel": "gflow.language.model",
@@ -49,6 +51,7 @@ _HOME = {
 
 __all__ = [
     "Constrained",
+    "Decoder",
     "GradientConfig",
     "HuggingFacePolicy",
     "LanguageModel",
