@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gflow.behaviours.local_search import LocalSearch
     from gflow.behaviours.refreshed import Refreshed
     from gflow.behaviours.replay import Replay
+    from gflow.behaviours.sources import Sources
 
 _HOME = {
     "Achieved": "gflow.behaviours.achieved",
@@ -35,6 +36,7 @@ _HOME = {
     "OnPolicy": "gflow.behaviours.base",
     "Refreshed": "gflow.behaviours.refreshed",
     "Replay": "gflow.behaviours.replay",
+    "Sources": "gflow.behaviours.sources",
 }
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "OnPolicy",
     "Refreshed",
     "Replay",
+    "Sources",
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)

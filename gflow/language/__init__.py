@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
+    from gflow.behaviours.sources import Sources
     from gflow.language.decoding import Decoder
+    from gflow.language.edits import edit_distance
     from gflow.language.env import Text, TokenEnvironment
     from gflow.language.law import TokenLaw
     from gflow.language.listed import ListedTexts
+    from gflow.language.memory import TextMemory
     from gflow.language.model import LanguageModel
     from gflow.language.policy import HuggingFacePolicy
     from gflow.language.policy_gradient import (
@@ -37,13 +40,16 @@ _HOME = {
     "Projected": "gflow.language.projected",
     "Prompts": "gflow.language.prompts",
     "ReferenceLM": "gflow.language.reference",
+    "Sources": "gflow.behaviours.sources",
     "SuffixLM": "gflow.language.reference",
     "TemperatureSchedule": "gflow.language.schedule",
     "Text": "gflow.language.env",
+    "TextMemory": "gflow.language.memory",
     "TextReward": "gflow.language.prefixes",
     "TokenEnvironment": "gflow.language.env",
     "TokenLaw": "gflow.language.law",
     "Tool": "gflow.language.tools",
+    "edit_distance": "gflow.language.edits",
     "less_others": "gflow.language.policy_gradient",
     "surrogate": "gflow.language.policy_gradient",
     "token_log_probs": "gflow.language.reference",
@@ -62,13 +68,16 @@ __all__ = [
     "Projected",
     "Prompts",
     "ReferenceLM",
+    "Sources",
     "SuffixLM",
     "TemperatureSchedule",
     "Text",
+    "TextMemory",
     "TextReward",
     "TokenEnvironment",
     "TokenLaw",
     "Tool",
+    "edit_distance",
     "less_others",
     "surrogate",
     "token_log_probs",

@@ -30,6 +30,9 @@ class PrefixReward(LogReward[Text]):
         vocabulary: V, which stands behind the ends of texts.
         temperature: Above 0.
         remembered: Texts whose scores are kept.
+
+    Attributes:
+        edition: How often `forget` was called: scores of another edition are not those of now.
     """
 
     @checked
@@ -39,6 +42,7 @@ class PrefixReward(LogReward[Text]):
         self.vocabulary, self.remembered = vocabulary, remembered
         self._temperature = temperature
         self._scores: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
+        self.edition = 0
 
     @abstractmethod
     def score(self, tokens: Tensor, length: Tensor, prompt: Tensor) -> Tensor:
@@ -68,11 +72,11 @@ class PrefixReward(LogReward[Text]):
         """Score everything anew from now on: what scores is another."""
         self._scores.clear()
         self.version += 1
+        self.edition += 1
 
     def scores_of(self, states: Text) -> Tensor:
         """(B,) scores of finished texts."""
-        length = self._length(states)
-        return self._all(states).gather(1, length[:, None]).squeeze(1)
+        return self.prefixes_of(states).gather(1, self._length(states)[:, None]).squeeze(1)
 
     def __call__(self, states: Text, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
@@ -86,18 +90,29 @@ class PrefixReward(LogReward[Text]):
     ) -> Tensor:
         """(N,) log R of all stored states, as prefixes of the B final texts."""
         row, time = trajectories.first_visits()
-        found = self._all(trajectories.final_states)
+        found = self.prefixes_of(trajectories.final_states)
         return found[row, time.clamp(max=found.shape[1] - 1)] / self.temperature
 
     def _length(self, states: Text) -> Tensor:
         return (states.tokens != self.vocabulary).sum(1)
 
-    def _all(self, states: Text) -> Tensor:
-        """(B, n + 1) scores of all prefixes, n the longest; 0 behind the ends."""
+    def recall(self, states: Text, scores: Tensor) -> None:
+        """Take back the (B, n + 1) scores that `prefixes_of` gave for texts, in this edition."""
+        scores = scores.cpu()
+        for name, row in zip(self._names(states), scores, strict=True):
+            if name not in self._scores:
+                self._scores[name] = row[: name[1] + 1].clone()
+
+    def _names(self, states: Text) -> list[tuple[int, ...]]:
+        """What scores are remembered by: prompts, lengths and tokens."""
         length = self._length(states)
+        table = torch.cat([states.prompt[:, None], length[:, None], states.tokens], 1)
+        return [tuple(row[: 2 + row[1]]) for row in table.tolist()]
+
+    def prefixes_of(self, states: Text) -> Tensor:
+        """(B, n + 1) scores of all prefixes, n the longest; 0 behind the ends."""
+        length, names = self._length(states), self._names(states)
         width = int(length.max()) if len(length) else 0
-        table = torch.cat([states.prompt[:, None], length[:, None], states.tokens[:, :width]], 1)
-        names = [tuple(row[: 2 + row[1]]) for row in table.tolist()]
         first = {name: row for row, name in enumerate(names) if name not in self._scores}
         if first:
             rows = torch.tensor(list(first.values()), device=length.device)
