@@ -41,6 +41,7 @@ BUILT_IN = {
     "phylogeny": "gflow.envs.phylogeny.task:PhylogenyTask",
     "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
     "torus": "gflow.envs.torus.task:TorusTask",
+    "integers": "gflow.envs.language.integers_task:IntegersTask",
     "mixture": "gflow.envs.mixture.task:MixtureTask",
     "tictactoe": "gflow.envs.games.task:TicTacToeTask",
     "connect4": "gflow.envs.games.task:Connect4Task",
