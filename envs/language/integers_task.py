@@ -37,7 +37,7 @@ from gflow.terms import Needs
 from gflow.training.config import TrainConfig
 
 HELD = 16
-"""Texts that the memory holds: few, so that the seeds are seen often. They stay, being of the best."""
+"""Texts that the memory holds: few, so that seeds are seen often. None is better: they stay."""
 
 
 @dataclass(frozen=True)

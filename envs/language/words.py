@@ -5,7 +5,6 @@ from typing import Any
 
 from gflow.language.model import require_package
 
-
 CHARACTER = "."
 """The pattern of words that are a character each."""
 
