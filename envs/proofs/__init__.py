@@ -16,9 +16,15 @@ if TYPE_CHECKING:
         Theorem,
         TimedOut,
     )
+    from gflow.envs.proofs.coq.certificate import recheck
     from gflow.envs.proofs.coq.checker import CoqChecker
+    from gflow.envs.proofs.coq.library import HumanProof, library_proofs
+    from gflow.envs.proofs.data import shortest_proofs
     from gflow.envs.proofs.env import ProofEnv
+    from gflow.envs.proofs.lean import LeanChecker, LeanInteractSession
+    from gflow.envs.proofs.policy import TacticPolicy, TheoremEncoder
     from gflow.envs.proofs.pool import CheckerPool
+    from gflow.envs.proofs.propositions import propositions
     from gflow.envs.proofs.recorded import RecordedChecker, record
     from gflow.envs.proofs.reward import (
         PaperReward,
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
         Reference,
         UniformReference,
     )
+    from gflow.envs.proofs.search import Search, best_first
     from gflow.envs.proofs.tactics import FixedTactics, GoalTactics, Tactics
     from gflow.envs.proofs.tree import ProofTree
 
@@ -34,11 +41,18 @@ _MODULES = {
     "checker": (
         "Checker CheckerError Done Failed MissingCheckerError Open StatementError Theorem TimedOut"
     ),
+    "coq.certificate": "recheck",
     "coq.checker": "CoqChecker",
+    "coq.library": "HumanProof library_proofs",
+    "data": "shortest_proofs",
     "env": "ProofEnv",
+    "lean": "LeanChecker LeanInteractSession",
+    "policy": "TacticPolicy TheoremEncoder",
     "pool": "CheckerPool",
+    "propositions": "propositions",
     "recorded": "RecordedChecker record",
     "reward": "PaperReward PolicyReference PosteriorReward Reference UniformReference",
+    "search": "Search best_first",
     "tactics": "FixedTactics GoalTactics Tactics",
     "tree": "ProofTree",
 }
@@ -55,6 +69,9 @@ __all__ = [
     "Failed",
     "FixedTactics",
     "GoalTactics",
+    "HumanProof",
+    "LeanChecker",
+    "LeanInteractSession",
     "MissingCheckerError",
     "Open",
     "PaperReward",
@@ -64,12 +81,20 @@ __all__ = [
     "ProofTree",
     "RecordedChecker",
     "Reference",
+    "Search",
     "StatementError",
+    "TacticPolicy",
     "Tactics",
     "Theorem",
+    "TheoremEncoder",
     "TimedOut",
     "UniformReference",
+    "best_first",
+    "library_proofs",
+    "propositions",
+    "recheck",
     "record",
+    "shortest_proofs",
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)

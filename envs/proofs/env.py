@@ -27,6 +27,9 @@ class ProofEnv(DiscreteEnvironment[Tensor]):
         tree: Theorems, candidates and the checker.
         reward: log R of ended proofs, such as `PosteriorReward`.
 
+    Attributes:
+        held_out: The same with theorems that are never trained on, to judge by.
+
     Reference:
         Ho et al., Proof Flow: preliminary study on generative flow network language model tuning
         for formal reasoning, 2024, https://arxiv.org/abs/2410.13224
@@ -44,6 +47,7 @@ class ProofEnv(DiscreteEnvironment[Tensor]):
     """
 
     source_reads_condition = True
+    held_out: "ProofEnv | None" = None
 
     def __init__(self, tree: ProofTree, reward: LogReward[Tensor]) -> None:
         self.tree, self.reward = tree, reward

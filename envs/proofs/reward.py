@@ -109,7 +109,8 @@ class PosteriorReward(ProofReward):
 
     with v = 1 for proofs, e^-a for those that are not complete after D tactics, and e^-b for those
     that end in an error. With beta = 1 the sum of all R is at most 1, and Z is about the
-    probability that the reference finds a proof.
+    probability that the reference finds a proof. Errors are many: b must be larger than what beta
+    takes from proofs, or Z is theirs.
 
     Args:
         tree: Of the environment.

@@ -14,6 +14,7 @@ from gflow.cli.play import play
 from gflow.cli.pretrain import finetune as finetuning
 from gflow.cli.pretrain import pretrain as pretraining
 from gflow.cli.pretrain import started
+from gflow.cli.prove import prove
 from gflow.cli.train_flags import parse, show_help
 from gflow.cli.words import HELP, call
 from gflow.errors import GFlowError
@@ -36,6 +37,7 @@ USAGE = """usage: gflow COMMAND ...
   arena RUN RUN ... [--players P]   let runs of one game and others (uniform, mcts:100, minimax)
                                     play against each other, and rate them
   play RUN [--side second]          play against a run yourself
+  prove RUN STATEMENT [--budget N]  search for a proof with a run of proofs, and check it again
   alphazero ENV [--minutes M]       train an AlphaZero on a game, to measure runs against
   list                              environments, objectives, behaviours: which go together
 
@@ -201,6 +203,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "list": list_,
     "arena": arena,
     "play": play,
+    "prove": prove,
 }
 
 OWN_FLAGS: dict[str, Callable[[list[str]], int]] = {

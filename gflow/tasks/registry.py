@@ -39,6 +39,7 @@ BUILT_IN = {
     "architecture": "gflow.envs.architectures.task:ArchitectureTask",
     "grammar": "gflow.envs.grammar.task:GrammarTask",
     "phylogeny": "gflow.envs.phylogeny.task:PhylogenyTask",
+    "proofs": "gflow.envs.proofs.task:ProofsTask",
     "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
     "torus": "gflow.envs.torus.task:TorusTask",
     "mixture": "gflow.envs.mixture.task:MixtureTask",

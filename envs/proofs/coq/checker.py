@@ -48,10 +48,11 @@ class Path:
 class CoqChecker:
     """Coq's server as a `Checker`, with one process that is started when it is first asked.
 
-    The server knows one line of sentences. A handle is the path to a proof; what is asked of
-    another one than the last goes back to where both part and replays the rest. Every tactic is
-    read by `complaint` and runs under a timeout of Coq's; what does not stop by itself is ended
-    with its process. A proof is done after Qed, if nothing was assumed.
+    The server knows one line of sentences (`_line`, each with the number of its state); `_last` is
+    the last number that it gave, `_at` the state that it is in. A handle is the path to a proof;
+    what is asked of another one than the last goes back to where both part and replays the rest.
+    Every tactic is read by `complaint` and runs under a timeout of Coq's; what does not stop by
+    itself is ended with its process. A proof is done after Qed, if nothing was assumed.
 
     Attributes:
         tactic_seconds: Whole seconds that a tactic may take.
@@ -68,6 +69,8 @@ class CoqChecker:
     _process: CoqProcess | None = field(default=None, init=False, repr=False)
     _line: list[tuple[str, int]] = field(default_factory=list, init=False, repr=False)
     _root: int = field(default=1, init=False, repr=False)
+    _last: int = field(default=1, init=False, repr=False)
+    _at: int = field(default=1, init=False, repr=False)
     _opened: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -89,16 +92,14 @@ class CoqChecker:
             self.close()
         self._opened += 1
         try:
-            self._go_to(theorem.context)
-            answer = self._say(theorem.declaration)
+            answer = self._say((*theorem.context, theorem.declaration))
         except NoStartError:
             raise
         except CheckerError as error:
             raise StatementError(f"{theorem.declaration!r} opens no proof: {error}") from error
-        goals = answer.goals() if answer.good else None
+        goals = answer.goals()
         if not goals or not goals[FOCUSED]:
-            why = answer.error or "nothing is left to prove"
-            raise StatementError(f"{theorem.declaration!r} opens no proof: {why}")
+            raise StatementError(f"{theorem.declaration!r} opens no proof: nothing is to be proved")
         return Open(Path(theorem), _text(answer))
 
     def apply(self, handle: Path, tactic: str) -> Reply:
@@ -108,26 +109,22 @@ class CoqChecker:
         if reason is not None:
             return Failed(f"{tactic!r} is refused: {reason}.")
         self.calls += 1
-        theorem = handle.theorem
+        path = Path(handle.theorem, (*handle.tactics, tactic))
         try:
-            self._go_to(self._sentences(handle))
-            answer = self._say(self._timed(tactic))
-            if not answer.good:
-                return TimedOut() if TOO_LONG in answer.error else Failed(answer.error)
-            found = Path(theorem, (*handle.tactics, tactic))
-            return self._verdict(found, answer)
+            return self._verdict(path, self._say(self._sentences(path)))
         except SilentError:
             return TimedOut()
         except NoStartError:
             raise
         except CheckerError as error:
-            return Failed(str(error))
+            return TimedOut() if TOO_LONG in str(error) else Failed(str(error))
 
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
             self._process.close()
-        self._process, self._line, self._opened = None, [], 0
+        self._forget()
+        self._opened = 0
 
     # ------------------------------------------------------------------ one line of sentences
 
@@ -138,67 +135,86 @@ class CoqChecker:
         tactics = (self._timed(tactic) for tactic in path.tactics)
         return (*path.theorem.context, path.theorem.declaration, *tactics)
 
-    def _go_to(self, sentences: tuple[str, ...]) -> None:
-        """Make these the line: back to where it parts from the present one, and on from there.
+    def _say(self, sentences: tuple[str, ...]) -> Answer:
+        """What Coq says of its goals after these sentences, which are the line then.
+
+        It goes back to where they part from the present line, and on from there. All that takes is
+        sent at once: states are numbered in the order in which they are made, so that the numbers
+        of new ones are known before, but for those that an error skips.
 
         Raises:
-            CheckerError: One of them is refused.
+            CheckerError: One of them is refused, with Coq's words. The line ends before it.
         """
+        process = self._live()
         common = 0
         for (said, _), wanted in zip(self._line, sentences, strict=False):
             if said != wanted:
                 break
             common += 1
-        self._back_to(common)
-        for sentence in sentences[common:]:
-            answer = self._say(sentence)
+        del self._line[common:]
+        tip, new = self._tip, sentences[common:]
+        requests = [edit_at(tip)] if self._at != tip else []
+        for number, sentence in enumerate(new, self._last + 1):
+            requests.append(add(sentence, tip))
+            tip = number
+        try:
+            answers = process.ask([*requests, GOAL])
+        except CheckerError:
+            self._forget()
+            raise
+        if self._at != self._tip and not answers.pop(0).good:
+            raise self._lost("it cannot go back to a state that it was in")
+        *added, goals = answers
+        self._at = self._tip
+        refused = next((answer for answer in added if not answer.good), None)
+        for sentence, answer in zip(new, added, strict=True):
             if not answer.good:
-                raise CheckerError(f"Coq refused {sentence!r} on the way there: {answer.error}")
+                break
+            self._last, skipped = answer.state, answer.state != self._last + 1
+            self._line.append((sentence, answer.state))
+            self._at = answer.state
+            if skipped:  # by an error before; what came after it went by wrong numbers
+                return self._say(sentences)
+        if not goals.good:
+            self._cut_behind(goals.state)
+            refused = goals
+        if refused is not None:
+            raise CheckerError(refused.error)
+        return goals
 
-    def _say(self, sentence: str) -> Answer:
-        """Add a sentence to the line and carry it out; if it is refused, the line is as before."""
-        answer = self._ask(add(sentence, self._tip))
-        if not answer.good:
-            return answer
-        before, state = self._tip, answer.state
-        answer = self._ask(GOAL)
-        if answer.good:
-            self._line.append((sentence, state))
-        else:
-            self._ask(edit_at(before))
-        return answer
+    def _cut_behind(self, state: int) -> None:
+        """End the line at the last state that Coq could carry out."""
+        numbers = [self._root, *(number for _, number in self._line)]
+        length = numbers.index(state) if state in numbers else len(self._line) - 1
+        del self._line[length:]
 
-    def _back_to(self, length: int) -> None:
-        if length < len(self._line):
-            del self._line[length:]
-            if not self._ask(edit_at(self._tip)).good:
-                self.close()
-                raise CheckerError("Coq's server cannot go back to a state that it was in.")
+    def _lost(self, why: str) -> CheckerError:
+        self.close()
+        return CheckerError(f"Coq's server is not where it should be: {why}.")
 
     @property
     def _tip(self) -> int:
         return self._line[-1][1] if self._line else self._root
 
-    def _ask(self, request: str) -> Answer:
+    def _forget(self) -> None:
+        self._process, self._line, self._last, self._at = None, [], 1, 1
+
+    def _live(self) -> CoqProcess:
         if self._process is None:
             self._start_process()
-            assert self._process is not None
-        try:
-            return self._process.ask(request)
-        except CheckerError:
-            self._process, self._line = None, []
-            raise
+        assert self._process is not None
+        return self._process
 
     def _start_process(self) -> None:
         process = CoqProcess(self.answer_seconds, self.memory_mb)
         try:
-            process.ask(ABOUT, START_SECONDS)
-            self._root = process.ask(INIT, START_SECONDS).state
+            *_, first = process.ask([ABOUT, INIT], START_SECONDS)
         except CheckerError as error:
             raise NoStartError(
                 f"Coq's server does not start: {error} It has memory_mb={self.memory_mb} of "
                 f"address space; some 500 are the least."
             ) from error
+        self._root = self._last = self._at = first.state
         self._process = process
 
     # ------------------------------------------------------------------ verdicts
@@ -216,21 +232,24 @@ class CoqChecker:
         return self._closed(path)
 
     def _undone(self, message: str) -> Failed:
-        self._back_to(len(self._line) - 1)
+        self._line.pop()
         return Failed(message)
 
     def _closed(self, path: Path) -> Reply:
         """Done, if Qed accepts the proof and nothing was assumed."""
-        length = len(self._line)
-        answer = self._say("Qed.")
-        if answer.good and answer.goals() is None:
-            answer = self._say(f"Print Assumptions {path.theorem.name}.")
-            closed = answer.good and any(CLOSED in text for text in answer.messages)
-            reason = "" if closed else f"it assumes something: {' '.join(answer.messages)}"
-        else:
-            closed, reason = False, f"Qed refused it: {answer.error}"
-        self._back_to(length if closed else length - 1)
-        return Done(path) if closed else Failed(f"All goals were gone, but {reason}")
+        proof = self._sentences(path)
+        try:
+            answer = self._say((*proof, "Qed.", f"Print Assumptions {path.theorem.name}."))
+        except SilentError:
+            raise
+        except CheckerError as error:
+            del self._line[len(proof) - 1 :]
+            return Failed(f"All goals were gone, but Qed refused it: {error}")
+        del self._line[len(proof) :]
+        if answer.goals() is None and any(CLOSED in text for text in answer.messages):
+            return Done(path)
+        self._line.pop()
+        return Failed(f"All goals were gone, but it assumes: {' '.join(answer.messages)}")
 
 
 def _text(answer: Answer) -> str:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import tempfile
 import time
+import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from xml.etree import ElementTree
 
@@ -64,30 +66,38 @@ class CoqProcess:
             start_new_session=True,
             cwd=self._folder.name,
         )
+        self._end = weakref.finalize(self, _end, self._process, self._folder)
         self._reader = Reader()
-        self._waiting: list[Answer] = []
 
     @property
     def pid(self) -> int:
         """Of the process."""
         return self._process.pid
 
-    def ask(self, request: str, seconds: float | None = None) -> Answer:
-        """The answer to a request.
+    def ask(self, requests: Sequence[str], seconds: float | None = None) -> list[Answer]:
+        """The answers to requests, which are sent at once.
+
+        Args:
+            requests: One after the other.
+            seconds: How long all may take, in place of what each may.
 
         Raises:
             SilentError: It took too long. The process is gone.
             CheckerError: The process ended, or said what is no XML. It is gone, too.
         """
         until = time.monotonic() + (self.seconds if seconds is None else seconds)
-        self._write(request.encode(), until)
-        while not self._waiting:
+        self._write("".join(requests).encode(), until)
+        answers: list[Answer] = []
+        while len(answers) < len(requests):
             try:
-                self._waiting += self._reader.feed(self._read(until))
+                found = list(self._reader.feed(self._read(until)))
             except ElementTree.ParseError as error:
                 self.close()
                 raise CheckerError(f"Coq's server sent what is no XML: {error}.") from error
-        return self._waiting.pop(0)
+            if found and seconds is None:
+                until = time.monotonic() + self.seconds
+            answers += found
+        return answers
 
     def _write(self, data: bytes, until: float) -> None:
         assert self._process.stdin is not None
@@ -121,11 +131,15 @@ class CoqProcess:
 
     def close(self) -> None:
         """End the process and all that it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-        self._process.wait()
-        self._folder.cleanup()
+        self._end()
+
+
+def _end(process: "subprocess.Popen[bytes]", folder: "tempfile.TemporaryDirectory[str]") -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    process.wait()
+    folder.cleanup()

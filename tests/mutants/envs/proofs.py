@@ -5,6 +5,10 @@ CHECKERS = "tests/envs/proofs/test_checkers.py"
 LEAN = "tests/envs/proofs/test_lean_checker.py"
 MARKUP = "tests/envs/proofs/test_coq_markup.py"
 REWARDS = "tests/envs/proofs/test_proof_rewards.py"
+DATA = "tests/envs/proofs/test_proof_data.py"
+POLICY = "tests/envs/proofs/test_proof_policy.py"
+SEARCH = "tests/envs/proofs/test_proof_search.py"
+TASK = "tests/envs/proofs/test_proofs_task.py"
 SANITISER = "tests/envs/proofs/test_coq_sanitiser.py"
 
 MUTANTS = (
@@ -140,5 +144,103 @@ MUTANTS = (
         "if proof.age == self._age:",
         "if proof.age <= self._age:",
         f"{LEAN}::test_after_a_breakdown_handles_are_replayed_in_the_next_session",
+    ),
+    (
+        "search-of-the-unlikeliest-first",  # PF-7
+        "envs/proofs/search.py",
+        "heapq.heappush(self._open, (-priority, self._count, node))",
+        "heapq.heappush(self._open, (priority, self._count, node))",
+        f"{SEARCH}::test_breadth_first_search_finds_a_shortest_proof",
+    ),
+    (
+        "search-that-forgets-the-way-there",  # PF-7
+        "envs/proofs/search.py",
+        "child = Node(place, node.log_prob + log_p, node)",
+        "child = Node(place, log_p, node)",
+        f"{SEARCH}::test_all_proofs_are_found_in_order_under_any_policy",
+    ),
+    (
+        "search-that-fails-with-the-first-child",  # PF-7
+        "envs/proofs/search.py",
+        "elif before.waiting == 0 and before.expanded:",
+        "elif before.expanded:",
+        f"{SEARCH}::test_what_is_known_goes_up_the_tree",
+    ),
+    (
+        "search-beyond-its-budget",
+        "envs/proofs/search.py",
+        "if search.calls >= budget:",
+        "if search.calls > budget:",
+        f"{SEARCH}::test_budgets_are_kept_and_decide_nothing_else",
+    ),
+    (
+        "search-that-drops-goals-with-more-tactics-left",
+        "envs/proofs/search.py",
+        "if self._seen.get(text, -1) >= left:",
+        "if text in self._seen:",
+        f"{SEARCH}::test_goals_that_were_seen_are_dropped_unless_more_tactics_are_left",
+    ),
+    (
+        "propositions-by-excluded-middle",
+        "envs/proofs/propositions.py",
+        'needed = _proves(rest | {Formula("->", (second, after))}, one.parts[0])',
+        'needed = _proves(rest | {Formula("->", (second, after))}, second)',
+        f"{DATA}::test_what_holds_without_excluded_middle",
+    ),
+    (
+        "propositions-with-one-parenthesis-less",
+        "envs/proofs/propositions.py",
+        "inside(left, True)",
+        "inside(left, False)",
+        f"{DATA}::test_formulas_are_written_with_the_parentheses_that_they_need",
+    ),
+    (
+        "sentences-with-what-is-in-comments",
+        "envs/proofs/coq/library.py",
+        'elif two == "*)" and depth:\n            depth, place = depth - 1, place + 2',
+        'elif two == "*)" and depth:\n            depth, place = 0, place + 2',
+        f"{DATA}::test_files_are_split_into_sentences",
+    ),
+    (
+        "lemmas-inside-sections",
+        "envs/proofs/coq/library.py",
+        "if not depth and ended and proof:",
+        "if ended and proof:",
+        f"{DATA}::test_lemmas_outside_sections_that_end_with_qed",
+    ),
+    (
+        "tactic-scores-one-place-off",
+        "envs/proofs/policy.py",
+        "pair = start[where[row]] + action",
+        "pair = start[where[row]] + (action - 1).clamp(min=0)",
+        f"{POLICY}::test_outputs_do_not_depend_on_the_batch",
+    ),
+    (
+        "goals-read-by-their-names",
+        "envs/proofs/features.py",
+        "if word in local:",
+        "if word not in local:",
+        f"{POLICY}::test_goals_are_read_up_to_names",
+    ),
+    (
+        "log-z-of-the-theorem-before",
+        "envs/proofs/policy.py",
+        "place = inside + (starts(self.sizes)[number] - begin).repeat_interleave(sizes)",
+        "place = inside + (starts(self.sizes)[number] * 0 - begin).repeat_interleave(sizes)",
+        f"{POLICY}::test_log_z_is_read_from_the_theorem",
+    ),
+    (
+        "proofs-counted-twice",
+        "envs/proofs/metrics.py",
+        "found = ends[env.status(ends) == DONE].unique(dim=0)",
+        "found = ends[env.status(ends) == DONE]",
+        f"{POLICY}::test_outcomes_are_counted",
+    ),
+    (
+        "proofs-judged-by-what-was-trained-on",
+        "envs/proofs/task.py",
+        "return found[: self.train_theorems], found[self.train_theorems :]",
+        "return found[: self.train_theorems], found[: self.test_theorems]",
+        f"{TASK}::test_options_say_what_they_do",
     ),
 )
