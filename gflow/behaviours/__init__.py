@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gflow.behaviours.local_search import LocalSearch
     from gflow.behaviours.refreshed import Refreshed
     from gflow.behaviours.replay import Replay
+    from gflow.behaviours.searchers import Searchers
     from gflow.behaviours.sources import Sources
 
 _HOME = {
@@ -36,6 +37,7 @@ _HOME = {
     "OnPolicy": "gflow.behaviours.base",
     "Refreshed": "gflow.behaviours.refreshed",
     "Replay": "gflow.behaviours.replay",
+    "Searchers": "gflow.behaviours.searchers",
     "Sources": "gflow.behaviours.sources",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "OnPolicy",
     "Refreshed",
     "Replay",
+    "Searchers",
     "Sources",
 ]
 

@@ -74,10 +74,12 @@ class Behaviour(ABC):
     Attributes:
         name: Short name, as on the command line.
         gives: Where its trajectories come from if nothing is explored.
+        remembers: Whether all batches come from a memory of its own, of its `capacity`.
     """
 
     name: ClassVar[str]
     gives: Source = Source.OTHER
+    remembers: ClassVar[bool] = False
 
     @property
     def further_objective(self) -> Objective | None:

@@ -39,6 +39,7 @@ class Refreshed(Behaviour):
 
     name = "refreshed"
     gives = Source.OWN | Source.REPLAYED
+    remembers = True
 
     @checked
     def __init__(

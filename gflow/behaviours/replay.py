@@ -106,10 +106,11 @@ def with_memory(env: Environment[Any], behaviour: Behaviour, config: TrainConfig
     """
     if not config.replay:
         return behaviour
-    if isinstance(behaviour, Refreshed):
+    if behaviour.remembers:
         raise ConfigError(
-            f"Refreshed draws all batches from a memory of its own, of {behaviour.capacity} "
-            f"trajectories (capacity). Leave replay at 0, or take the behaviour on_policy."
+            f"{type(behaviour).__name__} draws all batches from a memory of its own, of "
+            f"{getattr(behaviour, 'capacity', 'some')} trajectories (capacity). Leave replay at 0, "
+            f"or take the behaviour on_policy."
         )
     buffer = ReplayBuffer(
         env,

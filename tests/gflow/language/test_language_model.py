@@ -15,6 +15,7 @@ from gflow.language import (
     HuggingFacePolicy,
     LanguageModel,
     LookupTool,
+    Projected,
     Prompts,
     ReferenceLM,
     SuffixLM,
@@ -148,6 +149,19 @@ def test_gradients_are_those_of_the_whole_table() -> None:
     for name, value in policy.named_parameters():
         if name in found:
             torch.testing.assert_close(value.grad, found[name])
+
+
+def test_heads_may_have_a_bias() -> None:
+    generator = seeded(3)
+    head = torch.nn.Linear(4, 6)
+    for value in head.parameters():
+        value.data.normal_(generator=generator)
+    scores = Projected(torch.randn(5, 4, generator=generator), head)
+    table = head(scores.features)
+    rows, tokens = torch.arange(5), torch.tensor([0, 5, 2, 2, 1])
+    torch.testing.assert_close(scores.chosen(rows, tokens), table[rows, tokens])
+    shift = torch.randn(6, generator=generator)
+    torch.testing.assert_close(scores.log_norm(shift), (table + shift).logsumexp(1))
 
 
 def test_a_loss_costs_two_passes_and_makes_no_table(monkeypatch: pytest.MonkeyPatch) -> None:

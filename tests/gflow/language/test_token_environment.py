@@ -120,7 +120,9 @@ def test_conditions_call_prompts() -> None:
     assert set(drawn[:, 0].tolist()) == {0.0, 2.0}
     assert bool((drawn[::2] == drawn[1::2]).all())
     env = TokenEnvironment(6, 0, REWARD, 2, prompts=prompts)
-    assert env.start(2, condition=torch.tensor([[2.0], [1.0]])).prompt.tolist() == [2, 1]
+    behind = env.start(2, condition=torch.tensor([[2.0], [1.0]]))
+    assert behind.prompt.tolist() == [2, 1]
+    assert len(set(env.key(behind).tolist())) == 2
     with pytest.raises(ConfigError, match="no prompt 3 among 3"):
         env.start(1, condition=torch.tensor([[3.0]]))
     with pytest.raises(ConfigError, match="no condition says which"):

@@ -7,6 +7,7 @@ SIZE = f"{ORACLE}::test_one_wrong_logit_shows_with_its_exact_size"
 DESCENT = "tests/objectives/test_regression_gradients.py"
 BOX = "tests/envs/cubes/test_box.py"
 LOSS = "tests/objectives/test_loss_invariances.py"
+MSUBTB = "tests/objectives/test_msubtb.py"
 
 MUTANTS = (
     (
@@ -134,5 +135,77 @@ MUTANTS = (
         "objective.regression != Squared()",
         "objective.regression == Squared()",
         "tests/objectives/test_objective_refusals.py::test_a_regression_of_no_residuals_is_refused",
+    ),
+    (
+        "msubtb-stop-turned", "objectives/msubtb.py",
+        "log_flow = terms.state_log_reward - terms.log_stop.masked_fill(~there, 0.0)",
+        "log_flow = terms.state_log_reward + terms.log_stop.masked_fill(~there, 0.0)",
+        f"{MSUBTB}::test_the_optimum_has_no_residual",
+    ),
+    (
+        "msubtb-one-late", "objectives/msubtb.py",
+        "total = log_flow - torch.nn.functional.pad(gain, (1, 0))",
+        "total = log_flow - torch.nn.functional.pad(gain, (0, 1))",
+        f"{MSUBTB}::test_the_optimum_has_no_residual",
+    ),
+    (
+        "msubtb-last-prefix-left-out", "objectives/msubtb.py",
+        "there = (time <= moves[:, None]) & (terms.log_stop > -torch.inf)",
+        "there = (time < moves[:, None]) & (terms.log_stop > -torch.inf)",
+        f"{MSUBTB}::test_one_wrong_logit_is_punished[stop-0]",
+    ),
+    (
+        "msubtb-no-root", "objectives/msubtb.py",
+        "return there & ~there[:, :1]",
+        "return there & ~there[:, :1] & False",
+        f"{MSUBTB}::test_one_wrong_logit_is_punished[token-2]",
+    ),
+    (
+        "msubtb-root-everywhere", "objectives/msubtb.py",
+        "return there & ~there[:, :1]",
+        "return there",
+        f"{MSUBTB}::test_consecutive_pairs_are_modified_detailed_balance",
+    ),
+    (
+        "msubtb-root-of-all-prompts", "objectives/msubtb.py",
+        "group = torch.unique(terms.condition, dim=0, return_inverse=True)[1]",
+        "group = torch.zeros_like(terms.length)",
+        f"{MSUBTB}::test_estimates_are_compared_among_texts_of_one_prompt",
+    ),
+    (
+        "msubtb-root-counts-nothing", "objectives/msubtb.py",
+        "each = torch.stack([total.sum(1), there.to(total.dtype).sum(1)], 1)",
+        "each = torch.stack([total.sum(1), torch.ones_like(total).sum(1)], 1)",
+        f"{MSUBTB}::test_the_optimum_has_no_residual",
+    ),
+    (
+        "msubtb-root-learned-by-the-mean", "objectives/msubtb.py",
+        "root = total - self._mean(terms, total, there).detach()[:, None]",
+        "root = total - self._mean(terms, total, there)[:, None]",
+        f"{MSUBTB}::test_no_gradient_flows_through_the_mean",
+    ),
+    (
+        "msubtb-ranks-not-times", "objectives/msubtb.py",
+        "place = there.long().cumsum(1)",
+        "place = torch.ones_like(there).long().cumsum(1)",
+        f"{MSUBTB}::test_the_loss_is_that_of_the_definition[0.5-all]",
+    ),
+    (
+        "msubtb-decay-grows", "objectives/msubtb.py",
+        "decay = self.lam ** (apart - 1).to(terms.log_pf.dtype)",
+        "decay = self.lam ** (1 - apart).to(terms.log_pf.dtype)",
+        f"{MSUBTB}::test_the_loss_is_that_of_the_definition[0.5-all]",
+    ),
+    (
+        "msubtb-consecutive-and-next", "objectives/msubtb.py",
+        "both = both & (apart == 1)",
+        "both = both & (apart <= 2)",
+        f"{MSUBTB}::test_consecutive_pairs_are_modified_detailed_balance",
+    ),
+    (
+        "msubtb-forced-ends-left-out", "objectives/msubtb.py",
+        "        there = there | end\n",
+        "",
+        f"{MSUBTB}::test_grids_with_free_ends_and_refusals",
     ),
 )  # fmt: skip
