@@ -156,7 +156,7 @@ def test_what_fails_in_a_searcher_is_told_in_full(
         f"HOME = {os.getpid()}\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    import broken_reward  # type: ignore[import-not-found]
+    import broken_reward
 
     env = HyperGrid(2, 4)
     env.reward = broken_reward.Broken()
