@@ -27,6 +27,7 @@ from gflow.language import (
 from gflow.objectives import ModifiedSubTrajectoryBalance, TrajectoryBalance
 from gflow.policies.chunked import Chunked
 from gflow.testing import all_trajectories
+from gflow.trajectories import Trajectories
 
 PROMPTS = Prompts([[1, 2, 3, 2], [4], [5, 1]])
 STOP = 0
@@ -296,7 +297,9 @@ def test_one_pass_scores_prefixes_as_each_by_itself(kind: str) -> None:
     }[kind]
     env = TokenEnvironment(7, STOP, reward, 4, prompts=PROMPTS)
     policy = HuggingFacePolicy(env, model)
-    batch = written(env, policy)
+    odd = torch.tensor([[3, 1, STOP]])  # which the policy hardly writes
+    first = Sampler(env).along(odd, torch.tensor([3]), condition=torch.tensor([[1.0]]))
+    batch = Trajectories.join([first, written(env, policy)])
     reward.forget()
     together = env.target_of_trajectories(batch)
     reward.forget()
