@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gflow.envs.language.pretraining import pretrain, small_gpt2
-from gflow.envs.language.words import word_tokenizer
+from gflow.envs.language.words import CHARACTER, word_tokenizer
 from gflow.errors import ConfigError
 from gflow.language.model import LanguageModel
 from gflow.language.prefixes import TextReward
@@ -69,7 +69,7 @@ def integer_model(steps: int = 400, seed: int = 0) -> LanguageModel:
     """
     network = _bare(seed)
     network.load_state_dict(_weights(steps, seed, torch.get_default_dtype()))
-    return LanguageModel(network, word_tokenizer(WORDS, BOS, EOS, characters=True))
+    return LanguageModel(network, word_tokenizer(WORDS, BOS, EOS, CHARACTER))
 
 
 def is_integer(text: str) -> bool:

@@ -121,7 +121,7 @@ def pretrain(
         schedule.step()
         losses.append(loss.detach())
         if say is not None and (step + 1) % max(1, steps // 100) == 0:
-            say(step + 1, float(loss))
+            say(step + 1, float(losses[-1]))
     network.eval()
     last = losses[-max(1, steps // 10) :]
     return float(torch.stack(last).mean()) if last else math.nan

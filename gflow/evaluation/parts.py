@@ -33,7 +33,7 @@ def outputs(env: Environment[Any], policy: Policy, trajectories: Trajectories[An
     What lies between the source and their first states is not there to be shared.
     """
     given = trajectories.condition_of_states
-    if trajectories.from_source is None:
+    if trajectories.from_source is None or policy.reads_segments:
         return policy.of_trajectories(env, trajectories, given)
     found: PolicyOutput = policy(env, trajectories.states, given)
     return found

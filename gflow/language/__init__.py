@@ -8,9 +8,16 @@ if TYPE_CHECKING:
     from gflow.behaviours.sources import Sources
     from gflow.language.decoding import Decoder
     from gflow.language.edits import edit_distance
+    from gflow.language.embeddings import (
+        Embedding,
+        MeanPooled,
+        SentenceEncoder,
+        embedding_diversity,
+    )
     from gflow.language.env import Text, TokenEnvironment
     from gflow.language.law import TokenLaw
     from gflow.language.listed import ListedTexts
+    from gflow.language.measures import log_ratio_variance, text_metrics
     from gflow.language.memory import TextMemory
     from gflow.language.model import LanguageModel
     from gflow.language.policy import HuggingFacePolicy
@@ -30,16 +37,19 @@ if TYPE_CHECKING:
 _HOME = {
     "Constrained": "gflow.language.prefixes",
     "Decoder": "gflow.language.decoding",
+    "Embedding": "gflow.language.embeddings",
     "GradientConfig": "gflow.language.policy_gradient",
     "HuggingFacePolicy": "gflow.language.policy",
     "LanguageModel": "gflow.language.model",
     "ListedTexts": "gflow.language.listed",
     "LookupTool": "gflow.language.tools",
+    "MeanPooled": "gflow.language.embeddings",
     "PolicyGradient": "gflow.language.policy_gradient",
     "PrefixReward": "gflow.language.prefixes",
     "Projected": "gflow.language.projected",
     "Prompts": "gflow.language.prompts",
     "ReferenceLM": "gflow.language.reference",
+    "SentenceEncoder": "gflow.language.embeddings",
     "Sources": "gflow.behaviours.sources",
     "SuffixLM": "gflow.language.reference",
     "TemperatureSchedule": "gflow.language.schedule",
@@ -49,25 +59,31 @@ _HOME = {
     "TokenEnvironment": "gflow.language.env",
     "TokenLaw": "gflow.language.law",
     "Tool": "gflow.language.tools",
+    "embedding_diversity": "gflow.language.embeddings",
     "edit_distance": "gflow.language.edits",
     "less_others": "gflow.language.policy_gradient",
+    "log_ratio_variance": "gflow.language.measures",
     "surrogate": "gflow.language.policy_gradient",
+    "text_metrics": "gflow.language.measures",
     "token_log_probs": "gflow.language.reference",
 }
 
 __all__ = [
     "Constrained",
     "Decoder",
+    "Embedding",
     "GradientConfig",
     "HuggingFacePolicy",
     "LanguageModel",
     "ListedTexts",
     "LookupTool",
+    "MeanPooled",
     "PolicyGradient",
     "PrefixReward",
     "Projected",
     "Prompts",
     "ReferenceLM",
+    "SentenceEncoder",
     "Sources",
     "SuffixLM",
     "TemperatureSchedule",
@@ -78,8 +94,11 @@ __all__ = [
     "TokenLaw",
     "Tool",
     "edit_distance",
+    "embedding_diversity",
     "less_others",
+    "log_ratio_variance",
     "surrogate",
+    "text_metrics",
     "token_log_probs",
 ]
 

@@ -3,7 +3,7 @@
 `distribution` compares distributions over all objects of an enumerable environment, `likelihood`
 estimates the probability of given objects, `bounds` brackets log Z, `samples` counts and judges
 what was drawn, `multiobjective` compares vectors of scores with a Pareto front, `continuous` and
-`transport` judge points in R^d. All return float64.
+`transport` judge points in R^d, `overlap` compares sentences. All return float64.
 """
 
 from gflow.metrics.bounds import (
@@ -55,6 +55,7 @@ from gflow.metrics.multiobjective import (
     top_k,
     unit_faces,
 )
+from gflow.metrics.overlap import bleu, gleu
 from gflow.metrics.samples import (
     ModeCounter,
     corner_regions,
@@ -78,6 +79,7 @@ __all__ = [
     "NoiseFloor",
     "average_ranks",
     "averaged_hausdorff",
+    "bleu",
     "corner_regions",
     "diversity",
     "draw_objects",
@@ -90,6 +92,7 @@ __all__ = [
     "focus_accuracy",
     "forward_ess",
     "gd_plus",
+    "gleu",
     "greedy_modes",
     "grid_density",
     "hamming_distances",

@@ -47,10 +47,13 @@ class Policy(nn.Module, ABC):
     Attributes:
         backward: "learned" (a head), "uniform" over parents, or "maxent": P_B(s|s') = n(s)/n(s').
         has_log_flow: Whether `forward` returns a log-flow.
+        reads_segments: Whether `of_trajectories` reads those that begin elsewhere than at the
+            source, too.
     """
 
     backward: Backward = "learned"
     has_log_flow: bool = False
+    reads_segments: bool = False
 
     @abstractmethod
     def forward(
@@ -119,7 +122,7 @@ class Policy(nn.Module, ABC):
         """Outputs for the N stored states of trajectories from the source, in the store's order.
 
         Overridden where states of a trajectory share work, such as prefixes of one sequence.
-        States of trajectories that begin elsewhere go through `forward`.
+        States of trajectories that begin elsewhere go through `forward` unless `reads_segments`.
 
         Args:
             env: The environment.

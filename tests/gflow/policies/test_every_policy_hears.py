@@ -48,6 +48,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.family import TabularFamily
 from gflow.exact.tabular import TabularPolicy
 from gflow.language.policy import HuggingFacePolicy
+from gflow.marginals.policy import MarginalPolicy
 from gflow.outcomes.conversion import Converted
 from gflow.outcomes.monte_carlo import MonteCarlo
 from gflow.outcomes.policy import OutcomePolicy
@@ -152,6 +153,7 @@ EXEMPT = {
     EvenPolicy: "moves evenly, whatever it is told: a baseline",
     CodePolicy: "looks up the picture that its condition calls, and is no policy without",
     HuggingFacePolicy: "reads the prompt, which is part of its states, and refuses the rest",
+    MarginalPolicy: "refuses environments with conditions",
     ParserPolicy: "reads the sentence, which is part of its states",
 }
 

@@ -1,6 +1,7 @@
 """Mutants of decoding, and of what texts are measured by."""
 
 DECODING = "tests/gflow/language/test_decoding.py"
+MEASURES = "tests/gflow/language/test_text_measures.py"
 
 MUTANTS = (
     (
@@ -79,5 +80,82 @@ MUTANTS = (
         "temperature=temperature,",
         "temperature=1.0,",
         f"{DECODING}::test_sampling_is_the_tempered_model_over_legal_tokens[0.5]",
+    ),
+    (
+        "bleu-unclipped",
+        "gflow/metrics/overlap.py",
+        "shared = (mine & runs(truth, size)).total()",
+        "shared = sum(n for run, n in mine.items() if run in runs(truth, size))",
+        f"{MEASURES}::test_bleu_by_hand",
+    ),
+    (
+        "bleu-long-texts-pay",
+        "gflow/metrics/overlap.py",
+        "min(0.0, 1 - len(truth) / len(words))",
+        "min(0.0, 1 - len(words) / len(truth))",
+        f"{MEASURES}::test_bleu_by_hand",
+    ),
+    (
+        "bleu-without-smoothing",
+        "gflow/metrics/overlap.py",
+        "UNSEEN = 0.1",
+        "UNSEEN = 0.2",
+        f"{MEASURES}::test_bleu_by_hand",
+    ),
+    (
+        "gleu-precision-alone",
+        "gflow/metrics/overlap.py",
+        "shared / max(mine, theirs, 1)",
+        "shared / max(mine, 1)",
+        f"{MEASURES}::test_gleu_by_hand",
+    ),
+    (
+        "diversity-with-themselves",
+        "gflow/language/embeddings.py",
+        "(sums.square().sum(1) - count)",
+        "sums.square().sum(1)",
+        f"{MEASURES}::test_diversity_is_one_less_the_mean_cosine_of_pairs",
+    ),
+    (
+        "features-with-the-prompt",
+        "gflow/language/embeddings.py",
+        "first = (size > 0).long()",
+        "first = (size < 0).long()",
+        f"{MEASURES}::test_features_of_a_text_are_pooled_over_its_own_tokens",
+    ),
+    (
+        "features-behind-the-end",
+        "gflow/language/embeddings.py",
+        "& (place <= size[:, None])",
+        "& (place >= 0)",
+        f"{MEASURES}::test_features_of_a_text_are_pooled_over_its_own_tokens",
+    ),
+    (
+        "sentence-encoder-with-padding",
+        "gflow/language/embeddings.py",
+        'masked_mean(last, read["attention_mask"].bool())',
+        'masked_mean(last, read["attention_mask"] >= 0)',
+        f"{MEASURES}::test_a_sentence_encoder_averages_over_what_is_there",
+    ),
+    (
+        "measures-of-the-tempered",
+        "gflow/language/measures.py",
+        "scored.scores_of(states)",
+        "scored(states)",
+        f"{MEASURES}::test_metrics_are_means_over_prompts",
+    ),
+    (
+        "measures-of-texts-not-prompts",
+        "gflow/language/measures.py",
+        '"mean_log_p": float(group_mean(log_p, group).mean())',
+        '"mean_log_p": float(log_p.mean())',
+        f"{MEASURES}::test_metrics_are_means_over_prompts",
+    ),
+    (
+        "log-ratio-over-prompts",
+        "gflow/language/measures.py",
+        "view(len(prompts), count).var(1)",
+        "view(count, len(prompts)).var(1)",
+        f"{MEASURES}::test_log_ratios_do_not_vary_at_the_solution_and_do_elsewhere",
     ),
 )

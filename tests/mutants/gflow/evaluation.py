@@ -13,7 +13,7 @@ CHILDREN = "tests/gflow/evaluation/test_children.py"
 MUTANTS = (
     (
         "parts-as-wholes", "gflow/evaluation/parts.py",
-        "if trajectories.from_source is None:",
+        "if trajectories.from_source is None or policy.reads_segments:",
         "if True:",
         "tests/gflow/policies/test_sequence_policy.py"
         "::test_one_pass_gives_the_terms_of_all_prefixes[VariableLength]",

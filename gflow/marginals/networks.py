@@ -1,0 +1,141 @@
+"""Networks of marginals and conditionals: from some known symbols to numbers about the others."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gflow.bounds import Count
+from gflow.checks import checked
+from gflow.errors import ConfigError
+
+
+class SiteNetwork(nn.Module, ABC):
+    """What `MarginalPolicy` learns: a marginal, and a conditional for each place.
+
+    Attributes:
+        places: D.
+        symbols: K.
+    """
+
+    places: int
+    symbols: int
+
+    @abstractmethod
+    def log_marginal(self, symbols: Tensor) -> Tensor:
+        """(N,) log p of the known symbols, not normalised; (N, D) int64, K where none is known."""
+
+    @abstractmethod
+    def logits(self, symbols: Tensor) -> Tensor:
+        """(N, D, K) logits of each place; those of known ones mean nothing."""
+
+
+class ResidualSites(SiteNetwork):
+    """Two residual perceptrons, one for marginals and one for conditionals.
+
+    Args:
+        places: D.
+        symbols: K.
+        width: Units.
+        depth: Residual blocks of each.
+
+    Reference:
+        Liu et al., Generative marginalization models, 2024, https://arxiv.org/abs/2310.12920
+    """
+
+    @checked
+    def __init__(self, places: Count, symbols: Count, width: Count = 256, depth: Count = 3) -> None:
+        super().__init__()
+        self.places, self.symbols = places, symbols
+        self.marginal = _Residual(places, symbols, width, depth, 1)
+        self.conditional = _Residual(places, symbols, width, depth, places * symbols)
+
+    def log_marginal(self, symbols: Tensor) -> Tensor:
+        """(N,) by the one."""
+        found: Tensor = self.marginal(symbols).squeeze(-1)
+        return found
+
+    def logits(self, symbols: Tensor) -> Tensor:
+        """(N, D, K) by the other."""
+        found: Tensor = self.conditional(symbols)
+        return found.view(-1, self.places, self.symbols)
+
+
+class _Residual(nn.Module):
+    """A sum of embeddings, residual blocks, a linear layer."""
+
+    def __init__(self, places: int, symbols: int, width: int, depth: int, out: int) -> None:
+        super().__init__()
+        bound = places**-0.5
+        self.table = nn.Parameter(torch.empty(places * (symbols + 1), width).normal_(0, bound))
+        self.register_buffer("offset", torch.arange(places) * (symbols + 1), persistent=False)
+        self.blocks: Any = nn.ModuleList(
+            nn.ModuleList([nn.LayerNorm(width), nn.Linear(width, width), nn.Linear(width, width)])
+            for _ in range(depth)
+        )
+        self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, out)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        offset: Any = self.offset
+        x = F.embedding_bag(symbols + offset, self.table, mode="sum")
+        for norm, widen, narrow in self.blocks:
+            x = x + narrow(F.leaky_relu(widen(norm(x))))
+        found: Tensor = self.out(self.norm(x))
+        return found
+
+
+class TransformerSites(SiteNetwork):
+    """One transformer for both: its features at each place, and their mean, with a head for each.
+
+    Args:
+        places: D.
+        symbols: K.
+        width: Features of a place, a multiple of `heads`.
+        depth: Layers.
+        heads: Attention heads.
+    """
+
+    @checked
+    def __init__(
+        self,
+        places: Count,
+        symbols: Count,
+        width: Count = 128,
+        depth: Count = 4,
+        heads: Count = 4,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ConfigError(
+                f"TransformerSites: width must be a multiple of heads, got {width} and {heads}."
+            )
+        self.places, self.symbols = places, symbols
+        self.symbol = nn.Embedding(symbols + 1, width)
+        self.place = nn.Parameter(torch.empty(places, width).normal_(0, 0.02))
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+        self.trunk = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(width)
+        self.conditional = nn.Linear(width, symbols)
+        self.marginal = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, 1)
+        )
+
+    def _read(self, symbols: Tensor) -> Tensor:
+        found: Tensor = self.norm(self.trunk(self.symbol(symbols) + self.place))
+        return found
+
+    def log_marginal(self, symbols: Tensor) -> Tensor:
+        """(N,) of the mean feature."""
+        found: Tensor = self.marginal(self._read(symbols).mean(1)).squeeze(-1)
+        return found
+
+    def logits(self, symbols: Tensor) -> Tensor:
+        """(N, D, K) of each feature."""
+        found: Tensor = self.conditional(self._read(symbols))
+        return found

@@ -1,0 +1,100 @@
+"""The energy-based loss of marginals: by hand, and MM-4 in this mode."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from gflow import FunctionReward, MLPPolicy, TrainConfig, Trainer
+from gflow.envs.sequences.env import AnyOrder
+from gflow.envs.spins.env import EnergyModel
+from gflow.envs.spins.rewards import IsingReward
+from gflow.errors import IncompatibleError
+from gflow.marginals import (
+    MarginalChains,
+    MarginalDivergence,
+    MarginalPolicy,
+    ResidualSites,
+    transitions,
+)
+from gflow.trajectories import Trajectories
+
+
+@pytest.mark.parametrize("standardised", [True, False])
+def test_the_loss_is_that_of_the_definition(standardised: bool) -> None:
+    weight = torch.tensor([0.3, -1.2, 0.8])
+    env = AnyOrder("ab", 3, FunctionReward(lambda s: (s * weight).sum(1)))
+    torch.manual_seed(0)
+    policy = MarginalPolicy(env, ResidualSites(3, 2, 16, 1))
+    for parameter in policy.parameters():
+        parameter.data.normal_(0, 0.4)
+    generator = torch.Generator().manual_seed(1)
+    whole = torch.randint(2, (6, 3), generator=generator)
+    last = transitions(env, policy, whole, generator, torch.full((6,), 2))
+    early = transitions(env, policy, whole, generator, torch.zeros(6, dtype=torch.int64))
+    batch = Trajectories.join([early, last])
+    objective = MarginalDivergence(3, 2.5, standardised, anchor=0.7)
+    terms = objective.evaluate(env, policy, batch)
+    loss = objective(terms)
+    network = policy.network
+    empty = network.log_marginal(torch.full((1, 3), 2))[0]
+    learned = network.log_marginal(whole)
+    delta = []
+    for row in range(len(batch)):
+        before, after = (batch.states[batch.state_index[row, t]][None] for t in (0, 1))
+        place, value = divmod(int(batch.actions[row, 0]), 2)
+        said = policy.log_conditionals(before)[0, place, value]
+        delta.append(network.log_marginal(before)[0] + said - network.log_marginal(after)[0])
+    gap = (learned - (whole * weight).sum(1)).detach()
+    advantage = gap - gap.mean()
+    if standardised:
+        advantage = advantage / (gap.std() + 1e-7)
+    consistency = torch.stack(delta).square().mean()
+    wanted = (advantage * learned).mean()
+    wanted = wanted + 2.5 * (3 * consistency + (empty - 0.7).square())
+    torch.testing.assert_close(loss, wanted)
+    mine, hand = (
+        torch.autograd.grad(one, list(policy.parameters()), allow_unused=True)
+        for one in (loss, wanted)
+    )
+    for one, two in zip(mine, hand, strict=True):
+        torch.testing.assert_close(one, two)
+    found = objective.metrics(terms)
+    torch.testing.assert_close(found["consistency"], consistency.detach())
+    torch.testing.assert_close(found["drift"], empty.detach() - 0.7)
+
+
+def test_it_needs_objects_and_marginals() -> None:
+    reward: Any = FunctionReward(lambda s: s.double().sum(1))
+    env = AnyOrder("ab", 3, reward)
+    policy = MarginalPolicy(env, ResidualSites(3, 2, 8, 1))
+    objective = MarginalDivergence(3)
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randint(2, (4, 3), generator=generator)
+    early = transitions(env, policy, whole, generator, torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(IncompatibleError, match="the batch has none"):
+        objective.evaluate(env, policy, early)
+    with pytest.raises(IncompatibleError, match="MLPPolicy has none"):
+        objective.evaluate(env, MLPPolicy(env, log_flow=1), early)
+
+
+@pytest.mark.slow
+def test_it_learns_a_lattice() -> None:
+    """MM-4 in the energy-based mode, advantages standardised."""
+    torch.set_default_dtype(torch.float32)
+    env = EnergyModel(IsingReward(3, 3, 0.1, 0.2))
+    torch.manual_seed(0)
+    policy = MarginalPolicy(env, ResidualSites(9, 2, 128, 1))
+    config = TrainConfig(steps=700, batch_size=256, lr=3e-3, lr_half_life=200)
+    chains = MarginalChains(ends=True)
+    trainer = Trainer(env, policy, MarginalDivergence(9), config, behaviour=chains)
+    record = trainer.train()
+    assert float(record["log_z"]) == pytest.approx(7.11537, abs=0.1)
+    every = env.all_states()
+    assert every is not None
+    whole = every[(every > 0).all(1)]
+    log_p = env.log_reward(whole).double().log_softmax(0)
+    said = policy.log_likelihood(whole, 20, torch.Generator().manual_seed(0)).double()
+    assert float((said.exp() - log_p.exp()).abs().sum() / 2) < 0.08
+    error = policy.marginal(whole).double() - log_p
+    assert float(error.square().mean().sqrt()) < 0.2
