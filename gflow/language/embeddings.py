@@ -122,7 +122,8 @@ def embedding_diversity(vectors: Tensor, group: Tensor) -> Tensor:
     count = torch.bincount(group)
     if int(count.min()) < 2:
         raise ConfigError(
-            f"embedding_diversity: needs at least two texts of each prompt, got {count.tolist()} texts."
+            f"embedding_diversity: needs at least two texts of each prompt, got "
+            f"{count.tolist()} texts."
         )
     sums = unit.new_zeros(len(count), unit.shape[1]).index_add(0, group, unit)
     pairs = (sums.square().sum(1) - count) / (count * (count - 1))
