@@ -2,6 +2,7 @@
 
     python tests/mutations.py            # all of them
     python tests/mutations.py tb walk    # those whose name contains one of the words
+    python tests/mutations.py -          # those named in the lines of the standard input, in turn
 
 A mutant is one small edit: a sign, an index, a mask. It is applied to a copy of the repository, and
 the named test must fail there. They stand in `tests/mutants`, a file for each room: a row is the
@@ -10,6 +11,8 @@ mutant's name, the file, a text that occurs there once, what replaces it, and th
 found, and so is a mutant whose source text has moved on.
 """
 
+import gc
+import importlib.util
 import os
 import runpy
 import shutil
@@ -24,6 +27,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+import torch._dynamo  # which optimizers import
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = "mutants"
@@ -65,11 +69,8 @@ def copy_of_the_repository() -> Iterator[Path]:
         copy = Path(folder)
         for name in ("gflow", "envs", "objectives", "tests", "benchmarks"):
             shutil.copytree(
-                ROOT / name,
-                copy / name,
-                symlinks=True,
-                ignore=shutil.ignore_patterns("__pycache__"),
-            )
+                ROOT / name, copy / name, symlinks=True
+            )  # with times and compiled files, so that only what is broken is compiled anew
         shutil.copy(ROOT / "pyproject.toml", copy)
         yield copy
 
@@ -126,6 +127,7 @@ def survives(copy: Path, mutant: Mutant) -> str:
         return f"{mutant.name}: its text occurs {occurrences(mutant)} times in {mutant.file}"
     path = copy / mutant.file
     whole = path.read_text()
+    Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
     path.write_text(whole.replace(mutant.old, mutant.new))
     try:
         printed = run_test(copy, mutant.test)
@@ -137,14 +139,24 @@ def survives(copy: Path, mutant: Mutant) -> str:
     return f"{mutant.name}: {mutant.test} did not fail:\n{tail}"
 
 
+def asked(words: list[str]) -> Iterator[Mutant]:
+    """The mutants that the command line means."""
+    if words == ["-"]:
+        known = {mutant.name: mutant for mutant in MUTANTS}
+        yield from (known[line.strip()] for line in sys.stdin)
+    else:
+        yield from (m for m in MUTANTS if not words or any(word in m.name for word in words))
+
+
 def main(words: list[str]) -> int:
-    """Run the mutants whose names contain one of the words, or all; 0 if each was caught."""
+    """Run the mutants that are asked for; 0 if each was caught."""
     # Failures need not be made small: that they happen is enough.
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile(
         PROFILE, max_examples=25, deadline=None, derandomize=True, phases=phases
     )
     torch.set_num_threads(1)
+    gc.freeze()  # what is never looked at again is never copied for a child
     survivors = 0
     with copy_of_the_repository() as copy:
         strangers = [
@@ -153,14 +165,12 @@ def main(words: list[str]) -> int:
         if strangers:
             print(f"not in the copy: {strangers}")
             return 1
-        for mutant in MUTANTS:
-            if words and not any(word in mutant.name for word in words):
-                continue
+        for mutant in asked(words):
             report = survives(copy, mutant)
-            print(f"{'SURVIVED' if report else 'caught'} {mutant.name}", flush=True)
             if report:
-                print(report, flush=True)
+                print(report)
                 survivors += 1
+            print(f"{'SURVIVED' if report else 'caught'} {mutant.name}", flush=True)
     return int(survivors > 0)
 
 
