@@ -21,12 +21,14 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/gflow train molecules --out runs/demo --overwrite
 
-# A worker per core, each with one thread.
+# A worker per core, each with one thread; what is compiled is kept for the programs they start.
+TESTS := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
+
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	$(TESTS)
 
 fast: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	$(TESTS) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

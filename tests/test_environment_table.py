@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -174,9 +173,10 @@ def test_a_broken_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_command_prints_and_trains() -> None:
-    command = [sys.executable, str(SCRIPT), "--train", "--only", "clique", "max-cut"]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+def test_command_prints_and_trains(starter: Any) -> None:
+    done = starter.run([str(SCRIPT), "--train", "--only", "clique", "max-cut"])
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.splitlines()
     assert [line.split()[0] for line in out[1:3]] == ["clique", "max-cut"]
     for line in out[1:3]:
         assert "all passed" in line

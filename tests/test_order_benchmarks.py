@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,13 @@ def test_the_learned_reward_is_the_closed_form(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.slow
-def test_the_race_runs_and_keeps_its_runs(tmp_path: Path) -> None:
+def test_the_race_runs_and_keeps_its_runs(starter: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    command = [sys.executable, str(FOLDER / "order_preserving.py"), "--out", str(tmp_path)]
+    command = [str(FOLDER / "order_preserving.py"), "--out", str(tmp_path)]
     command += ["--steps", "2", "--scale", "0.02", "--seeds", "2"]
-    first = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = starter.run(command)
+    assert done.returncode == 0, done.stderr
+    first = done.stdout
     assert first.count(": done") == 30
     assert "branin + currin: 36 cells on the exact front" in first
     assert "branin + currin + shubert: 104 cells on the exact front" in first
@@ -49,6 +50,6 @@ def test_the_race_runs_and_keeps_its_runs(tmp_path: Path) -> None:
     runs = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert all(0 <= run["on_front"] <= 1 for run in runs if "on_front" in run)
     assert all(run["curve"] == sorted(run["curve"]) for run in runs if "curve" in run)
-    again = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    again = starter.run(command).stdout
     assert ": done" not in again
     assert again.splitlines()[-20:] == first.splitlines()[-20:]

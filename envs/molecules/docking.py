@@ -191,9 +191,12 @@ def _energy(docking: Docking, smiles: str) -> float:
     return float(engine.energies(n_poses=1)[0][0])
 
 
-@cache
+@lru_cache(maxsize=4)
 def _engine(receptor: str, center: Triple, size: Triple, seed: int) -> Any:
-    """Vina with the maps of a receptor; one thread, so that results repeat."""
+    """Vina with the maps of a receptor; one thread, so that results repeat.
+
+    Maps take 150 MB and more, so that only those of the last receptors are kept.
+    """
     engine = _vina().Vina(sf_name="vina", cpu=1, seed=seed, verbosity=0)
     try:
         engine.set_receptor(receptor)

@@ -1,11 +1,15 @@
 """Docking against Vina's published formula, against known energies, and without Vina."""
 
+import gc
 import itertools
 import os
 import pickle
 import sys
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -32,12 +36,20 @@ def write(path: Path, atoms: Sequence[Sequence[float]], kind: str = "C") -> str:
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Eight carbons around a hole: their file, whose maps are made once."""
+    yield write(tmp_path_factory.mktemp("receptor") / "cube.pdbqt", CUBE)
+    docking._engine.cache_clear()
+
+
 @pytest.fixture
-def cube(tmp_path: Path) -> Docking:
-    """Eight carbons around a hole."""
+def cube(maps: str) -> Docking:
+    """The receptor, and no energy of any molecule known."""
     pytest.importorskip("vina")
     pytest.importorskip("meeko")
-    return Docking(write(tmp_path / "cube.pdbqt", CUBE), (0, 0, 0), (12, 12, 12))
+    docking._energy.cache_clear()
+    return Docking(maps, (0, 0, 0), (12, 12, 12))
 
 
 def formula(distance: Tensor, hydrophobic: bool) -> Tensor:
@@ -154,6 +166,27 @@ def test_bad_receptors(tmp_path: Path) -> None:
     far = write(tmp_path / "far.pdbqt", [(40, 30, 0), (13.9, 0, 0)])
     with pytest.raises(ConfigError, match=r"is 9\.4 Angstrom away from the nearest atom"):
         Docking(far, (0, 0, 0), (9, 9, 9))
+
+
+def test_maps_of_many_receptors_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take 150 MB each."""
+    made: list[weakref.ref[Any]] = []
+
+    class Engine:
+        def __init__(self, **settings: Any) -> None:
+            made.append(weakref.ref(self))
+
+        def set_receptor(self, receptor: str) -> None: ...
+
+        def compute_vina_maps(self, **settings: Any) -> None: ...
+
+    monkeypatch.setattr(docking, "_vina", lambda: SimpleNamespace(Vina=Engine))
+    docking._engine.cache_clear()
+    for number in range(9):
+        docking._engine(f"{number}.pdbqt", (0.0, 0.0, 0.0), (9.0, 9.0, 9.0), 1)
+    gc.collect()
+    assert [ref() is not None for ref in made] == [False] * 5 + [True] * 4
+    docking._engine.cache_clear()
 
 
 def test_vina_refuses_a_receptor(tmp_path: Path) -> None:

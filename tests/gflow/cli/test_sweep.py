@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from gflow.training.json_lines import read_jsonl
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "sweeps").glob("*.yaml"))
 FLAGS = ["--side=4", "--width=16", "--eval-every=50", "--eval-samples=50", "--checkpoint-every=7"]
-COMMAND = [sys.executable, "-m", "gflow"]
+COMMAND = ["-m", "gflow"]
 
 
 def sweep_file(folder: Path, method: str, **parameters: Any) -> Path:
@@ -44,7 +43,7 @@ def sweep_file(folder: Path, method: str, **parameters: Any) -> Path:
     return file
 
 
-def wait_for(process: subprocess.Popen[Any], path: Path, lines: int) -> None:
+def wait_for(process: Any, path: Path, lines: int) -> None:
     """Until a run under `process` has reported so often."""
     limit = time.monotonic() + 120
     while not (path.exists() and path.read_text().count("\n") >= lines):
@@ -70,15 +69,15 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["grid", "random"])
-def test_killed_sweep_goes_on(tmp_path: Path, method: str) -> None:
+def test_killed_sweep_goes_on(starter: Any, tmp_path: Path, method: str) -> None:
     """kill -9 in the second run: the first is not repeated, the second resumed to equal numbers."""
     lr = {"values": [1e-3, 3e-3]} if method == "grid" else {"min": 1e-3, "max": 1e-2}
-    file = sweep_file(tmp_path, method, lr=lr, steps={"value": 600})
+    file = sweep_file(tmp_path, method, lr=lr, steps={"value": 400})
     out = tmp_path / "out"
     line = [*COMMAND, "sweep", str(file), "--out", str(out)]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+    process = starter.start(line)
     wait_for(process, out / "001" / "metrics.jsonl", 3)
-    os.kill(process.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
     process.wait()
     first, second = out / "000" / "summary.json", out / "001" / "metrics.jsonl"
     before = first.stat().st_mtime_ns
@@ -89,14 +88,17 @@ def test_killed_sweep_goes_on(tmp_path: Path, method: str) -> None:
     assert second.stat().st_size == size
     assert not (out / "001" / "summary.json").exists()
 
-    said = subprocess.run(line, check=True, timeout=120, stdout=subprocess.PIPE, text=True).stdout
+    done = starter.run(line)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
     assert said.count("done before") == 1
     assert said.count("resumed") == 1
     assert first.stat().st_mtime_ns == before
     alone = tmp_path / "alone"
     point = sweep_points(yaml.safe_load(file.read_text()))[1]
     flags = [*FLAGS, *(f"--{k}={v}" for k, v in point.items()), "--quiet=True"]
-    subprocess.run([*COMMAND, "train", "hypergrid", *flags, f"--out={alone}"], check=True)
+    done = starter.run([*COMMAND, "train", "hypergrid", *flags, f"--out={alone}"])
+    assert done.returncode == 0, done.stderr
     assert rows_of(out / "001") == rows_of(alone)
     assert [p.name for p in out.glob("*.csv")] == ["results.csv"]
     assert [p.name for p in out.glob("*.png")] == ["results.png"]
@@ -113,7 +115,7 @@ def test_killed_sweep_goes_on(tmp_path: Path, method: str) -> None:
 def test_interrupted_sweep_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     file = sweep_file(tmp_path, "grid", steps={"values": [100_000]})
     out = tmp_path / "out"
-    line = [*COMMAND, "sweep", str(file), "--out", str(out)]
+    line = [sys.executable, *COMMAND, "sweep", str(file), "--out", str(out)]
     with answering_ctrl_c():
         process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
     try:
@@ -335,7 +337,7 @@ def test_scripts_that_fail_or_say_nothing(
 
 
 @pytest.mark.slow
-def test_a_script_ends_with_the_sweep(tmp_path: Path) -> None:
+def test_a_script_ends_with_the_sweep(starter: Any, tmp_path: Path) -> None:
     beat = tmp_path / "beat"
     (tmp_path / "mine.py").write_text(
         f"import time, pathlib\nfor n in range(10**6):\n"
@@ -344,9 +346,9 @@ def test_a_script_ends_with_the_sweep(tmp_path: Path) -> None:
     spec = {"program": str(tmp_path / "mine.py"), "parameters": {"x": {"value": 1}}}
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(spec))
     line = [*COMMAND, "sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+    process = starter.start(line)
     wait_for(process, beat, 1)
-    os.kill(process.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(1.0)  # the leash has noticed
     last = beat.read_text()
@@ -355,12 +357,12 @@ def test_a_script_ends_with_the_sweep(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_files_of_the_working_folder_are_no_modules_of_python(tmp_path: Path) -> None:
+def test_files_of_the_working_folder_are_no_modules_of_python(starter: Any, tmp_path: Path) -> None:
     """A `queue.py` or `pickle.py` beside the sweep file must not run."""
     for name in ("queue", "pickle", "random", "json"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
     file = sweep_file(tmp_path, "grid", steps={"values": [3]})
-    line = [sys.executable, "-P", "-m", "gflow", "sweep", str(file), "--out", str(tmp_path / "out")]
-    done = subprocess.run(line, cwd=tmp_path, check=False, stdout=subprocess.DEVNULL)
+    line = ["-P", *COMMAND, "sweep", str(file), "--out", str(tmp_path / "out")]
+    done = starter.run(line, cwd=tmp_path)
     assert done.returncode == 0
     assert not (tmp_path / "ran").exists()

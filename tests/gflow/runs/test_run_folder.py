@@ -410,7 +410,7 @@ def test_what_cannot_be_written_is_one_message_and_loses_nothing(
 
 
 @pytest.mark.slow
-def test_a_limit_of_the_system_on_files_ends_in_one_line(tmp_path: Path) -> None:
+def test_a_limit_of_the_system_on_files_ends_in_one_line(starter: Any, tmp_path: Path) -> None:
     """A real error of a real write, in a process of its own."""
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
@@ -425,13 +425,7 @@ def test_a_limit_of_the_system_on_files_ends_in_one_line(tmp_path: Path) -> None
         "--steps=400",
         f"--out={tmp_path / 'run'}",
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": root},
-    )
+    done = starter.run(["-c", code, *words], env={**os.environ, "PYTHONPATH": root})
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert (

@@ -10,6 +10,12 @@ MUTANTS = (
         f"{MOLECULES}::test_sampled_molecules_have_the_exact_law",
     ),
     (
+        "docking-maps-of-all", "envs/molecules/docking.py",
+        "@lru_cache(maxsize=4)",
+        "@lru_cache(maxsize=None)",
+        "tests/envs/molecules/test_docking.py::test_maps_of_many_receptors_are_not_kept",
+    ),
+    (
         "docking-box", "envs/molecules/docking.py",
         "max(abs(x - c) - s / 2, 0.0)",
         "max(abs(x - c) - s, 0.0)",
