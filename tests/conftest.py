@@ -2,7 +2,7 @@ import importlib.util
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +45,29 @@ def starter() -> Iterator[Any]:
     started = module.Starter()
     yield started
     started.close()
+
+
+DOT = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a494441"
+    "54789c63f80f0001010100b138f6140000000049454e44ae426082"
+)
+"""A picture of one dot, as PNG."""
+
+
+@pytest.fixture
+def sketches(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None] | None:
+    """Pictures are drawn, but dots are saved: to render them takes most of a short run's time."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    real: Callable[..., None] = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **how: Path(path).write_bytes(DOT))
+    return real
+
+
+@pytest.fixture
+def rendered(sketches: Callable[..., None] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are saved all the same."""
+    if sketches is not None:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", sketches)

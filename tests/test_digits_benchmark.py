@@ -42,6 +42,7 @@ def script() -> Any:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", ["exact", "gfn", "gfn-tb", "gfn-greedy", "wake-sleep", "vae", "vae-ar", "vq"]
 )
@@ -59,6 +60,7 @@ def test_every_method_moves_the_decoder_and_is_measured_exactly(script: Any, met
     assert (kl == kl) == (method not in ("exact", "vq"))  # those have no sampler
 
 
+@pytest.mark.slow
 def test_codes_that_are_too_many_are_sampled(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Vector quantisation is given a sampler, which leaves its decoder as it is."""
     from gflow.envs.codes import model

@@ -62,6 +62,7 @@ def made(entry: Any) -> DiscreteEnvironment[Any]:
         pytest.skip(str(missing))
 
 
+@pytest.mark.slow
 def test_every_environment_is_in_the_table() -> None:
     for module in pkgutil.walk_packages(gflow.envs.__path__, "gflow.envs."):
         importlib.import_module(module.name)

@@ -21,6 +21,7 @@ def load(name: str) -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_the_learned_reward_is_the_closed_form(capsys: pytest.CaptureFixture[str]) -> None:
     script = load("sparsification")
     script.GAMMAS = (100.0,)

@@ -45,6 +45,7 @@ def test_links_lead_to_the_folders_at_the_root(name: str) -> None:
     assert (ROOT / "gflow" / "py.typed").exists()
 
 
+@pytest.mark.slow
 def test_importing_loads_torch_and_numpy_only_and_changes_nothing(tmp_path: Path) -> None:
     """D5, D20: no optional package, no seed, no default, no thread count, no start method."""
     code = f"""

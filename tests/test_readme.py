@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_run(page: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
@@ -36,6 +37,7 @@ def test_shell_lines_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n{target}:" in makefile
 
 
+@pytest.mark.slow
 def test_readme_example_converges() -> None:
     """The distances that the examples of the README print are small."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

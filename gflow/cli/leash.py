@@ -12,8 +12,6 @@ import sys
 import threading
 from collections.abc import Callable
 
-from gflow.cli.main import main
-
 
 def watch(end: Callable[[], None] = lambda: None) -> None:
     """Wait for the end of standard input, and end at once.
@@ -51,4 +49,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--"]:
         raise SystemExit(run_program(sys.argv[2:]))
     threading.Thread(target=watch, daemon=True).start()
+    from gflow.cli.main import main  # imports torch, which programs on a leash do not wait for
+
     raise SystemExit(main())

@@ -281,6 +281,7 @@ def test_objects_are_brought_back_by_a_memory_and_a_run_resumes() -> None:
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_training_leads_to_one_gaussian() -> None:
     """Units: a drift off by a factor of sigma would end elsewhere."""
     env = Diffusion(Gaussian([1.5, -0.5], 3.0, 0.4), Brownian(3.0), 10)

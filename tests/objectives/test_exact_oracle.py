@@ -132,6 +132,7 @@ def terms_for(
 # ---------------------------------------------------------------------- zero at the solution
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(env=environments, kind=st.sampled_from(BACKWARD), seed=st.integers(0, 1000))
 def test_every_residual_is_zero_at_the_exact_flow(

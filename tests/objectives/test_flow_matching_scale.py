@@ -28,12 +28,14 @@ def trained(shift: float, objective: FlowMatching, steps: int = 600, **settings:
     return float(total_variation(graph.terminal_distribution(policy), graph.log_target()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [-15.0, -40.0, 25.0])
 def test_the_default_finds_targets_of_any_size(shift: float) -> None:
     """log Z of -12.9, -37.9 and 27.1."""
     assert trained(shift, FlowMatching()) < 0.05
 
 
+@pytest.mark.slow
 def test_without_scale_and_exploration_it_does_not() -> None:
     """What the default is for: on policy, rewards far below 1."""
     plain = FlowMatching(log_scale=0.0)

@@ -136,6 +136,7 @@ def loss_on(objective: Objective, policy: Any, batch: Trajectories[Any]) -> Tens
     return loss
 
 
+@pytest.mark.slow
 def test_fl3_without_the_anchor_a_zero_loss_means_nothing() -> None:
     """The wrong form reaches zero far from the target, and ours the target from the same start."""
     graph, batch = enumerate_states(SETS), all_trajectories(SETS)
@@ -200,6 +201,7 @@ def single_transitions(graph: StateGraph[Any], ends: bool) -> Trajectories[Any]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_fl5_transitions_by_themselves_suffice_if_some_are_ends() -> None:
     """Incomplete trajectories: any weights will do, but without an end nothing anchors the flow."""
     graph, objective = enumerate_states(GRID), ForwardLookingDetailedBalance()

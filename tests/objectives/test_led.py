@@ -156,6 +156,7 @@ def test_led1_when_the_loss_of_the_potentials_is_zero() -> None:
 # ---------------------------------------------------------------------- LED-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["none", "redistribute", "terminal"])
 @pytest.mark.parametrize("base", [DetailedBalance(), SubTrajectoryBalance()], ids=["db", "subtb"])
 def test_led2_an_exact_decomposition_has_the_policy_of_detailed_balance(
@@ -237,6 +238,7 @@ def test_the_base_is_the_one_that_was_asked_for() -> None:
 # ---------------------------------------------------------------------- LED-3, LED-4
 
 
+@pytest.mark.slow
 def test_led3_uncorrected_potentials_sample_what_they_say() -> None:
     """And not R: potentials must fit, or the residual must enter."""
     graph = enumerate_states(sets(2))

@@ -62,6 +62,7 @@ def rows(terms: FlowTerms, index: Tensor) -> FlowTerms:
     return replace(terms, **chosen)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(env=random_dags(max_states=8), data=st.data())
 def test_a_batch_is_the_sum_of_its_trajectories(

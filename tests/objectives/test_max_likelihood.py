@@ -89,6 +89,7 @@ def test_the_exact_solution_has_the_greatest_likelihood() -> None:
     assert loss(policy) > best + 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [GRID, HyperGrid(2, 4, Corners(4, 0.05), ending="forced")])
 def test_likelihood_training_finds_the_target(env: DiscreteEnvironment[Any]) -> None:
     graph = enumerate_states(env)

@@ -106,6 +106,7 @@ def test_the_contract(reward: Any) -> None:
     check_env(env, examples=40, limit=2000)
 
 
+@pytest.mark.slow
 def test_rewards_are_powers_of_the_accuracy_and_clipped() -> None:
     env = Architectures(ArchitectureReward(TABLE, "short", beta=6.0, low=-12.0))
     cells = all_cells()
@@ -165,6 +166,7 @@ def shuffled() -> tuple[Tensor, dict[str, Any]]:
     return order, columns
 
 
+@pytest.mark.slow
 def test_frames_and_text_files_give_the_same_table(tmp_path: Path, write_frame: Any) -> None:
     _, columns = shuffled()
     write_frame(tmp_path / "table.pd", columns)
@@ -214,6 +216,7 @@ def write_columns(path: Path, columns: dict[str, list[Any]], separator: str = ",
     path.write_text("".join(separator.join(map(str, row)) + "\n" for row in rows))
 
 
+@pytest.mark.slow
 def test_columns_beside_the_accuracies_are_left_out(tmp_path: Path) -> None:
     cells = [word(cell) for cell in all_cells()]
     accuracy = [f"{x:.2f}" for x in TABLE.column("long").tolist()]

@@ -73,6 +73,7 @@ def test_contract(kinds: list[str], atoms: int, order: int) -> None:
     check_env(Atoms("qed", max_atoms=atoms, kinds=kinds, max_order=order), examples=16, limit=300)
 
 
+@pytest.mark.slow
 def test_contract_for_nine_atoms() -> None:
     found = check_env(Atoms("qed"), examples=24, limit=100)
     assert not found.exhaustive
@@ -258,6 +259,7 @@ def bonds(first: int, size: int) -> tuple[tuple[int, int, int], ...]:
     )
 
 
+@pytest.mark.slow
 def test_workers_compute_the_same() -> None:
     here, there = Atoms(("qed", "sa")), Atoms(("qed", "sa"), workers=1)
     states = walk(here, 8)[-1]
@@ -375,6 +377,7 @@ def test_two_structures_of_a_ring_are_one_molecule_among_the_best() -> None:
     torch.testing.assert_close(best.log_reward, torch.zeros(1))
 
 
+@pytest.mark.slow
 def test_the_record_of_training_holds_the_rewards_of_the_objects() -> None:
     """R = 1 everywhere: log R is 0, whatever the symmetries and the structures."""
     env = Atoms(FLAT, max_atoms=3, kinds=("C", "O"))

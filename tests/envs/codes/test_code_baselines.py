@@ -56,6 +56,7 @@ def test_one_sample_has_nothing_to_compare_with() -> None:
         evidence_loss(torch.zeros(4, 1), torch.zeros(4, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("autoregressive", [False, True])
 def test_autoencoders_raise_the_bound(env_of: EnvOf, autoregressive: bool) -> None:
     """Two pictures told apart by one bit: both families can hold the posterior."""

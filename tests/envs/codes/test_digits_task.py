@@ -21,6 +21,8 @@ from gflow.runs.run import Run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.parts import Part
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
@@ -45,6 +47,8 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("rendered")
+@pytest.mark.slow
 def test_on_listed_codes_all_is_exact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Likelihoods, distances to posteriors, and log Z against log p(x)."""
     found = train(tmp_path, "--steps=4", "--objective=tb", "--repeat=1", "--sleep=0")
@@ -58,6 +62,7 @@ def test_on_listed_codes_all_is_exact(tmp_path: Path, capsys: pytest.CaptureFixt
     assert f"test pictures: {found['test_nll']:.3f} nats each (exact)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_many_codes_with_a_learned_prior(tmp_path: Path) -> None:
     found = train(tmp_path, "--steps=3", "--side=4", "--prior=pixelcnn", "--nll-samples=2")
     assert 30 < found["test_nll"] < 70
@@ -67,6 +72,7 @@ def test_many_codes_with_a_learned_prior(tmp_path: Path) -> None:
     assert not (tmp_path / "atlas.png").exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     """Decoder, prior, their optimisers and dreams are kept."""
     flags = ["--prior=pixelcnn", "--sleep=0.5", "--alternate=2", "--latents=fresh"]

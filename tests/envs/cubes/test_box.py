@@ -148,6 +148,7 @@ def check_moves(env: Box, before: Tensor, after: Tensor) -> None:
     assert not bool(env.must_return(after).any())
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(seed=SEEDS, delta=DELTAS, spread=st.floats(0.1, 30), epsilon=st.sampled_from([0.0, 0.5]))
 def test_moves_are_legal_both_ways(seed: int, delta: float, spread: float, epsilon: float) -> None:
@@ -176,6 +177,7 @@ def test_moves_are_legal_both_ways(seed: int, delta: float, spread: float, epsil
         assert bool(terms.log_weight.isfinite().all())
 
 
+@pytest.mark.slow
 def test_single_precision_is_legal_too() -> None:
     """Angles recomputed from rounded states stay in their intervals: no weight goes astray."""
     env = Box(delta=0.1, concentrations=(1.0, 2.0))
@@ -203,6 +205,7 @@ def z_score(values: Tensor, exact: float) -> float:
     return float((values.mean() - exact) / (values.std() / len(values) ** 0.5))
 
 
+@pytest.mark.slow
 def test_weights_have_the_mean_z() -> None:
     """B3, and the same from exact samples backward, whose inverse weights have the mean 1 / Z."""
     env = Box(delta=0.5, concentrations=(1.0, 2.0))

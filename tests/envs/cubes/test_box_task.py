@@ -12,6 +12,8 @@ from gflow.envs.cubes.box import Box
 from gflow.envs.cubes.cube import Cube
 from gflow.envs.cubes.task import BoxTask
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL = ["--steps=4", "--eval-every=2", "--eval-samples=300", "--batch-size=32", "--width=8"]
 SMALL += ["--depth=1", "--quiet=True"]
 
@@ -22,6 +24,7 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -57,6 +60,7 @@ def test_training_helps(tmp_path: Path) -> None:
     assert after["log_z_error"] < before["log_z_error"] + 0.2
 
 
+@pytest.mark.slow
 def test_figures_vanish_for_exact_samples() -> None:
     """All three distances are those of sampling noise, and not for another law."""
 

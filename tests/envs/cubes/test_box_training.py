@@ -75,6 +75,7 @@ def test_objectives_train(objective: str, make: Any) -> None:
         check_falls(trainer(make(), objective, epsilon=0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["tb", "db"])
 @pytest.mark.parametrize(
     "behaviour",
@@ -95,6 +96,7 @@ def test_behaviours_train(objective: str, behaviour: Behaviour) -> None:
         assert 0 < sum(rates) < 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["kept", "resampled"])
 @pytest.mark.parametrize("make", [lambda: Box(delta=0.5), lambda: Cube(2, min_step=0.3)])
 def test_local_search_keeps_the_law(make: Any, prefix: Any) -> None:

@@ -42,6 +42,7 @@ def score_of(d: int, seed: int = 0, rows: int = 30) -> BGe:
 # ---------------------------------------------------------------------- the environment
 
 
+@pytest.mark.slow
 @given(d=st.integers(1, 4), limit=st.none() | st.integers(1, 3))
 def test_contract_on_all_states(d: int, limit: int | None) -> None:
     found = check_env(Dags(d, max_parents=limit))
@@ -51,6 +52,7 @@ def test_contract_on_all_states(d: int, limit: int | None) -> None:
         assert found.longest == d * (d - 1) // 2 + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "limit"), [(6, None), (8, 2), (9, None), (17, 3)])
 def test_contract_on_random_walks(d: int, limit: int | None) -> None:
     check_env(Dags(d, score_of(d), limit), examples=8, limit=100)

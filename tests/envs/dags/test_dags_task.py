@@ -16,6 +16,8 @@ from gflow.rewards.wrappers import Tempered
 from gflow.tasks.pictures import pyplot
 from gflow.terms import Needs
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL = ["--width=32", "--batch-size=32", "--eval-every=100", "--eval-samples=300", "--quiet=True"]
 
 
@@ -34,6 +36,7 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.slow
 def test_learns_marginals_of_three_variables(tmp_path: Path) -> None:
     flags = (
@@ -58,6 +61,7 @@ def test_learns_marginals_of_three_variables(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "edges.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_reads_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ def test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step(
     torch.testing.assert_close(weight, target.log_z - rate / steps * size / (4 * variance**2))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_error_of_the_weight_falls_with_the_step() -> None:
     """Half the step leaves half the spread of log w, and the mean tends to log Z."""
@@ -205,6 +206,7 @@ def test_the_error_of_the_weight_falls_with_the_step() -> None:
     assert abs(float(finer.mean()) - 0.5) < 0.01
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_bounds_bracket_log_z_whatever_the_drift() -> None:
     """On gmm9, where the start covers all modes; the importance-weighted bound is near."""

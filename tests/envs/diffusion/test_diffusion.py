@@ -223,6 +223,7 @@ def test_bounds_bracket_log_z_off_the_optimum() -> None:
     assert 1 < float(effective_sample_size(ahead)) < 2000
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_sub_trajectory_weights_specialise() -> None:
     """D5: one step long is DB, whole is TB, lam = 1 is even; long chains stay finite."""

@@ -8,6 +8,8 @@ import pytest
 
 from gflow.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL = ["--steps=6", "--eval-every=3", "--eval-samples=100", "--batch-size=32", "--width=8"]
 SMALL += ["--steps-per-trajectory=6", "--quiet=True"]
 
@@ -18,6 +20,8 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("rendered")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -41,6 +45,7 @@ def test_every_kind_of_diffusion_trains(tmp_path: Path, flags: list[str]) -> Non
     assert (tmp_path / "run" / "samples.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_training_helps(tmp_path: Path) -> None:
     flags = ["--target=gaussian", "--steps=150", "--width=16", "--lr=0.005", "--noise=0"]
     summary = train(tmp_path / "run", *flags, "--learned-variance=2")

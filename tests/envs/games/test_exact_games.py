@@ -125,6 +125,7 @@ def test_flows_of_tictactoe_are_near_perfect_play() -> None:
     assert (int(value[0]), int(minimax(enumerate_states(TicTacToe(3, 3, 2)))[0])) == (0, 1)
 
 
+@pytest.mark.slow
 def test_small_boards_of_connect_three_and_four() -> None:
     """T2.5: the first player wins connect-three on 4 x 4; connect-four there is a draw."""
     for line, size, log_z, value in ((3, 41750, 7.924042, 1), (4, 161029, -0.799155, 0)):

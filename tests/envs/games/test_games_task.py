@@ -20,6 +20,8 @@ from gflow.objectives import AdversarialTrajectoryBalance
 from gflow.tasks.games import SolvedGame, against_uniform
 from gflow.training.trainer import TrainConfig, Trainer
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 QUICK = ["--quiet=True", "--width=4", "--blocks=1", "--head-width=2", "--batch-size=8"]
 
 
@@ -160,6 +162,8 @@ def train(folder: Path, task: str, *flags: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("rendered")
+@pytest.mark.slow
 @pytest.mark.usefixtures("_single_precision")
 @pytest.mark.parametrize("objective", ["atb", "adb", "asubtb", "aedb"])
 def test_train_tictactoe(
@@ -177,6 +181,7 @@ def test_train_tictactoe(
     assert "first moves: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_single_precision")
 def test_train_connect4_with_labelled_positions(tmp_path: Path) -> None:
     """On a position with one best move; its score is exact or of the right sign only."""

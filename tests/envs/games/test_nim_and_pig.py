@@ -16,6 +16,7 @@ from gflow.testing import check_env
 HEAPS = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @given(heaps=HEAPS, last_loses=st.booleans())
 def test_contract_of_nim(heaps: list[int], last_loses: bool) -> None:
     env = Nim(heaps, last_loses)
@@ -77,6 +78,7 @@ def test_nim_refuses() -> None:
         Nim((1000,) * 7)
 
 
+@pytest.mark.slow
 @given(target=st.integers(1, 5), sides=st.integers(2, 4), turns=st.integers(1, 2))
 def test_contract_of_pig(target: int, sides: int, turns: int) -> None:
     env = Pig(target, sides, turns)

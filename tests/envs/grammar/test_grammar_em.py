@@ -74,6 +74,7 @@ def test_the_bound_never_falls_with_other_trees_than_the_posterior(
     assert float(bound(Rules(*fitted))) > float(bound(rules)) + 0.1
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("how", ["inside", "chains"])
 def test_gradients_lead_to_likelier_sentences(how: str, reads_parent: bool) -> None:

@@ -21,6 +21,8 @@ from gflow.errors import ConfigError
 from gflow.runs.build import build_context
 from gflow.tasks.options import RunConfig
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL = (
     "--train-sentences=50", "--test-sentences=20", "--longest=6", "--nonterminals=3",
     "--preterminals=3", "--symbol-width=8", "--width=16", "--heads=2", "--depth=1",
@@ -65,6 +67,7 @@ def test_runs_learn_and_say_how_well(objective: str, tmp_path: Path) -> None:
     assert main(["sample", str(folder), "--number=3"]) == 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     """The grammar, its optimiser and the pace are in the checkpoint."""
 

@@ -106,6 +106,7 @@ def test_phrases_are_attached_to_nouns_or_verbs() -> None:
     assert float(posterior[4, 7]) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_roles_tell_subjects_from_objects() -> None:
     """G3 as given: the words of a noun phrase say where it stands, to who reads the parent."""
     grammar = known_grammar("roles")

@@ -43,6 +43,7 @@ def weights(seed: int) -> LogReward[Forest]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(texts=texts, labels=st.integers(1, 3), seed=st.integers(0, 9), which=st.integers(0, 2))
 def test_contract(texts: list[list[int]], labels: int, seed: int, which: int) -> None:

@@ -85,6 +85,7 @@ def test_rotating_the_former_parent_undoes_a_rotation(rules_of: Callable[..., Ru
         assert torch.equal(back.right, trees.right)
 
 
+@pytest.mark.slow
 def test_chains_end_in_the_posterior(rules_of: Callable[..., Rules]) -> None:
     """From random trees, 2000 chains side by side, with a shorter sentence among them."""
     rules = rules_of(LABELS, 2, 3, True)

@@ -203,6 +203,7 @@ def test_graph_numbers_as_conditions_serve_log_partition_variance() -> None:
     assert residual.std() > 0.01
 
 
+@pytest.mark.slow
 def test_layers_of_other_libraries_fit() -> None:
     nn = pytest.importorskip("torch_geometric.nn")
     torch.manual_seed(0)

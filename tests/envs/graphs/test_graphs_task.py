@@ -13,6 +13,8 @@ from gflow.tasks.options import RunConfig
 from gflow.tasks.task import RunOptions
 from gflow.training.trainer import TrainConfig
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 
 def test_a_run_reports_held_out_sizes(tmp_path: Path) -> None:
     torch.set_default_dtype(torch.float32)

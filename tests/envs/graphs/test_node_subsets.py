@@ -108,6 +108,7 @@ def test_states_and_parents_equal_brute_force(problem: Problem, seed: int, p: fl
                 assert expected[taken] == taken  # as many parents as nodes acted on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", PROBLEMS)
 @settings(max_examples=6)
 @given(seed=st.integers(0, 10_000), p=st.sampled_from([0.1, 0.4, 0.8]))

@@ -32,6 +32,8 @@ from gflow.envs.mixture.task import MixtureTask, truth
 from gflow.errors import ConfigError, ShapeError
 from gflow.policies.mlp import MLPPolicy
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL = ["--points=300", "--batch-size=32", "--width=16", "--eval-every=20", "--quiet=True"]
 
 
@@ -198,6 +200,7 @@ def test_metrics_are_those_of_the_model_at_the_end(objective: str, single: None)
     assert 0 < numbers["posterior_tv"] <= 1
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.slow
 def test_a_run_is_killed_and_resumed_to_the_same_numbers(
     tmp_path: Path,

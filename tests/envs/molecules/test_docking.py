@@ -62,6 +62,7 @@ def formula(distance: Tensor, hydrophobic: bool) -> Tensor:
     return steric + repulsion - 0.587439 * (-d / 0.7).clamp(0, 1)  # a hydrogen bond
 
 
+@pytest.mark.slow
 def test_one_pair_of_atoms(tmp_path: Path) -> None:
     pytest.importorskip("vina")
     apart = torch.linspace(-1, 3, 4001)
@@ -81,6 +82,7 @@ def test_a_pocket(cube: Docking) -> None:
     assert cube.energy(Chem.MolFromSmiles("C")) == pytest.approx(best, abs=2e-2)
 
 
+@pytest.mark.slow
 def test_value_and_scale(cube: Docking) -> None:
     ethane = Chem.MolFromSmiles("CC")
     assert cube.energy(ethane) < -0.3
@@ -89,6 +91,7 @@ def test_value_and_scale(cube: Docking) -> None:
     assert half(ethane) == pytest.approx(2 * cube(ethane))
 
 
+@pytest.mark.slow
 def test_energy_is_of_the_molecule(cube: Docking) -> None:
     """However atoms are numbered, and whatever was docked before."""
     molecule = Chem.MolFromSmiles("CC(O)CNC")
@@ -111,6 +114,7 @@ def test_the_seed_decides(cube: Docking) -> None:
     assert max(energies) - min(energies) < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("smiles", "reason"),
     [

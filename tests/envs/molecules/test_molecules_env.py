@@ -125,6 +125,7 @@ def test_illegal_actions_are_harmless_inside_and_refused_outside(
         square.step(finished, torch.zeros(16, dtype=torch.int64))
 
 
+@pytest.mark.slow
 def test_exact_flows_of_the_engine(ambiguous: Molecules) -> None:
     """The engine's own solver, which knows nothing of symmetry, gives p(SMILES) = R / Z."""
     graph = enumerate_states(ambiguous)

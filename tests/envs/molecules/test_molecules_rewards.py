@@ -127,6 +127,7 @@ def test_own_rewards_and_own_properties(ambiguous: Molecules, walk: "Walk") -> N
     assert issubclass(RewardError, ValueError)
 
 
+@pytest.mark.slow
 def test_workers_compute_the_same(ambiguous: Molecules, walk: "Walk") -> None:
     states = walk(ambiguous, 60, seed=9)[-1]
     env = Molecules(ambiguous.vocabulary, ["qed", "sa"], max_fragments=5, workers=1)

@@ -23,6 +23,7 @@ def smiles() -> list[str]:
     return [s for s in found if Chem.MolFromSmiles(s) is not None]
 
 
+@pytest.mark.slow
 def test_the_order_of_molecules_does_not_matter(smiles: list[str]) -> None:
     first = Vocabulary.from_smiles(smiles, SOME)
     assert first == Vocabulary.from_smiles(smiles[::-1], SOME)

@@ -19,6 +19,8 @@ from gflow.objectives import DetailedBalance, ExpectedDetailedBalance
 from gflow.tasks.task import Context
 from gflow.training import TrainConfig, Trainer
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 
 @pytest.fixture(autouse=True)
 def _single_precision() -> Any:
@@ -57,6 +59,7 @@ def test_figures_vanish_at_expected_flows_of_the_form_that_is_meant(form: Form) 
     assert (figures(DetailedBalance())["tv_expected"] < 1e-9) == (form == "tree")
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.slow
 @pytest.mark.parametrize("graph", ["tree", "dag"])
 def test_the_grid_approaches_expected_flows(tmp_path: Path, graph: str) -> None:
@@ -69,6 +72,7 @@ def test_the_grid_approaches_expected_flows(tmp_path: Path, graph: str) -> None:
     assert (tmp_path / "distribution.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_baselines_are_measured_too(tmp_path: Path) -> None:
     flags = ["--side=3", "--steps=3", "--objective=naive_realised"]
     found = train(tmp_path / "run", "stochastic-grid", *flags)

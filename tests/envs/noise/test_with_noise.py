@@ -119,6 +119,7 @@ def test_any_environment_with_any_kernel(env: WithNoise) -> None:
     assert check_env(env, limit=20_000).exhaustive
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(env=noisy(hypergrids(max_dim=2, max_side=4)))
 def test_hypergrids_with_any_kernel(env: WithNoise) -> None:

@@ -133,6 +133,7 @@ def test_no_file_is_written(coq: CoqChecker, tmp_path: Path) -> None:
     assert [file.stat().st_size for file in tmp_path.iterdir()] in ([], [0])
 
 
+@pytest.mark.slow
 def test_runaways_end_in_time_and_the_checker_recovers(coq: CoqChecker) -> None:
     """PF-6: by Coq's own timeout, or with the process."""
     before = run(coq, SWAP, "intros.")
@@ -153,6 +154,7 @@ def test_runaways_end_in_time_and_the_checker_recovers(coq: CoqChecker) -> None:
     assert isinstance(coq.apply(root.handle, "intros."), Open)  # a handle of the process before
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_and_the_checker_recovers(coq: CoqChecker) -> None:
     """PF-6: what asks for more than there is fails, whether or not the process survives it."""
     coq.memory_mb = 600

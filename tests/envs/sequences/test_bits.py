@@ -23,6 +23,7 @@ from gflow.testing import check_env
 from gflow.training.trainer import TrainConfig, Trainer
 
 
+@pytest.mark.slow
 @given(
     word=st.sampled_from([1, 2, 4]),
     order=st.sampled_from(["left_to_right", "any"]),

@@ -26,6 +26,7 @@ def word(index: int) -> str:
     return digits
 
 
+@pytest.mark.slow
 def test_loader_reads_numpy_numbers_in_any_order(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=11**5).astype(np.float32)
     path = tmp_path / "table.pkl"
@@ -80,6 +81,7 @@ def test_chains_are_molecules() -> None:
         assert molecule.GetNumAtoms() == sum(sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STORED.is_file(), reason="the stored table is not here")
 def test_golden_values_of_the_stored_table() -> None:
     values = load_qm9_table(STORED)

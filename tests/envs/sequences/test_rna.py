@@ -91,6 +91,7 @@ def test_ensemble_defect_against_base_pair_probabilities() -> None:
     assert both == pytest.approx((score + shared) / 2)
 
 
+@pytest.mark.slow
 def test_each_design_is_folded_once_and_workers_agree() -> None:
     reward = DesignReward("((((....))))", workers=1)
     env = rna_design(reward)

@@ -39,6 +39,7 @@ def uneven(states: Tensor) -> Tensor:
 REWARD: Any = FunctionReward(uneven)
 
 
+@pytest.mark.slow
 @given(
     kind=st.sampled_from(KINDS),
     symbols=st.integers(1, 3),

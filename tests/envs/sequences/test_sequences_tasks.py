@@ -12,6 +12,8 @@ from gflow.cli.main import main
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.envs.sequences.rna_task import RNATask
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 QUICK = ["--steps=3", "--eval-samples=20", "--quiet=True", "--width=16", "--batch-size=8"]
 
 
@@ -49,6 +51,7 @@ def test_bits_are_sampled_as_bits(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert all(len(row["object"]) == 16 and set(row["object"]) <= {"0", "1"} for row in rows)
 
 
+@pytest.mark.slow
 def test_tfbind_says_when_its_landscape_is_made_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def test_format_of_the_synthetic_table(table: Path) -> None:
     assert len(lines) - 1 == 32896  # 4^8 / 2 and half of the 256 palindromes
 
 
+@pytest.mark.slow
 def test_loader_rescales_and_fills_both_strands(table: Path) -> None:
     values = load_e_scores(table)
     assert values.shape == (4**8,)
@@ -51,6 +52,7 @@ def test_loader_rescales_and_fills_both_strands(table: Path) -> None:
     torch.testing.assert_close(reward(Alphabet("ACGT").encode(some)), expected)
 
 
+@pytest.mark.slow
 def test_columns_may_stand_in_any_order(table: Path, tmp_path: Path) -> None:
     rows = [line.split("\t") for line in table.read_text().splitlines()]
     other = tmp_path / "other.txt"
@@ -59,6 +61,7 @@ def test_columns_may_stand_in_any_order(table: Path, tmp_path: Path) -> None:
     assert torch.equal(load_e_scores(other), load_e_scores(table))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["prepend_append", "left_to_right", "any"])
 def test_contract_and_partition_function(table: Path, order: str) -> None:
     values = load_e_scores(table)

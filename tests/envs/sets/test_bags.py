@@ -29,6 +29,7 @@ def multisets(letters: int, size: int) -> list[tuple[int, ...]]:
     ]
 
 
+@pytest.mark.slow
 @given(env=bags())
 def test_contract(env: Bags) -> None:
     checked = check_env(env)

@@ -24,6 +24,7 @@ def sets(draw: st.DrawFn, max_items: int = 7) -> FixedSizeSets:
     return FixedSizeSets(n, size, PairwiseEnergy(energies, matrix + matrix.T))
 
 
+@pytest.mark.slow
 @given(env=sets())
 def test_contract(env: FixedSizeSets) -> None:
     checked = check_env(env)

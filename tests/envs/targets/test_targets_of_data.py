@@ -174,6 +174,7 @@ def test_vae_is_the_same_for_a_seed_and_touches_no_other(vae: VAEPosterior) -> N
     assert (len(vae.train_images), len(vae.test_images)) == (1500, 297)
 
 
+@pytest.mark.slow
 def test_vae_marginal_is_above_the_bound_and_agrees_with_laplace(vae: VAEPosterior) -> None:
     images = vae.test_images[:10]
     few, many = (

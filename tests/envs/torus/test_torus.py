@@ -298,6 +298,7 @@ def test_local_search_trains(accept: str) -> None:
     assert batch.length.tolist() == [4] * 32
 
 
+@pytest.mark.slow
 def test_local_search_keeps_the_law_of_exact_objects() -> None:
     """Metropolis chains that start in exact samples keep the weights of the basins."""
     env, count = world(min_concentration=1.0), 6000

@@ -152,6 +152,7 @@ def test_smoothing_wraps_around() -> None:
     torch.testing.assert_close(density[:, 1:], density[:, 1:].flip(1))
 
 
+@pytest.mark.slow
 def test_smoothed_samples_become_the_smoothed_density() -> None:
     for target in TARGETS:
         wide = smoothed_exactly(target, 0.2, 60)

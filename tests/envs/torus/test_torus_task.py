@@ -21,6 +21,8 @@ from gflow.errors import ConfigError
 from gflow.sampling.sampler import Sampler
 from gflow.terms import Needs
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL = [
     "--width=24",
     "--length=3",
@@ -51,6 +53,7 @@ def train(folder: Path, *flags: str) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["ramachandran", "sines"])
 def test_learns(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +72,7 @@ def test_learns(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "exact samples" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backward", ["uniform", "pessimistic", "tlm"])
 def test_other_backward_policies_train(backward: str, tmp_path: Path) -> None:
     summary = train(tmp_path, "--steps=2", f"--backward={backward}")
@@ -76,6 +80,7 @@ def test_other_backward_policies_train(backward: str, tmp_path: Path) -> None:
     assert main(["sample", str(tmp_path), "-n", "2"]) == 0
 
 
+@pytest.mark.slow
 def test_alanine_is_trained_on_a_kept_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan on disk is used as it is; here one with a single well at (-90, 90) degrees."""
     line = np.arange(12) * (2 * np.pi / 12)

@@ -84,6 +84,7 @@ def test_self_play_of_a_game_with_chance() -> None:
     assert lessons.outcome.abs().max() == 1
 
 
+@pytest.mark.slow
 def test_losses_are_cross_entropy_and_squared_error() -> None:
     made = AlphaZero(GAME, policy(GAME))
     places = Positions.after(GAME, torch.tensor([[4, 0], [1, 2]]))
@@ -102,6 +103,7 @@ def test_losses_are_cross_entropy_and_squared_error() -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in made.policy.parameters())
 
 
+@pytest.mark.slow
 def test_lessons_are_learned_by_heart() -> None:
     """The value and the moves of a few positions, after some steps on them."""
     made = AlphaZero(
@@ -198,6 +200,7 @@ def test_the_folder_gives_back_what_was_learned(tmp_path: Path) -> None:
         folder.load()
 
 
+@pytest.mark.slow
 def test_the_seed_decides() -> None:
     def trained(seed: int) -> list[torch.Tensor]:
         torch.manual_seed(0)

@@ -128,6 +128,7 @@ def test_a_win_in_one_is_found_on_a_larger_board() -> None:
     assert player.moves(board, places, seeded()).tolist() == [3, 0], "wins, and stops a win"
 
 
+@pytest.mark.slow
 def test_chance_is_neither_player() -> None:
     """The value of a position of Pig is its expectation under perfect play, by minimax."""
     pig = Pig(target=3, sides=3, turns=1)

@@ -193,6 +193,7 @@ def test_trajectories_are_counted_with_the_moves_of_chance() -> None:
     assert float(fit.residual(ICE, batch.states).abs().max().detach()) > 0.5
 
 
+@pytest.mark.slow
 def test_a_backward_policy_is_fitted_to_what_was_done_and_what_chance_did() -> None:
     """Its best fit is P(parent | state) under the forward process, chance included."""
     policy, back = scattered(), TabularPolicy(GRAPH)

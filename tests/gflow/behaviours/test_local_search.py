@@ -272,6 +272,7 @@ def test_ls4_without_the_distribution_of_steps_it_is_wrong(steps: Any, least: fl
     assert error(*kernel.of_objects(plain)) > least / 5
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     env=random_dags(max_states=6),

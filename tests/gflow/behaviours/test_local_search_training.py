@@ -122,6 +122,7 @@ def test_every_objective_trains_on_it(name: str) -> None:
     assert far() < (0.6 if objective.solution is Solution.PROPORTIONAL else 0.85) * before
 
 
+@pytest.mark.slow
 def test_training_reaches_the_target() -> None:
     torch.manual_seed(0)
     policy = MLPPolicy(SETS, width=32, depth=1)

@@ -17,6 +17,8 @@ from gflow.tasks.options import RunConfig
 from gflow.tasks.registry import TASKS
 from gflow.training.json_lines import read_jsonl
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL = ["--side=4", "--width=16", "--steps=40", "--eval-every=20", "--eval-samples=50"]
 
 
@@ -44,6 +46,7 @@ def complaint(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
     return capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize(
     "objective",
     [
@@ -87,6 +90,7 @@ def test_local_search_trains_and_reports(tmp_path: Path, accept: str) -> None:
     assert RunConfig.from_dict(saved).behaviour.settings["steps"] == 2
 
 
+@pytest.mark.slow
 def test_incomplete_trajectories_train(tmp_path: Path) -> None:
     summary = train(tmp_path / "run", "--behaviour=incomplete", "--objective=db")
     assert summary["metrics"]["tv"] < summary["untrained"]["tv"]
@@ -176,6 +180,7 @@ def test_interrupt_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert saved["state"]["trainer"]["step"] > 0
 
 
+@pytest.mark.slow
 def test_eval_and_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = train(tmp_path / "run")
     capsys.readouterr()
@@ -188,6 +193,7 @@ def test_eval_and_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert all(row["reward"] > 0 and row["object"].startswith("(") for row in rows)
 
 
+@pytest.mark.slow
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     out = capsys.readouterr().out
@@ -238,6 +244,7 @@ def test_impossible_pair(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     assert "one can train db, " in said
 
 
+@pytest.mark.slow
 def test_folders_are_not_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     train(tmp_path / "run")
     said = complaint(capsys, ["train", "hypergrid", *SMALL, f"--out={tmp_path / 'run'}"])
@@ -253,6 +260,7 @@ def test_unwritable_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     assert "--out" in said
 
 
+@pytest.mark.slow
 def test_checkpoint_of_other_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     train(tmp_path / "run")
     file = tmp_path / "run" / "config.yaml"

@@ -16,6 +16,8 @@ from gflow.tasks.registry import TASKS
 from gflow.tasks.signature import choices_of, options_of
 from gflow.training.json_lines import read_jsonl
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SECOND_NETWORK = tuple(k for k, c in BACKWARD_POLICIES.items() if c.network != "none")
 BITS = ["--bits=16", "--word=4", "--modes=4"]
 QUICK = ["--eval-samples=20", "--quiet=True", "--width=16", "--batch-size=8"]
@@ -96,6 +98,7 @@ def test_every_task_with_a_perceptron_offers_them() -> None:
         assert set(BACKWARD_POLICIES) <= set(choices_of(option.hint))
 
 
+@pytest.mark.slow
 def test_replay_and_exploration_have_flags(tmp_path: Path) -> None:
     flags = ["--side=4", "--steps=8", "--replay=40", "--replay-keep=diverse", "--replay-draw=rank"]
     flags += ["--replay-rebuild=backward", "--augment=2", "--augment-objects=3", "--ema=0.9"]

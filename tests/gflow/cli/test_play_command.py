@@ -22,6 +22,8 @@ from gflow.cli.main import main
 from gflow.cli.play import game
 from gflow.envs.games import Connect4, Pig, TicTacToe
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 ROOT = Path(cli.__file__).parents[2]
 THREE = """
 from gflow.envs.games import TicTacToe

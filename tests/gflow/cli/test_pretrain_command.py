@@ -56,6 +56,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_a_sampler_of_outcomes_learns_what_it_is_told(pretrained: Path) -> None:
     found = summary(pretrained)
     assert found["environment"] == "pretrain-hypergrid"
@@ -79,6 +80,7 @@ def test_three_rewards_from_one_run(pretrained: Path, tmp_path: Path) -> None:
         assert found["metrics"]["tv"] < 0.3
 
 
+@pytest.mark.slow
 def test_the_amortised_predictor_is_an_ordinary_run(pretrained: Path, tmp_path: Path) -> None:
     """Trained, resumed to the same numbers, loaded again, with the flows frozen."""
     words = ["finetune", str(pretrained), "--task", "hypergrid", *SMALL[:-1], "--quiet=True"]

@@ -131,6 +131,7 @@ def test_names_that_two_parts_share_are_said_in_full(capsys: pytest.CaptureFixtu
     assert parsed.train.steps == 7
 
 
+@pytest.mark.slow
 def test_what_cannot_go_together_is_answered_with_flags(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -146,6 +147,7 @@ def test_what_cannot_go_together_is_answered_with_flags(
     assert main([*told, *quick, "--objective=tb", out]) == 0
 
 
+@pytest.mark.slow
 def test_one_log_z_for_all_conditions_is_no_objective_of_theirs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -288,6 +290,7 @@ def test_no_configuration_at_all(
         assert str(tmp_path) in complaint(capsys, command, str(tmp_path)) or not text
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error() -> None:
     line = [sys.executable, "-m", "gflow", "train", "hypergrid", "--help"]
     with subprocess.Popen(

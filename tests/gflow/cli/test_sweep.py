@@ -158,6 +158,11 @@ def test_a_run_ends_with_its_parent() -> None:
         assert process.wait(30) == 137
 
 
+def test_a_program_on_a_leash_does_not_wait_for_torch() -> None:
+    code = "import sys, gflow.cli.leash; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 # ---------------------------------------------------------------------- table and picture
 
 

@@ -63,6 +63,7 @@ def covering() -> tuple[Triple, ...]:
     return tuple(chosen)
 
 
+@pytest.mark.slow
 def test_the_chosen_triples_cover_every_pair() -> None:
     able = [(name, *two) for name in TASKS for two, no in refusals_of(name).items() if no is None]
     assert set().union(*map(pairs, covering())) == set().union(*map(pairs, able))
@@ -138,6 +139,7 @@ def test_what_the_table_rules_out_is_refused(
             assert reason in str(refused.value)
 
 
+@pytest.mark.slow
 def test_the_command_prints_every_name_and_every_reason(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     said = capsys.readouterr().out

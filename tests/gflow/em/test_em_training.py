@@ -158,6 +158,7 @@ def test_dreams_follow_batches_with_their_own_objective(
     assert min(seen) >= 7  # no row of the data among them
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_numbers_of_one_that_was_not_killed(
     env: AnyOrder, reward: JointReward, model: "Tables", trainer: Build
 ) -> None:

@@ -22,6 +22,8 @@ from gflow.em import (
 from gflow.envs.sequences.env import AnyOrder, VariableLength
 from gflow.errors import IncompatibleError
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 if TYPE_CHECKING:
     from tests.gflow.em.conftest import Tables
 

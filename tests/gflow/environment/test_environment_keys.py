@@ -73,6 +73,7 @@ def test_real_cycles_are_still_cycles() -> None:
         enumerate_states(env)
 
 
+@pytest.mark.slow
 def test_hashes_make_exact_answers_possible_again() -> None:
     env = Subsets(80, hashed=True)
     graph = enumerate_states(env)

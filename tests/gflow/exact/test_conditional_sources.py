@@ -119,6 +119,7 @@ def test_laws_are_those_of_strings_that_agree_with_the_clues(clue: tuple[int, ..
     torch.testing.assert_close(each / total, wanted)
 
 
+@pytest.mark.slow
 @given(clue=st.sampled_from(CLUES))
 def test_the_checker_starts_where_the_condition_says(clue: tuple[int, ...]) -> None:
     condition = torch.tensor([clue]).double()

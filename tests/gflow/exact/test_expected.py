@@ -113,6 +113,7 @@ def test_without_an_agent_z_is_the_mean_reward(env: TableEnvironment) -> None:
     assert math.exp(flows.log_z) == pytest.approx(float(mean))
 
 
+@pytest.mark.slow
 @given(env=random_trees(), shift=st.floats(-5, 5))
 def test_scaling_the_reward_scales_all_flows(env: TableEnvironment, shift: float) -> None:
     """T1.3: R times c scales every F by c, and the policy stays."""

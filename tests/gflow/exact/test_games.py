@@ -165,6 +165,7 @@ def test_stops_count_as_moves_and_equal_children_once() -> None:
     same(found.log_stop.exp(), [math.exp(0.5) / 3 / zero, one / stop / 2, 0, 1])
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(env=st.one_of(random_games(), random_trees((1, -1))))
 def test_one_flow_is_the_mean_or_the_harmonic_mean_of_the_children(env: TableEnvironment) -> None:
@@ -219,6 +220,7 @@ def test_players_who_change_places_invert_the_flow(env: TableEnvironment) -> Non
 # ---------------------------------------------------------------------- a flow for each
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data(), players=st.integers(2, 4), chance=st.booleans())
 def test_every_player_has_the_flow_of_the_definition(

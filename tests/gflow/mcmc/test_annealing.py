@@ -40,6 +40,7 @@ def is_one(values: torch.Tensor) -> bool:
     return abs(float(values.mean()) - 1) < 4 * float(values.std()) / math.sqrt(len(values))
 
 
+@pytest.mark.slow
 @METHODS
 def test_z_of_a_gaussian_is_unbiased(method: Method) -> None:
     """Few particles and few, bad moves: the weights spread, and their mean is Z all the same."""
@@ -50,6 +51,7 @@ def test_z_of_a_gaussian_is_unbiased(method: Method) -> None:
     assert 0.02 < float(values.std()) < 0.5
 
 
+@pytest.mark.slow
 @METHODS
 def test_z_of_25_components_is_unbiased(method: Method) -> None:
     target, base = gmm25(), Gaussian([0.0, 0.0], 100.0)
@@ -127,6 +129,7 @@ def test_annealing_from_the_target_itself_is_exact() -> None:
         assert float(run.ess) == pytest.approx(50)
 
 
+@pytest.mark.slow
 def test_pilot_tunes_and_is_thrown_away() -> None:
     target, base = gmm25(), Gaussian([0.0, 0.0], 100.0)
     tuned = tempered_smc(

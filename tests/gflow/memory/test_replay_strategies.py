@@ -277,6 +277,7 @@ def test_objects_without_keys_are_told_apart_by_content_and_condition() -> None:
         assert len({one, two, three}) == 3
 
 
+@pytest.mark.slow
 def test_a_data_set_is_followed_backward() -> None:
     """Trained on objects of the target alone, the policy finds the target."""
     env = HyperGrid(2, 4, Corners(4, 0.05))

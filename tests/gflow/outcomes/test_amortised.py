@@ -126,6 +126,7 @@ def test_the_sum_of_numerators_is_the_converted_flow() -> None:
     torch.testing.assert_close(total, said.log_flow)
 
 
+@pytest.mark.slow
 def test_trained_by_the_ordinary_trainer() -> None:
     """From nothing: N comes to the numerators, so that the policy samples the reward."""
     solved = Solved(HyperGrid(2, 3), seed=1)

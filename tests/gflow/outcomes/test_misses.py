@@ -126,6 +126,7 @@ def trained(weight: float) -> Tensor:
     return policy.flow_table[:, 0].detach()
 
 
+@pytest.mark.slow
 def test_the_scale_of_teleported_flows_depends_on_the_outcome() -> None:
     """T3.3 for the literal loss: Z(y) is not the same for all y, so conversion is off by it."""
     scale = trained(1.0)

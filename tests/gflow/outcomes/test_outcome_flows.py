@@ -122,6 +122,7 @@ def minimise(policy: OutcomeTables, env: DiscreteEnvironment[Tensor], batch: Tra
     return loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["grid", "words"])
 def test_successes_alone_make_success_certain_where_the_source_is_anchored(name: str) -> None:
     """T3.5, T3.3: zero loss on all successes, so y is reached surely and conversion is exact."""

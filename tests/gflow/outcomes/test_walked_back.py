@@ -145,6 +145,7 @@ def test_residuals_are_those_of_the_parts_between_a_state_and_the_ends() -> None
     torch.testing.assert_close(weight.sum(), torch.tensor(1.0))
 
 
+@pytest.mark.slow
 def test_flows_and_policy_are_learned_by_the_ordinary_trainer() -> None:
     """T3.1: success for certain, and the flows of the walks back from each outcome."""
     env, exact, graph = exact_tables(3)

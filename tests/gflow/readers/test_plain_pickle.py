@@ -299,6 +299,7 @@ def test_damage_of_any_kind_is_one_kind_of_error(data: st.DataObject) -> None:
     assert type(found) in PLAIN or isinstance(found, Built)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the published tables")
 @pytest.mark.parametrize(
     ("name", "read"),

@@ -196,6 +196,7 @@ def test_the_caller_may_decide(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- objects of other libraries
 
 
+@pytest.mark.slow
 @given(graph=graphs())
 def test_edges_come_back_from_every_library(graph: tuple[int, Edges]) -> None:
     data = pytest.importorskip("torch_geometric.data")

@@ -41,6 +41,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[float]]]:
     return names, draw(st.lists(row, min_size=1, max_size=5))
 
 
+@pytest.mark.slow
 @given(
     table=tables(),
     separator=st.sampled_from(",;\t "),

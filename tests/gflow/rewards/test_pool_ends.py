@@ -230,6 +230,7 @@ def test_files_of_the_working_folder_are_not_taken_for_modules_of_python(tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mine", "queue", "not-a-name"])
 def test_functions_of_a_file_that_was_named_are_found_in_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
@@ -10,7 +11,10 @@ from gflow.runs.folder import identity
 from gflow.runs.run import Run
 from gflow.tasks.options import RunConfig
 
+pytestmark = pytest.mark.usefixtures("sketches")
 
+
+@pytest.mark.slow
 def test_a_condition_that_nobody_chose_is_no_part_of_a_checkpoints_settings(
     tmp_path: Path,
 ) -> None:

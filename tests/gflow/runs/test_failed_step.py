@@ -12,6 +12,8 @@ from gflow.errors import RewardError
 from gflow.training.json_lines import read_jsonl
 from gflow.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 TRAIN = ["train", "hypergrid", "--side=4", "--width=8", "--steps=20", "--eval-every=8"]
 TRAIN += ["--eval-samples=20", "--checkpoint-every=5", "--epsilon=0.1", "--quiet"]
 
@@ -21,6 +23,7 @@ def results(folder: Path) -> Any:
     return rows, json.loads((folder / "summary.json").read_text())["metrics"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RewardError("no reward"), ValueError("a bug of the user's")])
 def test_the_steps_before_are_saved_and_the_step_is_repeated(
     tmp_path: Path,

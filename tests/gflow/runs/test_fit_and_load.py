@@ -18,6 +18,8 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.rewards.wrappers import TemperatureConditional
 from gflow.testing.slipping import SlippingGrid
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL: dict[str, Any] = {"width": 32, "batch_size": 16, "lr": 5e-3}
 
 
@@ -30,6 +32,7 @@ def test_an_environment_with_moves_of_chance_is_fitted_and_measured() -> None:
     assert 0 < metrics["tv"] < 1
 
 
+@pytest.mark.slow
 def test_an_environment_is_fitted() -> None:
     env = HyperGrid(2, 4, Corners(4))
     torch.manual_seed(7)
@@ -116,6 +119,7 @@ def test_what_is_wrong_is_refused() -> None:
         gflow.fit(env, steps=1)
 
 
+@pytest.mark.slow
 def test_a_folder_is_loaded(tmp_path: Path) -> None:
     from gflow.cli.main import main
 

@@ -18,6 +18,7 @@ def _precision() -> Iterator[None]:
     torch.set_float32_matmul_precision(before)
 
 
+@pytest.mark.slow
 def test_a_run_sets_it_and_keeps_it_when_resumed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

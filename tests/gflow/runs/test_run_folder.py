@@ -148,6 +148,7 @@ def test_a_lock_that_was_replaced_meanwhile_is_not_taken_for_the_folders(tmp_pat
 # ---------------------------------------------------------------------- resumable at any moment
 
 
+@pytest.mark.slow
 def test_a_run_that_never_saved_starts_again_with_either_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +221,7 @@ def test_the_untrained_policy_is_in_the_summary_though_its_line_is_lost(
     assert [row["step"] for row in rows(tmp_path / "run")] == [8, 16, 20]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [7, 8, 12])
 def test_an_extended_run_is_one_that_was_asked_for_more_from_the_start(
     tmp_path: Path, first: int, capsys: pytest.CaptureFixture[str]
@@ -272,6 +274,7 @@ def test_another_precision_is_refused(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- which folder
 
 
+@pytest.mark.slow
 def test_other_settings_go_to_a_folder_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

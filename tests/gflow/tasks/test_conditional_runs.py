@@ -32,6 +32,8 @@ from gflow.tasks.task import Task
 from gflow.testing import TableEnvironment
 from gflow.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 SMALL = ["--side=4", "--width=16", "--depth=1", "--batch-size=8", "--eval-samples=40", "--quiet"]
 TOLD = ["--condition=temperature", "--condition-low=0.5", "--condition-high=4"]
 

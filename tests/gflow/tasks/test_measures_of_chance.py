@@ -10,6 +10,8 @@ from gflow.exact.graph import ExactFlows
 from gflow.metrics import total_variation
 from gflow.testing.slipping import SlippingGrid
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 ICE = SlippingGrid(2, 3, slip=0.2)
 GRAPH = enumerate_states(ICE)
 BOUNDS = {"elbo", "log_z_importance", "ess"}

@@ -16,6 +16,8 @@ from gflow.envs.phylogeny.env import Phylogeny
 from gflow.envs.phylogeny.task import PhylogenyTask, random_trees
 from gflow.envs.sets.bags_task import BagsTask
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 QUICK = ["--steps=3", "--eval-samples=20", "--quiet=True", "--width=16", "--batch-size=8"]
 
 
@@ -42,6 +44,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 # ---------------------------------------------------------------------- atoms
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize("objective", ["tb", "db"])
 def test_atoms(tmp_path: Path, objective: str, capsys: pytest.CaptureFixture[str]) -> None:
     chem = pytest.importorskip("rdkit.Chem")

@@ -27,6 +27,8 @@ from gflow.runs.run import Run
 from gflow.tasks.conditional import conditions_of
 from gflow.tasks.several import enumerated_front
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 TINY = ["--side=8", "--width=8", "--depth=1", "--steps=6", "--batch-size=16", "--eval-every=3"]
 
 
@@ -47,6 +49,7 @@ def train(task: str, folder: Path, *flags: str) -> dict[str, Any]:
     return metrics
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize(
     ("objective", "how"),
     [

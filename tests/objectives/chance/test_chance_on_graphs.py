@@ -35,6 +35,7 @@ def worst(objective: Objective, env: Any, policy: Policy, batch: Any) -> float:
     return float(objective.residual(terms).detach().abs().max())
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(env=graphs, alpha=alphas, seed=st.integers(0, 99))
 def test_expected_flows_balance(env: TableEnvironment, alpha: float, seed: int) -> None:
@@ -47,6 +48,7 @@ def test_expected_flows_balance(env: TableEnvironment, alpha: float, seed: int) 
         assert worst(objective, noisy, policy, batch) < 1e-9
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(env=graphs, seed=st.integers(0, 99))
 def test_forms_agree_with_the_environment_without_noise(env: TableEnvironment, seed: int) -> None:

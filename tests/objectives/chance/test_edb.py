@@ -85,6 +85,7 @@ def worst(objective: EDB, env: Any, policy: TabularPolicy, batch: Trajectories[A
 # ---------------------------------------------------------------------- at the solution
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ALL, ids=named)
 @given(env=random_trees(max_states=16))
 def test_residuals_vanish_on_trees(settings: dict[str, Any], env: TableEnvironment) -> None:
@@ -111,6 +112,7 @@ def test_residuals_vanish_on_ice(settings: dict[str, Any], env: SlippingGrid) ->
     torch.testing.assert_close(log_z, policy.flow_table.detach()[:1].expand(len(every)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ALL, ids=named)
 def test_it_keeps_the_contract_of_objectives(settings: dict[str, Any]) -> None:
     plain = settings.get("target", "live") == "live" and "branching" not in settings
@@ -184,6 +186,7 @@ def test_the_target_is_the_mean_and_not_the_geometric_one() -> None:
     torch.testing.assert_close(terms.target_log_flow[:, 1].detach(), torch.full((4,), 0.7))
 
 
+@pytest.mark.slow
 def test_single_samples_in_place_of_the_mean_find_the_geometric_one() -> None:
     """T1.6: least squares of log F(s') find the mean of logs, the Poisson loss the log of means."""
     batch, graph = population(MICRO), enumerate_states(MICRO)
@@ -448,6 +451,7 @@ def test_the_target_network_is_an_average_of_the_policy() -> None:
     assert not any(p.requires_grad for p in slow.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["stop", "ema"])
 def test_targets_without_gradient_find_the_same_flows(target: Any) -> None:
     env = MICRO

@@ -101,6 +101,7 @@ def test_both_kinds_of_cases_are_there() -> None:
     assert able == {True, False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spread", "solvable"), [(0.5, True), (3.0, False)])
 def test_the_least_loss_is_zero_where_it_is_solvable(spread: float, solvable: bool) -> None:
     """T1.7: the loss of tables goes to zero, or stays above it."""
@@ -265,6 +266,7 @@ def test_moves_whose_outcome_is_not_there_teach_nothing() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_stochastic_flow_learns_chance_unless_told() -> None:
     env = SlippingGrid(2, 3)
     learned, known = StochasticFlow.build(env), StochasticFlow.build(env, kernel="known")

@@ -201,6 +201,7 @@ def test_training_resumes_to_the_same_numbers() -> None:
     assert [resumed.train_step(record=True) for _ in range(3)] == records[3:]
 
 
+@pytest.mark.slow
 def test_as_novelty_goes_the_reward_is_what_is_left() -> None:
     made = trainer()
     graph, objective = enumerate_states(made.env), made.objective

@@ -76,6 +76,7 @@ def scattered(graph: StateGraph[Any], flows: int = 1, seed: int = 3) -> TabularP
 # ---------------------------------------------------------------------- zero at the solution
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(env=st.one_of(random_games(), random_trees((1, -1))), seed=st.integers(0, 99))
 def test_every_form_vanishes_on_every_play_at_the_exact_solution(
@@ -95,6 +96,7 @@ def test_every_form_vanishes_on_every_play_at_the_exact_solution(
             assert float((estimate - flows.log_z).abs().max()) < 1e-14
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(data=st.data(), players=st.integers(2, 4), chance=st.booleans())
 def test_the_flows_of_all_players_balance_at_the_exact_solution(
@@ -244,6 +246,7 @@ def random_tree(seed: int, depth: int = 4) -> TableEnvironment:
     return TableEnvironment(children, value, movers=movers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_games_of_an_exploring_player_teach_the_exact_log_z(seed: int) -> None:
     """T2.7: a table trained on drawn games, played evenly, finds log Z to 1e-3."""

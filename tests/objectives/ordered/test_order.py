@@ -257,6 +257,7 @@ def test_neighbours_in_a_bounded_total_order_are_spaced_evenly(gamma: float, n: 
         assert abs(least - 1.675597) < 5e-7
 
 
+@pytest.mark.slow
 def test_ties_have_no_gap_and_the_rest_increases() -> None:
     """OP-3. Defects: ties counted as wins of the first, or left out."""
     scores = torch.tensor([[0.0], [1.0], [1.0], [2.0], [2.0], [3.0]])
@@ -282,6 +283,7 @@ def test_neighbours_alone_turn_ties_round() -> None:
     assert gap[1] < -0.5
 
 
+@pytest.mark.slow
 def test_the_best_of_ten_takes_over_with_the_bound() -> None:
     """OP-5: sparsification."""
     scores = torch.arange(10.0)[:, None]

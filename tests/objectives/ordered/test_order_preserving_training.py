@@ -68,6 +68,7 @@ def curve(steps: list[int]) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 def test_the_best_takes_over_in_training() -> None:
     """Sparsification: time plays the part of the bound."""
     found = curve([0, 100, 500])
