@@ -97,7 +97,10 @@ def test_a_flag_of_another_objective(capsys: pytest.CaptureFixture[str]) -> None
     assert "this run has the objective tb" in said
     assert "Add --objective led, or leave --led-lr out" in said
     said = complaint(capsys, "train", "hypergrid", "--lam", "0.5")
-    assert "belongs to the objectives asubtb, flsubtb, led, opflsubtb, opsubtb and subtb" in said
+    assert (
+        "belongs to the objectives asubtb, flsubtb, led, msubtb, opflsubtb, opsubtb and subtb"
+        in said
+    )
 
 
 def test_a_flag_of_another_behaviour_or_backward_policy(

@@ -357,6 +357,7 @@ def test_options_are_checked() -> None:
         Sampler(GRID).forward(scattered(GRID), 0)
 
 
+@pytest.mark.slow
 def test_an_environment_without_keys_is_sampled_all_the_same() -> None:
     huge = HyperGrid(40, 8)
     policy = MLPPolicy(huge, 8, generator=seeded())

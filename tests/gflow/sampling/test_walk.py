@@ -50,6 +50,7 @@ def same(a: Walk[Any], b: Walk[Any]) -> None:
             assert bool((each.inverse[k, n - int(each.stopped[k]) :] == 0).all())
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(env=st.one_of(random_dags(), st.sampled_from(GRIDS)), seed=st.integers(0, 99))
 def test_all_plans_agree_in_both_directions(env: DiscreteEnvironment[Any], seed: int) -> None:

@@ -37,6 +37,9 @@ pytestmark = pytest.mark.usefixtures("sketches")
 SMALL = ["--side=4", "--width=16", "--depth=1", "--batch-size=8", "--eval-samples=40", "--quiet"]
 TOLD = ["--condition=temperature", "--condition-low=0.5", "--condition-high=4"]
 
+NARROW = ["--width=8", "--blocks=1", "--head-width=2"]
+"""Of networks that read boards."""
+
 
 @pytest.fixture(autouse=True)
 def _single_precision() -> Any:
@@ -56,6 +59,7 @@ def train(folder: Path, *flags: str, task: str = "hypergrid") -> dict[str, Any]:
 # ---------------------------------------------------------------------- what is measured
 
 
+@pytest.mark.slow
 def test_a_run_measures_each_of_its_conditions_exactly(tmp_path: Path) -> None:
     """`tv_at_c` and `log_z_error_at_c` are those of one condition, `tv` is their mean."""
     metrics = train(tmp_path / "run", *TOLD, "--steps=6", "--objective=tb")
@@ -83,6 +87,7 @@ def test_a_run_measures_each_of_its_conditions_exactly(tmp_path: Path) -> None:
         assert metrics[name] == pytest.approx(mean, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_rewards_and_pictures_are_those_without_temperature(tmp_path: Path) -> None:
     metrics = train(tmp_path / "run", *TOLD, "--steps=6")
     assert 0.1 <= metrics["mean_reward"] <= metrics["top_reward"] <= 2.6 + 1e-5
@@ -97,6 +102,7 @@ def test_rewards_and_pictures_are_those_without_temperature(tmp_path: Path) -> N
     assert not (tmp_path / "far" / "distribution.png").exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     flags = [*TOLD, "--condition-draw=gamma", "--eval-every=2", "--replay=20", "--steps=6"]
     whole = train(tmp_path / "whole", *flags)
@@ -106,6 +112,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     assert rows == whole
 
 
+@pytest.mark.slow
 def test_objects_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(tmp_path / "run", *TOLD, "--steps=2")
     capsys.readouterr()
@@ -127,6 +134,7 @@ def test_objects_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str
 # ---------------------------------------------------------------------- every task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in TASKS if n not in ("molecules", "atoms", "rna")])
 def test_every_task_is_trained_at_every_temperature(name: str) -> None:
     """One step with R^beta, its log-rewards beta times those without; or a refusal that says why.
@@ -134,7 +142,8 @@ def test_every_task_is_trained_at_every_temperature(name: str) -> None:
     All that is measured and shown is asked for once too.
     """
     cls = TASKS[name]
-    task, plain = cls(), cls.cheap()
+    narrow = {"width": 8, "blocks": 1, "head_width": 2} if name == "connect4" else {}
+    task, plain = cls(**narrow), cls.cheap()
     chosen = Temperature(low=0.5, high=2.0, repeat=2)
     own_way = cls.condition_encoder is not Task.condition_encoder
     if plain.source_reads_condition or own_way:  # what they are told stands there already
@@ -176,7 +185,7 @@ def test_every_task_is_trained_at_every_temperature(name: str) -> None:
         ("box", []),
         ("diffusion", ["--target=gmm9", "--steps-per-trajectory=4"]),
         ("diffusion", ["--target=vae", "--steps-per-trajectory=4"]),
-        ("tictactoe", ["--objective=atb"]),
+        ("tictactoe", ["--objective=atb", *NARROW]),
         ("stochastic-grid", ["--side=3"]),
         ("phylogeny", []),
         ("tfbind", []),
@@ -191,8 +200,10 @@ def test_whole_runs(name: str, flags: list[str], tmp_path: Path) -> None:
     assert main(["sample", f"{tmp_path}/run", "-n", "2"]) == 0
 
 
+@pytest.mark.slow
 def test_a_game_of_a_temperature_is_played_at_that_of_the_others(tmp_path: Path) -> None:
     quick = ["--steps=1", "--batch-size=4", "--eval-samples=4", "--quiet", "--objective=atb"]
+    quick += NARROW
     for name, low in (("at", "0.5"), ("above", "2")):
         flags = ["--condition=temperature", f"--condition-low={low}", f"--out={tmp_path / name}"]
         assert main(["train", "tictactoe", *quick, *flags]) == 0
@@ -262,6 +273,7 @@ class Pair(ConditionSampler):
         return self.draw(count, generator)
 
 
+@pytest.mark.slow
 def test_ones_own_class_by_reference(tmp_path: Path) -> None:
     here = f"{__file__}"
     flags = [f"--condition={here}:Shifted", "--condition-high=3", "--steps=4"]
@@ -277,6 +289,7 @@ def test_ones_own_class_by_reference(tmp_path: Path) -> None:
     torch.testing.assert_close(law, (2 * reward).log_softmax(0), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_conditions_of_an_environment_that_reads_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

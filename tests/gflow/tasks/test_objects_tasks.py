@@ -44,6 +44,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 # ---------------------------------------------------------------------- atoms
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize("objective", ["tb", "db"])
 def test_atoms(tmp_path: Path, objective: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +79,7 @@ def test_unknown_atoms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 # ---------------------------------------------------------------------- bags
 
 
+@pytest.mark.slow
 def test_bags_know_their_exact_mean(tmp_path: Path) -> None:
     """R is 0.01, 10 or 30, so the mean is a ratio of counts; here counted one by one."""
     found = train(tmp_path / "run", "bags", "--task=published_small")
@@ -105,6 +107,7 @@ def test_the_published_bags() -> None:
     assert BagsTask().log_z(env) == pytest.approx(math.log(27132))
 
 
+@pytest.mark.slow
 def test_bags_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = ["--task=own", "--letters=3", "--size=4"]
     assert train(tmp_path / "run", "bags", *own, "--repeats=3", "--mode=20")["top_reward"] <= 20.01
@@ -130,6 +133,7 @@ def test_bags_are_learned(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- phylogeny
 
 
+@pytest.mark.slow
 def test_made_up_trees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = train(tmp_path / "run", "phylogeny", "--taxa=5")
     assert 0 <= found["tv"] <= 1
@@ -159,6 +163,7 @@ def brute_force(env: Phylogeny) -> float:
     return fewest
 
 
+@pytest.mark.slow
 def test_trees_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "sequences.json"
     path.write_text(json.dumps({"cat": "ACGTA", "dog": "ACGTT", "eel": "TTGCA", "fox": "ACGTT"}))

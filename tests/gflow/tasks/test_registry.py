@@ -38,6 +38,7 @@ def test_every_option_of_every_part_says_what_it_is() -> None:
                 assert option.help or kind == "regression", (kind, name, option.name)
 
 
+@pytest.mark.slow
 def test_one_task_is_imported_alone() -> None:
     code = (
         "import sys; from gflow.tasks.registry import task_class; task_class('hypergrid'); "

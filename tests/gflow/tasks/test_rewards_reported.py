@@ -65,6 +65,7 @@ def test_a_temperature_does_not_change_what_a_reward_is(beta: float, tmp_path: P
     torch.testing.assert_close(tempered, beta * plain.log())
 
 
+@pytest.mark.slow
 def test_binding_is_a_share_of_the_strongest() -> None:
     """The strongest 8-mer has R = 1, whatever exponent and factor."""
     objects = torch.cartesian_prod(*[torch.arange(4)] * 8)

@@ -421,6 +421,7 @@ def test_quick_names_are_names() -> None:
     assert set(BROKEN) >= QUICK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(RIGHT))
 def test_what_they_are_made_from_is_right(name: str) -> None:
     check_env(RIGHT[name]())

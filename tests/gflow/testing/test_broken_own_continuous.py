@@ -225,6 +225,7 @@ def test_what_users_write_may_be_right(make: Callable[[], Any]) -> None:
     check_env(make())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_the_broken_rule_of_a_user_is_named(name: str) -> None:
     make, rules = BROKEN[name]

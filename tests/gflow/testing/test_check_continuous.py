@@ -103,6 +103,7 @@ def annealed(draw: st.DrawFn) -> AnnealedLangevin:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=2)
 @given(env=boxes(), seed=SEEDS)
 def test_boxes_pass(env: Box, seed: int) -> None:
@@ -111,6 +112,7 @@ def test_boxes_pass(env: Box, seed: int) -> None:
     assert 1 < checked.longest <= env.horizon
 
 
+@pytest.mark.slow
 @settings(max_examples=2)
 @given(env=cubes(), seed=SEEDS)
 def test_cubes_pass(env: Cube, seed: int) -> None:
@@ -124,12 +126,14 @@ def test_tori_pass(env: Torus, seed: int) -> None:
     assert check_env(env, seed=seed).longest == env.horizon
 
 
+@pytest.mark.slow
 @settings(max_examples=2)
 @given(env=diffusions(), seed=SEEDS)
 def test_diffusions_pass(env: Diffusion, seed: int) -> None:
     assert check_env(env, seed=seed).longest == env.horizon
 
 
+@pytest.mark.slow
 @settings(max_examples=2)
 @given(env=annealed(), seed=SEEDS)
 def test_annealed_langevin_passes(env: AnnealedLangevin, seed: int) -> None:
@@ -150,6 +154,7 @@ def test_many_dimensions_are_checked_as_far_as_they_can_be() -> None:
     check_env(Diffusion(Gaussian(torch.zeros(20), 1.0), Brownian(2.0), 5))
 
 
+@pytest.mark.slow
 def test_conditions_reach_sources_and_rewards() -> None:
     env = Box(FunctionReward(lambda x: x.sum(-1)))
     env.condition_dim = 2

@@ -17,6 +17,7 @@ from gflow.testing import TableEnvironment, all_trajectories, check_env, check_o
 from gflow.testing.strategies import hypergrids, one_trajectory, random_dags, trajectories
 
 
+@pytest.mark.slow
 @given(env=hypergrids())
 def test_hypergrids_pass(env: DiscreteEnvironment[Any]) -> None:
     checked = check_env(env)
@@ -24,6 +25,7 @@ def test_hypergrids_pass(env: DiscreteEnvironment[Any]) -> None:
     assert checked.longest == env.horizon
 
 
+@pytest.mark.slow
 @given(env=random_dags())
 def test_random_graphs_pass(env: TableEnvironment) -> None:
     checked = check_env(env)
@@ -48,6 +50,7 @@ def test_large_environments_are_walked(dim: int) -> None:
     assert checked.num_states > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "limit"), [(2001, 2000), (300, 40), (350, 40), (400, 40)])
 def test_long_chains_are_right(length: int, limit: int) -> None:
     """More states than the limit: the ends are among those that are looked at all the same."""

@@ -46,6 +46,7 @@ def test_our_objectives_pass(name: str) -> None:
     assert checked.environments == {"mdb": 1, "msubtb": 3, "edb": 8}.get(name, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", get_args(Weighting))
 def test_sub_trajectory_weightings_pass(weighting: Weighting) -> None:
     check_objective(partial(SubTrajectoryBalance, lam=1.3, weighting=weighting))

@@ -32,6 +32,7 @@ CASES: dict[str, tuple[dict[str, Any], bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "name"), [*((case, "atb") for case in CASES), ("refreshed", "aedb")]
 )
