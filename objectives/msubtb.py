@@ -57,12 +57,18 @@ class ModifiedSubTrajectoryBalance(Objective):
     @classmethod
     def refusal(cls, env: Environment[Any]) -> str | None:
         """Only objects that end by a stop have P_F(stop | s)."""
-        if env.stop_action is not None:
-            return None
-        return (
-            "it needs an environment with a `stop_action`, so that F(s) = R(s) / P_F(stop | s). "
-            "Use SubTrajectoryBalance, which learns F(s), or LogPartitionVariance."
-        )
+        instead = "Use SubTrajectoryBalance, which learns F(s), or LogPartitionVariance."
+        if env.stop_action is None:
+            return (
+                "it needs an environment with a `stop_action`, so that "
+                f"F(s) = R(s) / P_F(stop | s). {instead}"
+            )
+        if not env.numbered:
+            return (
+                "it reads P_F(stop | s) at every state, which is known only where moves are "
+                f"numbered and have no densities. {instead}"
+            )
+        return None
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, T (T + 1) / 2 + T + 1): of pairs as `torch.triu_indices` has them, then of states."""

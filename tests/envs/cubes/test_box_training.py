@@ -25,6 +25,7 @@ REFUSED = {
     "fm": "it sums over all parents and children of a state",
     "opfm": "it sums over all parents and children of a state",
     "mdb": "it needs an environment in which every state may stop",
+    "msubtb": "known only where moves are numbered",
     "adjoint": "steers no process whose bridges are known",
     "kl": "its gradient goes through the samples",
     "gafn": "it adds bonuses to probabilities of moves",

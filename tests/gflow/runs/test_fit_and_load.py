@@ -152,7 +152,8 @@ def test_python_is_answered_in_words_of_python() -> None:
         ),
         (
             {"lam": 0.5},
-            "lam belongs to the objectives asubtb, flsubtb, led, msubtb, opflsubtb, opsubtb and subtb",
+            "lam belongs to the objectives asubtb, flsubtb, led, msubtb, opflsubtb, opsubtb and "
+            "subtb (Decay",
         ),
         ({"led_lr": 0.1}, "Add objective='led', or leave led_lr out."),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0."),
