@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         embedding_diversity,
     )
     from gflow.language.env import Text, TokenEnvironment
+    from gflow.language.given import written
     from gflow.language.law import TokenLaw
     from gflow.language.listed import ListedTexts
     from gflow.language.measures import log_ratio_variance, text_metrics
@@ -66,6 +67,7 @@ _HOME = {
     "surrogate": "gflow.language.policy_gradient",
     "text_metrics": "gflow.language.measures",
     "token_log_probs": "gflow.language.reference",
+    "written": "gflow.language.given",
 }
 
 __all__ = [
@@ -100,6 +102,7 @@ __all__ = [
     "surrogate",
     "text_metrics",
     "token_log_probs",
+    "written",
 ]
 
 __getattr__ = lazy_names(__name__, _HOME)

@@ -10,8 +10,8 @@ from gflow.checks import checked
 from gflow.errors import ConfigError
 from gflow.evaluation.evaluate import evaluate
 from gflow.language.env import TokenEnvironment
+from gflow.language.given import written
 from gflow.language.policy import HuggingFacePolicy
-from gflow.sampling.sampler import Sampler
 from gflow.terms import Needs
 
 ROWS = 512
@@ -46,15 +46,7 @@ class ListedTexts:
             )
         self.env = env
         rows = [row for size in sizes for row in itertools.product(letters, repeat=size)]
-        assert env.stop_action is not None
-        actions = torch.full((count, env.max_length + 1), env.stop_action)
-        for place, row in zip(actions, rows, strict=True):
-            place[: len(row)] = torch.tensor(row, dtype=torch.int64)
-        length = torch.tensor([len(row) + 1 for row in rows])
-        condition = None
-        if env.condition_dim:
-            condition = env.prompts.conditions[[prompt]].expand(count, -1)
-        self.trajectories = Sampler(env).along(actions, length, condition=condition)
+        self.trajectories = written(env, rows, [prompt] * count)
 
     def __len__(self) -> int:
         return len(self.trajectories)

@@ -42,6 +42,7 @@ BUILT_IN = {
     "proofs": "gflow.envs.proofs.task:ProofsTask",
     "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
     "torus": "gflow.envs.torus.task:TorusTask",
+    "arithmetic": "gflow.envs.language.arithmetic_task:ArithmeticTask",
     "integers": "gflow.envs.language.integers_task:IntegersTask",
     "mixture": "gflow.envs.mixture.task:MixtureTask",
     "rationales": "gflow.envs.language.rationale_task:RationalesTask",

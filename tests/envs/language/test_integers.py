@@ -134,11 +134,11 @@ def test_it_learns_all_integers() -> None:
     env = task.environment()
     policy = task.policy(env, Needs())
     listed = ListedTexts(env)
-    before = integer_numbers(listed, listed.log_law(policy))  # type: ignore[arg-type]
+    before = integer_numbers(listed, listed.log_law(policy))
     behaviour = task.behaviour(env, OnPolicy())
     config = TrainConfig(steps=150, batch_size=64, lr=2e-3, lr_half_life=60)
     Trainer(env, policy, ModifiedSubTrajectoryBalance(), config, behaviour=behaviour).train()
-    after = integer_numbers(listed, listed.log_law(policy))  # type: ignore[arg-type]
+    after = integer_numbers(listed, listed.log_law(policy))
     assert before["valid"] < 0.8
     assert before["kl_of_uniform"] > 0.3
     assert after["valid"] > 0.92
