@@ -1,7 +1,7 @@
 """Random integers: a model that writes some of 0 to 100 too often, some never, and others too."""
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -93,11 +93,13 @@ class IntegerReward(TextReward):
     """
 
     def __init__(self, model: LanguageModel, penalty: float = 8.0) -> None:
-        def scores(texts: list[str]) -> list[float]:
-            return [0.0 if is_integer(text) else -penalty for text in texts]
-
-        super().__init__(scores, model.decode, model.vocabulary)
+        super().__init__(partial(_scores, penalty=penalty), model.decode, model.vocabulary)
         self.model = model
+
+
+def _scores(texts: list[str], penalty: float) -> list[float]:
+    """At the top of the module, so that searchers can be sent it."""
+    return [0.0 if is_integer(text) else -penalty for text in texts]
 
 
 def digit_tokens(model: LanguageModel) -> list[int]:

@@ -1,7 +1,7 @@
 """Modified sub-trajectory balance on texts that can be listed: LM-1, 2, 3, 11 and rules 1 to 3."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -206,7 +206,7 @@ def test_estimates_are_compared_among_texts_of_one_prompt() -> None:
 def test_no_gradient_flows_through_the_mean() -> None:
     """The mean is no part of the network: stopping it changes no gradient of squares of one group,
     and keeps those of a robust loss the ones of its residuals."""
-    env = texts(3, 1, 1)
+    env = texts(5, 1, 1)
     policy = TabularPolicy(enumerate_states(env), "uniform")
     objective = ModifiedSubTrajectoryBalance(regression=Huber(0.1))
     batch = all_trajectories(env)
@@ -241,12 +241,17 @@ def test_cut_texts_keep_the_pairs_before_the_cut() -> None:
 
 
 def test_grids_with_free_ends_and_refusals() -> None:
-    env = HyperGrid(2, 3)
-    graph = enumerate_states(env)
-    flows = graph.exact_flows()
     objective = ModifiedSubTrajectoryBalance(0.7)
-    terms = objective.evaluate(env, TabularPolicy.solved(graph, flows), all_trajectories(env))
-    assert float(objective.residual(terms).detach().abs().max()) < 1e-10
+    endings: tuple[Literal["free", "forced"], ...] = ("free", "forced")
+    for ending in endings:
+        env = HyperGrid(2, 3, ending=ending)
+        graph = enumerate_states(env)
+        policy = TabularPolicy.solved(graph, graph.exact_flows())
+        terms = objective.evaluate(env, policy, all_trajectories(env))
+        assert float(objective.residual(terms).detach().abs().max()) < 1e-10
+        # Where objects are finished by force, their own reward is what flows there.
+        changed = objective(replace(terms, log_reward=terms.log_reward + 1)).detach()
+        assert (float(changed) > 1e-3) == (ending == "forced")
     fixed = Autoregressive("ab", 2, FunctionReward(lambda s: s.double().sum(1)))
     with pytest.raises(IncompatibleError, match="stop_action"):
         objective.check(fixed)

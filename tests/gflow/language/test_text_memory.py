@@ -145,6 +145,13 @@ def test_what_stays_is_the_better_of_what_is_near(
     assert len(memory) == sum(map(len, wanted.values()))
 
 
+def test_texts_at_the_tolerance_are_not_near() -> None:
+    """One of two tokens is a quarter of their lengths; one of three is less."""
+    memory = TextMemory(writer(), 10, 0.25)
+    memory.seed([[1, 2], [1, 4], [1, 2, 0], [1, 4, 0]], [0, 0, 1, 1])
+    assert memory.counts(torch.tensor([0, 1])).tolist() == [2, 1]
+
+
 def drawn(memory: TextMemory, count: int, seed: int = 0) -> Any:
     prompt = torch.arange(count) % 2
     g = torch.Generator().manual_seed(seed)

@@ -259,7 +259,7 @@ MUTANTS = (
         "memory-near-is-nearer", "gflow/language/memory.py",
         "found[rows] = (distance == 0) | (distance < limit[rows])",
         "found[rows] = (distance == 0) | (distance <= limit[rows])",
-        SHELF,
+        f"{MEMORY}::test_texts_at_the_tolerance_are_not_near",
     ),
     (
         "memory-holds-rewards", "gflow/language/memory.py",

@@ -80,19 +80,19 @@ MUTANTS = (
         TURNS,
     ),
     (
-        "search-old-weights", "gflow/searchers/search.py",
+        "searcher-old-weights", "gflow/searchers/search.py",
         "        self._renew()\n",
         "",
         f"{FINDS}::test_searchers_take_the_newest_weights_they_see",
     ),
     (
-        "search-same-again", "gflow/searchers/search.py",
+        "searcher-same-again", "gflow/searchers/search.py",
         '            self._state["generator"],\n',
         "            torch.Generator(self.device).manual_seed(self.seed),\n",
         f"{FINDS}::test_searchers_take_the_newest_weights_they_see",
     ),
     (
-        "search-explores-as-before", "gflow/searchers/search.py",
+        "searcher-explores-as-before", "gflow/searchers/search.py",
         'self.exploration = replace(self.exploration, **told["exploration"])',
         "self.exploration = replace(self.exploration)",
         f"{FINDS}::test_searchers_take_the_newest_weights_they_see",

@@ -152,7 +152,7 @@ MUTANTS = (
         "msubtb-last-prefix-left-out", "objectives/msubtb.py",
         "there = (time <= moves[:, None]) & (terms.log_stop > -torch.inf)",
         "there = (time < moves[:, None]) & (terms.log_stop > -torch.inf)",
-        f"{MSUBTB}::test_one_wrong_logit_is_punished[stop-0]",
+        f"{MSUBTB}::test_the_loss_is_that_of_the_definition[1.0-all]",
     ),
     (
         "msubtb-no-root", "objectives/msubtb.py",
