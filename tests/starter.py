@@ -77,6 +77,7 @@ class Starter:
 
     def __init__(self) -> None:
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._link.settimeout(120)
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, "-P", __file__, str(theirs.fileno())],
