@@ -69,6 +69,7 @@ def distance(graph: StateGraph[Any], policy: TabularPolicy) -> float:
 # ---------------------------------------------------------------------- FL-1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LOOKING)
 @settings(max_examples=8)
 @given(env=random_dags(max_states=7))

@@ -90,6 +90,7 @@ def test_one_wrong_logit_is_punished(least: int, place: str) -> None:
             policy.forward_table[row, action] -= 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("least", "pairs"),
     [(0, "all"), pytest.param(2, "all", marks=pytest.mark.slow), (1, "consecutive")],

@@ -121,6 +121,7 @@ def test_rewards_are_powers_of_the_accuracy_and_clipped() -> None:
     assert ArchitectureReward(nothing, "x")(cells[:1]).tolist() == [-12.0]
 
 
+@pytest.mark.slow
 def test_scores() -> None:
     names = ["lightness", "long", "short"]
     env = Architectures(ArchitectureScores(TABLE, names))
@@ -274,6 +275,7 @@ def test_bad_tables_are_refused() -> None:
         ArchitectureScores(TABLE, [])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STORED.is_file(), reason="the stored table is not here")
 def test_golden_values_of_the_stored_table() -> None:
     table = load_architectures(STORED)

@@ -132,6 +132,7 @@ def test_the_book_follows_the_means_of_its_vectors(every_picture: Pictures) -> N
     assert torch.allclose(book, means, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_quantised_autoencoders_learn_to_give_pictures_back() -> None:
     """Three pictures, nine codes."""
     x = torch.tensor([[1.0, 1, 0, 0, 1], [0, 0, 1, 1, 0], [1, 0, 1, 0, 0]])

@@ -197,6 +197,7 @@ def test_the_gap_of_the_fixed_variance_falls_as_one_over_steps(steps: int) -> No
         assert gap(steps, 8.0) < coarse / 10
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_bounds_bracket_log_z_off_the_optimum() -> None:
     """D7: oracle drifts disturbed by noise that depends on the point alone."""

@@ -52,6 +52,7 @@ def test_problems_are_worked_out_from_left_to_right() -> None:
     assert [answer_in(text) for text in (" -4. Q", " ?", "12 7")] == [-4, None, 12]
 
 
+@pytest.mark.slow
 def test_the_corpus_says_what_it_should_as_often_as_it_should() -> None:
     """Steps of the question in 30 %, correct ones in all, answers that are the last result."""
     model = bare_arithmetic_model()
@@ -224,6 +225,7 @@ def test_answers_are_read_off_the_model_and_counted(monkeypatch: pytest.MonkeyPa
     assert found["worked"] == 0
 
 
+@pytest.mark.slow
 def test_supervised_tuning_makes_the_steps_likely() -> None:
     """Demonstrations as a data set of trajectories, by maximum likelihood."""
     task = ArithmeticTask(**SMALL)
@@ -268,6 +270,7 @@ def test_the_task_trains_on_some_questions_and_is_judged_by_others() -> None:
         assert best == ([task.worked(env, i)] if i < 2 else [])
 
 
+@pytest.mark.slow
 def test_a_base_is_kept_in_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "base")
     made = arithmetic_model(folder, steps=2)

@@ -241,6 +241,7 @@ def test_m_steps_see_rationales_of_labelled_reviews_alone(monkeypatch: pytest.Mo
     assert set(tokens[:, 0].tolist()) <= set(LEGAL)
 
 
+@pytest.mark.slow
 def test_runs_go_on_from_checkpoints_to_the_same_numbers() -> None:
     whole, _ = trained(headed(), 6)
     whole.train()

@@ -153,6 +153,7 @@ def test_contract(pieces: list[str]) -> None:
     assert checked.longest == 5
 
 
+@pytest.mark.slow
 def test_the_engine_samples_with_the_network(ambiguous: Molecules) -> None:
     """With shared network passes or without; a trajectory alone weighs as it does in a batch."""
     generator = torch.Generator().manual_seed(0)

@@ -90,6 +90,7 @@ def test_ratio_of_multiplicities(square: Molecules, world_of: "WorldOf") -> None
             assert math.isclose(math.log(a / b), ratio, abs_tol=1e-12)
 
 
+@pytest.mark.slow
 def test_molecules_are_sampled_in_proportion(ambiguous: Molecules, world_of: "WorldOf") -> None:
     """With `target_log_reward` as the engine uses it, p(SMILES) = R(SMILES) / Z."""
     world = world_of(ambiguous)

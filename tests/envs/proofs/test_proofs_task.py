@@ -18,6 +18,7 @@ def train(folder: Path, *words: str) -> int:
     return main(["train", "proofs", "--out", str(folder), "--quiet", *words])
 
 
+@pytest.mark.slow
 def test_a_run_on_the_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     torch.set_default_dtype(torch.float32)

@@ -98,6 +98,7 @@ def test_missing_and_broken_tables_say_where_to_get_one(tmp_path: Path) -> None:
         tf_binding(torch.rand(4**8), "backwards")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MEASURED.is_file(), reason="the measured table is not here")
 def test_golden_values_of_the_measured_landscape() -> None:
     values = load_e_scores(MEASURED)

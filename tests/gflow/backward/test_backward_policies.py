@@ -186,6 +186,7 @@ def test_counts_that_are_exact_give_the_maximum_entropy_policy(
         assert entropy(graph, other) < most - 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "env", [MERGED, pytest.param(GRID, marks=pytest.mark.slow)], ids=["merged", "grid"]
 )
@@ -219,6 +220,7 @@ def frequencies(graph: StateGraph[Any], batch: Any) -> Tensor:
     return share[graph.parent, graph.child]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pessimistic", "tlm"])
 @pytest.mark.parametrize(
     "env",
@@ -366,6 +368,7 @@ def test_the_optimum_samples_in_proportion_to_the_reward(
         torch.testing.assert_close(found, flows.log_pf, atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     ["tlm", *(pytest.param(k, marks=pytest.mark.slow) for k in SECOND_NETWORK if k != "tlm")],

@@ -387,6 +387,7 @@ def test_chains_stay_in_the_target() -> None:
 # ---------------------------------------------------------------------- LS-7 and LS-8
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     env=random_dags(max_states=8), seed=st.integers(0, 99), steps=st.sampled_from([1, 2, "random"])

@@ -90,6 +90,7 @@ def test_training_records_the_metrics_and_repeats() -> None:
     assert records[-1]["reward_calls"] == 8  # the rest was replayed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

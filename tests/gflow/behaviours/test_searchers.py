@@ -41,6 +41,7 @@ def distance(policy: Any) -> float:
     return float((found.exp() - GRAPH.log_target().exp()).abs().sum() / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [LogPartitionVariance, ModifiedSubTrajectoryBalance])
 def test_without_workers_the_same_rule_learns_the_target(objective: Any) -> None:
     made = trainer(Searchers(0, recent=0.5), objective(), lr=0.1, lr_half_life=40)

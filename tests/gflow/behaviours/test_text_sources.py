@@ -129,6 +129,7 @@ def test_what_is_sampled_is_sampled_at_the_temperature_and_remembered() -> None:
     assert nothing.metrics["from_memory"] == 1
 
 
+@pytest.mark.slow
 def test_texts_are_learned_from_all_three() -> None:
     env = writer(prompts=1, length=2, min_length=1)
     policy = TabularPolicy(enumerate_states(env), "uniform")

@@ -38,6 +38,7 @@ def train(folder: Path, task: str, *flags: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

@@ -69,6 +69,7 @@ def test_a_sampler_of_outcomes_learns_what_it_is_told(pretrained: Path) -> None:
     assert (built == told).all(-1).double().mean() > 0.3
 
 
+@pytest.mark.slow
 def test_three_rewards_from_one_run(pretrained: Path, tmp_path: Path) -> None:
     """Conversion without training comes closer to each reward than an untrained sampler."""
     for reward in ("corners", "cosine", "deceptive"):

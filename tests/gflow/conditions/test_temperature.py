@@ -116,6 +116,7 @@ def test_nonsense_is_refused(build: Any) -> None:
 # ---------------------------------------------------------------------- environments
 
 
+@pytest.mark.slow
 def test_densities_are_tempered_with_their_scores() -> None:
     base = Gaussian([1.0, -1.0], variance=2.0, log_constant=1.0)
     target = TemperedTarget(base)

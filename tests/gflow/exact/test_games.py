@@ -200,6 +200,7 @@ def test_a_flow_is_the_reward_expected_by_who_moves_evenly(env: TableEnvironment
     same([expected(s, -1) for s in hand.states()], [1 / hand.flow(s) for s in hand.states()])
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(env=random_games())
 def test_players_who_change_places_invert_the_flow(env: TableEnvironment) -> None:

@@ -91,6 +91,7 @@ def base() -> LanguageModel:
     return shared()
 
 
+@pytest.mark.slow
 def test_beams_without_limit_find_the_likeliest_texts_in_order(base: LanguageModel) -> None:
     env = writer(base)
     found = Decoder(env, base).beams(ALL, 5, 64)

@@ -15,6 +15,7 @@ from gflow.testing import check_env
 REWARD: Any = FunctionReward(lambda s: -(s.tokens == 0).sum(1).double())
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     vocabulary=st.sampled_from([2, 3, 4]),

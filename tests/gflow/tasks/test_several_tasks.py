@@ -49,6 +49,7 @@ def train(task: str, folder: Path, *flags: str) -> dict[str, Any]:
     return metrics
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize(
     ("objective", "how"),

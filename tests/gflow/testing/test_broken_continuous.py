@@ -448,6 +448,7 @@ QUICK = {
 """The others wait for the slow tests."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BROKEN],

@@ -33,6 +33,7 @@ DAG = TableEnvironment([[1, 2], [2, 3], [3, 4], [4], []], [0.2, -0.5, 0.9, 0.1, 
 EXACT = [name for name, cls in OFF_POLICY.items() if cls.self_contained]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -52,6 +53,7 @@ def test_sub_trajectory_weightings_pass(weighting: Weighting) -> None:
     check_objective(partial(SubTrajectoryBalance, lam=1.3, weighting=weighting))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 @settings(max_examples=10)
 @given(env=random_dags(max_states=8, duplicates=False))

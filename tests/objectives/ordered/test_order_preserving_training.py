@@ -83,6 +83,7 @@ def test_the_best_takes_over_in_long_training() -> None:
     assert found == sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [n if n == "optb" else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
 )
