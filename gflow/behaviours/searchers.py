@@ -69,7 +69,7 @@ class Searchers(Behaviour):
         self.workers, self.publish, self.size = workers, publish, size
         self.recent, self.draw, self.capacity = recent, draw, capacity
         self.heat = (low, high)
-        self.batches = self.searched = 0
+        self.batches, self.searched, self._turn = 0, 0, 1
         self.memory: Finds | None = None
         self.crew: Crew | None = None
         self._metrics: dict[str, float] = {}
@@ -119,7 +119,7 @@ class Searchers(Behaviour):
                 self.heat, g, sampling.device,
             )  # fmt: skip
             self._remember([packed(sampling.env, batch, self.batches)])
-        repeat = getattr(sampling.condition, "repeat", 1)
+        repeat = getattr(sampling.condition, "repeat", self._turn)
         rows = self.memory.rows(count, repeat, self.recent, sampling.generator)
         stale = self.batches - self.memory.column("made")[rows]
         self._metrics = {
@@ -135,6 +135,9 @@ class Searchers(Behaviour):
         for columns in found:
             self.memory.add(columns)
             self.searched += len(columns["length"])
+            if "condition" in columns:  # how often a condition comes in a row
+                turns = torch.unique_consecutive(columns["condition"], dim=0)
+                self._turn = max(1, len(columns["condition"]) // len(turns))
 
     def _receive(self, sampling: Sampling, count: int) -> None:
         """Take in what was delivered; start the searchers, or show them new weights, if due."""
@@ -172,11 +175,14 @@ class Searchers(Behaviour):
     def state_dict(self) -> dict[str, Any]:
         """The memory, and how many batches came from it."""
         memory = None if self.memory is None else self.memory.state_dict()
-        return {"batches": self.batches, "searched": self.searched, "memory": memory}
+        counts = {"batches": self.batches, "searched": self.searched, "turn": self._turn}
+        return {**counts, "memory": memory}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave; searchers begin with the weights of now."""
         self.close()
-        self.batches, self.searched = state["batches"], state["searched"]
+        self.batches, self.searched, self._turn = (
+            state[name] for name in ("batches", "searched", "turn")
+        )
         if self.memory is not None and state["memory"] is not None:
             self.memory.load_state_dict(state["memory"])

@@ -14,6 +14,7 @@ import torch
 from gflow import MLPPolicy, Sampler, TabularPolicy, TrainConfig, Trainer, enumerate_states
 from gflow.behaviours.base import Sampling
 from gflow.behaviours.searchers import Searchers
+from gflow.conditions.draws import ConditionSampler
 from gflow.envs.diffusion.env import Diffusion
 from gflow.envs.diffusion.process import Brownian
 from gflow.envs.grids.hypergrid import HyperGrid
@@ -50,6 +51,32 @@ def test_without_workers_the_same_rule_learns_the_target(objective: Any) -> None
     assert distance(made.policy) < 0.03
     assert 0 < record["staleness"] < 50
     assert record["searched"] == record["remembered"] == 100 * 24
+
+
+class Betas(ConditionSampler):
+    """Three numbers in a row that are equal, and no word of it."""
+
+    def __call__(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        return torch.rand(count // 3, 1, generator=generator).repeat_interleave(3, 0)
+
+
+def test_conditions_stay_together_whoever_draws_them() -> None:
+    env = ENV.with_temperature()
+    searchers = Searchers(0, recent=0.5, low=0.5, high=3.0)
+    config = TrainConfig(batch_size=12)
+    made = Trainer(
+        env, MLPPolicy(env, 8), LogPartitionVariance(), config,
+        condition=Betas(), behaviour=searchers,
+    )  # fmt: skip
+    made.train(5)
+    batch = made.sample()
+    assert batch.condition is not None
+    turns = batch.condition.view(4, 3)
+    assert bool((turns == turns[:, :1]).all())
+    assert len(turns[:, 0].unique()) > 2
+    torch.testing.assert_close(
+        batch.log_reward, env.target_log_reward(batch.final_states, batch.condition)
+    )
 
 
 def test_the_share_that_is_new_is_not_stale() -> None:
@@ -173,6 +200,7 @@ SCRIPT = """
 import torch
 from gflow import MLPPolicy, TrainConfig, Trainer
 from gflow.behaviours.searchers import Searchers
+from gflow.conditions.draws import ConditionSampler
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.objectives import LogPartitionVariance
 

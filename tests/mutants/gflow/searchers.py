@@ -39,8 +39,8 @@ MUTANTS = (
     ),
     (
         "finds-newest-go", "gflow/searchers/memory.py",
-        "slots = (self._next + torch.arange(len(rows))) % self.capacity",
-        "slots = (self._next - 1 - torch.arange(len(rows))) % self.capacity",
+        "self._next = (self._next + len(rows)) % self.capacity",
+        "self._next = 0",
         f"{FINDS}::test_the_oldest_go",
     ),
     (
@@ -105,9 +105,15 @@ MUTANTS = (
     ),
     (
         "searchers-count-anew", "gflow/behaviours/searchers.py",
-        'self.batches, self.searched = state["batches"], state["searched"]',
-        'self.batches, self.searched = 0, 0',
+        'state[name] for name in ("batches", "searched", "turn")',
+        '0 * state[name] for name in ("batches", "searched", "turn")',
         f"{BESIDE}::test_runs_without_workers_resume_to_the_same_numbers",
+    ),
+    (
+        "searchers-conditions-alone", "gflow/behaviours/searchers.py",
+        'self._turn = max(1, len(columns["condition"]) // len(turns))',
+        "self._turn = max(1, len(turns) // len(turns))",
+        f"{BESIDE}::test_conditions_stay_together_whoever_draws_them",
     ),
     (
         "searchers-for-densities", "gflow/behaviours/searchers.py",
