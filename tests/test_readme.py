@@ -25,7 +25,7 @@ def test_shell_lines_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
     commands = set(re.findall(r"^gflow (\w+)", text, re.MULTILINE))
     assert commands == {
         "list", "train", "sample", "eval", "resume", "sweep", "arena", "play", "alphazero",
-        "pretrain", "finetune",
+        "pretrain", "finetune", "prove",
     }  # fmt: skip
     main(["--help"])
     shown = capsys.readouterr().out

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gflow.envs.proofs.lean import LeanChecker, LeanInteractSession
     from gflow.envs.proofs.policy import TacticPolicy, TheoremEncoder
     from gflow.envs.proofs.pool import CheckerPool
-    from gflow.envs.proofs.propositions import propositions
+    from gflow.envs.proofs.propositions import random_propositions
     from gflow.envs.proofs.recorded import RecordedChecker, record
     from gflow.envs.proofs.reward import (
         PaperReward,
@@ -49,7 +49,7 @@ _MODULES = {
     "lean": "LeanChecker LeanInteractSession",
     "policy": "TacticPolicy TheoremEncoder",
     "pool": "CheckerPool",
-    "propositions": "propositions",
+    "propositions": "random_propositions",
     "recorded": "RecordedChecker record",
     "reward": "PaperReward PolicyReference PosteriorReward Reference UniformReference",
     "search": "Search best_first",
@@ -91,7 +91,7 @@ __all__ = [
     "UniformReference",
     "best_first",
     "library_proofs",
-    "propositions",
+    "random_propositions",
     "recheck",
     "record",
     "shortest_proofs",

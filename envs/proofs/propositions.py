@@ -130,7 +130,7 @@ def _simpler(one: Formula, given: frozenset[Formula]) -> set[Formula] | None:
     return None
 
 
-def propositions(
+def random_propositions(
     count: int, seed: int = 0, depth: int = 3, skip: Sequence[Theorem] = ()
 ) -> list[Theorem]:
     """Different random propositions that hold, none a renaming of another.
@@ -147,7 +147,7 @@ def propositions(
     for name, value, hint in (("count", count, Natural), ("depth", depth, Count)):
         reason = complaint(value, hint)
         if reason is not None:
-            raise ConfigError(f"propositions: {name} {reason}.")
+            raise ConfigError(f"random_propositions: {name} {reason}.")
     rng, found = random.Random(seed), list[Theorem]()
     seen = {theorem.declaration for theorem in skip}
     for _ in range(2000 * (count + 1)):
@@ -165,6 +165,6 @@ def propositions(
     if len(found) == count:
         return found
     raise ConfigError(
-        f"propositions: only {len(found)} of {count} different propositions of depth {depth} that "
-        f"hold were found. Ask for fewer, or for deeper ones."
+        f"random_propositions: only {len(found)} of {count} different propositions of depth "
+        f"{depth} that hold were found. Ask for fewer, or for deeper ones."
     )

@@ -18,7 +18,7 @@ from gflow.envs.proofs.env import ProofEnv
 from gflow.envs.proofs.metrics import distinct_proofs, outcomes, solved
 from gflow.envs.proofs.policy import TacticPolicy, TheoremEncoder
 from gflow.envs.proofs.pool import CheckerPool
-from gflow.envs.proofs.propositions import propositions
+from gflow.envs.proofs.propositions import random_propositions
 from gflow.envs.proofs.recorded import RecordedChecker
 from gflow.envs.proofs.reward import PaperReward, PosteriorReward, ProofReward
 from gflow.envs.proofs.tactics import FixedTactics, GoalTactics, Tactics
@@ -113,7 +113,7 @@ class ProofsTask(Task[ProofEnv]):
             judges = min(self.test_theorems, max(1, len(found) // 5)) if len(found) > 1 else 0
             return found[: len(found) - judges][: self.train_theorems], found[-judges:][:judges]
         count = self.train_theorems + self.test_theorems
-        found = propositions(count, self.data_seed, self.formula_depth)
+        found = random_propositions(count, self.data_seed, self.formula_depth)
         return found[: self.train_theorems], found[self.train_theorems :]
 
     def _library(self) -> list[Theorem]:

@@ -27,7 +27,7 @@ from gflow.envs.proofs.coq.library import (
     without_comments,
 )
 from gflow.envs.proofs.data import read_statements, shortest_proofs, those_that_open
-from gflow.envs.proofs.propositions import Formula, holds, propositions, random_formula
+from gflow.envs.proofs.propositions import Formula, holds, random_formula, random_propositions
 from gflow.errors import ConfigError
 
 P, Q = Formula("P"), Formula("Q")
@@ -105,14 +105,14 @@ def test_coq_agrees_about_what_holds(coq: CoqChecker) -> None:
 
 
 def test_propositions_are_different_and_hold() -> None:
-    found = propositions(30, seed=1)
-    assert found == propositions(30, seed=1)
+    found = random_propositions(30, seed=1)
+    assert found == random_propositions(30, seed=1)
     assert len({theorem.declaration for theorem in found}) == 30
-    others = propositions(10, seed=1, skip=found)
+    others = random_propositions(10, seed=1, skip=found)
     assert not set(others) & set(found)
-    assert propositions(0) == []
+    assert random_propositions(0) == []
     with pytest.raises(ConfigError, match="of 9 different propositions of depth 1"):
-        propositions(9, depth=1)
+        random_propositions(9, depth=1)
 
 
 FILE = r"""

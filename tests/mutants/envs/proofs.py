@@ -9,6 +9,7 @@ DATA = "tests/envs/proofs/test_proof_data.py"
 POLICY = "tests/envs/proofs/test_proof_policy.py"
 SEARCH = "tests/envs/proofs/test_proof_search.py"
 TASK = "tests/envs/proofs/test_proofs_task.py"
+BENCHMARK = "tests/test_proofs_benchmark.py"
 SANITISER = "tests/envs/proofs/test_coq_sanitiser.py"
 
 MUTANTS = (
@@ -242,5 +243,12 @@ MUTANTS = (
         "return found[: self.train_theorems], found[self.train_theorems :]",
         "return found[: self.train_theorems], found[: self.test_theorems]",
         f"{TASK}::test_options_say_what_they_do",
+    ),
+    (
+        "reinforce-whose-baseline-holds-itself",
+        "benchmarks/proofs.py",
+        "(reward.sum(1, keepdim=True) - reward) / (self.group - 1)",
+        "reward.sum(1, keepdim=True) / self.group",
+        f"{BENCHMARK}::test_reinforce_has_the_gradient_of_the_mean_reward",
     ),
 )
