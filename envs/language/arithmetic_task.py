@@ -19,6 +19,7 @@ from gflow.language.env import TokenEnvironment
 from gflow.language.memory import TextMemory
 from gflow.language.model import LanguageModel
 from gflow.language.policy import HuggingFacePolicy
+from gflow.language.tools import Tool
 from gflow.policies.base import Policy
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
@@ -53,7 +54,7 @@ class ArithmeticTask(Task[TokenEnvironment]):
         demonstrations: Questions to train on whose steps the memory begins with.
         longest: Most tokens that the policy writes; five numbers take 19 words.
         shortest: Fewest.
-        temperature: T of the reward p^(1/T).
+        reward_temperature: T of the reward p^(1/T).
         repeat: Texts of a question in a batch.
         rank: Rank of the adapters.
         alpha: Their products are scaled by alpha / rank.
@@ -85,7 +86,7 @@ class ArithmeticTask(Task[TokenEnvironment]):
     demonstrations: Natural = 0
     longest: Count = 20
     shortest: Natural = 3
-    temperature: Temperature = 1.0
+    reward_temperature: Temperature = 1.0
     repeat: Count = 8
     rank: Count = 32
     alpha: Positive = 32.0
@@ -93,9 +94,8 @@ class ArithmeticTask(Task[TokenEnvironment]):
 
     @classmethod
     def cheap(cls) -> TokenEnvironment:
-        """With an untrained base, and few questions."""
-        few = cls(base="", base_steps=0, train_problems=4, test_problems=1)
-        return few.environment()
+        """With an untrained base."""
+        return cls(base="", base_steps=0).environment()
 
     def problems(self) -> list[Problem]:
         """Those to train on, then those that judge, by their length."""
@@ -112,7 +112,8 @@ class ArithmeticTask(Task[TokenEnvironment]):
 
     def environment(self) -> TokenEnvironment:
         """Steps behind the questions."""
-        known, tool = self.problems(), None
+        known = self.problems()
+        tool: Tool
         if self.model:
             model = LanguageModel.load(self.model)
             shots = problems(self.shots, self.operands, self.data_seed + 1, without=known)
@@ -120,7 +121,7 @@ class ArithmeticTask(Task[TokenEnvironment]):
         else:
             model = arithmetic_model(self.base, self.base_steps, self.base_seed)
             shots, opening, tool = [], [WORDS.index(BOS)], TokenCalculator(WORDS)
-        reward = ArithmeticReward(model, known, self.temperature, shots, opening)
+        reward = ArithmeticReward(model, known, self.reward_temperature, shots, opening)
         legal, stop = legal_tokens(model), stop_token(model, ".")
         model.adapt(self.rank, self.alpha)
         return TokenEnvironment(
@@ -165,7 +166,7 @@ class ArithmeticTask(Task[TokenEnvironment]):
             return {}
         trainer = context.trainer
         generator = torch.Generator(trainer.device).manual_seed(trainer.step)
-        numbers = {}
+        numbers: dict[str, float] = {}
         for size in JUDGED:
             rows = self.test_rows(size)
             found = accuracy(context.env, context.policy, rows, SAMPLES, generator)

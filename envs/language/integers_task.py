@@ -139,7 +139,7 @@ class IntegersTask(Task[TokenEnvironment]):
         if context.policy is None:
             return {}
         listed = ListedTexts(context.env)
-        return integer_numbers(listed, listed.log_law(context.policy))  # type: ignore[arg-type]
+        return integer_numbers(listed, listed.log_law(context.policy))
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The probability of each integer, before and after."""

@@ -11,7 +11,7 @@ from gflow.checks import checked
 from gflow.errors import ConfigError
 from gflow.language.env import Text, TokenEnvironment
 from gflow.language.given import written
-from gflow.language.policy import HuggingFacePolicy
+from gflow.policies.base import Policy
 from gflow.state import take, to_device
 
 ROWS = 512
@@ -92,7 +92,7 @@ class ListedTexts:
         return self.trajectories.log_reward.double().log_softmax(0)
 
     @torch.no_grad()
-    def log_law(self, policy: HuggingFacePolicy) -> Tensor:
+    def log_law(self, policy: Policy) -> Tensor:
         """(X,) float64 exact log-probabilities of what a policy writes.
 
         Each beginning is read once, whatever the number of texts that go on from it.

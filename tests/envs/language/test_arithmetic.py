@@ -172,7 +172,7 @@ def test_a_policy_writes_what_the_calculator_says() -> None:
 
 
 def test_the_reward_is_what_the_model_says_of_steps_and_answer() -> None:
-    task = ArithmeticTask(**SMALL, temperature=0.5)
+    task = ArithmeticTask(**SMALL, reward_temperature=0.5)
     env = task.environment()
     reward: Any = env.reward
     tokens = [task.worked(env, i) for i in range(3)]
