@@ -160,7 +160,8 @@ ZEROES = {  # log 0 and the least of all scores mean something
     "eubo", "expected_reward", "importance_log_z", "jsd", "kl", "l1", "log_reward_correlation",
     "mean_l1", "total_variation", "forward_ess",
 }  # fmt: skip
-NO_TENSOR = {  # of floating point: states, records, or objects of a graph
+NO_TENSOR = {  # of floating point: states, records, words, or objects of a graph
+    "bleu", "gleu",
     "Correlation", "Likelihood", "ManyWellCoverage", "ModeCounter", "ModeCoverage", "NoiseFloor",
     "corner_regions", "draw_objects", "empirical_distribution", "log_likelihood", "unit_faces",
     "w2_floor",

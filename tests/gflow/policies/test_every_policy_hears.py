@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import gflow
 from gflow import Environment, MLPPolicy, Needs, Policy, Sampler, Trajectories, evaluate
 from gflow.backward.choice import with_backward
+from gflow.behaviours.sources import Tempered
 from gflow.conditions.temperature import Temperature
 from gflow.em.monte_carlo import EvenPolicy
 from gflow.em.tempered import TemperedPolicy
@@ -39,6 +40,7 @@ from gflow.envs.graphs.policy import GraphEncoder, GraphPolicy
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.molecules.policy import MoleculePolicy
 from gflow.envs.molecules.task import MoleculesTask
+from gflow.envs.proofs.policy import TacticPolicy
 from gflow.envs.sequences.env import Autoregressive
 from gflow.envs.targets.gaussian import Gaussian
 from gflow.envs.torus.env import Torus
@@ -150,11 +152,13 @@ EXEMPT = {
     MonteCarlo: "likewise, for some outcomes",
     OutcomePolicy: "compares states with the outcome that it is told, by features of both",
     TemperedPolicy: "tells another policy what it is told",
+    Tempered: "likewise",
     EvenPolicy: "moves evenly, whatever it is told: a baseline",
     CodePolicy: "looks up the picture that its condition calls, and is no policy without",
     HuggingFacePolicy: "reads the prompt, which is part of its states, and refuses the rest",
     MarginalPolicy: "refuses environments with conditions",
     ParserPolicy: "reads the sentence, which is part of its states",
+    TacticPolicy: "reads the goal, which is part of its states, and the theorem that is called",
 }
 
 
