@@ -12,6 +12,7 @@ from gflow.memory.columns import Columns
 from gflow.memory.rescore import ends_of, rescored
 from gflow.sampling.sampler import Sampler
 from gflow.searchers.search import Found
+from gflow.state import to_device
 from gflow.trajectories import Trajectories
 
 FindsDraw = Literal["reward", "uniform"]
@@ -86,7 +87,7 @@ class Finds:
         objects = ends_of(Sampler(self.env), actions, length, condition)
         reward = self.env.reward
         if isinstance(reward, PrefixReward):
-            scores = reward.prefixes_of(objects).cpu()
+            scores = reward.prefixes_of(to_device(objects, self.device)).cpu()
             pad = self.column("prefixes").shape[1] - scores.shape[1]
             values = torch.nn.functional.pad(scores, (0, pad))
             self._columns.rewrite("prefixes", values, stale)

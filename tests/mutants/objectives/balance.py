@@ -204,8 +204,8 @@ MUTANTS = (
     ),
     (
         "msubtb-forced-ends-left-out", "objectives/msubtb.py",
-        "        there = there | end\n",
-        "",
+        "log_flow = torch.where(end, terms.log_reward[:, None].to(log_flow.dtype), log_flow)",
+        "log_flow = log_flow + 0",
         f"{MSUBTB}::test_grids_with_free_ends_and_refusals",
     ),
 )  # fmt: skip
