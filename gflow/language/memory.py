@@ -12,8 +12,8 @@ from gflow.bounds import Count, Part
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IllegalActionError, IncompatibleError
-from gflow.language.edits import edit_distance
 from gflow.language.env import Text, TokenEnvironment
+from gflow.language.nearness import keep_the_better, near_each_other
 from gflow.language.prefixes import PrefixReward
 from gflow.memory.columns import narrowest
 from gflow.sampling.sampler import Sampler
@@ -246,48 +246,16 @@ class TextMemory:
         at = (shelves[mine[row[stored]]], column[stored])
         other[stored], other_length[stored] = self._tokens[at].long(), self._length[at]
         near = torch.zeros(new, stays.shape[1], dtype=torch.bool)
-        near[row, column] = self._near(tokens[row], length[row], other, other_length)
-        full, values = stays.numpy(), known.to(torch.float64).numpy()
-        for i, (shelf, close, value) in enumerate(
-            zip(mine.tolist(), near.numpy(), score.tolist(), strict=True)
-        ):
-            there, said = full[shelf], values[shelf]
-            rivals = close & there
-            if rivals.any():
-                if said[rivals].max() >= value:
-                    continue
-                there[rivals] = False
-            elif there.sum() == self.capacity:
-                held = there.nonzero()[0]
-                worst = held[said[held].argmin()]
-                if said[worst] >= value:
-                    continue
-                there[worst] = False
-            there[self.capacity + i] = True
+        near[row, column] = near_each_other(
+            tokens[row], length[row], other, other_length, self.tolerance
+        )
+        keep_the_better(stays, known, near, score, mine, self.capacity)
         return stays
 
     def _rivals(self, mine: Tensor) -> Tensor:
         """(B, capacity + B) bool earlier new texts of the same prompt."""
         same = (mine[:, None] == mine).tril(-1)
         return torch.nn.functional.pad(same, (self.capacity, 0))
-
-    def _near(self, one: Tensor, length: Tensor, other: Tensor, other_length: Tensor) -> Tensor:
-        """(M,) bool whether two texts are near each other."""
-        limit = self.tolerance * (length + other_length)
-        gap = (length - other_length).abs()
-        found = torch.zeros(len(length), dtype=torch.bool)
-        rows = ((gap < limit) | (gap == 0)).nonzero().squeeze(1)
-        if len(rows):
-            width = int(torch.maximum(length[rows], other_length[rows]).max())
-            distance = edit_distance(
-                one[rows, :width],
-                length[rows],
-                other[rows, :width],
-                other_length[rows],
-                band=int(limit[rows].max()),
-            )
-            found[rows] = (distance == 0) | (distance < limit[rows])
-        return found
 
     # ------------------------------------------------------------------ scores
 
