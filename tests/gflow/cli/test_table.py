@@ -19,8 +19,11 @@ from gflow.tasks.task import Task
 from gflow.training.trainer import TrainConfig, Trainer
 
 STEPS = 8
-SMALL: dict[str, dict[str, Any]] = {"refreshed": {"initial": 32, "added": 16, "capacity": 64}}
-"""Settings of behaviours in place of those that fill large memories."""
+SMALL: dict[str, dict[str, Any]] = {
+    "refreshed": {"initial": 32, "added": 16, "capacity": 64},
+    "searchers": {"workers": 0},
+}
+"""Settings of behaviours in place of those that fill large memories or start processes."""
 BOARDS = {"tictactoe", "connect4"}
 """Their networks are the largest."""
 
