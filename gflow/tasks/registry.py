@@ -44,6 +44,8 @@ BUILT_IN = {
     "torus": "gflow.envs.torus.task:TorusTask",
     "arithmetic": "gflow.envs.language.arithmetic_task:ArithmeticTask",
     "integers": "gflow.envs.language.integers_task:IntegersTask",
+    "continuation": "gflow.envs.language.continuation_task:ContinuationTask",
+    "infilling": "gflow.envs.language.infilling_task:InfillingTask",
     "mixture": "gflow.envs.mixture.task:MixtureTask",
     "rationales": "gflow.envs.language.rationale_task:RationalesTask",
     "tictactoe": "gflow.envs.games.task:TicTacToeTask",
