@@ -16,6 +16,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,9 @@ from gflow.behaviours.base import OnPolicy
 from gflow.envs.language.arithmetic_reward import accuracy
 from gflow.envs.language.arithmetic_task import JUDGED, SAMPLES, ArithmeticTask
 from gflow.language import GradientConfig, PolicyGradient, TokenEnvironment, written
+from gflow.objective import Regression, squared
 from gflow.objectives import MaximumLikelihood, ModifiedSubTrajectoryBalance
+from gflow.objectives.regression import Huber
 
 DEMONSTRATIONS = 50
 SUPERVISED = 100
@@ -68,12 +71,18 @@ def ppo(task: ArithmeticTask, env: TokenEnvironment, policy: Any, config: TrainC
     PolicyGradient(env, policy, chosen, task.condition(env)).train()
 
 
-def ours(task: ArithmeticTask, env: TokenEnvironment, policy: Any, config: TrainConfig) -> None:
+def ours(
+    task: ArithmeticTask,
+    env: TokenEnvironment,
+    policy: Any,
+    config: TrainConfig,
+    regression: Regression = squared,
+) -> None:
     """Modified sub-trajectory balance, from policy, heated policy and memory."""
     trainer = Trainer(
         env,
         policy,
-        ModifiedSubTrajectoryBalance(),
+        ModifiedSubTrajectoryBalance(regression=regression),
         config,
         condition=task.condition(env),
         behaviour=task.behaviour(env, OnPolicy()),
@@ -86,6 +95,7 @@ METHODS: dict[str, tuple[int, Tune]] = {
     "supervised": (0, supervised),
     "ppo": (0, ppo),
     "ours": (0, ours),
+    "ours, huber": (0, partial(ours, regression=Huber())),
     "ours + demos": (DEMONSTRATIONS, ours),
 }
 

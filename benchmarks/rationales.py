@@ -25,7 +25,7 @@ from gflow.envs.language.rationale_mstep import LabelFit
 from gflow.envs.language.rationale_task import RationalesTask, reward_of
 from gflow.envs.language.rationale_votes import majority, rationales, votes, without_rationales
 from gflow.objective import Objective
-from gflow.objectives import Huber, ModifiedSubTrajectoryBalance
+from gflow.objectives import ModifiedSubTrajectoryBalance
 from gflow.policies.base import Policy
 
 SUPERVISED = 100
@@ -81,8 +81,8 @@ def supervised(task: RationalesTask, seed: int, steps: int) -> dict[str, float]:
 
 
 def objective() -> Objective:
-    """Modified sub-trajectory balance, by Huber's function: a denied label costs 50 nats."""
-    return ModifiedSubTrajectoryBalance(regression=Huber(5.0))
+    """That of the task by default."""
+    return ModifiedSubTrajectoryBalance()
 
 
 def em(task: RationalesTask, seed: int, steps: int) -> dict[str, float]:

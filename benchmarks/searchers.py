@@ -69,7 +69,7 @@ def environment(model: str) -> TokenEnvironment:
         network = small_gpt2(128, 3, 96, LENGTH + 8, STOP, STOP)
         for value in network.parameters():  # sharper than at the start of training
             if value.dim() > 1:
-                value.data.mul_(8.0)
+                value.data.mul_(6.0)
         language, stop = LanguageModel(network), STOP
         prompts = Prompts([[1 + i, 20 + i, 40 + i] for i in range(len(OPENERS))])
     language.adapt(16)

@@ -46,7 +46,8 @@ class RationalesTask(Task[TokenEnvironment]):
         test_items: Reviews that accuracy is measured on.
         data_seed: Of both.
         max_length: Most tokens of a rationale.
-        penalty: Taken from the log-reward where the model prefers the wrong label.
+        penalty: Taken from the log-reward where the model prefers the wrong label. The paper has
+            50; residuals of texts that are denied then outweigh all others.
         temperature_first: Temperature of the reward at first.
         temperature_last: Temperature of the reward at last.
         temperature_steps: Steps over which it changes.
@@ -65,7 +66,7 @@ class RationalesTask(Task[TokenEnvironment]):
     name: ClassVar[str] = "rationales"
     summary: ClassVar[str] = "Reviews are classified by rationales of a language model, with EM"
     train: ClassVar[TrainConfig] = TrainConfig(
-        steps=300, batch_size=32, lr=1e-3, grad_clip=1.0, temperature=1.3
+        steps=200, batch_size=32, lr=3e-3, grad_clip=1.0, temperature=1.3
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=100, eval_samples=100)
     objective: ClassVar[str] = "msubtb"
@@ -84,16 +85,16 @@ class RationalesTask(Task[TokenEnvironment]):
     test_items: Count = 200
     data_seed: int = 0
     max_length: Count = 5
-    penalty: NotNegative = 50.0
+    penalty: NotNegative = 6.0
     temperature_first: Temperature = 1.2
     temperature_last: Temperature = 1.0
-    temperature_steps: Count = 150
+    temperature_steps: Count = 100
     rank: Count = 16
-    m_every: Natural = 100
-    m_steps: Count = 100
+    m_every: Natural = 50
+    m_steps: Count = 50
     m_lr: Rate = 1e-3
     drawn: Count = 100
-    m_batch: Count = 256
+    m_batch: Count = 64
     votes: Count = 10
     repeat: Count = 8
     base_steps: Natural = 500

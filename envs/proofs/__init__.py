@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gflow.envs.proofs.coq.library import HumanProof, library_proofs
     from gflow.envs.proofs.data import shortest_proofs
     from gflow.envs.proofs.env import ProofEnv
+    from gflow.envs.proofs.free_text import OutcomeReward, Transcripts
     from gflow.envs.proofs.lean import LeanChecker, LeanInteractSession
     from gflow.envs.proofs.policy import TacticPolicy, TheoremEncoder
     from gflow.envs.proofs.pool import CheckerPool
@@ -46,6 +47,7 @@ _MODULES = {
     "coq.library": "HumanProof library_proofs",
     "data": "shortest_proofs",
     "env": "ProofEnv",
+    "free_text": "OutcomeReward Transcripts",
     "lean": "LeanChecker LeanInteractSession",
     "policy": "TacticPolicy TheoremEncoder",
     "pool": "CheckerPool",
@@ -74,6 +76,7 @@ __all__ = [
     "LeanInteractSession",
     "MissingCheckerError",
     "Open",
+    "OutcomeReward",
     "PaperReward",
     "PolicyReference",
     "PosteriorReward",
@@ -88,6 +91,7 @@ __all__ = [
     "Theorem",
     "TheoremEncoder",
     "TimedOut",
+    "Transcripts",
     "UniformReference",
     "best_first",
     "library_proofs",

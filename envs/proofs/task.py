@@ -1,6 +1,7 @@
 """`gflow train proofs`."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -32,6 +33,9 @@ from gflow.training.config import TrainConfig
 LOOKED_AT, SAMPLES = 10, 50
 """Theorems of which distinct proofs are counted, and samples of each."""
 
+MOST_CHECKERS = 8
+"""Coq processes, if nobody says how many."""
+
 SHARED = 64
 """Theorems without a context of their own that are searched side by side."""
 
@@ -59,7 +63,8 @@ class ProofsTask(Task[ProofEnv]):
         taught: Share of a batch that repeats shortest proofs, found before by breadth-first search.
         teacher_calls: Calls of the checker for each of these.
         budget: Calls of the checker for each theorem that judges.
-        checkers: Coq processes.
+        checkers: Coq processes; 0 takes one for each file that lemmas come from, at most eight, as
+            going from one to another takes time.
         width: Size of the vectors of goals and tactics.
         hidden: Units of the perceptron that scores tactics.
     """
@@ -98,7 +103,7 @@ class ProofsTask(Task[ProofEnv]):
     taught: Probability = 0.0
     teacher_calls: Count = 300
     budget: Count = 64
-    checkers: Count = 1
+    checkers: Natural = 0
     width: Count = 64
     hidden: Count = 128
 
@@ -111,7 +116,12 @@ class ProofsTask(Task[ProofEnv]):
         if self.statements or self.theorems == "library":
             found = read_statements(self.statements) if self.statements else self._library()
             judges = min(self.test_theorems, max(1, len(found) // 5)) if len(found) > 1 else 0
-            return found[: len(found) - judges][: self.train_theorems], found[-judges:][:judges]
+            mine, rest = found[: len(found) - judges], found[len(found) - judges :]
+            # Those of one context one after the other, so that checkers stay with it.
+            return (
+                sorted(mine[: self.train_theorems], key=lambda theorem: theorem.context),
+                sorted(rest, key=lambda theorem: theorem.context),
+            )
         count = self.train_theorems + self.test_theorems
         found = random_propositions(count, self.data_seed, self.formula_depth)
         return found[: self.train_theorems], found[self.train_theorems :]
@@ -139,11 +149,12 @@ class ProofsTask(Task[ProofEnv]):
             return FixedTactics(RecordedChecker().tactics)
         return GoalTactics(self.candidates, self.equations)
 
-    def pool(self) -> CheckerPool:
-        """Fresh checkers."""
+    def pool(self, theorems: Sequence[Theorem] = ()) -> CheckerPool:
+        """Fresh checkers for theorems."""
         if self.theorems == "example":
             return CheckerPool.of(RecordedChecker())
-        return CheckerPool(CoqChecker, self.checkers)
+        contexts = len({theorem.context for theorem in theorems})
+        return CheckerPool(CoqChecker, self.checkers or min(max(1, contexts), MOST_CHECKERS))
 
     def proof_env(self, pool: CheckerPool, theorems: list[Theorem]) -> ProofEnv:
         """The environment of some theorems."""
@@ -165,7 +176,7 @@ class ProofsTask(Task[ProofEnv]):
         mine, judges = self.split()
         if not mine:
             raise ConfigError("ProofsTask: there are no theorems to train on.")
-        pool = self.pool()
+        pool = self.pool([*mine, *judges])
         env = self.proof_env(pool, mine)
         if judges:
             env.held_out = self.proof_env(pool, judges)

@@ -32,7 +32,7 @@ def prove(folder: str, statement: str, budget: Count = 1000, context: tuple[str,
             )
         theorem = Theorem.of(statement, context=tuple(s.strip() for s in context))
         theorem = Theorem(checked_declaration(theorem.declaration), theorem.context)
-        env = task.proof_env(task.pool(), [theorem])
+        env = task.proof_env(task.pool([theorem]), [theorem])
         try:
             found = best_first(env, [0], budget, trained.policy)[0]
         finally:

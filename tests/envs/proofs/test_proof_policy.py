@@ -136,17 +136,17 @@ def test_log_z_is_read_from_the_theorem(example: ProofEnv) -> None:
 def test_the_network_learns_the_exact_law_and_to_search(example: ProofEnv) -> None:
     """On the recorded tree the posterior of uniform candidates depends on the goal alone."""
     torch.manual_seed(0)
-    env = ProofEnv(example.tree, PosteriorReward(example.tree, error=8.0))
+    env = ProofEnv(example.tree, PosteriorReward(example.tree, incomplete=10.0, error=15.0))
     graph, policy = enumerate_states(env), TacticPolicy(env, width=32, hidden=64, log_flow=True)
-    config = TrainConfig(batch_size=64, lr=1e-2, lr_half_life=60, epsilon=0.2)
+    config = TrainConfig(batch_size=64, lr=1e-2, lr_half_life=100, epsilon=0.2)
     trainer = Trainer(env, policy, SubTrajectoryBalance(), config)
     law = graph.log_target()
     before = float(total_variation(graph.terminal_distribution(policy), law))
     plain, _ = solved(env, policy, 145)
-    trainer.train(250)
+    trainer.train(350)
     after = float(total_variation(graph.terminal_distribution(policy), law))
     assert before > 0.5
-    assert after < 0.08
+    assert after < 0.12
     led, (search,) = solved(env, policy, 145)
     assert led["solved"] == plain["solved"] == 1.0
     assert led["calls"] < plain["calls"]

@@ -10,6 +10,7 @@ POLICY = "tests/envs/proofs/test_proof_policy.py"
 SEARCH = "tests/envs/proofs/test_proof_search.py"
 TASK = "tests/envs/proofs/test_proofs_task.py"
 BENCHMARK = "tests/test_proofs_benchmark.py"
+FREE = "tests/envs/proofs/test_free_text_proofs.py"
 SANITISER = "tests/envs/proofs/test_coq_sanitiser.py"
 
 MUTANTS = (
@@ -250,5 +251,19 @@ MUTANTS = (
         "(reward.sum(1, keepdim=True) - reward) / (self.group - 1)",
         "reward.sum(1, keepdim=True) / self.group",
         f"{BENCHMARK}::test_reinforce_has_the_gradient_of_the_mean_reward",
+    ),
+    (
+        "transcripts-that-read-the-checker-s-words-as-tactics",
+        "envs/proofs/free_text.py",
+        "begin = place + 1 + len(self.said(theorem, tactics))",
+        "begin = place + 1",
+        f"{FREE}::test_outcomes_of_transcripts",
+    ),
+    (
+        "transcripts-that-go-on-after-the-proof",
+        "envs/proofs/free_text.py",
+        'return "error" if goes_on else "done"',
+        'return "done"',
+        f"{FREE}::test_outcomes_of_transcripts",
     ),
 )
