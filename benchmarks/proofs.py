@@ -10,8 +10,8 @@ Each method trains one network from the same start with as many trajectories, on
 * supervised: the likelihood of shortest proofs that breadth-first search found;
 * reinforce: the probability of proofs, with the mean over proofs of a theorem as baseline;
 * gflownet: trajectory balance on the posterior of uniform candidates given acceptance, online;
-* memory: the same with a quarter of each batch repeating the shortest proofs, and half of the rest
-  drawn from a memory of its own trajectories.
+* memory: the same with half of each batch drawn from a memory of what was trained on before, and a
+  quarter of the other half repeating the shortest proofs.
 
 Each is judged by best-first search with a fixed number of calls of the checker for each theorem,
 and by the distinct proofs among samples. Ten proofs that the last method found are printed after a
