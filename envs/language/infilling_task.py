@@ -105,8 +105,8 @@ class InfillingTask(TextTask):
 
     @classmethod
     def cheap(cls) -> TokenEnvironment:
-        """With an untrained base and few stories."""
-        return cls(base="", base_steps=0, told=2, others=1).environment()
+        """With an untrained base."""
+        return cls(base="", base_steps=0).environment()
 
     def stories(self, model: LanguageModel) -> list[Story]:
         """Those that are trained on first, then the others."""
