@@ -112,7 +112,9 @@ class PrefixReward(LogReward[Text]):
     def prefixes_of(self, states: Text) -> Tensor:
         """(B, n + 1) scores of all prefixes, n the longest; 0 behind the ends."""
         length, names = self._length(states), self._names(states)
-        width = int(length.max()) if len(length) else 0
+        if not names:  # of trajectories that were all cut
+            return torch.zeros(0, 1, device=length.device)
+        width = int(length.max())
         first = {name: row for row, name in enumerate(names) if name not in self._scores}
         if first:
             rows = torch.tensor(list(first.values()), device=length.device)

@@ -26,6 +26,7 @@ from gflow.language import (
 )
 from gflow.objectives import ModifiedSubTrajectoryBalance, TrajectoryBalance
 from gflow.policies.chunked import Chunked
+from gflow.state import take
 from gflow.testing import all_trajectories
 from gflow.trajectories import Trajectories
 
@@ -279,6 +280,13 @@ def test_adapters_off_is_the_model_as_it_was() -> None:
     assert still is not None
     assert torch.equal(still, ends)
     assert not torch.allclose(model.read(PROMPTS, prompt, tokens), adapted)
+
+
+def test_no_texts_have_no_scores() -> None:
+    """As when all trajectories of a batch were cut before their ends."""
+    reward = TextReward(lambda texts: [t.count("1") for t in texts], str, 7)
+    started = TokenEnvironment(7, STOP, reward, 4).start(3)
+    assert reward(take(started, torch.zeros(0, dtype=torch.int64))).shape == (0,)
 
 
 @pytest.mark.parametrize("kind", ["continuation", "legal", "suffix", "text", "sum"])
