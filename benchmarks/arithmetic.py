@@ -9,7 +9,8 @@ Shows: for the model as it was, supervised tuning on 50 worked questions, a poli
        many texts are the steps of the question, and how many of ten differ.
 
 Nobody sees steps but supervised tuning. The answer is the likeliest continuation of the model
-without adapters behind the steps. `ours + demos` begins with the 50 worked questions in its memory.
+without adapters behind the steps. `ours, vargrad` balances whole texts alone; `ours + demos` begins
+with the 50 worked questions in its memory.
 """
 
 import argparse
@@ -28,9 +29,8 @@ from gflow.behaviours.base import OnPolicy
 from gflow.envs.language.arithmetic_reward import accuracy
 from gflow.envs.language.arithmetic_task import JUDGED, SAMPLES, ArithmeticTask
 from gflow.language import GradientConfig, PolicyGradient, TokenEnvironment, written
-from gflow.objective import Regression, squared
-from gflow.objectives import MaximumLikelihood, ModifiedSubTrajectoryBalance
-from gflow.objectives.regression import Huber
+from gflow.objective import Objective
+from gflow.objectives import LogPartitionVariance, MaximumLikelihood, ModifiedSubTrajectoryBalance
 
 DEMONSTRATIONS = 50
 SUPERVISED = 100
@@ -76,13 +76,13 @@ def ours(
     env: TokenEnvironment,
     policy: Any,
     config: TrainConfig,
-    regression: Regression = squared,
+    objective: Callable[[], Objective] = ModifiedSubTrajectoryBalance,
 ) -> None:
-    """Modified sub-trajectory balance, from policy, heated policy and memory."""
+    """A balance, from policy, heated policy and memory."""
     trainer = Trainer(
         env,
         policy,
-        ModifiedSubTrajectoryBalance(regression=regression),
+        objective(),
         config,
         condition=task.condition(env),
         behaviour=task.behaviour(env, OnPolicy()),
@@ -95,7 +95,7 @@ METHODS: dict[str, tuple[int, Tune]] = {
     "supervised": (0, supervised),
     "ppo": (0, ppo),
     "ours": (0, ours),
-    "ours, huber": (0, partial(ours, regression=Huber())),
+    "ours, vargrad": (0, partial(ours, objective=LogPartitionVariance)),
     "ours + demos": (DEMONSTRATIONS, ours),
 }
 
