@@ -3,7 +3,7 @@
 Run:   python benchmarks/rationales.py
        python benchmarks/rationales.py --items 10 --seeds 1
        python benchmarks/rationales.py --model NAME --items 10 --seeds 1
-Takes: about ten minutes on one core for all.
+Takes: about six minutes on one core for all.
 Shows: for each method the accuracy on 200 other reviews, mean and standard error over seeds (of the
        reviews and of the training; the model is one): base = what the model prefers without being
        trained, with no rationale and by the votes of ten; supervised = its label head tuned, with
