@@ -18,7 +18,7 @@ from gflow.envs.language.integers import stop_token
 from gflow.language.env import TokenEnvironment
 from gflow.language.memory import TextMemory
 from gflow.language.model import LanguageModel
-from gflow.language.policy import HuggingFacePolicy
+from gflow.language.policy import READS_PROMPTS, HuggingFacePolicy
 from gflow.language.tools import Tool
 from gflow.policies.base import Policy
 from gflow.tasks.task import Context, RunOptions, Task
@@ -75,6 +75,7 @@ class ArithmeticTask(Task[TokenEnvironment]):
         *(f"accuracy_{size}" for size in JUDGED),
         *(f"majority_{size}" for size in JUDGED),
     )
+    refuses_conditions: ClassVar[str] = READS_PROMPTS
 
     model: str = ""
     base: str = "runs/arithmetic-base"

@@ -27,7 +27,7 @@ from gflow.language.env import TokenEnvironment
 from gflow.language.listed import ListedTexts
 from gflow.language.memory import TextMemory
 from gflow.language.model import LanguageModel
-from gflow.language.policy import HuggingFacePolicy
+from gflow.language.policy import READS_PROMPTS, HuggingFacePolicy
 from gflow.language.prompts import Prompts
 from gflow.metrics import kl, total_variation
 from gflow.policies.base import Policy
@@ -73,6 +73,7 @@ class IntegersTask(Task[TokenEnvironment]):
         "tv",
         "log_z",
     )
+    refuses_conditions: ClassVar[str] = READS_PROMPTS
 
     model: str = ""
     prompt: str = "A random integer between 0 and 100, each equally likely: "

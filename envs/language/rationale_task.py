@@ -18,7 +18,7 @@ from gflow.envs.language.rationale_reward import RationaleReward
 from gflow.envs.language.rationale_votes import majority, votes
 from gflow.language.env import TokenEnvironment
 from gflow.language.model import LanguageModel
-from gflow.language.policy import HuggingFacePolicy
+from gflow.language.policy import READS_PROMPTS, HuggingFacePolicy
 from gflow.language.prompts import Prompts
 from gflow.language.schedule import TemperatureSchedule
 from gflow.learner import Learner
@@ -78,7 +78,7 @@ class RationalesTask(Task[TokenEnvironment]):
         "label_loss",
         "m_steps",
     )
-    takes_conditions: ClassVar[bool] = False
+    refuses_conditions: ClassVar[str] = READS_PROMPTS
 
     model: str = ""
     items: Count = 20

@@ -1,7 +1,7 @@
 """What tasks of a language model's own texts have in common."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from gflow.errors import ConfigError
 from gflow.language.embeddings import Embedding, MeanPooled, SentenceEncoder
 from gflow.language.env import Text, TokenEnvironment
 from gflow.language.model import LanguageModel
-from gflow.language.policy import HuggingFacePolicy
+from gflow.language.policy import READS_PROMPTS, HuggingFacePolicy
 from gflow.language.prefixes import PrefixReward
 from gflow.policies.base import Policy
 from gflow.tasks.task import Context, Task
@@ -19,6 +19,8 @@ from gflow.terms import Needs
 
 class TextTask(Task[TokenEnvironment]):
     """A task whose reward is what a language model says, and whose policy is that model tuned."""
+
+    refuses_conditions: ClassVar[str] = READS_PROMPTS
 
     def policy(self, env: TokenEnvironment, needs: Needs) -> Policy:
         """The model with its adapters."""

@@ -13,6 +13,12 @@ from gflow.language.projected import Projected
 from gflow.policies.base import Policy, PolicyOutput, Session
 from gflow.trajectories import Trajectories
 
+READS_PROMPTS = (
+    "a language model reads its prompt and nothing else that it is told. Leave --condition out, or "
+    "write the condition into the prompts."
+)
+"""Why samplers of texts are told nothing more."""
+
 
 class HuggingFacePolicy(Policy):
     """A causal language model over the tokens of a `TokenEnvironment`; P_B is 1.
@@ -47,10 +53,7 @@ class HuggingFacePolicy(Policy):
                 f"TokenEnvironment with vocabulary={model.vocabulary}."
             )
         if env.conditioning is not None:
-            raise IncompatibleError(
-                "HuggingFacePolicy reads prompts and nothing else that it is told. Leave the "
-                "conditions out (--condition auto), or write them into the prompts."
-            )
+            raise IncompatibleError(f"HuggingFacePolicy: {READS_PROMPTS}")
         self.model, self.has_log_flow = model, log_flow
         self.flow_head: nn.Linear | None = None
         if log_flow:

@@ -112,11 +112,8 @@ def conditions_of(
                 f"them by --condition file.py:Class, a ConditionSampler; in Python, "
                 f"gflow.fit(env, condition=...); or write a Task whose `condition(env)` draws them."
             )
-    elif env.condition_dim > plain.condition_dim and not task.takes_conditions:
-        raise IncompatibleError(
-            f"{task.name}: a pre-trained sampler is told outcomes and nothing else, and turned to "
-            f"one reward at a time. Leave --condition out, or train the task itself (gflow train)."
-        )
+    elif env.condition_dim > plain.condition_dim and task.refuses_conditions:
+        raise IncompatibleError(f"{task.name}: {task.refuses_conditions}")
     elif env.condition_dim > plain.condition_dim and own is not None:
         if type(task).condition_encoder is not Task.condition_encoder:
             raise IncompatibleError(

@@ -98,7 +98,8 @@ class Task(ABC, Generic[E]):
         objective: Objective by default.
         headline: Metrics printed while training; the files have all of them.
         exact_limit: Enumerate environments up to this many states for exact metrics.
-        takes_conditions: Whether its sampler may be told more, as --condition says.
+        refuses_conditions: Why its sampler may not be told more, as --condition says; empty if it
+            may.
     """
 
     name: ClassVar[str]
@@ -119,7 +120,7 @@ class Task(ABC, Generic[E]):
         "ess",
     )
     exact_limit: ClassVar[int] = 20_000
-    takes_conditions: ClassVar[bool] = True
+    refuses_conditions: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Name and summary for classes that give none."""

@@ -33,7 +33,10 @@ class WrappedTask(Task[Any]):
     taken: ClassVar[tuple[str, ...]] = ()
     left_out: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[dict[str, Any]] = {}
-    takes_conditions: ClassVar[bool] = False
+    refuses_conditions: ClassVar[str] = (
+        "a pre-trained sampler is told outcomes and nothing else, and turned to one reward at a "
+        "time. Leave --condition out, or train the task itself (gflow train)."
+    )
 
     @property
     def inside(self) -> Task[Any]:

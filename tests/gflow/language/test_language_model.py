@@ -462,7 +462,7 @@ def test_wrong_models_are_refused(tmp_path: Any) -> None:
         HuggingFacePolicy(env, model)
     told = Temperature().applied(writer(model, prompts=Prompts([[1]])))
     assert told.start(2, condition=torch.tensor([[0.5], [2.0]])).prompt.tolist() == [0, 0]
-    with pytest.raises(IncompatibleError, match="reads prompts and nothing else"):
+    with pytest.raises(IncompatibleError, match="reads its prompt and nothing else"):
         HuggingFacePolicy(told, model)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no causal language model"):
         LanguageModel.load(str(tmp_path / "nothing"))

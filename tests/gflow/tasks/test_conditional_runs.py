@@ -146,7 +146,7 @@ def test_every_task_is_trained_at_every_temperature(name: str) -> None:
     task, plain = cls(**narrow), cls.cheap()
     chosen = Temperature(low=0.5, high=2.0, repeat=2)
     own_way = cls.condition_encoder is not Task.condition_encoder
-    if plain.source_reads_condition or own_way:  # what they are told stands there already
+    if plain.source_reads_condition or own_way or cls.refuses_conditions:  # they are told already
         with pytest.raises(IncompatibleError, match="Leave --condition out|by its own options"):
             conditions_of(task, chosen, plain).policy(task, Needs())
         return
