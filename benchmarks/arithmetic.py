@@ -2,7 +2,7 @@
 
 Run:   python benchmarks/arithmetic.py                 # pre-trains the model first, if need be
        python benchmarks/arithmetic.py --only ours --steps 100
-Takes: six CPU minutes for the model, once; four for ours, three for ppo, half a one for supervised.
+Takes: six CPU minutes for the model, once; one or two for each method.
 Shows: for the model as it was, supervised tuning on 50 worked questions, a policy gradient in the
        form of PPO and modified sub-trajectory balance, both from as many sampled texts: the share
        of texts behind which the answer is true, that of questions whose majority of ten is, how
