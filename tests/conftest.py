@@ -17,11 +17,13 @@ settings.load_profile(os.environ.get("GFLOW_HYPOTHESIS", "dev"))
 
 torch.set_num_threads(1)
 
-# Shells have their background jobs ignore Ctrl-C, and so would all processes that tests start.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and (
-    threading.current_thread() is threading.main_thread()
-):
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Shells have their background jobs ignore Ctrl-C, and nohup a closed terminal; so would all
+# processes that tests start.
+if threading.current_thread() is threading.main_thread():
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
