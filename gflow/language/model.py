@@ -1,6 +1,7 @@
 """Causal language models of Hugging Face, with adapters that can be switched off."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +130,9 @@ class LanguageModel(nn.Module):
             target_modules=found if targets is None else targets,
             fan_in_fan_out=any(isinstance(m, Conv1D) for m in self.model.modules()),
         )
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            # peft asks transformers for what that calls otherwise now.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             torch.manual_seed(seed)
             wrapped = peft.get_peft_model(self.model, config)
         self.adapted, self._switch = True, wrapped.disable_adapter
