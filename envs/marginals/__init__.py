@@ -1,0 +1,23 @@
+"""What marginals are learned of: pictures, text, molecules, lattices, densities."""
+
+from typing import TYPE_CHECKING
+
+from gflow.lazy import lazy_names, public_names
+
+if TYPE_CHECKING:
+    from gflow.envs.marginals.digits import Digits
+    from gflow.envs.marginals.problem import Parts, Problem, named_problem
+    from gflow.envs.marginals.text import Text
+
+_HOME = {
+    "Digits": "gflow.envs.marginals.digits",
+    "Parts": "gflow.envs.marginals.problem",
+    "Problem": "gflow.envs.marginals.problem",
+    "Text": "gflow.envs.marginals.text",
+    "named_problem": "gflow.envs.marginals.problem",
+}
+
+__all__ = ["Digits", "Parts", "Problem", "Text", "named_problem"]
+
+__getattr__ = lazy_names(__name__, _HOME)
+__dir__ = public_names(__all__)
