@@ -1,11 +1,14 @@
 """Handwritten digits of 8 by 8 black and white pixels."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from gflow.envs.codes.data import PIXELS, SIDE, binary_digits, split
+from gflow.envs.marginals.pictures import inpainting
 from gflow.envs.marginals.problem import Parts, Problem
 from gflow.envs.sequences.alphabet import Alphabet
 
@@ -44,3 +47,8 @@ class Digits(Problem):
         first, test = split(binary_digits().long())
         order = torch.randperm(len(first), generator=torch.Generator().manual_seed(0))
         return Parts(first[order[VALIDATION:]], first[order[:VALIDATION]], test)
+
+    def pictures(self, symbols: Tensor, folder: Path) -> dict[str, Path]:
+        """Two rows of them."""
+        rows = dict(zip(("sampled", " "), symbols[:40].chunk(2), strict=True))
+        return {"digits": inpainting(rows, (SIDE, SIDE), folder / "digits.png")}

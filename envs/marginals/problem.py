@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,8 @@ from gflow.rewards.base import LogReward
 
 HOME = {
     "digits": "gflow.envs.marginals.digits:Digits",
+    "selfies": "gflow.envs.marginals.selfies:Selfies",
+    "smiles": "gflow.envs.marginals.smiles:Smiles",
     "text": "gflow.envs.marginals.text:Text",
 }
 """Problems by name; each is imported when it is asked for."""
@@ -115,6 +118,10 @@ class Problem(ABC):
 
     def measure(self, symbols: Tensor) -> dict[str, float]:
         """What can be said of a sample, (N, D) symbols, by its objects alone."""
+        return {}
+
+    def pictures(self, symbols: Tensor, folder: Path) -> dict[str, Path]:
+        """Draw a sample, (N, D) symbols; pictures by name."""
         return {}
 
 

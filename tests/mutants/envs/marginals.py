@@ -1,5 +1,6 @@
 """Mutants of `envs/marginals`."""
 
+MOLECULES = "tests/envs/marginals/test_marginal_molecules.py"
 PROBLEMS = "tests/envs/marginals/test_marginal_problems.py"
 
 MUTANTS = (
@@ -37,5 +38,61 @@ MUTANTS = (
         're.sub("[^a-z]+", " ", block.lower())',
         're.sub("[^a-z]", " ", block.lower())',
         f"{PROBLEMS}::test_text_is_words_of_help",
+    ),
+    (
+        "problem-molecules-all-rare",
+        "envs/marginals/molecules.py",
+        "all(met[symbol] >= rare for symbol in row)",
+        "all(met[symbol] > rare for symbol in row)",
+        f"{MOLECULES}::test_rare_symbols_leave_with_their_molecules",
+    ),
+    (
+        "problem-molecules-counted-by-letters",
+        "envs/marginals/molecules.py",
+        "for row in rows for symbol in set(row))\n    return",
+        "for row in rows for symbol in row)\n    return",
+        f"{MOLECULES}::test_rare_symbols_leave_with_their_molecules",
+    ),
+    (
+        "problem-molecules-nothing-is-one",
+        "envs/marginals/molecules.py",
+        "return str(chem.MolToSmiles(molecule)) or None if",
+        "return str(chem.MolToSmiles(molecule)) if",
+        f"{MOLECULES}::test_texts_that_are_no_molecules",
+    ),
+    (
+        "problem-molecules-unique-of-all",
+        "envs/marginals/molecules.py",
+        '"unique": len(different) / max(1, len(valid))',
+        '"unique": len(different) / max(1, len(smiles))',
+        f"{MOLECULES}::test_texts_that_are_no_molecules",
+    ),
+    (
+        "problem-logp-not-squared",
+        "envs/marginals/selfies.py",
+        "return [-(gap**2) / self.tau for gap in gaps]",
+        "return [-abs(gap) / self.tau for gap in gaps]",
+        f"{MOLECULES}::test_log_p_is_crippens",
+    ),
+    (
+        "problem-logp-times-tau",
+        "envs/marginals/selfies.py",
+        "return [-(gap**2) / self.tau for gap in gaps]",
+        "return [-(gap**2) * self.tau for gap in gaps]",
+        f"{MOLECULES}::test_log_p_is_crippens",
+    ),
+    (
+        "problem-logp-padding-counts",
+        "envs/marginals/selfies.py",
+        'row.replace(NOTHING, "").replace(" ", "") for row',
+        'row.replace(" ", "") for row',
+        f"{MOLECULES}::test_log_p_is_crippens",
+    ),
+    (
+        "problem-smiles-ends-kept",
+        "envs/marginals/smiles.py",
+        "[text.rstrip(END) for text in super().show(symbols)]",
+        "[text.replace(END, '') for text in super().show(symbols)]",
+        f"{MOLECULES}::test_a_sample_of_smiles_is_measured",
     ),
 )
