@@ -102,7 +102,7 @@ def main() -> None:
         config,
         condition=task.condition(env),
         behaviour=task.behaviour(env, OnPolicy()),
-        learners=task.learners(env),
+        learners=task.learners(env, policy),
         record_every=SAVED_EVERY,
     )
     told = {"model": args.model, "seed": args.seed, "told": task.told, "others": task.others}

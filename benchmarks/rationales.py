@@ -88,13 +88,14 @@ def objective() -> Objective:
 def em(task: RationalesTask, seed: int, steps: int) -> dict[str, float]:
     """A GFlowNet over rationales, with the learners of the task."""
     env, chosen = task.environment(), objective()
+    policy = task.policy(env, chosen.needs)
     trainer = Trainer(
         env,
-        task.policy(env, chosen.needs),
+        policy,
         chosen,
         replace(task.train, steps=steps, seed=seed),
         condition=task.condition(env),
-        learners=task.learners(env),
+        learners=task.learners(env, policy),
         record_every=steps,
     )
     trainer.train()

@@ -46,7 +46,7 @@ def main() -> None:
         TrainConfig(batch_size=16, lr=1e-3, grad_clip=1.0),
         condition=task.condition(env),
         behaviour=Sources(0.25, 0.5, 0.25),  # the policy, it at other temperatures, a memory
-        learners=task.learners(env),  # the temperature falls from 1 to 0.8
+        learners=task.learners(env, policy),  # the temperature falls from 1 to 0.8
     )
     trainer.train(args.steps)
     prompts, decoder = torch.arange(len(env.prompts)), Decoder(env, model)

@@ -46,7 +46,7 @@ def main() -> None:
         TrainConfig(batch_size=32, lr=2e-3, grad_clip=1.0),
         condition=task.condition(env),
         behaviour=task.behaviour(env, OnPolicy()),  # with a memory of the true sentences
-        learners=task.learners(env),
+        learners=task.learners(env, policy),
     )
     trainer.train(args.steps)
     prompts = torch.arange(task.told, task.told + task.others)  # stories that are new to it

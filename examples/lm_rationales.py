@@ -38,7 +38,8 @@ def main() -> None:
     print(f"before {accuracy():.2f}")
     trainer = Trainer(
         env, policy, objective, task.train,
-        condition=task.condition(env), learners=task.learners(env),  # the M-step is among them
+        condition=task.condition(env),
+        learners=task.learners(env, policy),  # the M-step is among them
     )  # fmt: skip
     trainer.train(args.steps)
     print(f"after  {accuracy():.2f}")

@@ -23,6 +23,8 @@ from gflow.objectives.games.aedb import AdversarialExpectedDetailedBalance
 from gflow.objectives.games.asubtb import AdversarialSubTrajectoryBalance
 from gflow.objectives.games.atb import AdversarialTrajectoryBalance
 from gflow.objectives.led import LearnedEnergyDecomposition
+from gflow.objectives.marginals.consistency import MarginalConsistency
+from gflow.objectives.marginals.divergence import MarginalDivergence
 from gflow.objectives.max_likelihood import MaximumLikelihood
 from gflow.objectives.mdb import ModifiedDetailedBalance
 from gflow.objectives.msubtb import ModifiedSubTrajectoryBalance
@@ -85,6 +87,8 @@ __all__ = [
     "LearnedEnergyDecomposition",
     "Linex",
     "LogPartitionVariance",
+    "MarginalConsistency",
+    "MarginalDivergence",
     "MaximumLikelihood",
     "ModifiedDetailedBalance",
     "ModifiedSubTrajectoryBalance",

@@ -134,7 +134,7 @@ class DigitsTask(Task[Autoregressive]):
         objective = Part.of("objective", "mle").build(env=env)
         return Sleep(_reward(env), objective, self.sleep, inner=chosen)
 
-    def learners(self, env: Autoregressive) -> list[Learner]:
+    def learners(self, env: Autoregressive, policy: Policy) -> list[Learner]:
         """The M-steps: of decoder and prior on the same codes, or of each on its own."""
         reward, model = _reward(env), _model(env)
         rows = TableCondition(split(reward.data.conditions)[0])

@@ -213,7 +213,7 @@ class GrammarTask(Task[Parser]):
         likelihood = Part.of("objective", "mle").build(env=env)
         return Sleep(_reward(env), likelihood, self.sleep, self.dreams, inner=chosen)
 
-    def learners(self, env: Parser) -> list[Learner]:
+    def learners(self, env: Parser, policy: Policy) -> list[Learner]:
         """The M-step, if there is something to learn."""
         if self.known:
             return []

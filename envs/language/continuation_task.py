@@ -21,6 +21,7 @@ from gflow.language.measures import log_ratio_variance, text_metrics
 from gflow.language.model import LanguageModel
 from gflow.language.schedule import TemperatureSchedule
 from gflow.learner import Learner
+from gflow.policies.base import Policy
 from gflow.tasks.task import Context, RunOptions
 from gflow.training.config import TrainConfig
 
@@ -127,7 +128,7 @@ class ContinuationTask(TextTask):
         """The policy, the same at other temperatures, and a memory, unless another is chosen."""
         return Sources(0.25, 0.5, 0.25) if isinstance(chosen, OnPolicy) else chosen
 
-    def learners(self, env: TokenEnvironment) -> list[Learner]:
+    def learners(self, env: TokenEnvironment, policy: Policy) -> list[Learner]:
         """The temperature, which falls."""
         return [TemperatureSchedule(self.reward_of(env), 1.0, self.temperature, self.anneal)]
 

@@ -23,6 +23,7 @@ from gflow.language.memory import TextMemory
 from gflow.language.model import LanguageModel
 from gflow.language.schedule import TemperatureSchedule
 from gflow.learner import Learner
+from gflow.policies.base import Policy
 from gflow.tasks.task import Context, RunOptions
 from gflow.training.config import TrainConfig
 
@@ -143,7 +144,7 @@ class InfillingTask(TextTask):
             seed_middles(memory, model, told, words=not self.model)
         return Sources(0.25, 0.5, 0.25, memory=memory)
 
-    def learners(self, env: TokenEnvironment) -> list[Learner]:
+    def learners(self, env: TokenEnvironment, policy: Policy) -> list[Learner]:
         """The temperature, which falls."""
         reward = self.reward_of(env)
         return [TemperatureSchedule(reward, self.first, self.temperature, self.anneal)]

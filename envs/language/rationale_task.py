@@ -152,7 +152,7 @@ class RationalesTask(Task[TokenEnvironment]):
         """Labelled reviews, all equally likely."""
         return env.prompts.sampler(self.repeat, reward_of(env).labelled.tolist())
 
-    def learners(self, env: TokenEnvironment) -> list[Learner]:
+    def learners(self, env: TokenEnvironment, policy: Policy) -> list[Learner]:
         """The temperature, and the M-step unless there is none."""
         reward = reward_of(env)
         cools = TemperatureSchedule(

@@ -19,6 +19,7 @@ from gflow.em.reward import JointReward, joint_of
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.learner import Learner
+from gflow.policies.base import Policy
 from gflow.tasks.parts import Part
 from gflow.tasks.task import E, Task
 
@@ -107,7 +108,7 @@ class EMTask(Task[E]):
             return Threshold(self.threshold, last, self.threshold_steps)
         return Every(self.e_steps, self.m_steps)
 
-    def learners(self, env: E) -> list[Learner]:
+    def learners(self, env: E, policy: Policy) -> list[Learner]:
         """The M-step."""
         reward = self.joint(env)
         return [

@@ -5,26 +5,30 @@ from typing import TYPE_CHECKING
 from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
-    from gflow.marginals.chains import MarginalChains, transitions
-    from gflow.marginals.divergence import MarginalDivergence
+    from gflow.behaviours.marginal_chains import MarginalChains
+    from gflow.marginals.data import BesideData
+    from gflow.marginals.likelihood import AnyOrderFit
+    from gflow.marginals.moves import transitions
     from gflow.marginals.networks import ResidualSites, SiteNetwork, TransformerSites
     from gflow.marginals.policy import MarginalPolicy
     from gflow.marginals.sites import Sites
 
 _HOME = {
-    "MarginalChains": "gflow.marginals.chains",
-    "MarginalDivergence": "gflow.marginals.divergence",
+    "AnyOrderFit": "gflow.marginals.likelihood",
+    "BesideData": "gflow.marginals.data",
+    "MarginalChains": "gflow.behaviours.marginal_chains",
     "MarginalPolicy": "gflow.marginals.policy",
     "ResidualSites": "gflow.marginals.networks",
     "SiteNetwork": "gflow.marginals.networks",
     "Sites": "gflow.marginals.sites",
     "TransformerSites": "gflow.marginals.networks",
-    "transitions": "gflow.marginals.chains",
+    "transitions": "gflow.marginals.moves",
 }
 
 __all__ = [
+    "AnyOrderFit",
+    "BesideData",
     "MarginalChains",
-    "MarginalDivergence",
     "MarginalPolicy",
     "ResidualSites",
     "SiteNetwork",

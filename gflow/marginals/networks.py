@@ -18,10 +18,25 @@ class SiteNetwork(nn.Module, ABC):
     Attributes:
         places: D.
         symbols: K.
+        fitted: Whether somebody else trains `conditional_part`, as `AnyOrderFit` does: objectives
+            then send no gradient there.
     """
 
     places: int
     symbols: int
+    fitted: bool = False
+
+    @property
+    def conditional_part(self) -> nn.Module:
+        """All that conditionals depend on; the rest is for marginals alone.
+
+        Raises:
+            ConfigError: If the network does not say.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} does not say which part conditionals depend on: define the "
+            f"property `conditional_part`, a module with all its parameters."
+        )
 
     @abstractmethod
     def log_marginal(self, symbols: Tensor) -> Tensor:
@@ -30,6 +45,13 @@ class SiteNetwork(nn.Module, ABC):
     @abstractmethod
     def logits(self, symbols: Tensor) -> Tensor:
         """(N, D, K) logits of each place; those of known ones mean nothing."""
+
+    def both(self, symbols: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(N,) `log_marginal` of all and (R, D, K) `logits` of some rows, all by default.
+
+        To be overridden where they share work.
+        """
+        return self.log_marginal(symbols), self.logits(symbols if rows is None else symbols[rows])
 
 
 class ResidualSites(SiteNetwork):
@@ -51,6 +73,11 @@ class ResidualSites(SiteNetwork):
         self.places, self.symbols = places, symbols
         self.marginal = _Residual(places, symbols, width, depth, 1)
         self.conditional = _Residual(places, symbols, width, depth, places * symbols)
+
+    @property
+    def conditional_part(self) -> nn.Module:
+        """The second of them."""
+        return self.conditional
 
     def log_marginal(self, symbols: Tensor) -> Tensor:
         """(N,) by the one."""
@@ -114,28 +141,56 @@ class TransformerSites(SiteNetwork):
                 f"TransformerSites: width must be a multiple of heads, got {width} and {heads}."
             )
         self.places, self.symbols = places, symbols
-        self.symbol = nn.Embedding(symbols + 1, width)
-        self.place = nn.Parameter(torch.empty(places, width).normal_(0, 0.02))
-        layer = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
-        )
-        self.trunk = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
-        self.norm = nn.LayerNorm(width)
+        self.trunk = _Attention(places, symbols, width, depth, heads)
         self.conditional = nn.Linear(width, symbols)
         self.marginal = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, 1)
         )
 
-    def _read(self, symbols: Tensor) -> Tensor:
-        found: Tensor = self.norm(self.trunk(self.symbol(symbols) + self.place))
-        return found
+    @property
+    def conditional_part(self) -> nn.Module:
+        """All but the head of marginals."""
+        return nn.ModuleList([self.trunk, self.conditional])
 
     def log_marginal(self, symbols: Tensor) -> Tensor:
         """(N,) of the mean feature."""
-        found: Tensor = self.marginal(self._read(symbols).mean(1)).squeeze(-1)
-        return found
+        return self._marginal(self._read(symbols))
 
     def logits(self, symbols: Tensor) -> Tensor:
         """(N, D, K) of each feature."""
-        found: Tensor = self.conditional(self._read(symbols))
+        found: Tensor = self.conditional(self.trunk(symbols))
+        return found
+
+    def both(self, symbols: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Either from one pass of the trunk."""
+        features = self._read(symbols)
+        asked = features if rows is None else features[rows]
+        return self._marginal(features), self.conditional(asked)
+
+    def _read(self, symbols: Tensor) -> Tensor:
+        """(N, D, width) features, as the marginal reads them."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.fitted):
+            found: Tensor = self.trunk(symbols)
+        return found
+
+    def _marginal(self, features: Tensor) -> Tensor:
+        found: Tensor = self.marginal(features.mean(1)).squeeze(-1)
+        return found
+
+
+class _Attention(nn.Module):
+    """Features of every place, which looks at all others."""
+
+    def __init__(self, places: int, symbols: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.symbol = nn.Embedding(symbols + 1, width)
+        self.place = nn.Parameter(torch.empty(places, width).normal_(0, 0.02))
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        found: Tensor = self.norm(self.layers(self.symbol(symbols) + self.place))
         return found

@@ -9,6 +9,7 @@ from torch import Tensor
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
 from gflow.marginals.networks import SiteNetwork
+from gflow.marginals.orders import random_orders
 from gflow.marginals.sites import Sites
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.trajectories import Trajectories
@@ -69,13 +70,15 @@ class MarginalPolicy(Policy):
     ) -> PolicyOutput:
         """All heads."""
         symbols = self.sites.read(states)
-        return PolicyOutput(self._ahead(symbols), log_flow=self._log_flow(symbols))
+        value, logits = self.network.both(symbols)
+        return PolicyOutput(self._ahead(symbols, logits), log_flow=self._log_flow(symbols, value))
 
     def forward_logits(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> Tensor:
         """(N, D K) log P_F, from conditionals alone."""
-        return self._ahead(self.sites.read(states))
+        symbols = self.sites.read(states)
+        return self._ahead(symbols, self.network.logits(symbols))
 
     def of_trajectories(
         self,
@@ -91,34 +94,43 @@ class MarginalPolicy(Policy):
         left = torch.zeros(len(symbols), dtype=torch.bool, device=symbols.device)
         left[trajectories.state_index[:, :-1][trajectories.mask]] = True
         rows = left.nonzero().squeeze(1)
-        ahead = self._ahead(symbols[rows])
+        value, said = self.network.both(symbols, rows)
+        ahead = self._ahead(symbols[rows], said)
         logits = ahead.new_zeros(len(symbols), ahead.shape[1]).index_put((rows,), ahead)
-        return PolicyOutput(logits, log_flow=self._log_flow(symbols))
+        return PolicyOutput(logits, log_flow=self._log_flow(symbols, value))
 
-    def _ahead(self, symbols: Tensor) -> Tensor:
+    def _ahead(self, symbols: Tensor, logits: Tensor) -> Tensor:
         """(N, D K) log P_F; of known places, something finite."""
+        if self.network.fitted:
+            logits = logits.detach()
         unknown = (symbols == self.sites.symbols).sum(1).clamp(min=1)
-        log_prob = self.log_conditionals(symbols).clamp(min=-1e30)
+        log_prob = self._normalised(logits).clamp(min=-1e30)
         return (log_prob - unknown.to(log_prob.dtype).log()[:, None, None]).flatten(1)
 
-    def _log_flow(self, symbols: Tensor) -> Tensor:
+    def _log_flow(self, symbols: Tensor, value: Tensor) -> Tensor:
         """(N,) log F."""
-        value = self.network.log_marginal(symbols)
         return value - log_choices(symbols, self.sites.symbols).to(value.dtype)
 
     def log_conditionals(self, symbols: Tensor) -> Tensor:
         """(N, D, K) log p_phi of each symbol at each place, over those that it may hold."""
+        return self._normalised(self.network.logits(symbols))
+
+    def _normalised(self, logits: Tensor) -> Tensor:
         legal: Any = self.legal
-        return self.network.logits(symbols).masked_fill(~legal, -torch.inf).log_softmax(-1)
+        return logits.masked_fill(~legal, -torch.inf).log_softmax(-1)
+
+    def log_scale(self) -> Tensor:
+        """() the log-marginal of nothing, which all others are meant beside."""
+        legal: Any = self.legal
+        nothing = torch.full((1, self.sites.places), self.sites.symbols, device=legal.device)
+        return self.network.log_marginal(nothing).squeeze(0)
 
     # ------------------------------------------------------------------ questions
 
     @torch.no_grad()
     def marginal(self, query: Tensor) -> Tensor:
         """(N,) log-probability that the places known in N states hold what they hold there."""
-        symbols = self.sites.read(query)
-        nothing = torch.full_like(symbols[:1], self.sites.symbols)
-        return self.network.log_marginal(symbols) - self.network.log_marginal(nothing)
+        return self.network.log_marginal(self.sites.read(query)) - self.log_scale()
 
     @torch.no_grad()
     def conditional(self, query: Tensor, evidence: Tensor) -> Tensor:
@@ -158,16 +170,17 @@ class MarginalPolicy(Policy):
         count, places = symbols.shape
         if order is None:
             order = random_orders(count, places, generator, symbols.device)
+        unknown = symbols == self.sites.symbols
         order = order.expand(count, places)
+        known_last = (~unknown.gather(1, order)).to(torch.int8).argsort(dim=1, stable=True)
+        order, left = order.gather(1, known_last), unknown.sum(1)
         rows = torch.arange(count, device=symbols.device)
-        for place in order.unbind(1):
-            open_to = symbols[rows, place] == self.sites.symbols
-            live = open_to.nonzero().squeeze(1)
-            if not len(live):
-                continue
-            said = self.log_conditionals(symbols[live])[rows[: len(live)], place[live]]
+        for step in range(int(left.max()) if count else 0):
+            place = order[:, step]
+            said = self.log_conditionals(symbols)[rows, place]
             drawn = torch.multinomial(said.exp(), 1, generator=generator).squeeze(1)
-            symbols = symbols.index_put((live, place[live]), drawn)
+            value = drawn.where(step < left, symbols[rows, place])
+            symbols = symbols.index_put((rows, place), value)
         return self.sites.write(symbols)
 
     @torch.no_grad()
@@ -205,13 +218,3 @@ def log_choices(symbols: Tensor, none: int) -> Tensor:
     known = (symbols != none).sum(1).double()
     places = torch.full_like(known, symbols.shape[1])
     return (places + 1).lgamma() - (known + 1).lgamma() - (places - known + 1).lgamma()
-
-
-def random_orders(
-    count: int,
-    places: int,
-    generator: torch.Generator | None = None,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """(count, places) int64 independent orders, all equally likely."""
-    return torch.rand(count, places, generator=generator, device=device).argsort(1)

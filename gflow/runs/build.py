@@ -42,7 +42,7 @@ def build_context(
     if policy is None:
         policy, learners = policy_and_learners(task, told, objective.needs, config.backward)
     else:
-        learners = task.learners(env)
+        learners = task.learners(env, policy)
     policy.to(device)
     for learner in learners:
         learner.module.to(device)

@@ -230,8 +230,13 @@ class Task(ABC, Generic[E]):
         """Where training batches come from: what the options choose, or that wrapped."""
         return chosen
 
-    def learners(self, env: E) -> list[Learner]:
-        """What is learned beside the policy: the model of a latent-variable task, say."""
+    def learners(self, env: E, policy: Policy) -> list[Learner]:
+        """What is learned beside the policy: the model of a latent-variable task, say.
+
+        Args:
+            env: The environment.
+            policy: As `policy` made it; a learner may take a part of it over.
+        """
         return []
 
     def rewards(self, env: E, objects: Any, condition: Tensor | None = None) -> Tensor | None:
@@ -332,7 +337,7 @@ def policy_and_learners(
     means none.
     """
     env, policy = told.env, told.policy(task, needs)
-    own = task.learners(env)
+    own = task.learners(env, policy)
     if backward.name == "auto" or (backward.name == "learned" and not env.has_backward):
         return policy, own
     cls = BACKWARD_POLICIES[backward.name]

@@ -24,6 +24,7 @@ GRID = HyperGrid(2, 4, Corners(4))
 CHANCE = ("sgfn", "naive_intended", "naive_realised")
 FREE = ("db", "subtb", "fm", "mdb", "fldb", "flsubtb", *CHANCE)
 OWN_FLOWS = ("edb",)  # tested where its solution is
+MARGINALS = ("marginal_consistency", "marginal_divergence")  # likewise
 ORDERED = ("opdb", "opfm", "opsubtb", "opflsubtb")
 CONTINUOUS = ("kl", "adjoint")
 
@@ -116,12 +117,12 @@ def test_every_weighting_of_sub_trajectories_balances_parts(weighting: Any) -> N
 def test_each_objective_says_what_it_needs() -> None:
     begins = {name for name, kind in OBJECTIVES.items() if not kind.needs.from_source}
     ends = {name for name, kind in OBJECTIVES.items() if not kind.needs.whole}
-    assert begins - set(GAMES) == {*FREE, *OWN_FLOWS, *ORDERED}
-    assert ends - set(GAMES) == {*FREE, *OWN_FLOWS, "led", "msubtb"}
+    assert begins - set(GAMES) == {*FREE, *OWN_FLOWS, *ORDERED, *MARGINALS}
+    assert ends - set(GAMES) == {*FREE, *OWN_FLOWS, *MARGINALS, "led", "msubtb"}
     assert set(GAMES) - begins == set(GAMES) - ends == {"atb"}
 
 
-ELSEWHERE = {*FREE, *OWN_FLOWS, *ORDERED, *CONTINUOUS, *GAMES}
+ELSEWHERE = {*FREE, *OWN_FLOWS, *ORDERED, *CONTINUOUS, *MARGINALS, *GAMES}
 
 
 @pytest.mark.parametrize("name", sorted(set(OBJECTIVES) - ELSEWHERE))

@@ -174,7 +174,7 @@ def test_training_draws_the_prompts_that_are_trained_on(folder: str) -> None:
     policy = task.policy(env, Needs())
     trainer = Trainer(
         env, policy, ModifiedSubTrajectoryBalance(), ContinuationTask.train, condition=condition,
-        behaviour=chosen, learners=task.learners(env),
+        behaviour=chosen, learners=task.learners(env, policy),
     )  # fmt: skip
     assert task.reward_of(env).temperature == 1.0
     trainer.train(3)

@@ -118,17 +118,18 @@ def test_the_task_trains_on_labelled_reviews_and_measures_others() -> None:
     assert env.decode is not None
     assert env.decode([reward.head.opening[0]]) == ","
     assert not bool(legal_words(reward.head.base)[reward.head.opening[0]])
+    policy = task.policy(env, Needs(stop=True))
     trainer = Trainer(
         env,
-        task.policy(env, Needs(stop=True)),
+        policy,
         ModifiedSubTrajectoryBalance(),
         TrainConfig(steps=2, batch_size=4),
         condition=task.condition(env),
-        learners=task.learners(env),
+        learners=task.learners(env, policy),
     )
     trainer.train()
-    assert len(task.learners(env)) == 2
-    assert len(RationalesTask(**TINY, m_every=0).learners(env)) == 1
+    assert len(task.learners(env, policy)) == 2
+    assert len(RationalesTask(**TINY, m_every=0).learners(env, policy)) == 1
 
     class Now:
         pass

@@ -31,6 +31,7 @@ from gflow.envs.mixture.data import SPREAD, centres, offsets
 from gflow.envs.mixture.task import MixtureTask, truth
 from gflow.errors import ConfigError, ShapeError
 from gflow.policies.mlp import MLPPolicy
+from gflow.terms import Needs
 
 pytestmark = pytest.mark.usefixtures("sketches")
 
@@ -159,7 +160,7 @@ def single() -> Iterator[None]:
 def test_options_become_the_pace_the_dreams_and_the_rows(single: None) -> None:
     task = MixtureTask(threshold=2.0, threshold_end=0.5, sleep=0.3, mixing=2, points=50)
     env = task.environment()
-    (step,) = task.learners(env)
+    (step,) = task.learners(env, task.policy(env, Needs()))
     assert isinstance(step.pace, Threshold)  # type: ignore[attr-defined]
     assert step.mixing.rounds == 2  # type: ignore[attr-defined]
     assert step.pace.end == 0.5  # type: ignore[attr-defined]

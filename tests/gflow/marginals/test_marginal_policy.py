@@ -25,7 +25,7 @@ from gflow.marginals import (
     TransformerSites,
     transitions,
 )
-from gflow.marginals.policy import random_orders
+from gflow.marginals.orders import random_orders
 from gflow.objectives import (
     DetailedBalance,
     LogPartitionVariance,
@@ -97,7 +97,7 @@ def test_self_consistency_is_detailed_balance(places: int, symbols: int, seed: i
     policy = MarginalPolicy(env, Table(places, symbols, seed))
     whole = torch.cartesian_prod(*[torch.arange(symbols)] * places).view(-1, places)
     generator = torch.Generator().manual_seed(seed)
-    batch = transitions(env, policy, whole.repeat(3, 1), generator)
+    batch = transitions(env, policy.sites, whole.repeat(3, 1), generator)
     needs = Needs(log_flow=True, whole=False, from_source=False)
     terms = evaluate(env, policy, batch, needs)
     residual = DetailedBalance().residual(terms)[:, 0].detach()
@@ -250,7 +250,7 @@ def test_a_transition_costs_two_marginals_and_one_conditional() -> None:
     policy = MarginalPolicy(env, network)
     generator = torch.Generator().manual_seed(0)
     whole = torch.randint(3, (40, 4), generator=generator)
-    batch = transitions(env, policy, whole, generator)
+    batch = transitions(env, policy.sites, whole, generator)
     asked: dict[str, int] = {"marginal": 0, "conditional": 0}
     for name in asked:
 

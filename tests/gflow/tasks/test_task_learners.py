@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gflow.backward.choice import BackwardChoice
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.learner import Learner
+from gflow.policies.base import Policy
 from gflow.runs.build import build_context
 from gflow.tasks.options import RunConfig
 from gflow.tasks.parts import Part
@@ -42,7 +43,7 @@ class CountedTask(Task[HyperGrid]):
     def environment(self) -> HyperGrid:
         return HyperGrid(2, 3)
 
-    def learners(self, env: HyperGrid) -> list[Learner]:
+    def learners(self, env: HyperGrid, policy: Policy) -> list[Learner]:
         return [Counter()]
 
 

@@ -10,7 +10,9 @@ from gflow.bounds import Natural
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
-from gflow.marginals.policy import MarginalPolicy, random_orders
+from gflow.marginals.moves import transitions
+from gflow.marginals.orders import random_orders
+from gflow.marginals.policy import MarginalPolicy
 from gflow.objective import Objective
 from gflow.source import Source
 from gflow.trajectories import Trajectories
@@ -61,12 +63,12 @@ class MarginalChains(Behaviour):
                 f"Train a MarginalPolicy."
             )
         symbols = self._step(policy, count, generator, torch.device(sampling.device))
-        moves = transitions(sampling.env, policy, symbols, generator)
+        moves = transitions(sampling.env, policy.sites, symbols, generator)
         if not self.ends:
             return moves
         last = torch.full((count,), policy.sites.places - 1, device=symbols.device)
         return Trajectories.join(
-            [moves, transitions(sampling.env, policy, symbols, generator, last)]
+            [moves, transitions(sampling.env, policy.sites, symbols, generator, last)]
         )
 
     def _step(
@@ -102,34 +104,3 @@ class MarginalChains(Behaviour):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
         self.objects, self.age = state["objects"], state["age"]
-
-
-def transitions(
-    env: Environment[Any],
-    policy: MarginalPolicy,
-    symbols: Tensor,
-    generator: torch.Generator | None = None,
-    size: Tensor | None = None,
-) -> Trajectories[Any]:
-    """B moves between parts of B finished objects, (B, D) symbols, in orders that are drawn.
-
-    Args:
-        env: The environment.
-        policy: Says how symbols are written.
-        symbols: (B, D) int64.
-        generator: Source of orders and sizes.
-        size: (B,) int64 how many places are known before each move; drawn by default.
-    """
-    count, places = symbols.shape
-    sites, device = policy.sites, symbols.device
-    rank = random_orders(count, places, generator, device).argsort(1)
-    if size is None:
-        size = torch.randint(places, (count,), generator=generator, device=device)
-    size = size[:, None]
-    before = symbols.masked_fill(rank >= size, sites.symbols)
-    after = symbols.masked_fill(rank > size, sites.symbols)
-    place = (rank == size).long().argmax(1)
-    value = symbols.gather(1, place[:, None]).squeeze(1)
-    return Trajectories.transitions(
-        env, sites.write(before), place * sites.symbols + value, sites.write(after), check=False
-    )

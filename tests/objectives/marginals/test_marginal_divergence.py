@@ -6,17 +6,18 @@ import pytest
 import torch
 
 from gflow import FunctionReward, MLPPolicy, TrainConfig, Trainer
+from gflow.envs import HyperGrid
 from gflow.envs.sequences.env import AnyOrder
 from gflow.envs.spins.env import EnergyModel
 from gflow.envs.spins.rewards import IsingReward
 from gflow.errors import IncompatibleError
 from gflow.marginals import (
     MarginalChains,
-    MarginalDivergence,
     MarginalPolicy,
     ResidualSites,
     transitions,
 )
+from gflow.objectives.marginals.divergence import MarginalDivergence
 from gflow.trajectories import Trajectories
 
 
@@ -30,10 +31,10 @@ def test_the_loss_is_that_of_the_definition(standardised: bool) -> None:
         parameter.data.normal_(0, 0.4)
     generator = torch.Generator().manual_seed(1)
     whole = torch.randint(2, (6, 3), generator=generator)
-    last = transitions(env, policy, whole, generator, torch.full((6,), 2))
-    early = transitions(env, policy, whole, generator, torch.zeros(6, dtype=torch.int64))
+    last = transitions(env, policy.sites, whole, generator, torch.full((6,), 2))
+    early = transitions(env, policy.sites, whole, generator, torch.zeros(6, dtype=torch.int64))
     batch = Trajectories.join([early, last])
-    objective = MarginalDivergence(3, 2.5, standardised, anchor=0.7)
+    objective = MarginalDivergence(env, 2.5, standardised, anchor=0.7)
     terms = objective.evaluate(env, policy, batch)
     loss = objective(terms)
     network = policy.network
@@ -68,14 +69,17 @@ def test_it_needs_objects_and_marginals() -> None:
     reward: Any = FunctionReward(lambda s: s.double().sum(1))
     env = AnyOrder("ab", 3, reward)
     policy = MarginalPolicy(env, ResidualSites(3, 2, 8, 1))
-    objective = MarginalDivergence(3)
+    objective = MarginalDivergence(env)
     generator = torch.Generator().manual_seed(0)
     whole = torch.randint(2, (4, 3), generator=generator)
-    early = transitions(env, policy, whole, generator, torch.zeros(4, dtype=torch.int64))
+    early = transitions(env, policy.sites, whole, generator, torch.zeros(4, dtype=torch.int64))
     with pytest.raises(IncompatibleError, match="the batch has none"):
         objective.evaluate(env, policy, early)
     with pytest.raises(IncompatibleError, match="MLPPolicy has none"):
-        objective.evaluate(env, MLPPolicy(env, log_flow=1), early)
+        objective.check(env, MLPPolicy(env, log_flow=1))
+    with pytest.raises(IncompatibleError, match="places in any order"):
+        MarginalDivergence(HyperGrid(4, 2))
+    assert "trains marginals" in str(MarginalDivergence.refusal(HyperGrid(4, 2)))
 
 
 @pytest.mark.slow
@@ -87,7 +91,7 @@ def test_it_learns_a_lattice() -> None:
     policy = MarginalPolicy(env, ResidualSites(9, 2, 128, 1))
     config = TrainConfig(steps=700, batch_size=256, lr=3e-3, lr_half_life=200)
     chains = MarginalChains(ends=True)
-    trainer = Trainer(env, policy, MarginalDivergence(9), config, behaviour=chains)
+    trainer = Trainer(env, policy, MarginalDivergence(env), config, behaviour=chains)
     record = trainer.train()
     assert float(record["log_z"]) == pytest.approx(7.11537, abs=0.1)
     every = env.all_states()
