@@ -6,6 +6,8 @@ from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.behaviours.marginal_chains import MarginalChains
+    from gflow.marginals.baselines import one_conditional
+    from gflow.marginals.correlation import Agreement, agreement
     from gflow.marginals.data import BesideData
     from gflow.marginals.likelihood import AnyOrderFit
     from gflow.marginals.moves import transitions
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from gflow.marginals.sites import Sites
 
 _HOME = {
+    "Agreement": "gflow.marginals.correlation",
     "AnyOrderFit": "gflow.marginals.likelihood",
     "BesideData": "gflow.marginals.data",
     "MarginalChains": "gflow.behaviours.marginal_chains",
@@ -22,10 +25,13 @@ _HOME = {
     "SiteNetwork": "gflow.marginals.networks",
     "Sites": "gflow.marginals.sites",
     "TransformerSites": "gflow.marginals.networks",
+    "agreement": "gflow.marginals.correlation",
+    "one_conditional": "gflow.marginals.baselines",
     "transitions": "gflow.marginals.moves",
 }
 
 __all__ = [
+    "Agreement",
     "AnyOrderFit",
     "BesideData",
     "MarginalChains",
@@ -34,6 +40,8 @@ __all__ = [
     "SiteNetwork",
     "Sites",
     "TransformerSites",
+    "agreement",
+    "one_conditional",
     "transitions",
 ]
 

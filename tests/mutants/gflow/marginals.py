@@ -1,5 +1,6 @@
 """Mutants of `gflow/marginals`."""
 
+CORRELATION = "tests/gflow/marginals/test_marginal_correlation.py"
 POLICY = "tests/gflow/marginals/test_marginal_policy.py"
 BALANCE = f"{POLICY}::test_self_consistency_is_detailed_balance"
 ASKED = f"{POLICY}::test_questions_are_answered"
@@ -84,5 +85,61 @@ MUTANTS = (
         "left[trajectories.state_index[:, :-1][trajectories.mask]] = True",
         "left[trajectories.state_index] = True",
         f"{POLICY}::test_a_transition_costs_two_marginals_and_one_conditional",
+    ),
+    (
+        "correlation-compares-what-is-near",
+        "gflow/marginals/correlation.py",
+        "kept.append(value - last > threshold)",
+        "kept.append(value - last >= threshold)",
+        f"{CORRELATION}::test_what_is_kept_is_far_apart",
+    ),
+    (
+        "correlation-from-the-first-always",
+        "gflow/marginals/correlation.py",
+        "last = value.where(kept[-1], last)",
+        "last = last + 0 * value",
+        f"{CORRELATION}::test_what_is_kept_is_far_apart",
+    ),
+    (
+        "correlation-kept-in-sorted-places",
+        "gflow/marginals/correlation.py",
+        "return torch.stack(kept, 1).gather(1, rank.argsort(1))",
+        "return torch.stack(kept, 1).gather(1, rank)",
+        f"{CORRELATION}::test_what_is_kept_is_far_apart",
+    ),
+    (
+        "correlation-of-two",
+        "gflow/marginals/correlation.py",
+        "if int(keep.sum()) >= FEWEST",
+        "if int(keep.sum()) >= 2",
+        f"{CORRELATION}::test_correlations_are_means_over_items_that_have_three",
+    ),
+    (
+        "correlation-erases-one-more",
+        "gflow/marginals/correlation.py",
+        "order.argsort(1) < size, policy",
+        "order.argsort(1) <= size, policy",
+        f"{CORRELATION}::test_so_many_places_are_drawn_anew",
+    ),
+    (
+        "correlation-not-normalised",
+        "gflow/marginals/correlation.py",
+        "network = policy.marginal(found).view(-1, each)",
+        "network = policy.network.log_marginal(policy.sites.read(found)).view(-1, each)",
+        f"{CORRELATION}::test_exact_marginals_agree_with_exact_conditionals",
+    ),
+    (
+        "one-conditional-knows-too-much",
+        "gflow/marginals/baselines.py",
+        "hidden = order.argsort(1) >= size[:, None]",
+        "hidden = order.argsort(1) > size[:, None]",
+        f"{CORRELATION}::test_one_conditional_is_right_on_average",
+    ),
+    (
+        "one-conditional-not-times-places",
+        "gflow/marginals/baselines.py",
+        "return places * said[rows, place, symbols[rows, place]]",
+        "return said[rows, place, symbols[rows, place]]",
+        f"{CORRELATION}::test_one_conditional_is_right_on_average",
     ),
 )
