@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from gflow.marginals.policy import MarginalPolicy, random_orders
+from gflow.marginals.orders import random_orders
+from gflow.marginals.policy import MarginalPolicy
 
 
 def one_conditional(

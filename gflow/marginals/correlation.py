@@ -11,7 +11,8 @@ from torch import Tensor
 from gflow.bounds import Count, NotNegative
 from gflow.checks import checked
 from gflow.errors import ConfigError
-from gflow.marginals.policy import MarginalPolicy, random_orders
+from gflow.marginals.orders import random_orders
+from gflow.marginals.policy import MarginalPolicy
 from gflow.metrics.likelihood import pearson, spearman
 
 FEWEST = 3
