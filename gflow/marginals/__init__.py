@@ -7,6 +7,7 @@ from gflow.lazy import lazy_names, public_names
 if TYPE_CHECKING:
     from gflow.behaviours.marginal_chains import MarginalChains
     from gflow.marginals.baselines import one_conditional
+    from gflow.marginals.convolution import ConvolutionSites
     from gflow.marginals.correlation import Agreement, agreement
     from gflow.marginals.data import BesideData
     from gflow.marginals.likelihood import AnyOrderFit
@@ -19,6 +20,7 @@ _HOME = {
     "Agreement": "gflow.marginals.correlation",
     "AnyOrderFit": "gflow.marginals.likelihood",
     "BesideData": "gflow.marginals.data",
+    "ConvolutionSites": "gflow.marginals.convolution",
     "MarginalChains": "gflow.behaviours.marginal_chains",
     "MarginalPolicy": "gflow.marginals.policy",
     "ResidualSites": "gflow.marginals.networks",
@@ -34,6 +36,7 @@ __all__ = [
     "Agreement",
     "AnyOrderFit",
     "BesideData",
+    "ConvolutionSites",
     "MarginalChains",
     "MarginalPolicy",
     "ResidualSites",

@@ -1,5 +1,6 @@
 """Mutants of `gflow/marginals`."""
 
+CONVOLUTION = "tests/gflow/marginals/test_convolution_sites.py"
 CORRELATION = "tests/gflow/marginals/test_marginal_correlation.py"
 POLICY = "tests/gflow/marginals/test_marginal_policy.py"
 BALANCE = f"{POLICY}::test_self_consistency_is_detailed_balance"
@@ -141,5 +142,40 @@ MUTANTS = (
         "return places * said[rows, place, symbols[rows, place]]",
         "return said[rows, place, symbols[rows, place]]",
         f"{CORRELATION}::test_one_conditional_is_right_on_average",
+    ),
+    (
+        "convolution-columns-first",
+        "gflow/marginals/convolution.py",
+        "self.symbol(symbols).transpose(1, 2).unflatten(2, self.place.shape[1:])",
+        "self.symbol(symbols).transpose(1, 2).unflatten(2, self.place.shape[:0:-1]).mT",
+        f"{CONVOLUTION}::test_a_block_sees_the_pixels_around",
+    ),
+    (
+        "convolution-norm-over-pixels",
+        "gflow/marginals/convolution.py",
+        "return super().forward(x.movedim(1, -1)).movedim(-1, 1)",
+        "return (x - x.mean((2, 3), keepdim=True)) * self.weight[:, None, None]",
+        f"{CONVOLUTION}::test_a_block_sees_the_pixels_around",
+    ),
+    (
+        "convolution-heads-mixed-up",
+        "gflow/marginals/convolution.py",
+        "x + self.mix(mixed.flatten(1, 2)",
+        "x + self.mix(mixed.transpose(1, 2).flatten(1, 2)",
+        f"{CONVOLUTION}::test_heads_take_features_in_turn",
+    ),
+    (
+        "convolution-marginal-trains-the-trunk",
+        "gflow/marginals/convolution.py",
+        "torch.is_grad_enabled() and not self.fitted",
+        "torch.is_grad_enabled()",
+        f"{CONVOLUTION}::test_what_conditionals_depend_on_is_a_part",
+    ),
+    (
+        "convolution-speaks-at-first",
+        "gflow/marginals/convolution.py",
+        "nn.init.zeros_(last.bias)",
+        "nn.init.ones_(last.bias)",
+        f"{CONVOLUTION}::test_nothing_is_said_at_first",
     ),
 )
