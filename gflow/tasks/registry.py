@@ -51,6 +51,7 @@ BUILT_IN = {
     "tictactoe": "gflow.envs.games.task:TicTacToeTask",
     "connect4": "gflow.envs.games.task:Connect4Task",
     "digits": "gflow.envs.codes.task:DigitsTask",
+    "ebgfn": "gflow.envs.energies.task:EBGFNTask",
     "box": "gflow.envs.cubes.task:BoxTask",
     "stochastic-grid": "gflow.envs.noise.grid_task:StochasticGridTask",
 }
