@@ -65,7 +65,12 @@ COMPARED = 2000
 
 def task_of(problem: str, method: str, seed: int, pace: dict[str, Any]) -> EBGFNTask:
     """What is trained."""
-    options: dict[str, Any] = {"samples": 2000, "tested": COMPARED, "data_seed": seed, "energy_batch": 256}
+    options: dict[str, Any] = {
+        "samples": 2000,
+        "tested": COMPARED,
+        "data_seed": seed,
+        "energy_batch": 256,
+    }
     if problem in LATTICES:
         options |= {**LATTICES[problem], "energy_lr": 3e-3}
     else:

@@ -79,7 +79,9 @@ class EBGFNTask(Task[EnergyModel]):
     )
     train: ClassVar[TrainConfig] = TrainConfig(steps=1000, batch_size=32, log_z_lr=0.1)
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=250, eval_samples=500)
-    refuses_conditions: ClassVar[str] = "its energy is learned for the sampler of one reward"
+    refuses_conditions: ClassVar[str] = (
+        "its energy is learned with the sampler of one reward. Leave --condition out."
+    )
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
         "energy_gap",
@@ -209,7 +211,7 @@ class EBGFNTask(Task[EnergyModel]):
             return chosen
         return BackwardReplay(env, self.training_data(), self.share)
 
-    def learners(self, env: EnergyModel) -> list[Learner]:
+    def learners(self, env: EnergyModel, policy: Policy) -> list[Learner]:
         """The step of the energy."""
         reward = _reward(env)
         return [

@@ -37,6 +37,11 @@ class ConditionalSites(SiteNetwork):
         self.hidden: Any = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.out = nn.Linear(width, places * symbols)
 
+    @property
+    def conditional_part(self) -> nn.Module:
+        """All of it."""
+        return self
+
     def log_marginal(self, symbols: Tensor) -> Tensor:
         """Refused.
 
@@ -80,7 +85,7 @@ class RandomOrderPolicy(MarginalPolicy):
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
     ) -> PolicyOutput:
         """Conditionals."""
-        return PolicyOutput(self._ahead(self.sites.read(states)))
+        return PolicyOutput(self.forward_logits(env, states))
 
     def of_trajectories(
         self,
@@ -93,5 +98,5 @@ class RandomOrderPolicy(MarginalPolicy):
         left = torch.zeros(len(symbols), dtype=torch.bool, device=symbols.device)
         left[trajectories.state_index[:, :-1][trajectories.mask]] = True
         rows = left.nonzero().squeeze(1)
-        ahead = self._ahead(symbols[rows])
+        ahead = self._ahead(symbols[rows], self.network.logits(symbols[rows]))
         return PolicyOutput(ahead.new_zeros(len(symbols), ahead.shape[1]).index_put((rows,), ahead))

@@ -106,7 +106,7 @@ def test_options_reach_their_parts() -> None:
     assert isinstance(env.reward.network, PerceptronEnergy)
     assert isinstance(task.policy(env, Needs()), RandomOrderPolicy)
     assert type(task.policy(env, Needs(log_flow=True))) is MarginalPolicy
-    (step,) = task.learners(env)
+    (step,) = task.learners(env, task.policy(env, Needs()))
     assert isinstance(step, ContrastiveStep)
     assert step.reward is env.reward
     settings = (step.accept, step.warmup, step.most, step.count, step.gradient_penalty, step.l2)
