@@ -18,6 +18,7 @@ from gflow.rewards.base import LogReward
 
 HOME = {
     "digits": "gflow.envs.marginals.digits:Digits",
+    "ising": "gflow.envs.marginals.ising:Ising",
     "selfies": "gflow.envs.marginals.selfies:Selfies",
     "smiles": "gflow.envs.marginals.smiles:Smiles",
     "text": "gflow.envs.marginals.text:Text",

@@ -28,7 +28,8 @@ class MarginalChains(Behaviour):
 
     Args:
         erase: Places that a step draws anew; 0 draws whole objects each time.
-        ends: For each object also the last move to it, from all but one of its places.
+        ends: For each object also the last move to it, from all but one of its places: marginals of
+            whole objects are most asked for, and objectives with a reward meet it there alone.
         restart: Steps after which the chains begin anew with fresh objects; 0 for never.
 
     Reference:
@@ -40,7 +41,7 @@ class MarginalChains(Behaviour):
     gives = Source.EXPLORED
 
     @checked
-    def __init__(self, erase: Natural = 4, restart: Natural = 0, ends: bool = False) -> None:
+    def __init__(self, erase: Natural = 4, restart: Natural = 0, ends: bool = True) -> None:
         self.erase, self.restart, self.ends = erase, restart, ends
         self.objects: Tensor | None = None
         self.age = 0

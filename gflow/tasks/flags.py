@@ -57,10 +57,11 @@ def backward_field(cls: type[Task[Any]]) -> str | None:
 
 def chosen_parts(cls: type[Task[Any]], given: Mapping[str, Any]) -> dict[str, str]:
     """The name of the part of each kind, as given or by default."""
+    usual = cls.default_parts(given)
     found = {
-        "objective": given.get("objective") or cls.objective,
+        "objective": given.get("objective") or usual["objective"],
         "regression": given.get("regression", "squared"),
-        "behaviour": given.get("behaviour", "on_policy"),
+        "behaviour": given.get("behaviour") or usual["behaviour"],
         "condition": given.get("condition", "auto"),
     }
     field = backward_field(cls)

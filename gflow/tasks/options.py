@@ -58,7 +58,9 @@ class RunConfig:
         """The settings for a task with its defaults for all that is not given."""
         kind = type(task)
         field = backward_field(kind)
-        names = chosen_parts(kind, {} if field is None else {field: getattr(task, field)})
+        usual = kind.default_parts(vars(task))
+        given = {} if field is None else {field: getattr(task, field)}
+        names = {**chosen_parts(kind, given), **usual}
         made = {k: parts.get(k) or _part(k, name, {}) for k, name in names.items()}
         return cls(task=task, train=train or kind.train, run=run or kind.run, **made)
 

@@ -34,6 +34,7 @@ BUILT_IN = {
     "sets": "gflow.envs.sets.task:SetsTask",
     "bags": "gflow.envs.sets.bags_task:BagsTask",
     "spins": "gflow.envs.spins.task:SpinsTask",
+    "marginals": "gflow.envs.marginals.task:MarginalsTask",
     "mis": "gflow.envs.graphs.task:IndependentSetTask",
     "landscapes": "gflow.envs.grids.landscapes_task:LandscapesTask",
     "architecture": "gflow.envs.architectures.task:ArchitectureTask",

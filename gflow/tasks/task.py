@@ -1,6 +1,7 @@
 """Tasks: an environment with what a person needs around it, in Python and on the command line."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
@@ -132,6 +133,15 @@ class Task(ABC, Generic[E]):
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @classmethod
+    def default_parts(cls, given: Mapping[str, Any]) -> dict[str, str]:
+        """Names of the objective and the behaviour where none is given, by the other options.
+
+        Args:
+            given: Options that are given, by name.
+        """
+        return {"objective": cls.objective, "behaviour": "on_policy"}
 
     @abstractmethod
     def environment(self) -> E:

@@ -25,7 +25,7 @@ class MarginalDivergence(MarginalConsistency):
               \qquad A = \frac{g - \bar g}{\operatorname{std} g}, \quad
               g_b = \log p_\theta(x_b) - \log R(x_b)
 
-    Objects must come from about p_theta: from `MarginalChains(ends=True)`.
+    Objects must come from about p_theta: from `MarginalChains`.
 
     Args:
         env: The environment, which fills places in any order.

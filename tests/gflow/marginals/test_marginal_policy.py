@@ -209,7 +209,7 @@ def test_chains_leave_the_distribution_as_it_is() -> None:
     """MM-7: exact conditionals; chains that begin in one object forget it."""
     env = words(3, 2)
     policy, _, log_f = solved(env)
-    chains = MarginalChains(erase=2)
+    chains = MarginalChains(erase=2, ends=False)
     chains.objects = torch.zeros(3000, 3, dtype=torch.int64)
     sampling = Sampling(policy, Sampler(env), generator=torch.Generator().manual_seed(0))
     for _ in range(12):
@@ -229,10 +229,10 @@ def test_chains_leave_the_distribution_as_it_is() -> None:
 def test_chains_are_resumed() -> None:
     env = words(3, 2)
     policy = MarginalPolicy(env, Table(3, 2))
-    one = MarginalChains(erase=1)
+    one = MarginalChains(erase=1, ends=False)
     sampling = Sampling(policy, Sampler(env), generator=torch.Generator().manual_seed(0))
     one.collect(sampling, 5)
-    two = MarginalChains(erase=1)
+    two = MarginalChains(erase=1, ends=False)
     two.load_state_dict(one.state_dict())
     assert sampling.generator is not None
     state = sampling.generator.get_state()
@@ -300,7 +300,7 @@ def test_it_learns_the_marginals_of_a_lattice() -> None:
     torch.manual_seed(0)
     policy = MarginalPolicy(env, ResidualSites(9, 2, 128, 1))
     config = TrainConfig(steps=800, batch_size=256, lr=4e-3, lr_half_life=200)
-    trainer = Trainer(env, policy, DetailedBalance(), config, behaviour=MarginalChains())
+    trainer = Trainer(env, policy, DetailedBalance(), config, behaviour=MarginalChains(ends=False))
     trainer.train()
     every = env.all_states()
     assert every is not None

@@ -90,7 +90,7 @@ def test_it_learns_a_lattice() -> None:
     torch.manual_seed(0)
     policy = MarginalPolicy(env, ResidualSites(9, 2, 128, 1))
     config = TrainConfig(steps=700, batch_size=256, lr=3e-3, lr_half_life=200)
-    chains = MarginalChains(ends=True)
+    chains = MarginalChains()
     trainer = Trainer(env, policy, MarginalDivergence(env), config, behaviour=chains)
     record = trainer.train()
     assert float(record["log_z"]) == pytest.approx(7.11537, abs=0.1)
