@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gflow.behaviours.base import Behaviour
 from gflow.behaviours.marginal_chains import MarginalChains
-from gflow.bounds import Count, NotNegative, Positive, Rate
+from gflow.bounds import Count, Natural, NotNegative, Positive, Rate
 from gflow.environment.base import Environment
 from gflow.envs.marginals.problem import HOME, Parts, Problem, Unknown, named_problem, problem_class
 from gflow.envs.sequences.env import AnyOrder
@@ -20,6 +20,7 @@ from gflow.learner import Learner
 from gflow.marginals import (
     AnyOrderFit,
     BesideData,
+    ConvolutionSites,
     MarginalPolicy,
     ResidualSites,
     SiteNetwork,
@@ -54,10 +55,12 @@ class MarginalsTask(Task[Environment[Any]]):
         length: Of a text, or of the longest molecule, for text, smiles and selfies.
         target: The log P that is wanted, for selfies.
         tau: Temperature of the distance from it.
-        network: residual perceptrons, or a transformer; auto takes the latter for data.
-        width: Units.
+        network: residual perceptrons, a transformer, or convolutions for pictures; auto takes
+            convolutions for pictures of data, the transformer for other data, and the perceptrons
+            for energies.
+        width: Units or features; 0 for 256, 64 and 32 in this order.
         depth: Blocks or layers.
-        heads: Attention heads of the transformer.
+        heads: Attention heads of the transformer, and of convolutions, which may have 0.
         fit_steps: Steps that fit the conditionals to data.
         fit_each: So many of them before each step of the marginals, until all are taken.
         fit_batch: Objects of such a step.
@@ -67,9 +70,7 @@ class MarginalsTask(Task[Environment[Any]]):
     """
 
     name: ClassVar[str] = "marginals"
-    summary: ClassVar[str] = (
-        "how likely is a part? Ising spins, digits, text, molecules"
-    )
+    summary: ClassVar[str] = "how likely is a part? Ising spins, digits, text, molecules"
     train: ClassVar[TrainConfig] = TrainConfig(
         steps=1000, batch_size=64, lr=1e-3, log_z_lr=0.1, lr_half_life=300, grad_clip=10.0
     )
@@ -98,10 +99,10 @@ class MarginalsTask(Task[Environment[Any]]):
     length: Count | None = None
     target: float | None = None
     tau: Positive | None = None
-    network: Literal["auto", "residual", "transformer"] = "auto"
-    width: Count = 128
+    network: Literal["auto", "residual", "transformer", "convolution"] = "auto"
+    width: Natural = 0
     depth: Count = 3
-    heads: Count = 4
+    heads: Natural = 4
     fit_steps: Count = 2000
     fit_each: Count = 10
     fit_batch: Count = 64
@@ -168,11 +169,20 @@ class MarginalsTask(Task[Environment[Any]]):
         """A fresh network."""
         problem, kind = self.problem, self.network
         places, symbols = problem.places, len(problem.alphabet)
+        picture = problem.picture_shape
         if kind == "auto":
-            kind = "transformer" if self.source == "data" else "residual"
+            of_data: Any = "transformer" if picture is None else "convolution"
+            kind = "residual" if self.source == "energy" else of_data
         if kind == "residual":
-            return ResidualSites(places, symbols, self.width, self.depth)
-        return TransformerSites(places, symbols, self.width, self.depth, self.heads)
+            return ResidualSites(places, symbols, self.width or 256, self.depth)
+        if kind == "transformer":
+            return TransformerSites(places, symbols, self.width or 64, self.depth, self.heads)
+        if picture is None:
+            raise ConfigError(
+                f"MarginalsTask: convolutions are for pictures, and objects of {self.task} are "
+                f"none. Set network to transformer or residual."
+            )
+        return ConvolutionSites(*picture, symbols, self.width or 32, self.depth, self.heads)
 
     def policy(self, env: Environment[Any], needs: Needs) -> MarginalPolicy:
         """Marginals and conditionals."""

@@ -93,6 +93,7 @@ def test_transfer_matrix_against_all_configurations(
 
 
 def test_golden_tori() -> None:
+    """MM-5, with the sums over all states above."""
     assert solve_ising(3, 3, 0.1, 0.2).log_z == pytest.approx(7.115373, abs=1e-6)
     law = solve_ising(10, 10, 0.1, 0.2)
     assert law.log_z == pytest.approx(78.688, abs=5e-4)
