@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gflow.checks import check_shapes
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.envs.spins.rewards import IsingReward
 from gflow.errors import ConfigError
 from gflow.metrics.likelihood import log_likelihood
 from gflow.policies.base import Policy
@@ -80,3 +81,19 @@ def nll(
     """
     found = log_likelihood(env, policy, objects, trajectories, generator=generator)
     return -float(found.log_prob.mean())
+
+
+def true_nll(lattice: IsingReward, objects: Tensor) -> float:
+    """Mean of -log p(x) in nats of objects under a lattice, exact.
+
+    Args:
+        lattice: Of which log Z is known.
+        objects: (X, N).
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    log_z = lattice.log_partition()
+    if log_z is None:
+        raise ConfigError(f"true_nll: log Z of {lattice!r} is not known. Make one side shorter.")
+    return log_z - float(lattice(objects).double().mean())

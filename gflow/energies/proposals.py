@@ -1,12 +1,13 @@
 """Back and forth: K moves back from an object by P_B, K moves forward by P_F, accepted or not."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from gflow.behaviours.acceptance import FILTERS, Filter, LogRatio
+from gflow.deferred import require
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment, require_backward, require_numbered
 from gflow.errors import ConfigError, IncompatibleError, UnknownNameError
@@ -179,12 +180,7 @@ class _Walk:
             output = self.policy(env, states)
             law = backward_law(env, self.policy, states, output.backward_logits)
             down_again.append(law.log_prob(undo).double())
-        if not bool(env.can_end(states).all()):
-            raise IncompatibleError(
-                f"Back-and-forth proposals need objects of one number of moves, and "
-                f"{self.steps} back and forth in {env.name} did not lead to finished ones. Use "
-                f"`LocalSearch`."
-            )
+        require(env.can_end(states), self._refuse, "candidates")
         log_down, log_up = torch.stack(down).sum(0), torch.stack(up).sum(0)
         gain = env.target_log_reward(states) - env.target_log_reward(objects)
         return Proposal(
@@ -210,3 +206,9 @@ class _Walk:
             return given[:, step]
         chosen: Tensor = law.sample(self.generator)[0]
         return chosen
+
+    def _refuse(self) -> NoReturn:
+        raise IncompatibleError(
+            f"Back-and-forth proposals need objects of one number of moves, and {self.steps} back "
+            f"and forth in {self.env.name} did not lead to finished ones. Use `LocalSearch`."
+        )

@@ -12,7 +12,7 @@ from gflow import TabularPolicy, enumerate_states
 from gflow.energies import EnergyReward, PerceptronEnergy
 from gflow.envs.energies import DENSITIES, GrayCode, gibbs_samples, ising_samples
 from gflow.envs.energies.ising_data import ising_couplings
-from gflow.envs.energies.metrics import hamming_mmd, neg_log_rmse, nll
+from gflow.envs.energies.metrics import hamming_mmd, neg_log_rmse, nll, true_nll
 from gflow.envs.spins.env import EnergyModel
 from gflow.envs.spins.rewards import IsingReward
 from gflow.errors import ConfigError, ShapeError
@@ -178,6 +178,15 @@ def test_couplings_are_compared_over_all_entries() -> None:
     found = truth.clone()
     found[0, 1] = found[1, 0] = 0.2
     assert neg_log_rmse(found, truth) == pytest.approx(-math.log((2 * 0.04 / 16) ** 0.5))
+
+
+def test_the_truth_has_an_exact_likelihood() -> None:
+    lattice = IsingReward(2, 3, 0.3, 0.1)
+    objects = 1 + torch.tensor(list(itertools.product((0, 1), repeat=6)))
+    log_p = lattice(objects).log_softmax(0)
+    assert true_nll(lattice, objects[[5, 9]]) == pytest.approx(-float(log_p[[5, 9]].mean()))
+    with pytest.raises(ConfigError, match="Make one side shorter"):
+        true_nll(IsingReward(12, 12), objects)
 
 
 def test_likelihoods_of_data_are_those_of_the_sampler() -> None:

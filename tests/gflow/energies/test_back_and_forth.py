@@ -128,6 +128,10 @@ def test_what_does_not_fit_is_refused() -> None:
         Proposer().propose(env, policy, every_object(), 4)
     with pytest.raises(IncompatibleError, match="a stop action"):
         Proposer.check(HyperGrid(2, 3))
+    lone = EnergyModel(FunctionReward(lambda states: states.double().sum(1)), SITES, 2)
+    lone.can_end = lambda states: states[:, 0] > 9  # type: ignore[method-assign]
+    with pytest.raises(IncompatibleError, match="did not lead to finished ones"):
+        Proposer().propose(lone, policy, every_object(), 1)
     with pytest.raises(UnknownNameError, match="metropolis"):
         Proposer("metropolys")
 

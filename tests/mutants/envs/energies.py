@@ -130,6 +130,13 @@ MUTANTS = (
         f"{DATA}::test_likelihoods_of_data_are_those_of_the_sampler",
     ),
     (
+        "true-nll-without-z",
+        "envs/energies/metrics.py",
+        "return log_z - float(lattice(objects).double().mean())",
+        "return -float(lattice(objects).double().mean())",
+        f"{DATA}::test_the_truth_has_an_exact_likelihood",
+    ),
+    (
         "tested-on-training-data",
         "envs/energies/task.py",
         "return self._drawn[self.samples :]",
