@@ -42,6 +42,10 @@ def same_states(env: Environment[Any], pretrained: Environment[Any]) -> None:
         here, there = getattr(env, name, None), getattr(pretrained, name, None)
         if found is None and here != there:
             found = (name, str(here), str(there))
+    if found is None and env.numbered:
+        here, there = (_first_moves(one) for one in (env, pretrained))
+        if here != there:
+            found = ("the legal actions of the first state", str(here), str(there))
     if found is not None:
         what, here, there = found
         raise IncompatibleError(
@@ -54,6 +58,12 @@ def same_states(env: Environment[Any], pretrained: Environment[Any]) -> None:
             f"{env.name} reads a condition, and conversion is to one reward. Fix the condition in "
             f"its options."
         )
+
+
+def _first_moves(env: Any) -> list[int]:
+    """Numbers of the actions that are legal at first."""
+    legal: list[int] = env.forward_mask(env.initial(1))[0].nonzero().squeeze(1).tolist()
+    return legal
 
 
 def converted(flows: OutcomeFlows, env: DiscreteEnvironment[Any], draws: int = 0) -> Policy:

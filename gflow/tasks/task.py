@@ -184,9 +184,18 @@ class Task(ABC, Generic[E]):
         return getattr(self, f"policy_{name}", getattr(self, name, default))
 
     def backward_network(self, env: E, log_flow: bool) -> Policy:
-        """A fresh second network for P_B, with a backward head or with a log-flow head."""
+        """A fresh second network for P_B, with a backward head or with a log-flow head.
+
+        Raises:
+            IncompatibleError: If the task does not choose its backward policy by an option.
+        """
         kind = "uniform" if log_flow else "learned"
         field = "policy_backward" if hasattr(self, "policy_backward") else "backward"
+        if not hasattr(self, field):
+            raise IncompatibleError(
+                f"{type(self).__name__} has no option `backward`, so it builds no second network "
+                f"for P_B. Leave --backward at auto, or give the task that option."
+            )
         return replace(self, **{field: kind}).policy(env, Needs(log_flow=log_flow))
 
     @classmethod

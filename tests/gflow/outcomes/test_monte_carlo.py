@@ -94,3 +94,13 @@ def test_refusals_of_conversion() -> None:
         same_states(AnyOrder("01", 2, ANY), target)
     with pytest.raises(IncompatibleError, match="reads a condition"):
         same_states(flows.env, target)
+
+
+def test_conversion_refuses_other_letters_at_a_place() -> None:
+    some = torch.tensor([[True, True], [True, False]])
+    here, there = (AnyOrder("01", 2, ANY, allowed=allowed) for allowed in (None, some))
+    same_states(here, here)
+    with pytest.raises(
+        IncompatibleError, match=r"legal actions.*\[0, 1, 2, 3\] here and \[0, 1, 2\]"
+    ):
+        same_states(here, there)

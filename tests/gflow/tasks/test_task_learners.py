@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gflow.backward.choice import BackwardChoice
 from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.errors import IncompatibleError
 from gflow.learner import Learner
 from gflow.policies.base import Policy
 from gflow.runs.build import build_context
@@ -56,3 +57,17 @@ def test_learners_of_a_task_see_every_batch(backward: str) -> None:
     counters = [one for one in trainer.learners if isinstance(one, Counter)]
     assert [one.batches for one in counters] == [3]
     assert len(trainer.learners) == (2 if backward == "tlm" else 1)
+
+
+@dataclass(frozen=True)
+class PlainTask(Task[HyperGrid]):
+    """A grid without a choice of its backward policy."""
+
+    def environment(self) -> HyperGrid:
+        return HyperGrid(2, 3)
+
+
+def test_a_task_without_a_backward_option_builds_no_second_network() -> None:
+    config = RunConfig.of(PlainTask(), backward=Part.of("backward", "separate"))
+    with pytest.raises(IncompatibleError, match="PlainTask has no option `backward`"):
+        build_context(config)
