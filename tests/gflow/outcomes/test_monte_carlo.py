@@ -101,6 +101,6 @@ def test_conversion_refuses_other_letters_at_a_place() -> None:
     here, there = (AnyOrder("01", 2, ANY, allowed=allowed) for allowed in (None, some))
     same_states(here, here)
     with pytest.raises(
-        IncompatibleError, match=r"legal actions.*\[0, 1, 2, 3\] here and \[0, 1, 2\]"
+        IncompatibleError, match=r"legal actions.*\[0, 1, 2\] there"
     ):
         same_states(here, there)
