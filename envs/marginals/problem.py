@@ -17,6 +17,7 @@ from gflow.errors import ConfigError, UnknownNameError
 from gflow.rewards.base import LogReward
 
 HOME = {
+    "densities": "gflow.envs.marginals.densities:Densities",
     "digits": "gflow.envs.marginals.digits:Digits",
     "ising": "gflow.envs.marginals.ising:Ising",
     "selfies": "gflow.envs.marginals.selfies:Selfies",

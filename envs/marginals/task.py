@@ -31,8 +31,14 @@ from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
 
+DRAWN = 500
+"""Objects of pictures."""
+
 MEASURED = 100
 """Test objects that likelihoods are measured with."""
+
+OPTIONS = ("side", "coupling", "field", "length", "target", "tau", "density", "bits")
+"""Options of problems; None leaves what the problem has."""
 
 CONSISTENT = ("marginal_consistency", "marginal_divergence")
 """Objectives whose batches are single moves."""
@@ -46,7 +52,7 @@ class MarginalsTask(Task[Environment[Any]]):
     marginals that agree with them. Learned from an energy by both together.
 
     Attributes:
-        task: What of: digits, text and smiles are data, ising is an energy, selfies is an energy
+        task: What of: digits, text, smiles and densities are data, ising is an energy, selfies is an energy
             and, with learn_from=data, the molecules that it is about.
         learn_from: auto takes the energy where there is one, and the data elsewhere.
         side: Of the lattice, for ising.
@@ -55,6 +61,8 @@ class MarginalsTask(Task[Environment[Any]]):
         length: Of a text, or of the longest molecule, for text, smiles and selfies.
         target: The log P that is wanted, for selfies.
         tau: Temperature of the distance from it.
+        density: 2spirals, 8gaussians, circles, moons, pinwheel, swissroll or checkerboard.
+        bits: Of each coordinate of densities.
         network: residual perceptrons, a transformer, or convolutions for pictures; auto takes
             convolutions for pictures of data, the transformer for other data, and the perceptrons
             for energies.
@@ -89,9 +97,10 @@ class MarginalsTask(Task[Environment[Any]]):
         "kl_sampled",
         "valid",
         "unique",
+        "mmd",
     )
 
-    task: Literal["ising", "digits", "text", "smiles", "selfies"] = "ising"
+    task: Literal["ising", "digits", "text", "smiles", "selfies", "densities"] = "ising"
     learn_from: Literal["auto", "data", "energy"] = "auto"
     side: Count | None = None
     coupling: float | None = None
@@ -99,6 +108,8 @@ class MarginalsTask(Task[Environment[Any]]):
     length: Count | None = None
     target: float | None = None
     tau: Positive | None = None
+    density: str | None = None
+    bits: Count | None = None
     network: Literal["auto", "residual", "transformer", "convolution"] = "auto"
     width: Natural = 0
     depth: Count = 3
@@ -113,11 +124,7 @@ class MarginalsTask(Task[Environment[Any]]):
         super().__post_init__()
         kind = problem_class(self.task)
         known = {field.name for field in fields(kind)}
-        asked = {
-            name
-            for name in ("side", "coupling", "field", "length", "target", "tau")
-            if getattr(self, name) is not None
-        }
+        asked = {name for name in OPTIONS if getattr(self, name) is not None}
         if asked - known:
             name = min(asked - known)
             raise ConfigError(
@@ -144,8 +151,7 @@ class MarginalsTask(Task[Environment[Any]]):
     @property
     def problem(self) -> Problem:
         """What is learned of."""
-        options = ("side", "coupling", "field", "length", "target", "tau")
-        asked = {name: getattr(self, name) for name in options}
+        asked = {name: getattr(self, name) for name in OPTIONS}
         return named_problem(self.task, **{k: v for k, v in asked.items() if v is not None})
 
     @property
@@ -259,7 +265,7 @@ class MarginalsTask(Task[Environment[Any]]):
         """Pictures of a sample."""
         policy = context.policy
         assert isinstance(policy, MarginalPolicy)
-        nothing = context.env.initial(40, next(policy.parameters()).device)
+        nothing = context.env.initial(DRAWN, next(policy.parameters()).device)
         drawn = policy.sample(nothing, generator=torch.Generator().manual_seed(0))
         return self.problem.pictures(policy.sites.read(drawn).cpu(), folder)
 

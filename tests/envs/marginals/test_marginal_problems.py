@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow.envs.marginals import Digits, Parts, Problem, Text, named_problem
+from gflow.envs.marginals import (
+    Densities,
+    Digits,
+    Ising,
+    Parts,
+    Problem,
+    Text,
+    named_problem,
+)
 from gflow.envs.marginals.problem import HOME, problem_class
 from gflow.envs.marginals.text import plain_text
 from gflow.errors import ConfigError, UnknownNameError
@@ -105,3 +113,30 @@ def test_nothing_is_known_of_a_reward() -> None:
     assert torch.equal(env.log_reward(torch.zeros(3, 64, dtype=torch.int64)), torch.zeros(3))
     assert Digits().energy is None
     assert Digits().measure(torch.zeros(3, 64)) == {}
+
+
+def test_points_of_the_plane_are_where_their_bits_say() -> None:
+    made = Densities(density="8gaussians", bits=12)
+    parts = made.data
+    assert [len(p) for p in (parts.train, parts.validation, parts.test)] == [10_000, 1000, 1000]
+    assert parts.train.shape[1] == made.places == 24
+    points = made.points(parts.train).double()
+    angle = torch.atan2(points[:, 1], points[:, 0]) / (torch.pi / 4)
+    assert float((angle - angle.round()).abs().mean()) < 0.2  # near eight rays
+    cell = 2 * made.plane.reach / 2**12
+    again = made.plane.code(12).encode(points + cell / 4) - 1
+    assert torch.equal(again, parts.train)
+    assert made.measure(parts.train[:1000])["mmd"] == pytest.approx(0, abs=2e-3)
+    assert made.measure(torch.randint(2, (1000, 24)))["mmd"] > 1e-2
+    fits(made)
+
+
+def test_lattices_show_spins_and_know_their_energy() -> None:
+    made = Ising(3, 0.1, 0.2)
+    up = torch.ones(1, 9, dtype=torch.int64)
+    env = made.environment()
+    assert made.show(up) == ["+++++++++"]
+    assert float(env.log_reward(Sites(env).write(up))) == pytest.approx(2 * 0.1 * 18 + 0.2 * 9)
+    assert made.measure(up) == {"magnetisation": 1.0, "neighbour_correlation": 1.0}
+    assert made.measure(1 - up)["magnetisation"] == -1.0
+    fits(made)

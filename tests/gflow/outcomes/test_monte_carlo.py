@@ -100,7 +100,5 @@ def test_conversion_refuses_other_letters_at_a_place() -> None:
     some = torch.tensor([[True, True], [True, False]])
     here, there = (AnyOrder("01", 2, ANY, allowed=allowed) for allowed in (None, some))
     same_states(here, here)
-    with pytest.raises(
-        IncompatibleError, match=r"legal actions.*\[0, 1, 2\] there"
-    ):
+    with pytest.raises(IncompatibleError, match=r"legal actions.*\[0, 1, 2\] there"):
         same_states(here, there)
