@@ -52,8 +52,8 @@ class MarginalsTask(Task[Environment[Any]]):
     marginals that agree with them. Learned from an energy by both together.
 
     Attributes:
-        task: What of: digits, text, smiles and densities are data, ising is an energy, selfies is an energy
-            and, with learn_from=data, the molecules that it is about.
+        task: What of: digits, text, smiles and densities are data, ising is an energy, selfies is
+            an energy and, with learn_from=data, the molecules that it is about.
         learn_from: auto takes the energy where there is one, and the data elsewhere.
         side: Of the lattice, for ising.
         coupling: sigma of ising; each edge contributes 2 sigma s_i s_j to log R.
