@@ -9,6 +9,8 @@ SAMPLERS = f"{POLICY}::test_networks_are_samplers"
 ORDERS = f"{POLICY}::test_every_order_says_the_same_of_exact_conditionals"
 CHAINS = f"{POLICY}::test_chains_leave_the_distribution_as_it_is"
 
+DISTILLED = "tests/objectives/marginals/test_marginal_consistency.py"
+
 MUTANTS = (
     (
         "marginal-without-choices",
@@ -177,5 +179,55 @@ MUTANTS = (
         "nn.init.zeros_(last.bias)",
         "nn.init.ones_(last.bias)",
         f"{CONVOLUTION}::test_nothing_is_said_at_first",
+    ),
+    (
+        "fit-over-all-places",
+        "gflow/marginals/likelihood.py",
+        "value.where(unknown, 0.0).sum(1) / unknown.sum(1)",
+        "value.where(unknown, 0.0).sum(1) / places",
+        f"{DISTILLED}::test_the_bound_of_a_batch_is_that_of_the_definition",
+    ),
+    (
+        "fit-knows-one-more",
+        "gflow/marginals/likelihood.py",
+        "unknown = rank >= size",
+        "unknown = rank >= size - 1",
+        f"{DISTILLED}::test_the_bound_of_a_batch_is_that_of_the_definition",
+    ),
+    (
+        "fit-goes-on",
+        "gflow/marginals/likelihood.py",
+        "due = min(self.each, self.steps - self.taken)",
+        "due = self.each",
+        f"{DISTILLED}::test_a_killed_fit_goes_on_as_if_nothing_had_been",
+    ),
+    (
+        "fit-forgets-its-steps",
+        "gflow/marginals/likelihood.py",
+        'self.taken = state["taken"]',
+        "self.taken = 0",
+        f"{DISTILLED}::test_a_killed_fit_goes_on_as_if_nothing_had_been",
+    ),
+    (
+        "balance-moves-fitted-conditionals",
+        "gflow/marginals/policy.py",
+        "logits = logits.detach()",
+        "logits = logits + 0",
+        f"{DISTILLED}::test_what_is_fitted_to_data_gets_no_gradient_from_balance",
+    ),
+    (
+        "balance-moves-a-fitted-trunk",
+        "gflow/marginals/networks.py",
+        "torch.is_grad_enabled() and not self.fitted",
+        "torch.is_grad_enabled() and True",
+        f"{DISTILLED}::test_what_is_fitted_to_data_gets_no_gradient_from_balance",
+    ),
+    (
+        "moves-beside-data-elsewhere",
+        "gflow/marginals/data.py",
+        "self.inner.collect(sampling, count - old)",
+        "transitions(sampling.env, self.sites, draw_rows(self.symbols, count - old, "
+        "sampling.generator, sampling.device), sampling.generator)",
+        f"{DISTILLED}::test_some_moves_lead_to_data_and_the_others_come_from_elsewhere",
     ),
 )

@@ -42,4 +42,11 @@ MUTANTS = (
         "(scale + self.anchor).square() / len(scale)",
         LOSS,
     ),
+    (
+        "consistency-turned",
+        "objectives/marginals/consistency.py",
+        "+ terms.log_pf - terms.log_pb - terms.log_flow",
+        "+ terms.log_pf + terms.log_pb - terms.log_flow",
+        f"{DISTILLED}::test_the_loss_is_that_of_the_definition_and_reads_no_reward",
+    ),
 )

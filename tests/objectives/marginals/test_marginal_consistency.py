@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gflow import FunctionReward, TrainConfig, Trainer
+from gflow import FunctionReward, Sampler, TrainConfig, Trainer
+from gflow.behaviours.base import Sampling
 from gflow.envs.sequences.env import AnyOrder
+from gflow.errors import ConfigError, IncompatibleError
 from gflow.marginals import (
     AnyOrderFit,
     BesideData,
@@ -17,7 +19,7 @@ from gflow.marginals import (
     TransformerSites,
     transitions,
 )
-from gflow.objectives import DetailedBalance
+from gflow.objectives import DetailedBalance, TrajectoryBalance
 from gflow.objectives.marginals.consistency import MarginalConsistency
 
 
@@ -155,3 +157,23 @@ def test_a_killed_fit_goes_on_as_if_nothing_had_been() -> None:
     second.train(5)
     for one, two in zip(straight.policy.parameters(), second.policy.parameters(), strict=True):
         assert torch.equal(one, two)
+    (fit,) = straight.learners
+    assert isinstance(fit, AnyOrderFit)
+    assert fit.taken == 9  # and no more
+
+
+def test_some_moves_lead_to_data_and_the_others_come_from_elsewhere() -> None:
+    env = AnyOrder("ab", 3, FunctionReward(lambda s: s.double().sum(1)))
+    policy, data = scattered(env), torch.tensor([[0, 1, 0], [0, 1, 1]])
+    behaviour = BesideData(env, policy.sites.write(data), 0.25, MarginalChains(ends=False))
+    sampling = Sampling(policy, Sampler(env), generator=torch.Generator().manual_seed(0))
+    batch = behaviour.collect(sampling, 40)
+    assert len(batch) == 40
+    known = policy.sites.read(batch.final_states)
+    agrees = ((known[:, None] == data) | (known[:, None] == 2)).all(-1).any(1)
+    assert bool(agrees[:10].all())
+    assert not bool(agrees[10:].all())
+    with pytest.raises(ConfigError, match="row 1 of the data set has empty places"):
+        BesideData(env, torch.tensor([[0, 1, 0], [0, 2, 1]]))
+    with pytest.raises(IncompatibleError, match="trajectories from the source"):
+        Trainer(env, policy, TrajectoryBalance(), TrainConfig(), behaviour=behaviour)
