@@ -308,11 +308,12 @@ def test_couplings_of_a_lattice_are_recovered(order: str, accept: Any) -> None:
         torch.optim.Adam(network.parameters(), 0.02),
         data,
         accept=accept,
-        warmup=100,
+        warmup=60,
+        most=5,
         count=128,
-        half_life=60,
+        half_life=45,
     )
-    config = TrainConfig(steps=250, batch_size=32, lr=3e-3)
+    config = TrainConfig(steps=180, batch_size=16, lr=3e-3)
     Trainer(
         env,
         sampler_of(order, env),
