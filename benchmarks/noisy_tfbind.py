@@ -3,6 +3,8 @@
 Run:   python benchmarks/noisy_tfbind.py
        python benchmarks/noisy_tfbind.py --steps 5000 --batch 128 --seeds 3
        python benchmarks/noisy_tfbind.py --table SIX6_REF_R1_8mers.txt     a measured landscape
+       python benchmarks/noisy_tfbind.py --methods edb --policy table --lr 0.05 --batch 512
+                                    a number for each state in place of a network
 Takes: about a minute of one core for each line.
 Shows: 8-mers from left to right, R = y^beta, each letter replaced by a uniform one with probability
        alpha. For each method the mean score y of what it writes, and the total variation between
@@ -29,7 +31,7 @@ import torch
 from curves import table
 from torch import Tensor
 
-from gflow import MLPPolicy, Objective, enumerate_states
+from gflow import MLPPolicy, Objective, TabularPolicy, enumerate_states
 from gflow.envs.noise.env import NoisyState, WithNoise
 from gflow.envs.noise.tfbind import noisy_tf_binding
 from gflow.envs.sequences.motif_scores import motif_scores
@@ -45,6 +47,7 @@ from gflow.objectives import (
     NaiveRealised,
     StochasticFlow,
 )
+from gflow.policies.base import Policy
 from gflow.training import TrainConfig, Trainer
 
 ALPHAS = (0.0, 0.1, 0.25, 0.5, 0.75)
@@ -133,12 +136,15 @@ def line(known: Problem, method: str, seed: int, args: argparse.Namespace) -> li
     torch.manual_seed(seed)
     began = time.process_time()
     objective = objective_of(method, env, args.width // 2)
-    policy = MLPPolicy(env, args.width, args.depth, log_flow=True)
+    policy: Policy = MLPPolicy(env, args.width, args.depth, log_flow=True)
+    if args.policy == "table":
+        policy = TabularPolicy(known.graph)
     config = TrainConfig(
         args.steps,
         args.batch,
         lr=args.lr,
         ema=args.ema,
+        lr_half_life=args.lr_half_life,
         epsilon=args.epsilon,
         seed=seed,
     )
@@ -169,6 +175,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=4e-3)
+    parser.add_argument("--lr-half-life", type=int, default=0)
+    parser.add_argument("--policy", choices=("network", "table"), default="network")
     parser.add_argument("--ema", type=float, default=0.99, help="average of the weights")
     parser.add_argument("--epsilon", type=float, default=0.01)
     parser.add_argument("--width", type=int, default=256)
