@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gflow.marginals.moves import transitions
     from gflow.marginals.networks import ResidualSites, SiteNetwork, TransformerSites
     from gflow.marginals.policy import MarginalPolicy
+    from gflow.marginals.shared import SharedSites
     from gflow.marginals.sites import Sites
 
 _HOME = {
@@ -24,6 +25,7 @@ _HOME = {
     "MarginalChains": "gflow.behaviours.marginal_chains",
     "MarginalPolicy": "gflow.marginals.policy",
     "ResidualSites": "gflow.marginals.networks",
+    "SharedSites": "gflow.marginals.shared",
     "SiteNetwork": "gflow.marginals.networks",
     "Sites": "gflow.marginals.sites",
     "TransformerSites": "gflow.marginals.networks",
@@ -40,6 +42,7 @@ __all__ = [
     "MarginalChains",
     "MarginalPolicy",
     "ResidualSites",
+    "SharedSites",
     "SiteNetwork",
     "Sites",
     "TransformerSites",

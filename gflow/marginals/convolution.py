@@ -13,10 +13,12 @@ from gflow.marginals.networks import SiteNetwork
 
 
 class ConvolutionSites(SiteNetwork):
-    """A residual convolutional trunk with a head at each pixel, and a branch for the marginal.
+    r"""A residual convolutional trunk with a head at each pixel, and a branch for the marginal.
+
+    .. math:: \log p_\theta(x_S) = c + \sum_{i \in S} g_i(x_S)
 
     Pixels are places, row by row. A block reads the 5 x 5 pixels around each, or all of them if it
-    has attention heads. The branch has a block of its own, and dense layers over all pixels.
+    has attention heads. The branch has a block of its own, and says a share for each known pixel.
 
     Args:
         height: Rows.
@@ -51,17 +53,14 @@ class ConvolutionSites(SiteNetwork):
         self.conditional = nn.Sequential(
             _Norm(channels), nn.GELU(), nn.Conv2d(channels, symbols, 1)
         )
-        wide = 8 * channels
         self.marginal = nn.Sequential(
             _Block(channels, 0),
             _Norm(channels),
-            nn.Flatten(),
-            nn.Linear(channels * self.places, wide),
+            nn.Conv2d(channels, 4 * channels, 1),
             nn.GELU(),
-            nn.Linear(wide, wide),
-            nn.GELU(),
-            nn.Linear(wide, 1),
+            nn.Conv2d(4 * channels, 1, 1),
         )
+        self.scale = nn.Parameter(torch.zeros(()))
         for head in (self.conditional, self.marginal):
             last: Any = head[-1]
             nn.init.zeros_(last.weight)
@@ -74,8 +73,7 @@ class ConvolutionSites(SiteNetwork):
 
     def log_marginal(self, symbols: Tensor) -> Tensor:
         """(N,) by the branch."""
-        found: Tensor = self.marginal(self._read(symbols)).squeeze(-1)
-        return found
+        return self._marginal(symbols, self._read(symbols))
 
     def logits(self, symbols: Tensor) -> Tensor:
         """(N, D, K) at each pixel."""
@@ -85,12 +83,17 @@ class ConvolutionSites(SiteNetwork):
         """Either from one pass of the trunk."""
         features = self._read(symbols)
         asked = features if rows is None else features[rows]
-        return self.marginal(features).squeeze(-1), self._logits(asked)
+        return self._marginal(symbols, features), self._logits(asked)
 
     def _read(self, symbols: Tensor) -> Tensor:
         """(N, channels, height, width) features, as the marginal reads them."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.fitted):
             found: Tensor = self.trunk(symbols)
+        return found
+
+    def _marginal(self, symbols: Tensor, features: Tensor) -> Tensor:
+        shares = self.marginal(features).flatten(1)
+        found: Tensor = shares.where(symbols < self.symbols, 0.0).sum(1) + self.scale
         return found
 
     def _logits(self, features: Tensor) -> Tensor:

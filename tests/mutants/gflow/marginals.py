@@ -1,6 +1,6 @@
 """Mutants of `gflow/marginals`."""
 
-CONVOLUTION = "tests/gflow/marginals/test_convolution_sites.py"
+TRUNKS = "tests/gflow/marginals/test_shared_trunks.py"
 CORRELATION = "tests/gflow/marginals/test_marginal_correlation.py"
 POLICY = "tests/gflow/marginals/test_marginal_policy.py"
 BALANCE = f"{POLICY}::test_self_consistency_is_detailed_balance"
@@ -150,35 +150,63 @@ MUTANTS = (
         "gflow/marginals/convolution.py",
         "self.symbol(symbols).transpose(1, 2).unflatten(2, self.place.shape[1:])",
         "self.symbol(symbols).transpose(1, 2).unflatten(2, self.place.shape[:0:-1]).mT",
-        f"{CONVOLUTION}::test_a_block_sees_the_pixels_around",
+        f"{TRUNKS}::test_a_block_sees_the_pixels_around",
     ),
     (
         "convolution-norm-over-pixels",
         "gflow/marginals/convolution.py",
         "return super().forward(x.movedim(1, -1)).movedim(-1, 1)",
         "return (x - x.mean((2, 3), keepdim=True)) * self.weight[:, None, None]",
-        f"{CONVOLUTION}::test_a_block_sees_the_pixels_around",
+        f"{TRUNKS}::test_a_block_sees_the_pixels_around",
     ),
     (
         "convolution-heads-mixed-up",
         "gflow/marginals/convolution.py",
         "x + self.mix(mixed.flatten(1, 2)",
         "x + self.mix(mixed.transpose(1, 2).flatten(1, 2)",
-        f"{CONVOLUTION}::test_heads_take_features_in_turn",
+        f"{TRUNKS}::test_heads_take_features_in_turn",
     ),
     (
         "convolution-marginal-trains-the-trunk",
         "gflow/marginals/convolution.py",
         "torch.is_grad_enabled() and not self.fitted",
         "torch.is_grad_enabled()",
-        f"{CONVOLUTION}::test_what_conditionals_depend_on_is_a_part",
+        f"{TRUNKS}::test_what_conditionals_depend_on_is_a_part[convolution]",
     ),
     (
         "convolution-speaks-at-first",
         "gflow/marginals/convolution.py",
         "nn.init.zeros_(last.bias)",
         "nn.init.ones_(last.bias)",
-        f"{CONVOLUTION}::test_nothing_is_said_at_first",
+        f"{TRUNKS}::test_nothing_is_said_at_first",
+    ),
+    (
+        "convolution-marginal-of-what-is-unknown",
+        "gflow/marginals/convolution.py",
+        "shares.where(symbols < self.symbols, 0.0)",
+        "shares.where(symbols <= self.symbols, 0.0)",
+        f"{TRUNKS}::test_a_marginal_is_a_sum_over_what_is_known[convolution]",
+    ),
+    (
+        "shared-marginal-of-what-is-unknown",
+        "gflow/marginals/shared.py",
+        "shares.where(symbols < self.symbols, 0.0)",
+        "shares.where(symbols == self.symbols, 0.0)",
+        f"{TRUNKS}::test_a_marginal_is_a_sum_over_what_is_known[shared]",
+    ),
+    (
+        "shared-marginal-trains-the-trunk",
+        "gflow/marginals/shared.py",
+        "torch.is_grad_enabled() and not self.fitted",
+        "torch.is_grad_enabled()",
+        f"{TRUNKS}::test_what_conditionals_depend_on_is_a_part[shared]",
+    ),
+    (
+        "shared-rows-of-others",
+        "gflow/marginals/shared.py",
+        "asked = features if rows is None else features[rows]",
+        "asked = features if rows is None else features[: len(rows)]",
+        f"{TRUNKS}::test_both_are_those_of_either[shared]",
     ),
     (
         "fit-over-all-places",

@@ -1,4 +1,4 @@
-"""The network of pictures: it sees pixels where they are, and shares its trunk as others do."""
+"""Networks of one trunk: pictures are seen where they are, and marginals read what is fitted."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gflow import FunctionReward
 from gflow.envs.sequences.env import AnyOrder
 from gflow.errors import ConfigError
-from gflow.marginals import ConvolutionSites, MarginalPolicy
+from gflow.marginals import ConvolutionSites, MarginalPolicy, SharedSites, SiteNetwork
 
 
 def network(height: int, width: int, symbols: int = 2, **rest: Any) -> ConvolutionSites:
@@ -21,7 +21,7 @@ def network(height: int, width: int, symbols: int = 2, **rest: Any) -> Convoluti
     return made
 
 
-def reached(made: ConvolutionSites, value: Tensor) -> set[str]:
+def reached(made: SiteNetwork, value: Tensor) -> set[str]:
     """Names of the parameters that have a gradient."""
     made.zero_grad()
     value.sum().backward()
@@ -66,16 +66,30 @@ def test_heads_take_features_in_turn() -> None:
     torch.testing.assert_close(block(x), convolved + wanted)
 
 
-def test_nothing_is_said_at_first() -> None:
-    made = ConvolutionSites(3, 4, 3)
+KINDS = ["convolution", "shared"]
+
+
+def made_of(kind: str, height: int, width: int, symbols: int) -> SiteNetwork:
+    if kind == "convolution":
+        return network(height, width, symbols, heads=2)
+    torch.manual_seed(0)
+    made = SharedSites(height * width, symbols, 8, 1)
+    for parameter in made.parameters():
+        parameter.data.normal_(0, 0.3)
+    return made
+
+
+@pytest.mark.parametrize("made", [ConvolutionSites(3, 4, 3), SharedSites(12, 3)])
+def test_nothing_is_said_at_first(made: SiteNetwork) -> None:
     symbols = torch.randint(4, (5, 12), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(made.log_marginal(symbols), torch.zeros(5))
-    assert torch.equal(made.logits(symbols), torch.zeros(5, 12, 3))
+    assert not made.log_marginal(symbols).any()
+    assert not made.logits(symbols).any()
     assert (made.places, made.symbols) == (12, 3)
 
 
-def test_both_are_those_of_either() -> None:
-    made = network(3, 4, 3, heads=4)
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_are_those_of_either(kind: str) -> None:
+    made = made_of(kind, 3, 4, 3)
     symbols = torch.randint(4, (6, 12), generator=torch.Generator().manual_seed(0))
     rows = torch.tensor([4, 1])
     value, said = made.both(symbols, rows)
@@ -85,9 +99,24 @@ def test_both_are_those_of_either() -> None:
     assert said.shape == (2, 12, 3)
 
 
-def test_what_conditionals_depend_on_is_a_part() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_marginal_is_a_sum_over_what_is_known(kind: str) -> None:
+    """Nothing has the scale; one more share counts once its place is known, and no other does."""
+    made: Any = made_of(kind, 3, 3, 2)
+    nothing = torch.full((1, 9), 2)
+    torch.testing.assert_close(made.log_marginal(nothing), made.scale[None])
+    some = nothing.clone()
+    some[0, [4, 7]] = torch.tensor([1, 0])
+    before, last = made.log_marginal(some), made.marginal[-1]
+    each = [1.0, 10.0, 100.0, 1000.0, 7.0, 1e4, 1e5, 3.0, 1e6]  # one number for all of a picture
+    last.bias.data += torch.tensor(each if kind == "shared" else [5.0])
+    torch.testing.assert_close(made.log_marginal(some) - before, torch.tensor([10.0]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_conditionals_depend_on_is_a_part(kind: str) -> None:
     """Once it is fitted, the marginal sends no gradient there."""
-    made = network(3, 3, heads=2)
+    made = made_of(kind, 3, 3, 2)
     symbols = torch.randint(3, (6, 9), generator=torch.Generator().manual_seed(0))
     part = {id(p) for p in made.conditional_part.parameters()}
     names = {name for name, p in made.named_parameters() if id(p) in part}
@@ -101,11 +130,12 @@ def test_what_conditionals_depend_on_is_a_part() -> None:
     assert reached(made, made.logits(symbols)[:, :, 0]) == names
 
 
-def test_it_is_a_sampler() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_a_sampler(kind: str) -> None:
     """Laws add up, open places are equally likely, symbols that may not be are not drawn."""
     allowed = torch.tensor([[True, True, False]] * 4)
     env = AnyOrder("abc", 4, FunctionReward(lambda s: s.double().sum(1)), allowed)
-    policy = MarginalPolicy(env, network(2, 2, 3))
+    policy = MarginalPolicy(env, made_of(kind, 2, 2, 3))
     states = torch.tensor([[3, 3, 3, 3], [0, 3, 1, 3]])
     table = env.law(states, policy(env, states).forward_logits).table().exp().view(2, 4, 3)
     torch.testing.assert_close(table[0].sum(1), torch.full((4,), 0.25))
@@ -114,8 +144,10 @@ def test_it_is_a_sampler() -> None:
     assert bool((drawn < 2).all())
 
 
-def test_heads_must_divide_channels() -> None:
+def test_sizes_that_cannot_be_channels() -> None:
     with pytest.raises(ConfigError, match="channels must be a multiple of heads, got 8 and 3"):
         ConvolutionSites(2, 2, 2, 8, 1, 3)
     with pytest.raises(ConfigError, match="height must be at least 1, got 0"):
         ConvolutionSites(0, 2, 2)
+    with pytest.raises(ConfigError, match="SharedSites: depth must be at least 1, got 0"):
+        SharedSites(2, 2, 8, 0)
