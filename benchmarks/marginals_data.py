@@ -150,7 +150,7 @@ def network_of(made: Problem, args: argparse.Namespace) -> SiteNetwork:
             raise SystemExit(f"--network convolution is for pictures, and {made.name} has none.")
         return ConvolutionSites(*made.picture_shape, symbols, args.width // 2, args.depth)
     if args.network == "shared":
-        return SharedSites(places, symbols, 4 * args.width, args.depth)
+        return SharedSites(places, symbols, 2 * args.width, args.depth)
     return TransformerSites(places, symbols, args.width, args.depth, args.heads)
 
 

@@ -23,6 +23,7 @@ from gflow.marginals import (
     ConvolutionSites,
     MarginalPolicy,
     ResidualSites,
+    SharedSites,
     SiteNetwork,
     TransformerSites,
 )
@@ -63,10 +64,10 @@ class MarginalsTask(Task[Environment[Any]]):
         tau: Temperature of the distance from it.
         density: 2spirals, 8gaussians, circles, moons, pinwheel, swissroll or checkerboard.
         bits: Of each coordinate of densities.
-        network: residual perceptrons, a transformer, or convolutions for pictures; auto takes
-            convolutions for pictures of data, the transformer for other data, and the perceptrons
-            for energies.
-        width: Units or features; 0 for 256, 64 and 32 in this order.
+        network: residual perceptrons, one for each or shared, a transformer, or convolutions for
+            pictures; auto takes the shared one for pictures of data, the transformer for other
+            data, and one for each for energies.
+        width: Units or features; 0 for 256, 256, 64 and 32 in this order.
         depth: Blocks or layers.
         heads: Attention heads of the transformer, and of convolutions, which may have 0.
         fit_steps: Steps that fit the conditionals to data.
@@ -110,7 +111,7 @@ class MarginalsTask(Task[Environment[Any]]):
     tau: Positive | None = None
     density: str | None = None
     bits: Count | None = None
-    network: Literal["auto", "residual", "transformer", "convolution"] = "auto"
+    network: Literal["auto", "residual", "shared", "transformer", "convolution"] = "auto"
     width: Natural = 0
     depth: Count = 3
     heads: Natural = 4
@@ -177,10 +178,12 @@ class MarginalsTask(Task[Environment[Any]]):
         places, symbols = problem.places, len(problem.alphabet)
         picture = problem.picture_shape
         if kind == "auto":
-            of_data: Any = "transformer" if picture is None else "convolution"
+            of_data: Any = "transformer" if picture is None else "shared"
             kind = "residual" if self.source == "energy" else of_data
         if kind == "residual":
             return ResidualSites(places, symbols, self.width or 256, self.depth)
+        if kind == "shared":
+            return SharedSites(places, symbols, self.width or 256, self.depth)
         if kind == "transformer":
             return TransformerSites(places, symbols, self.width or 64, self.depth, self.heads)
         if picture is None:

@@ -13,7 +13,13 @@ from gflow.behaviours.base import OnPolicy
 from gflow.cli.main import main
 from gflow.envs.marginals.task import MarginalsTask
 from gflow.errors import ConfigError, GFlowError
-from gflow.marginals import AnyOrderFit, ConvolutionSites, ResidualSites, TransformerSites
+from gflow.marginals import (
+    AnyOrderFit,
+    ConvolutionSites,
+    ResidualSites,
+    SharedSites,
+    TransformerSites,
+)
 from gflow.tasks.options import RunConfig
 
 pytest.importorskip("sklearn")
@@ -44,7 +50,8 @@ def test_parts_by_default(given: dict[str, Any], objective: str, behaviour: str)
     ("options", "kind"),
     [
         ({}, ResidualSites),
-        ({"task": "digits"}, ConvolutionSites),
+        ({"task": "digits"}, SharedSites),
+        ({"task": "digits", "network": "convolution"}, ConvolutionSites),
         ({"task": "text"}, TransformerSites),
         ({"task": "text", "network": "residual"}, ResidualSites),
     ],
