@@ -1,11 +1,14 @@
 """Which texts may reach Coq: one tactic each, no command, no second sentence, no comment."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gflow.envs.proofs.checker import Failed, StatementError, Theorem
+from gflow.envs.proofs.checker import CheckerError, Failed, StatementError, Theorem, TimedOut
 from gflow.envs.proofs.coq.checker import CoqChecker, Path
+from gflow.envs.proofs.coq.process import SilentError
 from gflow.envs.proofs.coq.sanitise import checked_declaration, complaint, squeezed
 
 LETTERS = 'aA(.* \t"{-é0'
@@ -80,6 +83,27 @@ def test_no_process_is_started_for_what_is_refused(
     reply = CoqChecker().apply(Path(Theorem.of("True")), tactic)
     assert isinstance(reply, Failed)
     assert "is refused" in reply.message
+
+
+def test_every_tactic_is_sent_with_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PF-6: those that are replayed, too; no answer is a time out, and an answer of Coq's so."""
+    sent: list[tuple[str, ...]] = []
+
+    def silent(self: CoqChecker, sentences: tuple[str, ...]) -> Any:
+        sent.append(sentences)
+        raise SilentError("nothing came")
+
+    monkeypatch.setattr(CoqChecker, "_say", silent)
+    theorem = Theorem.of("True -> True")
+    handle = Path(theorem, ("intros.",))
+    assert CoqChecker(tactic_seconds=7).apply(handle, "exact I.") == TimedOut()
+    assert sent == [(theorem.declaration, "Timeout 7 intros.", "Timeout 7 exact I.")]
+
+    def slow(self: CoqChecker, sentences: tuple[str, ...]) -> Any:
+        raise CheckerError("Timeout!")
+
+    monkeypatch.setattr(CoqChecker, "_say", slow)
+    assert CoqChecker().apply(handle, "exact I.") == TimedOut()
 
 
 @settings(max_examples=60)

@@ -266,4 +266,18 @@ MUTANTS = (
         'return "done"',
         f"{FREE}::test_outcomes_of_transcripts",
     ),
+    (
+        "tactics-without-a-time-limit",
+        "envs/proofs/coq/checker.py",
+        'return f"Timeout {self.tactic_seconds} {tactic}"',
+        "return tactic",
+        f"{SANITISER}::test_every_tactic_is_sent_with_a_time_limit",
+    ),
+    (
+        "limits-that-count-as-failures",
+        "envs/proofs/coq/checker.py",
+        "return TimedOut() if TOO_LONG in str(error) else Failed(str(error))",
+        "return Failed(str(error))",
+        f"{SANITISER}::test_every_tactic_is_sent_with_a_time_limit",
+    ),
 )
