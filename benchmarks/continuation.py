@@ -201,16 +201,31 @@ def picture(results: dict[str, Any], sets: list[str], word: str, path: Path) -> 
     plt = pyplot()
     figure, axes = plt.subplots(len(sets), 2, figsize=(11, 4.2 * len(sets)), squeeze=False)
     for row, name in zip(axes, sets, strict=True):
+        across = [found[name][f"diversity_{word}"] for found in results.values()]
+        least, most = min(across), max(across)
         for axis, quantity in zip(row, ("mean_log_p", "max_log_p"), strict=True):
             for method, found in results.items():
                 ours = "steps" in found
                 x, y = found[name][f"diversity_{word}"], found[name][quantity]
                 axis.scatter(x, y, marker="*" if ours else "o", s=120 if ours else 30)
-                axis.annotate(method, (x, y), fontsize=7, xytext=(4, 3), textcoords="offset points")
+                label(axis, method, x, y, (x - least) > (most - least) / 2)
             axis.set(xlabel=f"diversity ({word})", ylabel=quantity, title=f"prompts {name}")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def label(axis: Any, text: str, x: float, y: float, to_the_left: bool) -> None:
+    """Write beside a point, on the side where the frame leaves room."""
+    side = -1 if to_the_left else 1
+    axis.annotate(
+        text,
+        (x, y),
+        fontsize=7,
+        xytext=(5 * side, 4),
+        textcoords="offset points",
+        ha="right" if to_the_left else "left",
+    )
 
 
 def write(results: dict[str, Any], bench: Bench) -> None:
