@@ -13,6 +13,8 @@ from gflow.tasks.pictures import pyplot
 
 SHOWN = 12
 """Molecules in a picture."""
+UNKNOWN, LINE = 0.4, 0.7
+"""Ink of what is not known, and of lines between pictures."""
 
 
 def inpainting(rows: Mapping[str, Tensor], shape: tuple[int, int], path: Path) -> Path:
@@ -24,13 +26,7 @@ def inpainting(rows: Mapping[str, Tensor], shape: tuple[int, int], path: Path) -
         path: Where to save the picture.
     """
     plt = pyplot()
-    ink = torch.tensor([0.0, 1.0, 0.4])
-    lines = []
-    for symbols in rows.values():
-        squares = ink[symbols].view(-1, *shape)
-        framed = torch.nn.functional.pad(squares, (0, 1, 0, 1), value=0.7)
-        lines.append(framed.transpose(0, 1).flatten(1))
-    whole = torch.cat(lines)[:-1, :-1]
+    whole = tiled(list(rows.values()), shape)
     height = whole.shape[0] / whole.shape[1] * 8
     figure, axis = plt.subplots(figsize=(9, height + 0.4))
     axis.imshow(whole.numpy(), cmap="gray_r", vmin=0, vmax=1)
@@ -40,6 +36,21 @@ def inpainting(rows: Mapping[str, Tensor], shape: tuple[int, int], path: Path) -
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
     return path
+
+
+def tiled(rows: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
+    """Ink of rows of pictures in one, which thin lines keep apart.
+
+    Args:
+        rows: (n, D) symbols each: 0, 1, and 2 for unknown.
+        shape: Height and width.
+    """
+    ink = torch.tensor([0.0, 1.0, UNKNOWN])
+    lines = []
+    for symbols in rows:
+        framed = torch.nn.functional.pad(ink[symbols].view(-1, *shape), (0, 1, 0, 1), value=LINE)
+        lines.append(framed.transpose(0, 1).flatten(1))
+    return torch.cat(lines)[:-1, :-1]
 
 
 def molecules(

@@ -16,6 +16,7 @@ from gflow.envs.marginals import (
     Text,
     named_problem,
 )
+from gflow.envs.marginals.pictures import LINE, UNKNOWN, tiled
 from gflow.envs.marginals.problem import HOME, problem_class
 from gflow.envs.marginals.text import plain_text
 from gflow.errors import ConfigError, UnknownNameError
@@ -140,3 +141,14 @@ def test_lattices_show_spins_and_know_their_energy() -> None:
     assert made.measure(up) == {"magnetisation": 1.0, "neighbour_correlation": 1.0}
     assert made.measure(1 - up)["magnetisation"] == -1.0
     fits(made)
+
+
+def test_pictures_stand_side_by_side() -> None:
+    """Two rows of two pictures of 1 x 2 pixels."""
+    rows = [torch.tensor([[0, 1], [1, 2]]), torch.tensor([[1, 1], [2, 0]])]
+    wanted = [
+        [0.0, 1.0, LINE, 1.0, UNKNOWN],
+        [LINE] * 5,
+        [1.0, 1.0, LINE, UNKNOWN, 0.0],
+    ]
+    torch.testing.assert_close(tiled(rows, (1, 2)), torch.tensor(wanted))

@@ -95,4 +95,11 @@ MUTANTS = (
         "[text.replace(END, '') for text in super().show(symbols)]",
         f"{MOLECULES}::test_a_sample_of_smiles_is_measured",
     ),
+    (
+        "problem-pictures-on-their-side",
+        "envs/marginals/pictures.py",
+        "lines.append(framed.transpose(0, 1).flatten(1))",
+        "lines.append(framed.flatten(0, 1))",
+        f"{PROBLEMS}::test_pictures_stand_side_by_side",
+    ),
 )
