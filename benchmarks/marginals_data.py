@@ -47,11 +47,11 @@ from gflow.marginals import (
     SiteNetwork,
     TransformerSites,
     agreement,
+    one_conditional,
     transitions,
 )
 from gflow.metrics import log_likelihood
-from gflow.objectives import MaximumLikelihood
-from gflow.objectives.marginals.consistency import MarginalConsistency
+from gflow.objectives import MarginalConsistency, MaximumLikelihood
 from gflow.policies.transformer import CausalTransformer
 from gflow.training import TrainConfig, Trainer
 
@@ -261,6 +261,15 @@ def measure(name: str, args: argparse.Namespace) -> None:
         f"  MaM beside AO-E on {found.items} items: Spearman {found.spearman:.3f}, Pearson "
         f"{found.pearson:.3f}; mean difference {found.gap:.2f} nats",
         flush=True,
+    )
+    with torch.no_grad():
+        states = policy.sites.write(test).repeat(20, 1)
+        estimate = one_conditional(policy, states, generator=torch.Generator().manual_seed(0))
+    deviation = float(estimate.view(20, -1).std(0).square().mean().sqrt())
+    mean = -float(estimate.mean()) / made.places / math.log(2)
+    print(
+        f"  one conditional (ARM-MC): {mean:.4f} bits a place, standard deviation "
+        f"{deviation:.1f} nats for one object"
     )
     sixteen = parts.test[:16]
     one = seconds(lambda: model.log_prob(sixteen, 0), 20)
