@@ -57,7 +57,15 @@ METHODS = ("scratch", "amortised", "converted", "metropolis")
 BATCH, EVERY = 32, 10
 PRETRAIN = {
     "grid16": ["hypergrid", "--side=16", "--steps=3000", "--lr-half-life=600"],
-    "grid32": ["hypergrid", "--side=32", "--steps=4000", "--lr=0.005", "--lr-half-life=800"],
+    "grid32": [
+        "hypergrid",
+        "--side=32",
+        "--steps=8000",
+        "--batch-size=256",
+        "--lr-half-life=1500",
+        "--ema=0.995",
+        "--width=384",
+    ],
     "bits": [
         "bits",
         "--bits=40",
@@ -321,7 +329,7 @@ def picture(results: list[Run], path: Path) -> None:
                 mean = torch.tensor([r["curve"][:size] for r in mine]).double().mean(0)
                 shift = before if charged and method in ("amortised", "converted") else 0
                 steps = shift + EVERY * torch.arange(1, size + 1)
-                axis.plot(steps, mean, label=method)
+                axis.plot(steps, mean, "o" if size == 1 else "-", label=method, markersize=4)
             axis.set(xlabel="steps", ylabel=f"{part}: modes")
             axis.set_title("with pre-training" if charged else "without pre-training", fontsize=9)
     axes[0][0].legend(fontsize=8)
