@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 IMPORT_NAME = {"gflow": "gflow", "envs": "gflow.envs", "objectives": "gflow.objectives"}
 OPTIONAL = (
     "rdkit", "torch_geometric", "wandb", "matplotlib", "scipy", "yaml", "networkx",
-    "hypothesis", "tensorboard", "pandas", "transformers", "vina", "meeko", "sklearn", "openmm",
+    "selfies", "hypothesis", "tensorboard", "pandas", "transformers", "vina", "meeko", "sklearn", "openmm",
     "pyspiel", "open_spiel",
 )  # fmt: skip
 
