@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 IMPORT_NAME = {"gflow": "gflow", "envs": "gflow.envs", "objectives": "gflow.objectives"}
 OPTIONAL = (
     "rdkit", "torch_geometric", "wandb", "matplotlib", "scipy", "yaml", "networkx",
-    "selfies", "hypothesis", "tensorboard", "pandas", "transformers", "vina", "meeko", "sklearn", "openmm",
-    "pyspiel", "open_spiel",
+    "hypothesis", "tensorboard", "pandas", "transformers", "vina", "meeko", "sklearn", "openmm",
+    "pyspiel", "open_spiel", "selfies",
 )  # fmt: skip
 
 
