@@ -116,7 +116,11 @@ class _Residual(nn.Module):
 
 
 class TransformerSites(SiteNetwork):
-    """One transformer for both: its features at each place, and their mean, with a head for each.
+    r"""One transformer for both: features of each place, and a head for each on these.
+
+    .. math:: \log p_\theta(x_S) = c + \sum_{i \in S} g_i(x_S)
+
+    A marginal is a sum over known places, as a product of conditionals is.
 
     Args:
         places: D.
@@ -146,6 +150,11 @@ class TransformerSites(SiteNetwork):
         self.marginal = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, 1)
         )
+        self.scale = nn.Parameter(torch.zeros(()))
+        heads_of: Any = (self.conditional, self.marginal[-1])
+        for last in heads_of:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     @property
     def conditional_part(self) -> nn.Module:
@@ -153,8 +162,8 @@ class TransformerSites(SiteNetwork):
         return nn.ModuleList([self.trunk, self.conditional])
 
     def log_marginal(self, symbols: Tensor) -> Tensor:
-        """(N,) of the mean feature."""
-        return self._marginal(self._read(symbols))
+        """(N,) a sum of shares of the known places."""
+        return self._marginal(symbols, self._read(symbols))
 
     def logits(self, symbols: Tensor) -> Tensor:
         """(N, D, K) of each feature."""
@@ -165,7 +174,7 @@ class TransformerSites(SiteNetwork):
         """Either from one pass of the trunk."""
         features = self._read(symbols)
         asked = features if rows is None else features[rows]
-        return self._marginal(features), self.conditional(asked)
+        return self._marginal(symbols, features), self.conditional(asked)
 
     def _read(self, symbols: Tensor) -> Tensor:
         """(N, D, width) features, as the marginal reads them."""
@@ -173,8 +182,9 @@ class TransformerSites(SiteNetwork):
             found: Tensor = self.trunk(symbols)
         return found
 
-    def _marginal(self, features: Tensor) -> Tensor:
-        found: Tensor = self.marginal(features.mean(1)).squeeze(-1)
+    def _marginal(self, symbols: Tensor, features: Tensor) -> Tensor:
+        shares = self.marginal(features).squeeze(-1)
+        found: Tensor = shares.where(symbols < self.symbols, 0.0).sum(1) + self.scale
         return found
 
 

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from gflow import FunctionReward
 from gflow.envs.sequences.env import AnyOrder
 from gflow.errors import ConfigError
-from gflow.marginals import ConvolutionSites, MarginalPolicy, SharedSites, SiteNetwork
+from gflow.marginals import (
+    ConvolutionSites,
+    MarginalPolicy,
+    SharedSites,
+    SiteNetwork,
+    TransformerSites,
+)
 
 
 def network(height: int, width: int, symbols: int = 2, **rest: Any) -> ConvolutionSites:
@@ -66,20 +72,25 @@ def test_heads_take_features_in_turn() -> None:
     torch.testing.assert_close(block(x), convolved + wanted)
 
 
-KINDS = ["convolution", "shared"]
+KINDS = ["convolution", "shared", "transformer"]
 
 
 def made_of(kind: str, height: int, width: int, symbols: int) -> SiteNetwork:
     if kind == "convolution":
         return network(height, width, symbols, heads=2)
     torch.manual_seed(0)
-    made = SharedSites(height * width, symbols, 8, 1)
+    places = height * width
+    made: SiteNetwork = TransformerSites(places, symbols, 8, 1, 2)
+    if kind == "shared":
+        made = SharedSites(places, symbols, 8, 1)
     for parameter in made.parameters():
         parameter.data.normal_(0, 0.3)
     return made
 
 
-@pytest.mark.parametrize("made", [ConvolutionSites(3, 4, 3), SharedSites(12, 3)])
+@pytest.mark.parametrize(
+    "made", [ConvolutionSites(3, 4, 3), SharedSites(12, 3), TransformerSites(12, 3)]
+)
 def test_nothing_is_said_at_first(made: SiteNetwork) -> None:
     symbols = torch.randint(4, (5, 12), generator=torch.Generator().manual_seed(0))
     assert not made.log_marginal(symbols).any()

@@ -258,4 +258,11 @@ MUTANTS = (
         "sampling.generator, sampling.device), sampling.generator)",
         f"{DISTILLED}::test_some_moves_lead_to_data_and_the_others_come_from_elsewhere",
     ),
+    (
+        "transformer-marginal-of-what-is-unknown",
+        "gflow/marginals/networks.py",
+        "shares.where(symbols < self.symbols, 0.0)",
+        "shares.where(symbols >= self.symbols, 0.0)",
+        f"{TRUNKS}::test_a_marginal_is_a_sum_over_what_is_known[transformer]",
+    ),
 )
