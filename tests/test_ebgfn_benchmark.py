@@ -44,7 +44,7 @@ def test_pseudo_likelihood_finds_couplings_and_the_price_helps(script: Any) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["fresh", "data", "chains", "sparse"])
+@pytest.mark.parametrize("method", ["fresh", "data", "chains", "sparse", "random"])
 def test_lines_are_measured_and_not_done_twice(
     script: Any,
     method: str,
