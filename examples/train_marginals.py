@@ -1,7 +1,7 @@
 """How likely is this part of a picture? A sampler of digits that answers for any pixels.
 
 Run:   python examples/train_marginals.py [--steps 1000] [--out inpainting.png]
-Takes: two minutes on one CPU core. Needs the extras `continuous` and `plot`.
+Takes: a minute on one CPU core. Needs the extras `continuous` and `plot`.
 Shows: bits a pixel of test pictures, by conditionals in a random order and at once by the marginal
        network. Then a question to the latter: is it this lower half of a picture or another that
        goes with the upper half? Guessing is right in half of the cases; expect 0.8. A picture of
@@ -37,9 +37,9 @@ def main() -> None:
     policy = MarginalPolicy(env, SharedSites(places, symbols=2))
     train, test = (policy.sites.write(part) for part in (digits.data.train, digits.data.test))
 
-    # Conditionals learn from pictures, in the first three quarters of the steps. Marginals are to
-    # agree with them at parts of pictures, and of what chains of their own visit.
-    fit = AnyOrderFit(policy, train, steps=3 * args.steps, each=4, batch_size=64)
+    # Conditionals learn from pictures, in the first half of the steps. Marginals are to agree with
+    # them at parts of pictures, and of what chains of their own visit.
+    fit = AnyOrderFit(policy, train, steps=2 * args.steps, each=4, batch_size=64)
     half_life = max(1, args.steps // 4)
     trainer = Trainer(
         env,
