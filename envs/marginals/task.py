@@ -41,8 +41,8 @@ MEASURED = 100
 OPTIONS = ("side", "coupling", "field", "length", "target", "tau", "density", "bits")
 """Options of problems; None leaves what the problem has."""
 
-CONSISTENT = ("marginal_consistency", "marginal_divergence")
-"""Objectives whose batches are single moves."""
+SINGLE = ("db", "marginal_consistency", "marginal_divergence")
+"""Objectives whose batches are single moves, unless another behaviour is given."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class MarginalsTask(Task[Environment[Any]]):
         steps=1000, batch_size=64, lr=1e-3, log_z_lr=0.1, lr_half_life=300, grad_clip=10.0
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=250, eval_samples=64)
-    objective: ClassVar[str] = "marginal_divergence"
+    objective: ClassVar[str] = "db"
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
         "fit_bits",
@@ -145,7 +145,7 @@ class MarginalsTask(Task[Environment[Any]]):
         task, source = given.get("task", "ising"), given.get("learn_from", "auto")
         if task in HOME and _source(task, source) == "data":
             parts["objective"] = "marginal_consistency"
-        if (given.get("objective") or parts["objective"]) in CONSISTENT:
+        if (given.get("objective") or parts["objective"]) in SINGLE:
             parts["behaviour"] = "marginal_chains"
         return parts
 

@@ -29,12 +29,13 @@ pytest.importorskip("selfies")
 @pytest.mark.parametrize(
     ("given", "objective", "behaviour"),
     [
-        ({}, "marginal_divergence", "marginal_chains"),
+        ({}, "db", "marginal_chains"),
+        ({"objective": "marginal_divergence"}, "marginal_divergence", "marginal_chains"),
         ({"task": "digits"}, "marginal_consistency", "marginal_chains"),
-        ({"task": "selfies"}, "marginal_divergence", "marginal_chains"),
+        ({"task": "selfies"}, "db", "marginal_chains"),
         ({"task": "selfies", "learn_from": "data"}, "marginal_consistency", "marginal_chains"),
         ({"objective": "tb"}, "tb", "on_policy"),
-        ({"objective": "db", "behaviour": "marginal_chains"}, "db", "marginal_chains"),
+        ({"objective": "db", "behaviour": "on_policy"}, "db", "on_policy"),
     ],
 )
 def test_parts_by_default(given: dict[str, Any], objective: str, behaviour: str) -> None:
