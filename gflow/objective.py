@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 Regression = Callable[[Tensor], Tensor]
 
+NO_MARGINALS = (
+    "it is for marginals of places that are filled in any order, and this policy has none. Train a "
+    "MarginalPolicy (`gflow train marginals`), or use another one."
+)
+"""Why a policy that is no `MarginalPolicy` will not do."""
+
 
 def squared(residual: Tensor) -> Tensor:
     """Residual squared."""
@@ -233,6 +239,10 @@ class Objective(nn.Module, ABC):
             raise IncompatibleError(
                 f"{type(self).__name__} reads log F(s), and this {type(policy).__name__} has no "
                 f"such head. Build the policy with log_flow=True."
+            )
+        if policy is not None and self.needs.marginals and not policy.has_marginals:
+            raise IncompatibleError(
+                f"{type(self).__name__} cannot train this {type(policy).__name__}: {NO_MARGINALS}"
             )
         log_z = getattr(self, "log_z", None)
         known = env.reward.has_known_log_z

@@ -30,6 +30,7 @@ class Needs:
         log_pb: log P_B is read at all; without it environments need no moves back.
         whole: Trajectories must run to their end.
         from_source: Trajectories must begin at the source.
+        marginals: The policy must be one of marginals (`Policy.has_marginals`).
     """
 
     log_flow: bool = False
@@ -45,6 +46,7 @@ class Needs:
     log_pb: bool = True
     whole: bool = True
     from_source: bool = True
+    marginals: bool = False
 
     def flows(self, env: "Environment[Any]") -> int:
         """How many log-flows a policy must give at each state."""

@@ -85,6 +85,7 @@ class MarginalsTask(Task[Environment[Any]]):
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=250, eval_samples=64)
     objective: ClassVar[str] = "db"
+    has_marginals: ClassVar[bool] = True
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
         "fit_bits",

@@ -18,7 +18,7 @@ from gflow.checks import checked
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
-from gflow.objective import Objective
+from gflow.objective import NO_MARGINALS, Objective
 from gflow.policies.base import Policy
 from gflow.sampling.exploration import ON_POLICY, Exploration
 from gflow.sampling.sampler import Sampler
@@ -75,11 +75,13 @@ class Behaviour(ABC):
         name: Short name, as on the command line.
         gives: Where its trajectories come from if nothing is explored.
         remembers: Whether all batches come from a memory of its own, of its `capacity`.
+        needs_marginals: Whether it draws from the conditionals of a `MarginalPolicy`.
     """
 
     name: ClassVar[str]
     gives: Source = Source.OTHER
     remembers: ClassVar[bool] = False
+    needs_marginals: bool = False
 
     @property
     def further_objective(self) -> Objective | None:
@@ -122,6 +124,18 @@ class Behaviour(ABC):
                 f"{reason}"
             )
 
+    def check_policy(self, policy: Policy) -> None:
+        """Refuse a policy that the behaviour cannot draw from.
+
+        Raises:
+            IncompatibleError: If it draws from conditionals, and the policy has none.
+        """
+        if self.needs_marginals and not policy.has_marginals:
+            raise IncompatibleError(
+                f"{type(self).__name__} cannot draw from this {type(policy).__name__}: "
+                f"{NO_MARGINALS}"
+            )
+
     def check_count(self, count: int) -> None:  # noqa: B027
         """Refuse batches of `count` trajectories if they are too few; none are by default.
 
@@ -146,6 +160,7 @@ class Around(Behaviour):
 
     def __init__(self, inner: Behaviour | None = None) -> None:
         self.inner: Behaviour = OnPolicy() if inner is None else inner
+        self.needs_marginals = self.inner.needs_marginals
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
         """What the inner behaviour refuses, and what does not go with what this one gives."""

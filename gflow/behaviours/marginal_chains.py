@@ -13,6 +13,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.marginals.moves import transitions
 from gflow.marginals.orders import random_orders
 from gflow.marginals.policy import MarginalPolicy
+from gflow.marginals.sites import Sites
 from gflow.objective import Objective
 from gflow.source import Source
 from gflow.trajectories import Trajectories
@@ -39,6 +40,7 @@ class MarginalChains(Behaviour):
 
     name = "marginal_chains"
     gives = Source.EXPLORED
+    needs_marginals = True
 
     @checked
     def __init__(self, erase: Natural = 4, restart: Natural = 0, ends: bool = True) -> None:
@@ -47,7 +49,11 @@ class MarginalChains(Behaviour):
         self.age = 0
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
-        """Only objectives that balance single transitions."""
+        """Only objectives that balance single transitions, and places filled in any order."""
+        try:
+            Sites(env)
+        except IncompatibleError as error:
+            return f"its chains are of marginals. {error}"
         if objective.needs.whole or objective.needs.from_source:
             return (
                 "its transitions begin and end anywhere, and the objective needs trajectories from "

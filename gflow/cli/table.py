@@ -4,7 +4,7 @@ from typing import Any
 
 from gflow.behaviours.base import Behaviour
 from gflow.errors import IncompatibleError
-from gflow.objective import Objective
+from gflow.objective import NO_MARGINALS, Objective
 from gflow.objectives import OBJECTIVES
 from gflow.tasks.options import RunConfig, objective_of
 from gflow.tasks.parts import BEHAVIOURS, GUESSED, Part, part_options
@@ -40,7 +40,11 @@ def refusals(cls: type[Task[Any]]) -> Refusals:
             found |= {(name, behaviour): reason for behaviour in BEHAVIOURS}
             continue
         for behaviour in BEHAVIOURS:
-            found[name, behaviour] = behaviour_of(behaviour).refusal(env, objective)
+            made = behaviour_of(behaviour)
+            none = not task.has_marginals
+            first = NO_MARGINALS if none and objective.needs.marginals else None
+            last = NO_MARGINALS if none and made.needs_marginals else None
+            found[name, behaviour] = first or made.refusal(env, objective) or last
     task.close(env)
     return found
 

@@ -43,6 +43,7 @@ class MarginalPolicy(Policy):
 
     backward = "uniform"
     has_log_flow = True
+    has_marginals = True
     reads_segments = True
 
     def __init__(self, env: Environment[Any], network: SiteNetwork) -> None:

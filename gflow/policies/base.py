@@ -47,12 +47,14 @@ class Policy(nn.Module, ABC):
     Attributes:
         backward: "learned" (a head), "uniform" over parents, or "maxent": P_B(s|s') = n(s)/n(s').
         has_log_flow: Whether `forward` returns a log-flow.
+        has_marginals: Whether states are parts whose marginals it learns (`MarginalPolicy`).
         reads_segments: Whether `of_trajectories` reads those that begin elsewhere than at the
             source, too.
     """
 
     backward: Backward = "learned"
     has_log_flow: bool = False
+    has_marginals: bool = False
     reads_segments: bool = False
 
     @abstractmethod

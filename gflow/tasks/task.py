@@ -101,6 +101,7 @@ class Task(ABC, Generic[E]):
         exact_limit: Enumerate environments up to this many states for exact metrics.
         refuses_conditions: Why its sampler may not be told more, as --condition says; empty if it
             may.
+        has_marginals: Whether its policy is a `MarginalPolicy`.
     """
 
     name: ClassVar[str]
@@ -122,6 +123,7 @@ class Task(ABC, Generic[E]):
     )
     exact_limit: ClassVar[int] = 20_000
     refuses_conditions: ClassVar[str] = ""
+    has_marginals: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Name and summary for classes that give none."""

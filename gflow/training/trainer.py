@@ -94,6 +94,7 @@ class Trainer:
         objective.check(env, policy, conditional=condition is not None)
         self.behaviour = with_memory(env, OnPolicy() if behaviour is None else behaviour, config)
         self.behaviour.check(env, objective)
+        self.behaviour.check_policy(policy)
         self.behaviour.check_count(config.batch_size)
         if self.behaviour.further_objective is not None:
             self.behaviour.further_objective.check(env, policy, conditional=condition is not None)

@@ -43,7 +43,7 @@ class MarginalConsistency(Objective):
     """
 
     name = "marginal_consistency"
-    needs = Needs(log_flow=True, whole=False, from_source=False)
+    needs = Needs(log_flow=True, whole=False, from_source=False, marginals=True)
     learns_from = Source.ANY & ~Source.OTHER
 
     @checked
@@ -73,18 +73,6 @@ class MarginalConsistency(Objective):
         except IncompatibleError as error:
             return f"it trains marginals. {error}"
         return None
-
-    def check(
-        self, env: Environment[Any], policy: Policy | None = None, conditional: bool = False
-    ) -> None:
-        """Refuse what has no marginals.
-
-        Raises:
-            IncompatibleError: With the reason and what would work.
-        """
-        super().check(env, policy, conditional)
-        if policy is not None:
-            self._marginals(policy)
 
     def evaluate(
         self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]

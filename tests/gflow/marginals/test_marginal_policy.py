@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gflow import FunctionReward, Sampler, TrainConfig, Trainer, evaluate
+from gflow import FunctionReward, MLPPolicy, Sampler, TrainConfig, Trainer, evaluate
 from gflow.behaviours.base import Sampling
+from gflow.envs import HyperGrid
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.envs.spins.env import EnergyModel
 from gflow.envs.spins.rewards import IsingReward
@@ -334,3 +335,13 @@ def test_others_are_refused() -> None:
         TransformerSites(3, 2, 9, 1, 2)
     orders = random_orders(6, 4, torch.Generator().manual_seed(0))
     assert bool((orders.sort(1).values == torch.arange(4)).all())
+
+
+def test_chains_of_marginals_refuse_other_policies_before_they_draw() -> None:
+    env = words(3, 2)
+    plain = MLPPolicy(env, 8, log_flow=1)
+    with pytest.raises(IncompatibleError, match="cannot draw from this MLPPolicy"):
+        Trainer(env, plain, DetailedBalance(), TrainConfig(), behaviour=MarginalChains())
+    said = MarginalChains().refusal(HyperGrid(2, 3), DetailedBalance())
+    assert said is not None
+    assert "places in any order" in said

@@ -75,7 +75,7 @@ def test_it_needs_objects_and_marginals() -> None:
     early = transitions(env, policy.sites, whole, generator, torch.zeros(4, dtype=torch.int64))
     with pytest.raises(IncompatibleError, match="the batch has none"):
         objective.evaluate(env, policy, early)
-    with pytest.raises(IncompatibleError, match="MLPPolicy has none"):
+    with pytest.raises(IncompatibleError, match="this MLPPolicy: it is for marginals"):
         objective.check(env, MLPPolicy(env, log_flow=1))
     with pytest.raises(IncompatibleError, match="places in any order"):
         MarginalDivergence(HyperGrid(4, 2))
