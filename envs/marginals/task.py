@@ -86,6 +86,9 @@ class MarginalsTask(Task[Environment[Any]]):
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=250, eval_samples=64)
     objective: ClassVar[str] = "db"
     has_marginals: ClassVar[bool] = True
+    refuses_conditions: ClassVar[str] = (
+        "marginals are of one distribution. Leave --condition out, or fix the temperature in R."
+    )
     headline: ClassVar[tuple[str, ...]] = (
         "loss",
         "fit_bits",

@@ -34,9 +34,6 @@ class MarginalConsistency(Objective):
         anchor: c, where the log-marginal of nothing is held; only differences mean anything.
         regression: How residuals are punished.
 
-    Raises:
-        IncompatibleError: If the environment is of another kind.
-
     Reference:
         Liu, Ramadge & Adams, Generative marginalization models, 2024,
         https://arxiv.org/abs/2310.12920
@@ -55,7 +52,7 @@ class MarginalConsistency(Objective):
         regression: Regression = squared,
     ) -> None:
         super().__init__(regression)
-        self.places, self.alpha, self.anchor = Sites(env).places, alpha, anchor
+        self.places, self.alpha, self.anchor = env.horizon, alpha, anchor
 
     @classmethod
     def build(cls, env: Environment[Any], **settings: Any) -> "MarginalConsistency":

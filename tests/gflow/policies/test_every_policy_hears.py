@@ -16,6 +16,7 @@ from gflow.behaviours.sources import Tempered
 from gflow.conditions.temperature import Temperature
 from gflow.em.monte_carlo import EvenPolicy
 from gflow.em.tempered import TemperedPolicy
+from gflow.energies.policy import RandomOrderPolicy
 from gflow.environment.rewarded import with_reward
 from gflow.envs.atoms.env import Atoms
 from gflow.envs.atoms.policy import AtomPolicy
@@ -157,6 +158,7 @@ EXEMPT = {
     CodePolicy: "looks up the picture that its condition calls, and is no policy without",
     HuggingFacePolicy: "reads the prompt, which is part of its states, and refuses the rest",
     MarginalPolicy: "refuses environments with conditions",
+    RandomOrderPolicy: "likewise",
     ParserPolicy: "reads the sentence, which is part of its states",
     TacticPolicy: "reads the goal, which is part of its states, and the theorem that is called",
 }

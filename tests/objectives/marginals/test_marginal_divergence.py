@@ -78,7 +78,7 @@ def test_it_needs_objects_and_marginals() -> None:
     with pytest.raises(IncompatibleError, match="this MLPPolicy: it is for marginals"):
         objective.check(env, MLPPolicy(env, log_flow=1))
     with pytest.raises(IncompatibleError, match="places in any order"):
-        MarginalDivergence(HyperGrid(4, 2))
+        MarginalDivergence(HyperGrid(4, 2)).check(HyperGrid(4, 2))
     assert "trains marginals" in str(MarginalDivergence.refusal(HyperGrid(4, 2)))
 
 
