@@ -85,6 +85,7 @@ def race(rounds: int) -> None:
     contestants: dict[str, tuple[int, Callable[[], Any]]] = {
         "ours, 1,000 boards": (10_000, lambda: [random_games(env, 1000) for _ in range(10)]),
         "ours, 10,000 boards": (10_000, lambda: random_games(env, 10_000)),
+        "ours, 40,000 boards": (40_000, lambda: random_games(env, 40_000)),
         "ours, by the sampler, 1,000 boards": (1000, lambda: sampler.forward(uniform, 1000)),
         "ours, by the sampler, 10,000 boards": (10_000, lambda: sampler.forward(uniform, 10_000)),
         "OpenSpiel from Python": (1000, lambda: openspiel_games(game, 1000)),
