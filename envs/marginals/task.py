@@ -236,6 +236,10 @@ class MarginalsTask(Task[Environment[Any]]):
         """Log of the number of objects: Z if all rewards were 1."""
         return self.problem.places * math.log(len(self.problem.alphabet))
 
+    def has_exact_law(self, env: Environment[Any]) -> bool:
+        """Of an energy; nothing is known of the law of data."""
+        return self.source == "energy"
+
     def rewards(
         self, env: Environment[Any], objects: Any, condition: Tensor | None = None
     ) -> Tensor | None:

@@ -235,6 +235,10 @@ class Task(ABC, Generic[E]):
                 return None
         raise ConfigError(f"A task supplies no {name!r} to an objective.")
 
+    def has_exact_law(self, env: E) -> bool:
+        """Whether R / Z is what a run should come to, and so what it is measured against."""
+        return True
+
     def metrics(self, context: "Context", objects: Any) -> dict[str, float]:
         """Metrics of this task, from freshly sampled objects."""
         return {}
@@ -371,7 +375,7 @@ def policy_and_learners(
 
 def enumerate_if_small(task: Task[Any], env: Any) -> StateGraph[Any] | None:
     """All states, if there are few enough to be worth it and all trajectories start alike."""
-    if env.source_reads_condition:
+    if env.source_reads_condition or not task.has_exact_law(env):
         return None
     if not env.has_keys or env.num_keys is None or env.num_keys > task.exact_limit:
         return None

@@ -21,6 +21,7 @@ from gflow.marginals import (
     TransformerSites,
 )
 from gflow.tasks.options import RunConfig
+from gflow.tasks.task import enumerate_if_small
 
 pytest.importorskip("sklearn")
 pytest.importorskip("selfies")
@@ -82,6 +83,13 @@ def test_convolutions_of_text_and_whole_trajectories_of_data_are_refused() -> No
     task = MarginalsTask(task="digits", network="residual")
     with pytest.raises(ConfigError, match="single moves"):
         task.behaviour(task.environment(), OnPolicy())
+
+
+@pytest.mark.parametrize(("name", "listed"), [("densities", False), ("ising", True)])
+def test_only_energies_have_an_exact_law(name: str, listed: bool) -> None:
+    small: dict[str, Any] = {"bits": 2} if name == "densities" else {"side": 2}
+    task = MarginalsTask(task=name, **small)  # type: ignore[arg-type]
+    assert (enumerate_if_small(task, task.environment()) is not None) is listed
 
 
 @pytest.fixture
