@@ -265,4 +265,11 @@ MUTANTS = (
         "shares.where(symbols >= self.symbols, 0.0)",
         f"{TRUNKS}::test_a_marginal_is_a_sum_over_what_is_known[transformer]",
     ),
+    (
+        "moves-beside-data-the-other-share",
+        "gflow/marginals/data.py",
+        "round(self.share * count)",
+        "round((1 - self.share) * count)",
+        f"{DISTILLED}::test_some_moves_lead_to_data_and_the_others_come_from_elsewhere",
+    ),
 )
