@@ -14,9 +14,9 @@ from gflow.bounds import Natural, Positive, check_fields
 from gflow.cli.words import HELP, listing, split, value_of
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.runs.interrupt import interruptible
-from gflow.tasks.flags import Flag, dashed
+from gflow.tasks.flags import Flag
 from gflow.tasks.registry import task_class
-from gflow.tasks.signature import Option, options_of
+from gflow.tasks.signature import Option, dashed, options_of
 
 
 @dataclass(frozen=True)

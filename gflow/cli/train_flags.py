@@ -5,8 +5,9 @@ from typing import Any
 
 from gflow.cli.words import Word, listing, split, value_of, wrapped
 from gflow.errors import ConfigError
-from gflow.tasks.flags import LONG, Flag, chosen_parts, dashed, find, flags_of, prefix
+from gflow.tasks.flags import LONG, Flag, chosen_parts, find, flags_of, prefix
 from gflow.tasks.options import RunConfig
+from gflow.tasks.signature import dashed
 from gflow.tasks.task import Task
 
 TITLES = {

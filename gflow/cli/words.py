@@ -4,20 +4,23 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gflow.errors import ConfigError
-from gflow.tasks.flags import Flag, dashed
 from gflow.tasks.signature import (
     REQUIRED,
     Option,
     choices_of,
     convert,
+    dashed,
     is_bool,
     members_of_tuple,
     options_of,
     shown_type,
 )
+
+if TYPE_CHECKING:
+    from gflow.tasks.flags import Flag
 
 HELP = ("-h", "--help")
 
@@ -138,7 +141,7 @@ def _words_of(flag: Word, option: Option | None) -> int:
     return 1
 
 
-def listing(title: str, flags: Iterable[Flag], note: str = "") -> list[str]:
+def listing(title: str, flags: "Iterable[Flag]", note: str = "") -> list[str]:
     """Lines of the help on some flags."""
     lines = [f"{title}:{f' {note}' if note else ''}"]
     for flag in flags:

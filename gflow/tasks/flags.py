@@ -15,7 +15,7 @@ from typing import Any
 
 from gflow.errors import ConfigError
 from gflow.tasks.parts import KIND_NAMES, REGISTRIES, part_class, part_options
-from gflow.tasks.signature import Option, accepted, options_of
+from gflow.tasks.signature import Option, accepted, dashed, options_of
 from gflow.tasks.task import RunOptions, Task
 from gflow.training.config import TrainConfig
 
@@ -150,11 +150,6 @@ def find(name: str, flags: Iterable[Flag], parts: Mapping[str, str], listed: str
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {dashed(close[0])}?" if close else ""
     raise ConfigError(f"There is no flag {shown}.{hint} `{listed}` lists them.")
-
-
-def dashed(name: str) -> str:
-    """A name as it is typed."""
-    return "--" + name.replace("_", "-")
 
 
 def _owners(kind: str, name: str) -> dict[str, Option]:

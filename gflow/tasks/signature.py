@@ -52,6 +52,11 @@ class Option:
         return tuple(value) if isinstance(value, list) else value
 
 
+def dashed(name: str) -> str:
+    """A name as it is typed."""
+    return "--" + name.replace("_", "-")
+
+
 def options_of(target: type | Callable[..., Any], leave: Collection[str] = ()) -> list[Option]:
     """What can be set of a class or a function, in the order of its signature.
 

@@ -12,10 +12,10 @@ import yaml
 from gflow.cli.main import COMMANDS, OWN_FLAGS, main
 from gflow.cli.train_flags import parse
 from gflow.errors import ConfigError
-from gflow.tasks.flags import Flag, backward_field, chosen_parts, dashed, flags_of
+from gflow.tasks.flags import Flag, backward_field, chosen_parts, flags_of
 from gflow.tasks.parts import REGISTRIES
 from gflow.tasks.registry import TASKS
-from gflow.tasks.signature import members_of_tuple, shown_type
+from gflow.tasks.signature import dashed, members_of_tuple, shown_type
 
 WRONG = ("nan", "inf", "-inf", "1e30")
 SELECTED = [

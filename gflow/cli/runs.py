@@ -1,0 +1,134 @@
+"""The commands about runs: train, resume, measure, sample, sweep; and what there is to train."""
+
+from pathlib import Path
+
+import torch
+
+from gflow.bounds import Count, Natural
+from gflow.cli.pretrain import finetune as finetuning
+from gflow.cli.pretrain import pretrain as pretraining
+from gflow.cli.pretrain import started
+from gflow.cli.train_flags import parse, show_help
+from gflow.cli.words import HELP
+from gflow.runs.run import Run
+from gflow.runs.trained import load
+from gflow.tasks.measure import evaluate_run
+from gflow.tasks.registry import importable, task_class
+from gflow.training.json_lines import to_json
+
+
+def train(words: list[str]) -> int:
+    """Train a sampler: its own flags come from the environment and the parts that are chosen."""
+    if not words or words[0].startswith("-"):
+        tasks, broken = importable()
+        lines = [f"  {name:<16} {cls.summary}" for name, cls in tasks.items()]
+        lines += [f"  {name:<16} ({reason})" for name, reason in broken.items()]
+        print("\n".join(["usage: gflow train ENV [flags]", "", "environments:", *lines]))
+        return 0 if words else 2
+    cls = task_class(words[0])
+    if any(word in HELP for word in words):
+        show_help(words[0], cls, words[1:])
+        return 0
+    return _train(started(parse(cls, words[1:], words[0])))
+
+
+def pretrain(words: list[str]) -> int:
+    """Train a sampler that is told what to build."""
+    run = pretraining(words)
+    return (0 if words else 2) if run is None else _train(run)
+
+
+def finetune(words: list[str]) -> int:
+    """Turn a pre-trained sampler to a reward."""
+    run = finetuning(words)
+    return (0 if words else 2) if run is None else _train(run)
+
+
+def resume(folder: str, steps: Count | None = None) -> int:
+    """Continue a run that was stopped or killed, or extend one.
+
+    Args:
+        folder: Folder of the run.
+        steps: Train up to this step in all, in place of what was asked for before.
+    """
+    return _train(Run.resume(Path(folder), steps))
+
+
+def _train(run: Run) -> int:
+    try:
+        summary = run.train()
+        if not summary:
+            return 130
+        metrics = summary["metrics"]
+        report = run.config.task.report(run.context)
+        if report:
+            print(report)
+        name = "mean_reward" if "mean_reward" in metrics else "mean_log_reward"
+        before, after = summary["untrained"][name], metrics[name]
+        print(f"{name.replace('_', ' ')} {before:.4g} untrained, {after:.4g} trained")
+        print("  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+        print(f"{summary['step']} steps in {summary['timing']['seconds']} s; see {run.folder}")
+        return 0
+    finally:
+        run.close()
+
+
+def evaluate(folder: str, samples: Count = 500) -> int:
+    """Measure a run at its last checkpoint.
+
+    Args:
+        folder: Folder of the run.
+        samples: Objects to draw.
+    """
+    trained = load(folder)
+    try:
+        numbers = evaluate_run(trained.context, samples)
+        print(to_json({"step": trained.step, "metrics": numbers}, indent=2))
+    finally:
+        trained.close()
+    return 0
+
+
+def sample(
+    folder: str, number: Count = 10, seed: Natural = 0, condition: tuple[float, ...] = ()
+) -> int:
+    """Draw objects from a trained sampler, as JSON lines.
+
+    Args:
+        folder: Folder of the run.
+        number: How many.
+        seed: Of the random numbers.
+        condition: What a conditional sampler is asked for, as an inverse temperature; by default
+            drawn as in training.
+    """
+    trained = load(folder)
+    try:
+        asked = torch.tensor(condition) if condition else None
+        for row in trained.table(number, seed, asked):
+            print(to_json(row))
+    finally:
+        trained.close()
+    return 0
+
+
+def sweep(file: str, out: str = "") -> int:
+    """Run a sweep file on this machine.
+
+    Args:
+        file: The sweep, in W&B's format.
+        out: Folder of its runs; by default runs/sweep-NAME.
+    """
+    from gflow.cli.sweep import run_sweep
+
+    return run_sweep(Path(file), Path(out) if out else None)
+
+
+def list_() -> int:
+    """Environments, objectives and behaviours, and which go together."""
+    from gflow.cli.table import show
+
+    print(show())
+    return 0
+
+
+evaluate.__name__, list_.__name__ = "eval", "list"
