@@ -36,6 +36,10 @@ class FolderError(GFlowError, OSError):
     """A run's folder is in use by another process, or cannot be written."""
 
 
+class RankError(GFlowError, RuntimeError):
+    """Another process of the same run failed, has gone, or is out of step."""
+
+
 class ConfigError(GFlowError, ValueError):
     """An option has a value that is not allowed."""
 

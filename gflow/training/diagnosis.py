@@ -21,10 +21,21 @@ def refuse_loss(
     objective: Objective,
     config: TrainConfig,
     step: int,
-    batch: Trajectories[Any],
+    batch: Trajectories[Any] | None,
     terms: FlowTerms,
+    start: int = 0,
 ) -> NoReturn:
     """Name the environment, the objective and the trajectory responsible.
+
+    Args:
+        env: The environment.
+        policy: The policy.
+        objective: Whose loss it is.
+        config: How it trains.
+        step: The step.
+        batch: The trajectories of this process.
+        terms: Those of all processes.
+        start: Place of this process's first among them.
 
     Raises:
         NonFiniteLossError: Always.
@@ -36,8 +47,14 @@ def refuse_loss(
         wrong = ~terms.log_weight.isfinite()
     bad = wrong.nonzero()
     row = int(bad[0]) if len(bad) else int(share.abs().argmax())
-    length = int(batch.length[row])
-    path = env.show(take(batch.states, batch.state_index[row, : length + 1]))
+    if batch is None or not start <= row < start + len(batch):
+        raise NonFiniteLossError(
+            f"The loss of {type(objective).__name__} on {env.name} is not finite at step {step}. "
+            f"Another process drew the trajectory responsible, and names it."
+        )
+    own = row - start
+    length = int(batch.length[own])
+    path = env.show(take(batch.states, batch.state_index[own, : length + 1]))
     if length > 8:
         path = [*path[:4], "...", *path[-3:]]
 
@@ -53,7 +70,7 @@ def refuse_loss(
     )
     raise NonFiniteLossError(
         f"The loss of {type(objective).__name__} on {env.name} is not finite at step "
-        f"{step}. Trajectory {row} of {len(batch)}: {' -> '.join(path)}; "
+        f"{step}. Trajectory {row} of {len(terms.length)}: {' -> '.join(path)}; "
         f"log_reward {float(terms.log_reward[row]):.4g}, log_pf {numbers(terms.log_pf)}, "
         f"log_pb {numbers(terms.log_pb)}. {cause}"
     )

@@ -18,6 +18,7 @@ from gflow.environment.base import Environment
 from gflow.errors import CheckpointError, ConfigError, IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.learner import Learner, average_into, parameters_of
+from gflow.machines.ranks import ALONE, Ranks
 from gflow.memory.replay import ReplayBuffer
 from gflow.memory.rescore import of_now
 from gflow.objective import Objective
@@ -33,6 +34,9 @@ from gflow.training.ledger import Ledger, Record
 from gflow.trajectories import Trajectories
 
 __all__ = ["Callback", "Record", "TrainConfig", "Trainer"]
+
+EXTRA = "_extra_state"
+"""How names of what modules save beside tensors end."""
 
 Callback = Callable[["Trainer", Trajectories[Any], Record], None]
 """Called after every step with the trainer, the whole trajectories of the batch, and the record of
@@ -58,6 +62,8 @@ class Trainer:
         learners: What is learned beside the policy, in addition to what the objective learns.
         callbacks: Called after every step; see `Callback`.
         record_every: Steps between records, which are means over these steps.
+        ranks: The processes that train together (`gflow.machines.join()` under torchrun);
+            `config.batch_size` is that of all of them.
 
     Raises:
         IncompatibleError: If the objective cannot work with the environment or the policy.
@@ -81,6 +87,7 @@ class Trainer:
         learners: Sequence[Learner] = (),
         callbacks: Sequence[Callback] = (),
         record_every: int = 1,
+        ranks: Ranks = ALONE,
     ) -> None:
         reads = env.condition_dim > 0
         if reads != (condition is not None) and not (condition and env.source_reads_condition):
@@ -95,7 +102,8 @@ class Trainer:
         self.behaviour = with_memory(env, OnPolicy() if behaviour is None else behaviour, config)
         self.behaviour.check(env, objective)
         self.behaviour.check_policy(policy)
-        self.behaviour.check_count(config.batch_size)
+        self.ranks, self.count = ranks, ranks.share(config.batch_size)
+        self.behaviour.check_count(self.count)
         if self.behaviour.further_objective is not None:
             self.behaviour.further_objective.check(env, policy, conditional=condition is not None)
         self.learners = [*objective.learners(env), *learners]
@@ -106,7 +114,7 @@ class Trainer:
         on_gpu = config.plan == "auto" and self.device.type != "cpu"
         self.deferring = config.plan == "static" or on_gpu
         self.sampler = Sampler(env, config.plan)
-        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        self.generator = torch.Generator(self.device).manual_seed(ranks.seed(config.seed))
         self.step, self.record_every = 0, record_every
         self.ledger, self.deferred = Ledger(), Deferred(self.device)
         self._explored: Exploration | None = None
@@ -125,6 +133,7 @@ class Trainer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: 0.5 ** (step / half_life) if half_life else 1.0
         )
+        ranks.equalise([policy, objective, *(learner.module for learner in self.learners)])
         self.average = copy.deepcopy(policy).requires_grad_(False) if config.ema else None
         check_exploration(env, self.exploration)
         reason = None
@@ -180,20 +189,22 @@ class Trainer:
         )
 
     def sample(self) -> Trajectories[Any]:
-        """The next training batch."""
-        return self.behaviour.collect(self.sampling, self.config.batch_size)
+        """The next training batch of this process."""
+        return self.behaviour.collect(self.sampling, self.count)
 
     def loss_of(
-        self, batch: Trajectories[Any], objective: Objective | None = None
+        self, batch: Trajectories[Any] | None, objective: Objective | None = None
     ) -> tuple[Tensor, FlowTerms]:
         """() the loss of given trajectories with gradients, and their terms; reads nothing.
 
         Args:
-            batch: The trajectories.
+            batch: The trajectories of this process; both results are those of all processes. None
+                if this one has none.
             objective: What to train by in place of the trainer's.
         """
         objective = self.objective if objective is None else objective
-        terms = objective.evaluate(self.env, self._chunked, batch)
+        own = None if batch is None else objective.evaluate(self.env, self._chunked, batch)
+        terms = self.ranks.joined(own)
         return objective(terms), terms
 
     def apply(self, loss: Tensor) -> None:
@@ -201,11 +212,12 @@ class Trainer:
         for parameter in self._parameters:
             parameter.grad = None
         loss.backward()
+        failed = self.ranks.reduce(self._parameters, self.deferred.failed)
         if self.config.grad_clip:
             # A list: a generator would be empty from the second step on.
             torch.nn.utils.clip_grad_norm_(self._main, self.config.grad_clip)
         if self.deferring:
-            self.optimizer.found_inf = self.deferred.failed  # type: ignore[attr-defined]
+            self.optimizer.found_inf = failed  # type: ignore[attr-defined]
         self.optimizer.step()
 
     def train_step(self, record: bool | None = None) -> Record:
@@ -227,11 +239,14 @@ class Trainer:
         sampling = self.sampling
         version = self.env.reward.version if self.learners else 0
         with self.deferred.during(self.step) if self.deferring else at_once():
-            batch = self.behaviour.collect(sampling, self.config.batch_size)
+            batch = self.behaviour.collect(sampling, self.count)
             if not self.step:
                 self.objective.begin(batch)
+                self.ranks.mean_weights(self.objective)
             for learner in self.learners:
-                self.ledger.add(learner.learn(self.env, self.policy, batch, self.generator))
+                self.ledger.add(
+                    self.ranks.learn(learner, self.env, self.policy, batch, self.generator)
+                )
                 if self.env.reward.version != version:  # the learner changed it
                     batch, version = of_now(self.env, batch), self.env.reward.version
             value, terms = self.descend(batch)
@@ -241,7 +256,7 @@ class Trainer:
                 self.schedule.step()
             if self.average is not None:
                 average_into(self.average, self.policy, 1 - self.config.ema)
-            for further in self.behaviour.further(sampling):
+            for further in self.ranks.in_step(self.behaviour.further(sampling)):
                 loss, _ = self.descend(further, self.behaviour.further_objective)
                 self.ledger.add({"augmented_loss": loss})
         if record and self.deferring:
@@ -263,18 +278,18 @@ class Trainer:
                 **self.behaviour.metrics,
             }
         )
-        found = self.ledger.record() if record else {}
+        found = self.ranks.mean_of(self.ledger.record()) if record else {}
         for callback in self.callbacks:
             callback(self, whole, found)
         return found
 
     def descend(
-        self, batch: Trajectories[Any], objective: Objective | None = None
+        self, batch: Trajectories[Any] | None, objective: Objective | None = None
     ) -> tuple[Tensor, FlowTerms]:
         """One step of the optimiser on given trajectories; their () loss and terms before it.
 
         Args:
-            batch: The trajectories.
+            batch: The trajectories of this process; None if it has none.
             objective: What to train by in place of the trainer's.
 
         Raises:
@@ -285,7 +300,9 @@ class Trainer:
 
         def complain() -> NoReturn:
             used = self.objective if objective is None else objective
-            refuse_loss(self.env, self.policy, used, self.config, self.step, batch, terms)
+            refuse_loss(
+                self.env, self.policy, used, self.config, self.step, batch, terms, self.ranks.start
+            )
 
         require_finite(value, complain, "the loss")
         self.apply(loss)
@@ -305,46 +322,75 @@ class Trainer:
         """
         record: Record = {}
         last = self.config.steps if steps is None else self.step + steps
-        while self.step < last:
-            record = self.train_step(record=True if self.step + 1 == last else None)
+        with self.ranks.together():
+            while self.step < last:
+                record = self.train_step(record=True if self.step + 1 == last else None)
         return record
+
+    def means(self) -> Record:
+        """The means since the last record, without beginning anew."""
+        return self.ranks.mean_of(self.ledger.means())
 
     # ------------------------------------------------------------------ checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the numbers of the next step depend on.
+        """All that the numbers of the next step depend on; all processes must ask.
+
+        Weights are there once. What each process has of its own (random numbers, memories) is that
+        of the first one, and in `others` that of the others; these get what is their own alone.
 
         Raises:
             NonFiniteLossError: If a step since the last record failed.
+            RankError: If the weights of the processes differ.
         """
         if self.deferring:
             self._read_deferred()
-        numpy_state: Any = np.random.get_state()  # noqa: NPY002
-        kind, keys, *rest = numpy_state
+        modules = [self.policy, self.objective, *(learner.module for learner in self.learners)]
+        self.ranks.check_equal(modules)
+        own = self._own_state()
+        mine, *others = self.ranks.gather(own) or [own]
+        if not self.ranks.first:
+            return mine
         return {
             "step": self.step,
             "dtype": str(torch.get_default_dtype()),
-            "ledger": self.ledger.state_dict(),
             "policy": self.policy.state_dict(),
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
+            "reward_version": self.env.reward.version,
+            "others": others,
+            **mine,
+        }
+
+    def _own_state(self) -> dict[str, Any]:
+        """What differs from process to process."""
+        numpy_state: Any = np.random.get_state()  # noqa: NPY002
+        kind, keys, *rest = numpy_state
+        objective = self.objective.state_dict()
+        return {
+            "ledger": self.ledger.state_dict(),
+            "objective_extra": {k: v for k, v in objective.items() if k.endswith(EXTRA)},
             "behaviour": self.behaviour.state_dict(),
             "condition": None if self.condition is None else self.condition.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
-            "reward_version": self.env.reward.version,
             "generator": self.generator.get_state(),
             "torch_random": torch.get_rng_state(),
             "python_random": repr(random.getstate()),
             "numpy_random": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], to_look_at: bool = False) -> None:
         """Continue as if the run that gave `state` had not stopped.
 
+        Args:
+            state: What `state_dict` gave in the first process.
+            to_look_at: Any number of processes may take it: nothing will be trained.
+
         Raises:
-            CheckpointError: If it was trained under another default dtype.
+            CheckpointError: If it was trained under another default dtype, or by another number of
+                processes.
         """
         dtype = str(torch.get_default_dtype())
         if state["dtype"] != dtype:
@@ -353,23 +399,32 @@ class Trainer:
                 f"{dtype} now, which gives other numbers. Call "
                 f"torch.set_default_dtype({state['dtype']}) first."
             )
+        own = [state, *state["others"]]
+        if len(own) != self.ranks.size and not to_look_at:
+            raise CheckpointError(
+                f"This state is that of {len(own)} processes that trained together, each with "
+                f"random numbers and memories of its own, and there are {self.ranks.size} now. "
+                f"Continue with torchrun --nproc-per-node {len(own)} (or as many in all, on "
+                f"several machines); one process needs no torchrun."
+            )
+        mine = own[0 if to_look_at else self.ranks.rank]
         self.step = state["step"]
         self.policy.load_state_dict(state["policy"])
-        self.objective.load_state_dict(state["objective"])
+        self.objective.load_state_dict(state["objective"] | mine["objective_extra"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.behaviour.load_state_dict(state["behaviour"])
-        self.ledger.load_state_dict(state["ledger"], self.device)
+        self.behaviour.load_state_dict(mine["behaviour"])
+        self.ledger.load_state_dict(mine["ledger"], self.device)
         if self.condition is not None:
-            self.condition.load_state_dict(state["condition"])
-        for learner, saved in zip(self.learners, state["learners"], strict=True):
+            self.condition.load_state_dict(mine["condition"])
+        for learner, saved in zip(self.learners, mine["learners"], strict=True):
             learner.load_state_dict(saved)
         self.env.reward.version = state["reward_version"]
-        self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch_random"])
-        version, internal, gauss = ast.literal_eval(state["python_random"])
+        self.generator.set_state(mine["generator"])
+        torch.set_rng_state(mine["torch_random"])
+        version, internal, gauss = ast.literal_eval(mine["python_random"])
         random.setstate((version, tuple(internal), gauss))
-        kind, keys, *rest = state["numpy_random"]
+        kind, keys, *rest = mine["numpy_random"]
         np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002

@@ -184,10 +184,7 @@ class ExpectedDetailedBalance(ModelledChance):
         if self.graph == "dag" and terms.chance is not None:
             back = log_pb_of_agent(env, policy, trajectories, terms.chance)
             terms = replace(terms, log_pb=back.to(terms.log_pf.dtype))
-        terms = replace(terms, target_log_flow=aim, mean_log_flow=mean)
-        if self.branching == "regress" and torch.is_grad_enabled():
-            self._make_room(terms)
-        return terms
+        return replace(terms, target_log_flow=aim, mean_log_flow=mean)
 
     @torch.no_grad()
     def _make_room(self, terms: FlowTerms) -> None:
@@ -201,6 +198,12 @@ class ExpectedDetailedBalance(ModelledChance):
         self.next_head_room.copy_(torch.maximum(typical, HOLD * self.head_room))
 
     # ------------------------------------------------------------------ the loss
+
+    def forward(self, terms: FlowTerms) -> Tensor:
+        """() the loss of a batch; with gradients, the scale of the regression follows it."""
+        if self.branching == "regress" and torch.is_grad_enabled():
+            self._make_room(terms)
+        return super().forward(terms)
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, T) one for each move of the agent, and for some states of chance."""

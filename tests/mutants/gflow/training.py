@@ -32,7 +32,7 @@ MUTANTS = (
     ),
     (
         "training-failed-step-taken", "gflow/training/trainer.py",
-        "self.optimizer.found_inf = self.deferred.failed",
+        "self.optimizer.found_inf = failed",
         "self.optimizer.found_inf = None",
         f"{RECORDS}::test_a_loss_that_is_no_number_changes_no_weight_and_is_named_at_the_record",
     ),
@@ -71,8 +71,8 @@ MUTANTS = (
     ),
     (
         "checkpoint-generator", "gflow/training/trainer.py",
-        'self.generator.set_state(state["generator"])',
-        'state["generator"]',
+        'self.generator.set_state(mine["generator"])',
+        'mine["generator"]',
         "tests/gflow/training/test_checkpoint.py::TestInterrupted",
     ),
     (

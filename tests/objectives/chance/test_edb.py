@@ -236,13 +236,15 @@ def test_the_scale_of_the_regression_comes_from_earlier_batches() -> None:
     graph, objective = enumerate_states(MICRO), EDB(branching="regress")
     policy, every = TabularPolicy(graph), all_trajectories(MICRO)
     low = objective.evaluate(MICRO, policy, every.select(torch.tensor([0, 2])))
+    objective(low)
     assert float(objective.head_room) == pytest.approx(math.log(2.5) / 2)  # of the first itself
     high = objective.evaluate(MICRO, policy, every.select(torch.tensor([1, 3])))
+    objective(high)
     assert float(objective.head_room) == pytest.approx(math.log(2.5) / 2)
-    objective.evaluate(MICRO, policy, every)
+    objective(objective.evaluate(MICRO, policy, every))
     assert float(objective.head_room) == pytest.approx(math.log(12.5) / 2)
     with torch.no_grad():
-        objective.evaluate(MICRO, policy, every.select(torch.tensor([0, 2])))
+        objective(objective.evaluate(MICRO, policy, every.select(torch.tensor([0, 2]))))
     assert float(objective.head_room) == pytest.approx(math.log(12.5) / 2)
     assert low.log_flow is not None
     assert high.log_flow is not None
