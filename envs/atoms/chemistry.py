@@ -5,7 +5,7 @@ from typing import Any
 
 from gflow.envs.molecules.extras import MoleculeError, oddity, parse_smiles, rdkit
 from gflow.envs.molecules.goal import Goal
-from gflow.envs.molecules.scoring import Record
+from gflow.envs.molecules.scoring import Record, records_of
 
 KINDS = {
     "B": (5, 0, 3),
@@ -121,19 +121,17 @@ class AtomScorer:
 
     def __call__(self, given: list[Structure]) -> list[tuple[Record, list[Structure]]]:
         """One record per structure, which does not yet know how many others are distinct."""
-        return [self.score(structure) for structure in given]
+        records = records_of([molecule_of(x) for x in given], self.goal, [1] * len(given))
+        return [
+            (record, _forms(structure, record.smiles))
+            for record, structure in zip(records, given, strict=True)
+        ]
 
-    def score(self, structure: Structure) -> tuple[Record, list[Structure]]:
-        """The record of one molecule, and all its structures."""
-        molecule = molecule_of(structure)
-        smiles = str(rdkit().MolToSmiles(molecule))
-        forms = resonance_forms(structure)
-        if len(forms) > 1:
-            forms = [form for form in forms if canonical(form) == smiles]
-        if self.goal is None:
-            return Record(smiles, float("nan"), (), 1), forms
-        measured = self.goal.measure(molecule, smiles)
-        return Record(smiles, self.goal.value(measured), measured, 1), forms
+
+def _forms(structure: Structure, smiles: str) -> list[Structure]:
+    """All structures of the molecule that has this one and these canonical SMILES."""
+    forms = resonance_forms(structure)
+    return [form for form in forms if canonical(form) == smiles] if len(forms) > 1 else forms
 
 
 def structure_of(smiles: str, kinds: Sequence[str], max_atoms: int) -> Structure:

@@ -53,10 +53,14 @@ class Decomposer:
 
         Assemblies that a symmetry of the molecule maps to each other are one assembly.
         """
-        search = _Search(self, molecule)
+        search = _Search(self, molecule, self.max_fragments)
         found = [self._assembly(s) for s in search.below(0, None)]
         found = [a for a in found if self.min_fragments <= len(a.fragments)]
         return self._distinct(found)
+
+    def sizes(self, molecule: Any, limit: int) -> list[int]:
+        """The numbers of pieces of all cuts into at most `limit`, symmetric ones apart."""
+        return [len(solution) for solution in _Search(self, molecule, limit).below(0, None)]
 
     def _assembly(self, solution: Solution) -> Assembly:
         ends: dict[int, list[tuple[int, int]]] = {}
@@ -92,11 +96,12 @@ class Decomposer:
 class _Search:
     """The blocks of one molecule and the recursion over them."""
 
-    def __init__(self, parent: Decomposer, molecule: Any) -> None:
+    def __init__(self, parent: Decomposer, molecule: Any, limit: int) -> None:
         self.parent, self.molecule = parent, molecule  # atoms do not keep it alive
+        self.limit = limit
         atoms = self.atoms = list(molecule.GetAtoms())
         self.hydrogens = [a.GetTotalNumHs() for a in atoms]
-        codes = [_atom_code(a) for a in atoms]
+        codes = [atom_code(a) for a in atoms]
         single = rdkit().BondType.SINGLE
         block = list(range(len(atoms)))
 
@@ -154,7 +159,7 @@ class _Search:
         return self.known[above]
 
     def _below(self, top: int, above: int | None) -> list[Solution]:
-        limit = self.parent.max_fragments - (above is not None)
+        limit = self.limit - (above is not None)
         out: list[Solution] = []
         for index, ports, cuts in self.tops(top, above):
             choices: list[list[Solution]] = []
@@ -265,7 +270,7 @@ class _Pattern:
 
 def _signature(molecule: Any) -> int:
     """The number that a piece equal to this fragment has; see `Decomposer`."""
-    codes = [_atom_code(a) for a in molecule.GetAtoms()]
+    codes = [atom_code(a) for a in molecule.GetAtoms()]
     total = 0
     for atom, code in zip(molecule.GetAtoms(), codes, strict=True):
         total += code if atom.GetAtomicNum() else 0
@@ -278,7 +283,8 @@ def _signature(molecule: Any) -> int:
     return total
 
 
-def _atom_code(atom: Any) -> int:
+def atom_code(atom: Any) -> int:
+    """What a fragment says of an atom, as a number; the same in every molecule built with it."""
     return hash(
         (
             atom.GetAtomicNum(),

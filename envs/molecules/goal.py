@@ -20,7 +20,8 @@ class Goal:
         properties: Short forms (``"qed"``, ``"sa"``, ``"light"``, ``"logp:1:4"``,
             ``"weight:200:400"``, ``"similarity:SMILES"``, ``"seh:FILE"``,
             ``"dock:FILE:X:Y:Z:DX:DY:DZ"``), property objects, or functions from an RDKit molecule
-            to a number that is not negative (importable ones, if workers are used).
+            to a number that is not negative (importable ones, if workers are used). One that also
+            has ``many``, from a list of molecules to as many numbers, is asked for lists.
         weights: One positive number per property; all 1 if empty.
         combine: ``"product"`` or ``"sum"``.
         floor: Smallest reward.
@@ -61,20 +62,24 @@ class Goal:
         """Names of the properties, in order."""
         return tuple(property_name(p) for p in self.properties)  # type: ignore[arg-type]
 
-    def measure(self, molecule: Any, smiles: str) -> tuple[float, ...]:
-        """The properties of a molecule.
+    def measure(self, molecules: Sequence[Any], smiles: Sequence[str]) -> list[tuple[float, ...]]:
+        """The properties of each of some molecules.
+
+        Properties with a method ``many`` are given all of them at once.
 
         Raises:
             RewardError: If one is negative or not finite.
         """
-        values = tuple(float(p(molecule)) for p in self.properties)  # type: ignore[operator]
-        for name, value in zip(self.names, values, strict=True):
-            if not (math.isfinite(value) and value >= 0):
-                raise RewardError(
-                    f"Goal: the property {name!r} of {smiles} is {value}. Properties must be "
-                    f"finite and not negative: wrap it, e.g. by max(value, 0.0)."
-                )
-        return values
+        columns = [_values(p, molecules) for p in self.properties]
+        rows: list[tuple[float, ...]] = list(zip(*columns, strict=True))
+        for values, text in zip(rows, smiles, strict=True):
+            for name, value in zip(self.names, values, strict=True):
+                if not (math.isfinite(value) and value >= 0):
+                    raise RewardError(
+                        f"Goal: the property {name!r} of {text} is {value}. Properties must be "
+                        f"finite and not negative: wrap it, e.g. by max(value, 0.0)."
+                    )
+        return rows
 
     def value(self, measured: Sequence[float]) -> float:
         """The reward of a molecule with these properties, at least `floor`."""
@@ -87,3 +92,9 @@ class Goal:
         else:
             mean = math.exp(sum(w * math.log(y) for y, w in pairs) / total)
         return max(mean, self.floor)
+
+
+def _values(wanted: Any, molecules: Sequence[Any]) -> list[float]:
+    """One property of each molecule."""
+    many = getattr(wanted, "many", None)
+    return [float(y) for y in (many(molecules) if many else map(wanted, molecules))]

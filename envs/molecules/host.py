@@ -7,7 +7,7 @@ from gflow.envs.molecules.assembly import Assembly, Builder, canonical
 from gflow.envs.molecules.decompose import Decomposer
 from gflow.envs.molecules.extras import MoleculeError, oddity, parse_smiles, rdkit
 from gflow.envs.molecules.goal import Goal
-from gflow.envs.molecules.scoring import Record, Scorer
+from gflow.envs.molecules.scoring import Built, Record, Scorer
 from gflow.envs.molecules.vocabulary import Vocabulary, cut
 from gflow.rewards.pool import WorkerPool
 
@@ -55,17 +55,22 @@ class Host:
                 fresh.setdefault(key, row)
         known: dict[int, Record] = {}
         if fresh:
-            written = [
-                self.builder.write(fragment[row], link[row], self.max_ports)
-                for row in fresh.values()
-            ]
-            known = dict(zip(fresh, self.pool.map(self.scorer, written), strict=True))
+            given = [self.built(fragment[row], link[row]) for row in fresh.values()]
+            known = dict(zip(fresh, self.pool.map(self.scorer, given), strict=True))
             self.scored += len(fresh)
         out = [known[key] if key in known else self.memory[key] for key in keys]
         self.memory.update(known)
         while len(self.memory) > self.capacity:
             del self.memory[next(iter(self.memory))]
         return out
+
+    def built(self, fragment: Sequence[int], link: Rows) -> Built:
+        """One finished state for the scorer."""
+        k = self.max_ports
+        ends = ((i, p) for i, f in enumerate(fragment) if f >= 0 for p in range(k))
+        bonds = tuple(((i, p), divmod(link[i][p], k)) for i, p in ends if link[i][p] > i * k + p)
+        assembly = Assembly(tuple(f for f in fragment if f >= 0), bonds)
+        return Built(self.builder.write(fragment, link, k), assembly)
 
     def smiles(self, fragment: Rows, link: Sequence[Rows]) -> list[str]:
         """Canonical SMILES of states, finished or not."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
+from gflow.envs.molecules.druglikeness import qed
 from gflow.envs.molecules.extras import MoleculeError, parse_smiles, rdkit
 from gflow.errors import ConfigError, UnknownNameError
 
@@ -21,7 +22,7 @@ class Qed:
 
     def __call__(self, molecule: Any) -> float:
         """In (0, 1)."""
-        return float(rdkit("rdkit.Chem.QED").qed(molecule))
+        return qed(molecule)
 
 
 @dataclass(frozen=True)

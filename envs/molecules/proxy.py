@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,8 +19,11 @@ from gflow.readers.plain_pickle import LARGEST, load_plain
 
 WIDTH, STEPS, READS = 64, 12, 3
 ELEMENTS, FEATURES = 56, 71
-SMALL = {1: 0, 6: 1, 7: 2, 8: 3, 9: 4}
+_COLUMN = [{1: 0, 6: 1, 7: 2, 8: 3, 9: 4}.get(z, 5) for z in range(ELEMENTS + 1)]
 """Columns of H, C, N, O, F; all other elements share the next one."""
+
+ALONE = 16
+"""Products of fewer rows than this may be computed in another way, with other last bits."""
 
 SHAPES = {
     0: (WIDTH, FEATURES),
@@ -78,7 +82,11 @@ class SehProxy:
 
     def __call__(self, molecule: Any) -> float:
         """At least `floor` / 8, of one RDKit molecule."""
-        return max(float(self.outputs([molecule])[0]), self.floor) / 8.0
+        return self.many([molecule])[0]
+
+    def many(self, molecules: Sequence[Any]) -> list[float]:
+        """Of several molecules in one pass, to the last bit what each alone has."""
+        return [max(y, self.floor) / 8.0 for y in self.outputs(molecules).tolist()]
 
     def outputs(self, molecules: Sequence[Any]) -> Tensor:
         """(B,) float32 outputs y of the network for B RDKit molecules, in one pass."""
@@ -99,54 +107,77 @@ def graphs_of(molecules: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     Raises:
         MoleculeError: An element beyond barium, a dummy atom, a bond of another kind, or no atom.
     """
-    chem = rdkit()
-    kinds = {
-        chem.BondType.SINGLE: 0,
-        chem.BondType.DOUBLE: 1,
-        chem.BondType.TRIPLE: 2,
-        chem.BondType.AROMATIC: 3,
-    }
-    hybrids = {
-        chem.HybridizationType.SP: 10,
-        chem.HybridizationType.SP2: 11,
-        chem.HybridizationType.SP3: 12,
-    }
-    filled: list[tuple[int, int, float]] = []
-    row: list[int] = []
-    bonds: list[tuple[int, int, int]] = []
-    for number, molecule in enumerate(molecules):
-        first = len(row)
-        for at, atom in enumerate(molecule.GetAtoms(), first):
-            z = atom.GetAtomicNum()
-            if not 1 <= z <= ELEMENTS:
-                raise MoleculeError(
-                    f"SehProxy: {chem.MolToSmiles(molecule)} has an atom {atom.GetSymbol()}; the "
-                    f"network knows the elements from hydrogen to barium."
-                )
-            filled += [(at, SMALL.get(z, 5), 1.0), (at, 13 + z, 1.0)]
-            filled += [(at, 9, float(atom.GetIsAromatic()))]
-            filled += [(at, 13, float(atom.GetTotalNumHs(includeNeighbors=True)))]
-            if atom.GetHybridization() in hybrids:
-                filled.append((at, hybrids[atom.GetHybridization()], 1.0))
-            row.append(number)
-        if len(row) == first:
-            raise MoleculeError("SehProxy: a molecule without atoms has no score.")
-        before = len(bonds)
-        for bond in molecule.GetBonds():
-            if bond.GetBondType() not in kinds:
-                raise MoleculeError(
-                    f"SehProxy: {chem.MolToSmiles(molecule)} has a bond {bond.GetBondType()}; the "
-                    f"network knows single, double, triple and aromatic bonds."
-                )
-            a, b = first + bond.GetBeginAtomIdx(), first + bond.GetEndAtomIdx()
-            kind = kinds[bond.GetBondType()]
-            bonds += [(a, b, kind), (b, a, kind)]
-        if len(bonds) == before:
-            bonds.append((first, first, 4))
-    place, column, value = zip(*filled, strict=True)
-    features = torch.zeros(len(row), FEATURES, dtype=torch.float32)
-    features[list(place), list(column)] = torch.tensor(value, dtype=torch.float32)
-    return features, torch.tensor(row), torch.tensor(bonds).T
+    adjacency = rdkit().GetAdjacencyMatrix
+    elements: list[int] = []
+    aromatic: list[bool] = []
+    hydrogens: list[int] = []
+    hybrids: list[int] = []
+    sizes: list[int] = []
+    ends: list[Any] = []
+    orders: list[Any] = []
+    first = 0
+    for molecule in molecules:
+        size = molecule.GetNumAtoms()
+        atoms = [molecule.GetAtomWithIdx(i) for i in range(size)]  # far quicker than GetAtoms
+        elements += [atom.GetAtomicNum() for atom in atoms]
+        aromatic += [atom.GetIsAromatic() for atom in atoms]
+        hydrogens += [atom.GetTotalNumHs(includeNeighbors=True) for atom in atoms]
+        hybrids += [int(atom.GetHybridization()) for atom in atoms]
+        _refuse(molecule, elements[len(elements) - size :])
+        matrix = adjacency(molecule, useBO=True)
+        found = matrix.nonzero()
+        bonded = len(found[0]) > 0
+        ends.append(np.stack(found) + first if bonded else np.full((2, 1), first))
+        orders.append(matrix[found] if bonded else np.zeros(1))
+        sizes.append(size)
+        first += size
+    z = torch.tensor(elements)
+    features = torch.zeros(len(z), FEATURES, dtype=torch.float32)
+    at = torch.arange(len(z))
+    features[at, torch.tensor(_COLUMN)[z]] = 1.0
+    features[:, 9] = torch.tensor(aromatic).float()
+    features[:, 13] = torch.tensor(hydrogens).float()
+    features[at, 13 + z] = 1.0
+    shape = torch.tensor(_hybrid_columns())[torch.tensor(hybrids)]
+    features[at[shape > 0], shape[shape > 0]] = 1.0
+    row = torch.repeat_interleave(torch.tensor(sizes))
+    bonds = torch.from_numpy(np.concatenate(ends, 1))
+    # Orders 1, 2, 3 and 1.5, and 0 at a loop.
+    kind = torch.tensor([4, 4, 0, 3, 1, 1, 2])[torch.from_numpy(np.concatenate(orders) * 2).long()]
+    return features, row, torch.cat([bonds, kind[None]])
+
+
+def _refuse(molecule: Any, elements: Sequence[int]) -> None:
+    """Refuse what the network does not know."""
+    if not elements:
+        raise MoleculeError("SehProxy: a molecule without atoms has no score.")
+    if not 1 <= min(elements) <= max(elements) <= ELEMENTS:
+        bad = next(i for i, z in enumerate(elements) if not 1 <= z <= ELEMENTS)
+        raise MoleculeError(
+            f"SehProxy: {rdkit().MolToSmiles(molecule)} has an atom "
+            f"{molecule.GetAtomWithIdx(bad).GetSymbol()}; the network knows the elements from "
+            f"hydrogen to barium."
+        )
+    odd = molecule.GetSubstructMatch(_odd_bond())
+    if odd:
+        kind = molecule.GetBondBetweenAtoms(*odd).GetBondType()
+        raise MoleculeError(
+            f"SehProxy: {rdkit().MolToSmiles(molecule)} has a bond {kind}; the network knows "
+            f"single, double, triple and aromatic bonds."
+        )
+
+
+@cache
+def _odd_bond() -> Any:
+    return rdkit().MolFromSmarts("*!-;!=;!#;!:*")
+
+
+@cache
+def _hybrid_columns() -> list[int]:
+    """For each hybridization of RDKit, as a number, the column of sp, sp2 or sp3, or 0."""
+    kinds = rdkit().HybridizationType
+    known = {int(kinds.SP): 10, int(kinds.SP2): 11, int(kinds.SP3): 12}
+    return [known.get(number, 0) for number in range(max(map(int, kinds.values)) + 1)]
 
 
 class SehNetwork:
@@ -166,28 +197,39 @@ class SehNetwork:
         kinds = torch.cat([torch.eye(4), torch.zeros(1, 4)]).to(a[4])
         made = F.linear(F.leaky_relu(F.linear(kinds, a[4], a[5])), a[6], a[7])
         made = made.view(5, WIDTH, WIDTH)
-        # What an atom sends over each kind of bond, and last what it keeps, by one product.
-        self.send = torch.cat([made, a[2].T[None]]).transpose(0, 1).reshape(WIDTH, 6 * WIDTH)
+        # What an atom keeps, and what it sends over each kind of bond.
+        self.send = torch.cat([a[2].T[None], made])
 
     @torch.inference_mode()
     def __call__(self, features: Tensor, row: Tensor, bonds: Tensor) -> Tensor:
-        """(B,) outputs; the arguments are those that `graphs_of` returns."""
+        """(B,) outputs; the arguments are those that `graphs_of` returns.
+
+        What a molecule gets does not depend on the others: all that mixes rows is sums over the
+        atoms of one molecule, in their order, and products of many rows with the same weights.
+        """
+        atoms, size = len(row), int(row[-1]) + 1
+        features = F.pad(features, (0, 0, 0, max(ALONE - atoms, 0)))
         source, target, kind = bonds
-        sent = source * 6 + kind
-        degree = torch.bincount(target, minlength=len(row)).clamp(min=1)[:, None]
+        present, place = kind.unique(return_inverse=True)
+        parts = 1 + len(present)
+        sent = source * parts + 1 + place
+        # One product for what is kept and what is sent over the kinds of bonds that there are.
+        chosen = torch.cat([present.new_zeros(1), present + 1])
+        send = self.send[chosen].transpose(0, 1).reshape(WIDTH, parts * WIDTH)
+        degree = torch.bincount(target, minlength=len(features)).clamp(min=1)[:, None]
         x = F.leaky_relu(F.linear(features, *self.lift))
         for _ in range(STEPS):
-            ready = x @ self.send
-            kept = ready[:, 5 * WIDTH :] + self.bias
+            ready = x @ send
             arriving = ready.view(-1, WIDTH)[sent]
             mean = torch.zeros_like(x).index_add_(0, target, arriving) / degree
+            kept = ready[:, :WIDTH] + self.bias
             x = torch.gru_cell(F.leaky_relu(mean + kept), x, *self.gru)
-        out: Tensor = F.linear(self._read(x, row), *self.out).squeeze(1)
-        return out
+        out: Tensor = F.linear(self._read(x[:atoms], row, size), *self.out).squeeze(1)
+        return out[:size]
 
-    def _read(self, x: Tensor, row: Tensor) -> Tensor:
-        """(B, 2 WIDTH) what an LSTM asks and what the atoms that answer best have (Set2Set)."""
-        size = int(row[-1]) + 1
+    def _read(self, x: Tensor, row: Tensor, size: int) -> Tensor:
+        """(>= B, 2 WIDTH) what an LSTM asks and what the atoms that answer best have (Set2Set)."""
+        size = max(size, ALONE)
         state = (x.new_zeros(size, WIDTH), x.new_zeros(size, WIDTH))
         seen = x.new_zeros(size, 2 * WIDTH)
         for _ in range(READS):
@@ -197,7 +239,7 @@ class SehNetwork:
             weight = (score - top[row]).exp()
             total = weight.new_zeros(size).index_add_(0, row, weight)
             answer = torch.zeros_like(state[0]).index_add_(0, row, weight[:, None] * x)
-            seen = torch.cat([state[0], answer / total[:, None]], 1)
+            seen = torch.cat([state[0], answer / total.clamp(min=1.0)[:, None]], 1)
         return seen
 
 

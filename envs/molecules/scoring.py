@@ -1,14 +1,16 @@
 """What is computed once per finished molecule, in this process or in a worker; no tensors here."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from gflow.envs.molecules.assembly import molecule_of
+from gflow.envs.molecules.assembly import Assembly, molecule_of
 from gflow.envs.molecules.decompose import Decomposer
 from gflow.envs.molecules.extras import rdkit
 from gflow.envs.molecules.fragments import Fragment
 from gflow.envs.molecules.goal import Goal
+from gflow.envs.molecules.sole import Sole
 
 
 class Record(NamedTuple):
@@ -27,8 +29,34 @@ class Record(NamedTuple):
     assemblies: int
 
 
+def records_of(
+    molecules: Sequence[Any], goal: Goal | None, assemblies: Sequence[int]
+) -> list[Record]:
+    """Records of RDKit molecules, each made by so many assemblies."""
+    smiles = [str(rdkit().MolToSmiles(molecule)) for molecule in molecules]
+    if goal is None:
+        return [Record(s, math.nan, (), m) for s, m in zip(smiles, assemblies, strict=True)]
+    rows = zip(smiles, goal.measure(molecules, smiles), assemblies, strict=True)
+    return [Record(text, goal.value(row), row, m) for text, row, m in rows]
+
+
+class Built(NamedTuple):
+    """A finished state as it is sent to be scored.
+
+    Attributes:
+        written: SMILES by `Builder.write`.
+        assembly: The same as a tree of fragments.
+    """
+
+    written: str
+    assembly: Assembly
+
+    def __repr__(self) -> str:
+        return repr(self.written)  # in messages about molecules that fail
+
+
 class Scorer:
-    """Written assemblies in, records out; picklable, and cheap to send to a worker.
+    """Assemblies in, records out; picklable, and cheap to send to a worker.
 
     Args:
         fragments: The vocabulary.
@@ -55,18 +83,22 @@ class Scorer:
         fragments, _, high, low = self.settings
         return Decomposer(fragments, high, low)
 
-    def __call__(self, written: list[str]) -> list[Record]:
-        """One record per assembly written by `Builder.write`."""
-        return [self.score(text) for text in written]
+    @cached_property
+    def sole(self) -> Sole:
+        """Likewise."""
+        return Sole(self.settings[0], self.settings[2])
 
-    def score(self, written: str) -> Record:
-        """The record of one assembly."""
-        goal = self.settings[1]
-        molecule = molecule_of(written)
-        smiles = str(rdkit().MolToSmiles(molecule))
+    def __call__(self, given: list[Built]) -> list[Record]:
+        """One record per assembly."""
+        molecules = [molecule_of(built.written) for built in given]
+        pairs = zip(molecules, given, strict=True)
+        assemblies = [self.assemblies(molecule, built.assembly) for molecule, built in pairs]
+        return records_of(molecules, self.settings[1], assemblies)
+
+    def assemblies(self, molecule: Any, assembly: Assembly) -> int:
+        """The number of assemblies of a molecule, of which one is known."""
+        rings = sum(self.sole.aromatic[f] for f in assembly.fragments)
+        if rings == len(molecule.GetAromaticAtoms()) and self.sole(assembly):
+            return 1
         # At least 1: the assembly at hand, should RDKit see its aromatic rings in another light.
-        assemblies = max(len(self.decomposer.assemblies(molecule)), 1)
-        if goal is None:
-            return Record(smiles, float("nan"), (), assemblies)
-        measured = goal.measure(molecule, smiles)
-        return Record(smiles, goal.value(measured), measured, assemblies)
+        return max(len(self.decomposer.assemblies(molecule)), 1)

@@ -105,9 +105,27 @@ def test_molecules_in_one_pass_do_not_touch(weights: str) -> None:
     molecules = [Chem.MolFromSmiles(s) for s in SMILES]
     together = SehProxy(weights).outputs(molecules)
     alone = torch.cat([SehProxy(weights).outputs([m]) for m in molecules])
-    torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
+    assert torch.equal(together, alone)
+    some = SehProxy(weights).outputs([molecules[i] for i in (3, 1, 1, 0)])
+    assert torch.equal(some, together[[3, 1, 1, 0]])
     assert alone.unique().numel() == len(SMILES)
     assert together.dtype == torch.float32
+
+
+def test_goals_ask_for_all_molecules_at_once(weights: str) -> None:
+    molecules = [Chem.MolFromSmiles(s) for s in SMILES]
+    proxy, asked = SehProxy(weights), []
+    one = Goal((proxy, "qed")).measure(molecules[:1], SMILES[:1])[0]
+
+    class Counting(SehProxy):
+        def many(self, molecules: Any) -> list[float]:
+            asked.append(len(molecules))
+            return super().many(molecules)
+
+    rows = Goal((Counting(weights), "qed")).measure(molecules, SMILES)
+    assert asked == [len(SMILES)]
+    assert rows[0] == one
+    assert [row[0] for row in rows] == [proxy(molecule) for molecule in molecules]
 
 
 def test_value_is_an_eighth_and_floored(weights: str) -> None:

@@ -2,6 +2,9 @@
 
 MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 
+SOLE = "tests/envs/molecules/test_sole.py"
+SEH = "tests/envs/molecules/test_seh_proxy.py"
+
 MUTANTS = (
     (
         "molecules-symmetry", "envs/molecules/env.py",
@@ -32,5 +35,53 @@ MUTANTS = (
         "all(0 < weight < math.inf for",
         "all(0 <= weight < math.inf for",
         "tests/envs/molecules/test_molecules_rewards.py::test_combinations",
+    ),
+    (
+        "sole-one-way", "envs/molecules/sole.py",
+        "self.inner |= {(codes[i], codes[j]), (codes[j], codes[i])}",
+        "self.inner |= {(codes[i], codes[j])}",
+        f"{SOLE}::test_records_count_all_assemblies",
+    ),
+    (
+        "sole-limit", "envs/molecules/sole.py",
+        "least - smallest + other > self.limit",
+        "least - smallest + other >= self.limit",
+        f"{SOLE}::test_records_count_all_assemblies",
+    ),
+    (
+        "sole-other-parts", "envs/molecules/sole.py",
+        "least - smallest + other > self.limit",
+        "least + other > self.limit",
+        f"{SOLE}::test_records_count_all_assemblies",
+    ),
+    (
+        "sole-any-label", "envs/molecules/sole.py",
+        "self.decomposer.meets[pair] |= ANY in pair",
+        "self.decomposer.meets[pair] &= ANY not in pair",
+        f"{SOLE}::test_never_the_only_one_of_several",
+    ),
+    (
+        "sole-rings", "envs/molecules/sole.py",
+        "bond.GetBondType() == single and not bond.IsInRing()",
+        "bond.GetBondType() == single and bond.IsInRing()",
+        f"{SOLE}::test_records_count_all_assemblies",
+    ),
+    (
+        "qed-rotatable", "envs/molecules/druglikeness.py",
+        "counts.NumRotatableBondsOptions.Strict",
+        "counts.NumRotatableBondsOptions.NonStrict",
+        "tests/envs/molecules/test_druglikeness.py::test_the_same_to_the_last_bit",
+    ),
+    (
+        "seh-kinds", "envs/molecules/proxy.py",
+        "[4, 4, 0, 3, 1, 1, 2]",
+        "[4, 4, 0, 1, 3, 1, 2]",
+        f"{SEH}::test_agrees_with_the_long_way",
+    ),
+    (
+        "goal-one-by-one", "envs/molecules/goal.py",
+        "many(molecules) if many else map(wanted, molecules)",
+        "map(wanted, molecules)",
+        f"{SEH}::test_goals_ask_for_all_molecules_at_once",
     ),
 )  # fmt: skip
