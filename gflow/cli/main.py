@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from gflow.cli.words import HELP, call
-from gflow.errors import GFlowError
+from gflow.errors import ConfigError, GFlowError
 
 USAGE = """usage: gflow COMMAND ...
 
@@ -29,6 +29,7 @@ USAGE = """usage: gflow COMMAND ...
   list                              environments, objectives, behaviours: which go together
 
 Each says more with --help; `gflow train ENV --help` lists the flags of an environment.
+Several processes train one run: torchrun --nproc-per-node N -m gflow train ENV (docs/scale.md).
 """
 
 
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"gflow: there is no command {words[0]!r}.\n{USAGE}", end="", file=sys.stderr)
         return 2
     try:
+        _refuse_several(words[0])
         if words[0] in OWN_FLAGS:
             code = _found(OWN_FLAGS[words[0]])(words[1:])
         else:
@@ -57,6 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gflow: interrupted", file=sys.stderr)
         return 130
+
+
+def _refuse_several(command: str) -> None:
+    """Refuse to do in each of several processes what one does.
+
+    Raises:
+        ConfigError: If torchrun started several for a command that does not train one run.
+    """
+    if command not in SHARED and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(
+            f"gflow {command} is for one process, and WORLD_SIZE={os.environ['WORLD_SIZE']} says "
+            f"that there are several. Call it without torchrun, which is for {', '.join(SHARED)}."
+        )
 
 
 def _found(place: str) -> Callable[..., int]:
@@ -84,6 +99,9 @@ OWN_FLAGS = {
     "alphazero": "gflow.cli.alphazero:alphazero",
 }
 """Commands that read their words themselves, as their flags depend on these."""
+
+SHARED = ("train", "pretrain", "finetune", "resume")
+"""Commands that several processes of `torchrun` do together."""
 
 
 if __name__ == "__main__":

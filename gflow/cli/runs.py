@@ -59,6 +59,8 @@ def _train(run: Run) -> int:
         summary = run.train()
         if not summary:
             return 130
+        if not run.ranks.first:
+            return 0
         metrics = summary["metrics"]
         report = run.config.task.report(run.context)
         if report:

@@ -105,6 +105,13 @@ class BestObjects:
         self._condition = condition
         self._rank(cat([self._states, objects]) if len(self) else objects, keys, values)
 
+    def absorb(self, state: dict[str, Any]) -> None:
+        """See what another one has seen, given what its `state_dict` gave."""
+        if len(state["keys"]):
+            parts = iter(state["states"])
+            objects = tree_map(lambda _: next(parts), self.env.initial(1))
+            self.add(objects, state["log_reward"], state["condition"])
+
     def refresh(self) -> None:
         """Score all anew, in one batch, if the reward has changed since."""
         version = self.env.reward.version

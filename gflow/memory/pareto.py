@@ -147,6 +147,12 @@ class ParetoArchive:
         keys = torch.cat([self._keys, self.env.object_key(objects)])
         return int((self._rank(states, scores, keys) >= old).sum())
 
+    def absorb(self, state: dict[str, Any]) -> None:
+        """See what another one has seen, given what its `state_dict` gave."""
+        if len(state["keys"]):
+            parts = iter(state["states"])
+            self.add(tree_map(lambda _: next(parts), self.env.initial(1)), state["scores"])
+
     def refresh(self) -> None:
         """Score all anew, in one batch, if the reward has changed since."""
         version = self.env.reward.version

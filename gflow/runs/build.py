@@ -5,6 +5,7 @@ from dataclasses import replace
 from gflow.conditions.conditioning import Conditioning
 from gflow.conditions.draws import ConditionSampler
 from gflow.em.reward import joint_of
+from gflow.machines.ranks import ALONE, Ranks
 from gflow.memory.best import BestObjects
 from gflow.memory.pareto import ParetoArchive
 from gflow.policies.base import Policy
@@ -22,6 +23,7 @@ def build_context(
     config: RunConfig,
     policy: Policy | None = None,
     condition: ConditionSampler | Conditioning | None = None,
+    ranks: Ranks = ALONE,
 ) -> Context:
     """What trains and is looked at, on the device of the run.
 
@@ -31,11 +33,12 @@ def build_context(
         config: All settings.
         policy: Used in place of the task's.
         condition: Used in place of the run's conditions.
+        ranks: The processes that train together.
 
     Raises:
         GFlowError: If the settings do not go together.
     """
-    task, device = config.task, config.run.device
+    task, device = config.task, ranks.device(config.run.device)
     told = conditions_of(task, condition or config.condition, task.environment())
     env = told.env
     objective = config.build_objective(env, told.plain)
@@ -65,6 +68,7 @@ def build_context(
         learners=learners,
         callbacks=callbacks,
         record_every=config.run.eval_every,
+        ranks=ranks,
     )
     graph = enumerate_if_small(task, env)
     levels = levels_of(told, graph)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from gflow.errors import CheckpointError, ConfigError, GFlowError, MissingExtraError
+from gflow.machines.distributed import join
+from gflow.machines.ranks import ALONE, Ranks
 from gflow.runs.build import build_context
 from gflow.runs.folder import RunFolder, identity, open_for_new, with_steps
 from gflow.runs.interrupt import interruptible
@@ -30,6 +32,7 @@ class Run:
     Args:
         config: All settings.
         folder: Where the run keeps its files.
+        ranks: The processes that train together; the first one alone writes and prints.
 
     Attributes:
         files: The folder's files; `create` and `resume` hold it until `close`.
@@ -37,16 +40,17 @@ class Run:
         reported: Step of the last report, or -1.
     """
 
-    def __init__(self, config: RunConfig, folder: Path) -> None:
+    def __init__(self, config: RunConfig, folder: Path, ranks: Ranks = ALONE) -> None:
         self.config, self.folder, self.files = config, folder, RunFolder(folder)
+        self.ranks = ranks
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         if config.run.matmul != "highest":
             torch.set_float32_matmul_precision(config.run.matmul)
-        torch.manual_seed(config.train.seed)  # initial weights
-        random.seed(config.train.seed)  # what a user's reward may draw from
-        np.random.seed(config.train.seed % 2**32)  # noqa: NPY002
-        self.context = build_context(config)
+        _seed(config.train.seed)  # initial weights, and what a user's reward may draw from
+        self.context = build_context(config, ranks=ranks)
+        if not ranks.first:
+            _seed(ranks.seed(config.train.seed))
         self.best, self.front = self.context.best, self.context.front
         self.seconds = 0.0
         self.untrained: dict[str, float] = {}
@@ -70,22 +74,31 @@ class Run:
             GFlowError: If the settings are refused; no folder is left behind then, and a run that
                 was to be overwritten stays.
         """
-        files = open_for_new(config, folder)
+        ranks = join()
+        with ranks.together():
+            files = open_for_new(config, folder) if ranks.first else None
+            path = ranks.lead(files.path if files is not None else Path())
+            try:
+                run = cls(config, path, ranks)
+            except BaseException:
+                if files is not None:
+                    files.abandon()
+                raise
+            if files is not None:
+                run._begin(files)
+        return run
+
+    def _begin(self, files: RunFolder) -> None:
+        """Write the settings into a folder that is held."""
+        self.files = files
         try:
-            run = cls(config, files.path)
-            run.files = files
-            run._extra = open_trackers(config.run.track, files.path, config.to_dict())
-        except BaseException:
-            files.abandon()
-            raise
-        try:
+            self._extra = open_trackers(self.config.run.track, files.path, self.config.to_dict())
             with files.writing():
                 files.clear()
-                files.write_config(config)
+                files.write_config(self.config)
         except BaseException:
             files.abandon()
             raise
-        return run
 
     @classmethod
     def resume(cls, folder: Path, steps: int | None = None) -> "Run":
@@ -100,18 +113,27 @@ class Run:
             CheckpointError: If the checkpoint is damaged, lost, or of other settings.
             FolderError: If another process holds the folder, or it cannot be written.
         """
+        ranks = join()
+        with ranks.together():
+            return cls._resume(folder, steps, ranks)
+
+    @classmethod
+    def _resume(cls, folder: Path, steps: int | None, ranks: Ranks) -> "Run":
         files = RunFolder(folder)
-        config = files.read_config()
+        config = RunConfig.from_dict(
+            ranks.lead(files.read_config().to_dict() if ranks.first else {})
+        )
         if steps is not None:
             config = with_steps(config, steps)
-        files.lock(
-            "Make it writable, or resume a copy of it elsewhere; `gflow eval` and `gflow sample` "
-            "only read"
-        )
+        if ranks.first:
+            files.lock(
+                "Make it writable, or resume a copy of it elsewhere; `gflow eval` and `gflow "
+                "sample` only read"
+            )
         try:
-            run = cls(config, folder)
+            run = cls(config, folder, ranks)
             run.files = files
-            if files.checkpoint.exists() or files.has_results:
+            if ranks.lead(files.checkpoint.exists() or files.has_results):
                 run._load()
             at = run.context.trainer.step
             if at > config.train.steps:
@@ -119,9 +141,10 @@ class Run:
                     f"{folder} is at step {at} already, and --steps is the number in all: give "
                     f"more than {at}, or train a shorter run in another folder."
                 )
-            run._extra = open_trackers(config.run.track, folder, config.to_dict(), run.reported)
-            with files.writing():
-                files.write_config(config)
+            if ranks.first:
+                run._extra = open_trackers(config.run.track, folder, config.to_dict(), run.reported)
+                with files.writing():
+                    files.write_config(config)
         except BaseException:
             files.release()
             raise
@@ -137,7 +160,7 @@ class Run:
         """
         run = cls(RunFolder(folder).read_config(), folder)
         if load:
-            run._load()
+            run._load(to_look_at=True)
         return run
 
     # ------------------------------------------------------------------ the loop
@@ -148,10 +171,14 @@ class Run:
         Raises:
             FolderError: A file cannot be written; the last checkpoint is whole.
         """
+        with self.ranks.together():
+            return self._train()
+
+    def _train(self) -> dict[str, Any]:
         trainer, steps = self.context.trainer, self.config.train.steps
-        if self.files.finished_at == trainer.step == steps:
+        if self.ranks.first and self.files.finished_at == trainer.step == steps:
             print(f"Finished before. To go on: gflow resume {self.folder} --steps N (N in all)")
-        console = self._open_trackers()
+        console = self._open_trackers() if self.ranks.first else None
         if self.reported < 0:
             self._report()  # the untrained policy, for comparison
             self.untrained = self.context.numbers
@@ -159,7 +186,7 @@ class Run:
         began = time.monotonic() - self.seconds
         with interruptible() as interrupted:
             try:
-                while trainer.step < steps and not interrupted:
+                while trainer.step < steps and not self.ranks.any(bool(interrupted)):
                     self._step(console)
                     self.seconds = time.monotonic() - began
                     if (
@@ -183,7 +210,8 @@ class Run:
         trainer = self.context.trainer
         before = trainer.generator.get_state()
         try:
-            record = trainer.train_step()
+            with self.ranks.together():
+                record = trainer.train_step()
         except Exception:  # a reward that fails, say
             self._save_before_failure(trainer.step, before)
             raise
@@ -200,6 +228,7 @@ class Run:
         trainer.generator.set_state(generator)
         with contextlib.suppress(GFlowError):  # the error at hand says more
             self.save()
+        if self.ranks.first and self.files.saved == step:
             print(
                 f"\nStep {step + 1} failed; what came before is saved. With the cause mended, "
                 f"continue with: gflow resume {self.folder}",
@@ -231,17 +260,25 @@ class Run:
         return console
 
     def _say_stopped(self, what: str) -> None:
+        if not self.ranks.first:
+            return
         with contextlib.suppress(OSError):  # the terminal is gone
             print(f"\n{what} Continue with: gflow resume {self.folder}", flush=True)
 
     def _report(self, record: Record | None = None) -> None:
         step = self.context.trainer.step
         # None is due at the last step, and the run may yet be extended: the sums go on.
-        numbers = record or self.context.trainer.ledger.means()
-        numbers |= evaluate_run(self.context, self.config.run.eval_samples)
+        numbers = record or self.context.trainer.means()
+        for seer in (self.best, self.front):
+            if seer is not None:  # the first process alone shows and saves what all have seen
+                for state in self.ranks.gather(seer.state_dict())[1:]:
+                    seer.absorb(state)
+        if self.ranks.first:
+            numbers |= evaluate_run(self.context, self.config.run.eval_samples)
         self.context.numbers, self.reported = numbers, step
-        with self.files.writing():
-            self.trackers.log(step, numbers)
+        if self.ranks.first:
+            with self.files.writing():
+                self.trackers.log(step, numbers)
         give_back()
 
     def _finish(self) -> dict[str, Any]:
@@ -249,6 +286,11 @@ class Run:
         if self.reported < trainer.step:  # it was stopped here, and now asked for no more
             self._report()
             self.save()
+        return self.ranks.lead(self._conclude() if self.ranks.first else {})
+
+    def _conclude(self) -> dict[str, Any]:
+        """Write the summary and what the task shows at the end."""
+        trainer = self.context.trainer
         summary = {
             "environment": self.config.task.name,
             "objective": trainer.objective.name,
@@ -260,6 +302,7 @@ class Run:
                 "steps_per_second": round(trainer.step / max(self.seconds, 1e-9), 2),
                 "torch": torch.__version__,
                 "threads": torch.get_num_threads(),
+                "processes": self.ranks.size,
             },
         }
         with self.files.writing():
@@ -291,13 +334,14 @@ class Run:
             "untrained": dict(self.untrained),
             "reported": self.reported,
         }
-        with self.files.writing():
-            save_checkpoint(self.files.checkpoint, state, self._identity())
+        if self.ranks.first:
+            with self.files.writing():
+                save_checkpoint(self.files.checkpoint, state, self._identity())
         self.files.saved = self.context.trainer.step
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: dict[str, Any], to_look_at: bool = False) -> None:
         """Take back the state of a checkpoint."""
-        self.context.trainer.load_state_dict(state["trainer"])
+        self.context.trainer.load_state_dict(state["trainer"], to_look_at)
         if self.best is not None:
             self.best.load_state_dict(state["best"])
         if self.front is not None:
@@ -306,13 +350,18 @@ class Run:
         self.context.numbers, self.untrained = dict(state["numbers"]), dict(state["untrained"])
         self.reported, self.files.saved = state["reported"], self.context.trainer.step
 
-    def _load(self) -> None:
+    def _load(self, to_look_at: bool = False) -> None:
+        state = self._read() if self.ranks.first else {}
+        self.load(self.ranks.lead(state), to_look_at)
+
+    def _read(self) -> dict[str, Any]:
+        """What the checkpoint says."""
         if not self.files.checkpoint.exists():
             lost = f"The run was stopped before it: start it with `gflow resume {self.folder}`."
             if self.files.has_results:
                 lost = "It was there once, as the run has results: put it back, or train anew."
             raise CheckpointError(f"There is no checkpoint at {self.files.checkpoint}. {lost}")
-        self.load(load_checkpoint(self.files.checkpoint, self._identity()))
+        return load_checkpoint(self.files.checkpoint, self._identity())
 
     def _identity(self) -> dict[str, Any]:
         return identity(self.config, torch.get_default_dtype())
@@ -323,3 +372,10 @@ class Run:
             self.config.task.close(self.context.env)
         finally:
             self.files.release()
+
+
+def _seed(seed: int) -> None:
+    """Seed all generators that are not given as arguments."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002

@@ -211,7 +211,8 @@ class Trainer:
         """One step of the optimiser down a loss; none once a deferred check has failed."""
         for parameter in self._parameters:
             parameter.grad = None
-        loss.backward()
+        if loss.requires_grad or self.ranks.size == 1:  # others may have all the trajectories
+            loss.backward()
         failed = self.ranks.reduce(self._parameters, self.deferred.failed)
         if self.config.grad_clip:
             # A list: a generator would be empty from the second step on.

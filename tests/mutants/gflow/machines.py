@@ -1,0 +1,52 @@
+"""Mutants of runs in several processes."""
+
+MACHINES = "tests/gflow/machines/test_machines.py"
+EQUAL = f"{MACHINES}::test_two_processes_step_as_one_with_the_joined_batch"
+LAID = f"{MACHINES}::test_terms_of_other_widths_and_types_lie_where_they_are_looked_for"
+BESIDE = f"{MACHINES}::test_learners_and_further_batches_need_not_step_in_every_process"
+
+MUTANTS = (
+    (
+        "machines-own-rows-once", "gflow/machines/joined.py",
+        "return gradient[0][ctx.rows] * ctx.size, None, None, None",
+        "return gradient[0][ctx.rows], None, None, None",
+        f"{EQUAL}[tb]",
+    ),
+    (
+        "machines-first-rows", "gflow/machines/joined.py",
+        "start = sum(layout.counts[:rank])",
+        "start = 0",
+        f"{EQUAL}[vargrad]",
+    ),
+    (
+        "machines-cut-where-others-are-whole", "gflow/machines/joined.py",
+        "float(name in HOLDS)",
+        "0.0",
+        LAID,
+    ),
+    (
+        "machines-sum-of-gradients", "gflow/machines/distributed.py",
+        "flat /= len(stepping)",
+        "flat /= 1",
+        BESIDE,
+    ),
+    (
+        "machines-clip-before-the-mean", "gflow/training/trainer.py",
+        "        failed = self.ranks.reduce(self._parameters, self.deferred.failed)\n"
+        "        if self.config.grad_clip:",
+        "        failed = self.deferred.failed\n        if self.config.grad_clip:",
+        f"{EQUAL}[db]",
+    ),
+    (
+        "machines-stop-apart", "gflow/runs/run.py",
+        "while trainer.step < steps and not self.ranks.any(bool(interrupted)):",
+        "while trainer.step < steps and not interrupted:",
+        f"{MACHINES}::test_a_run_is_written_once_and_resumes_to_the_same_numbers",
+    ),
+    (
+        "machines-others-random-numbers", "gflow/training/trainer.py",
+        "mine = own[0 if to_look_at else self.ranks.rank]",
+        "mine = own[0]",
+        f"{MACHINES}::test_a_run_is_written_once_and_resumes_to_the_same_numbers",
+    ),
+)  # fmt: skip
