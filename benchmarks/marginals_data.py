@@ -277,8 +277,9 @@ def measure(name: str, args: argparse.Namespace) -> None:
     print(f"  log p of 16 objects: MaM {one:.2e} s, AO-E {many:.2e} s, {many / one:.0f} times")
     for label, sample in (("fixed", fixed.sample), ("any order", model.sample)):
         objects = sample(args.samples)
-        said = ", ".join(f"{key} {value:.3f}" for key, value in made.measure(objects).items())
-        print(f"  {label} sample: {said}")
+        if numbers := made.measure(objects):
+            said = ", ".join(f"{key} {value:.3f}" for key, value in numbers.items())
+            print(f"  {label} sample: {said}")
         if made.picture_shape is None:
             print("\n".join(f"    {text}" for text in made.show(objects[:5])))
         if args.folder:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gflow.bounds import Count
 from gflow.checks import checked
+from gflow.deferred import Complaint, require_finite
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.memory.rescore import of_now
@@ -28,10 +29,12 @@ class Learner(ABC):
     Attributes:
         module: What is learned.
         optimizer: The optimiser of its parameters.
+        grad_clip: Largest norm of the gradient of a step; 0 does not clip.
     """
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
+    grad_clip: float = 0.0
 
     @abstractmethod
     def learn(
@@ -42,6 +45,22 @@ class Learner(ABC):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Take whatever steps this learner takes per batch; returns () numbers to log."""
+
+    def descend(self, loss: Tensor, complain: Complaint, what: str) -> None:
+        """One step of the optimiser down a () loss, with gradients of its own parameters clipped.
+
+        Args:
+            loss: With gradient.
+            complain: Raises the error of a loss that is not finite.
+            what: Short name of the step.
+        """
+        require_finite(loss.detach(), complain, what)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.grad_clip:
+            own = [p for group in self.optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(own, self.grad_clip)
+        self.optimizer.step()
 
     def observe(self, loss: Tensor) -> None:  # noqa: B027
         """See the () loss of the batch, without gradient, after the policy's own step."""

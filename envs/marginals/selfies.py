@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from gflow.bounds import Count, Positive
+from gflow.envs.marginals.molecule_strings import MoleculeStrings
 from gflow.envs.marginals.molecules import (
     bundled_smiles,
     canonical,
@@ -19,7 +20,6 @@ from gflow.envs.marginals.molecules import (
     symbols_of,
 )
 from gflow.envs.marginals.pictures import histogram, molecules
-from gflow.envs.marginals.problem import Parts, Problem
 from gflow.envs.sequences.alphabet import Alphabet
 from gflow.errors import ConfigError, MissingExtraError
 from gflow.rewards.base import LogReward
@@ -29,12 +29,10 @@ NOTHING = "[nop]"
 """The symbol that stands for none, wherever it is."""
 GAP = 25.0
 """How far from the target the log P of what is no molecule is held to be."""
-HELD = 0.1
-"""Share of molecules to validate with, and to test with."""
 
 
 @dataclass(frozen=True)
-class Selfies(Problem):
+class Selfies(MoleculeStrings):
     r"""Molecules in symbols that always make one, with a log P near a target.
 
     .. math:: \log R(x) = -(\operatorname{logP}(x) - g)^2 / \tau
@@ -56,34 +54,16 @@ class Selfies(Problem):
 
     name: ClassVar[str] = "selfies"
     summary: ClassVar[str] = "molecules as SELFIES with a log P near a target"
+    shortest: ClassVar[int] = 8
 
     length: Count = 20
     target: float = 4.0
     tau: Positive = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.length < 8:
-            raise ConfigError(f"Selfies: length must be at least 8, got {self.length}.")
-
-    @property
-    def alphabet(self) -> Alphabet:
-        """Symbols of SELFIES, and the padding as the last."""
-        return _short(self.length)[0]
-
-    @property
-    def places(self) -> int:
-        """Symbols of the longest molecule."""
-        return self.length
-
-    @property
-    def data(self) -> Parts:
-        """Molecules as they are, whatever their log P.
-
-        Raises:
-            MissingExtraError: If RDKit or selfies is not installed.
-        """
-        return Parts.of(_short(self.length)[1], HELD)
+    @staticmethod
+    def short(length: int) -> tuple[Alphabet, Tensor]:
+        """Symbols of SELFIES, and the molecules."""
+        return _short(length)
 
     @property
     def energy(self) -> LogReward[Tensor]:

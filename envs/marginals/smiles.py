@@ -8,20 +8,17 @@ from typing import ClassVar
 from torch import Tensor
 
 from gflow.bounds import Count
+from gflow.envs.marginals.molecule_strings import MoleculeStrings
 from gflow.envs.marginals.molecules import bundled_smiles, canonical, common, quality, symbols_of
 from gflow.envs.marginals.pictures import molecules
-from gflow.envs.marginals.problem import Parts, Problem
 from gflow.envs.sequences.alphabet import Alphabet
-from gflow.errors import ConfigError
 
 END = "!"
 """Fills the places after a molecule; no letter of SMILES."""
-HELD = 0.1
-"""Share of molecules to validate with, and to test with."""
 
 
 @dataclass(frozen=True)
-class Smiles(Problem):
+class Smiles(MoleculeStrings):
     """Molecules that RDKit carries, in its canonical SMILES, whose letters are the symbols.
 
     One symbol more, ``!``, fills the places after the end. Molecules with a letter that fewer than
@@ -33,32 +30,14 @@ class Smiles(Problem):
 
     name: ClassVar[str] = "smiles"
     summary: ClassVar[str] = "molecules of RDKit's as SMILES, letter by letter"
+    shortest: ClassVar[int] = 10
 
     length: Count = 40
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.length < 10:
-            raise ConfigError(f"Smiles: length must be at least 10, got {self.length}.")
-
-    @property
-    def alphabet(self) -> Alphabet:
-        """The letters, and the end."""
-        return _short(self.length)[0]
-
-    @property
-    def places(self) -> int:
-        """Letters of the longest molecule."""
-        return self.length
-
-    @property
-    def data(self) -> Parts:
-        """Molecules, no two alike.
-
-        Raises:
-            MissingExtraError: If RDKit is not installed.
-        """
-        return Parts.of(_short(self.length)[1], HELD)
+    @staticmethod
+    def short(length: int) -> tuple[Alphabet, Tensor]:
+        """The letters and the end, and the molecules."""
+        return _short(length)
 
     def encode(self, texts: list[str]) -> Tensor:
         """(N, D) symbols of SMILES, the end in all places after them."""

@@ -9,7 +9,6 @@ from gflow.behaviours.base import Sampling
 from gflow.bounds import Natural, NotNegative
 from gflow.checks import checked
 from gflow.conditions.draws import ConditionSampler
-from gflow.deferred import require_finite
 from gflow.em.mixing import BackAndForth
 from gflow.em.pace import Every, Pace
 from gflow.em.reward import JointReward
@@ -146,13 +145,7 @@ class MStep(Learner):
             NonFiniteLossError: If the mean is not finite.
         """
         value = self.reward.model.log_prob(self.reward.data.rows(condition), latents).mean()
-        require_finite(value.detach(), self._refuse, "the M-step")
-        self.optimizer.zero_grad(set_to_none=True)
-        (-value).backward()
-        if self.grad_clip:
-            own = [p for group in self.optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(own, self.grad_clip)
-        self.optimizer.step()
+        self.descend(-value, self._refuse, "the M-step")
         self.steps += 1
         return value.detach()
 

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from gflow.bounds import Count, Natural, NotNegative
 from gflow.checks import checked
-from gflow.deferred import require_finite
 from gflow.energies.proposals import Proposer
 from gflow.energies.reward import EnergyReward, energy_of
 from gflow.environment.base import Environment
@@ -186,16 +185,10 @@ class ContrastiveStep(Learner):
             loss = loss + self.gradient_penalty * slope.square().sum(1).mean()
         if self.l2:
             loss = loss + self.l2 * (good.square().mean() + bad.square().mean())
-        require_finite(loss.detach(), self._refuse, "the energy step")
         if self.half_life:
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * 0.5 ** (self.steps / self.half_life)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.grad_clip:
-            own = [p for group in self.optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(own, self.grad_clip)
-        self.optimizer.step()
+        self.descend(loss, self._refuse, "the energy step")
         self.steps += 1
         value: Tensor = gap.detach()
         return value

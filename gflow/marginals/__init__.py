@@ -6,16 +6,18 @@ from gflow.lazy import lazy_names, public_names
 
 if TYPE_CHECKING:
     from gflow.behaviours.marginal_chains import MarginalChains
+    from gflow.marginals.attention import TransformerSites
     from gflow.marginals.baselines import one_conditional
     from gflow.marginals.convolution import ConvolutionSites
     from gflow.marginals.correlation import Agreement, agreement
     from gflow.marginals.data import BesideData
     from gflow.marginals.likelihood import AnyOrderFit
     from gflow.marginals.moves import transitions
-    from gflow.marginals.networks import ResidualSites, SiteNetwork, TransformerSites
+    from gflow.marginals.networks import ResidualSites, SiteNetwork
     from gflow.marginals.policy import MarginalPolicy
     from gflow.marginals.shared import SharedSites
     from gflow.marginals.sites import Sites
+    from gflow.marginals.trunk import TrunkSites
 
 _HOME = {
     "Agreement": "gflow.marginals.correlation",
@@ -28,7 +30,8 @@ _HOME = {
     "SharedSites": "gflow.marginals.shared",
     "SiteNetwork": "gflow.marginals.networks",
     "Sites": "gflow.marginals.sites",
-    "TransformerSites": "gflow.marginals.networks",
+    "TransformerSites": "gflow.marginals.attention",
+    "TrunkSites": "gflow.marginals.trunk",
     "agreement": "gflow.marginals.correlation",
     "one_conditional": "gflow.marginals.baselines",
     "transitions": "gflow.marginals.moves",
@@ -46,6 +49,7 @@ __all__ = [
     "SiteNetwork",
     "Sites",
     "TransformerSites",
+    "TrunkSites",
     "agreement",
     "one_conditional",
     "transitions",

@@ -1,7 +1,5 @@
 """A network of marginals and conditionals for pictures."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,13 +7,11 @@ from torch.nn import functional as F
 from gflow.bounds import Count, Natural
 from gflow.checks import checked
 from gflow.errors import ConfigError
-from gflow.marginals.networks import SiteNetwork
+from gflow.marginals.trunk import TrunkSites, silent
 
 
-class ConvolutionSites(SiteNetwork):
-    r"""A residual convolutional trunk with a head at each pixel, and a branch for the marginal.
-
-    .. math:: \log p_\theta(x_S) = c + \sum_{i \in S} g_i(x_S)
+class ConvolutionSites(TrunkSites):
+    """A residual convolutional trunk with a head at each pixel, and a branch for the marginal.
 
     Pixels are places, row by row. A block reads the 5 x 5 pixels around each, or all of them if it
     has attention heads. The branch has a block of its own, and says a share for each known pixel.
@@ -42,63 +38,31 @@ class ConvolutionSites(SiteNetwork):
         depth: Count = 3,
         heads: Natural = 0,
     ) -> None:
-        super().__init__()
         if heads and channels % heads:
             raise ConfigError(
                 f"ConvolutionSites: channels must be a multiple of heads, got {channels} and "
                 f"{heads}."
             )
-        self.places, self.symbols = height * width, symbols
-        self.trunk = _Trunk(height, width, symbols, channels, depth, heads)
-        self.conditional = nn.Sequential(
-            _Norm(channels), nn.GELU(), nn.Conv2d(channels, symbols, 1)
+        super().__init__(
+            height * width,
+            symbols,
+            _Trunk(height, width, symbols, channels, depth, heads),
+            nn.Sequential(
+                _Norm(channels),
+                nn.GELU(),
+                silent(nn.Conv2d(channels, symbols, 1)),
+                nn.Flatten(2),
+                _Places(),
+            ),
+            nn.Sequential(
+                _Block(channels, 0),
+                _Norm(channels),
+                nn.Conv2d(channels, 4 * channels, 1),
+                nn.GELU(),
+                silent(nn.Conv2d(4 * channels, 1, 1)),
+                nn.Flatten(1),
+            ),
         )
-        self.marginal = nn.Sequential(
-            _Block(channels, 0),
-            _Norm(channels),
-            nn.Conv2d(channels, 4 * channels, 1),
-            nn.GELU(),
-            nn.Conv2d(4 * channels, 1, 1),
-        )
-        self.scale = nn.Parameter(torch.zeros(()))
-        for head in (self.conditional, self.marginal):
-            last: Any = head[-1]
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-
-    @property
-    def conditional_part(self) -> nn.Module:
-        """All but the branch of marginals."""
-        return nn.ModuleList([self.trunk, self.conditional])
-
-    def log_marginal(self, symbols: Tensor) -> Tensor:
-        """(N,) by the branch."""
-        return self._marginal(symbols, self._read(symbols))
-
-    def logits(self, symbols: Tensor) -> Tensor:
-        """(N, D, K) at each pixel."""
-        return self._logits(self.trunk(symbols))
-
-    def both(self, symbols: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Either from one pass of the trunk."""
-        features = self._read(symbols)
-        asked = features if rows is None else features[rows]
-        return self._marginal(symbols, features), self._logits(asked)
-
-    def _read(self, symbols: Tensor) -> Tensor:
-        """(N, channels, height, width) features, as the marginal reads them."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.fitted):
-            found: Tensor = self.trunk(symbols)
-        return found
-
-    def _marginal(self, symbols: Tensor, features: Tensor) -> Tensor:
-        shares = self.marginal(features).flatten(1)
-        found: Tensor = shares.where(symbols < self.symbols, 0.0).sum(1) + self.scale
-        return found
-
-    def _logits(self, features: Tensor) -> Tensor:
-        found: Tensor = self.conditional(features).flatten(2).transpose(1, 2)
-        return found
 
 
 class _Trunk(nn.Module):
@@ -152,3 +116,11 @@ class _Norm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, height, width)."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class _Places(nn.Module):
+    """Features first to places first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, K, D) to (N, D, K)."""
+        return x.transpose(1, 2)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from gflow.bounds import Count, NotNegative, Rate
 from gflow.checks import checked
-from gflow.deferred import require_finite
 from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError, NonFiniteLossError
 from gflow.learner import Learner
@@ -100,14 +99,9 @@ class AnyOrderFit(Learner):
     def _step(self, generator: torch.Generator, device: torch.device) -> Tensor:
         symbols = draw_rows(self.symbols, self.batch_size, generator, device)
         loss = self.loss(symbols, generator).mean()
-        require_finite(loss.detach(), self._refuse, "the fit of conditionals")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.grad_clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * (1 + math.cos(math.pi * self.taken / self.steps)) / 2
-        self.optimizer.step()
+        self.descend(loss, self._refuse, "the fit of conditionals")
         self.taken += 1
         return loss.detach()
 

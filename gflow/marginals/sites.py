@@ -28,6 +28,7 @@ class Sites:
     """
 
     def __init__(self, env: Environment[Any]) -> None:
+        self._tables: dict[tuple[torch.device, bool], Tensor] = {}
         env = require_numbered(env, "MarginalPolicy", "It is for places filled in any order.")
         self.places, rest = env.horizon, env.num_actions % max(1, env.horizon)
         self.symbols = env.num_actions // max(1, self.places)
@@ -64,13 +65,22 @@ class Sites:
 
     def read(self, states: Tensor) -> Tensor:
         """(B, D) int64 symbols of states, K where there is none."""
-        table = torch.full((int(max(self.written.max(), self.blank)) + 1,), self.symbols)
-        table[self.written] = torch.arange(self.symbols)
-        found: Tensor = table.to(states.device)[states]
+        found: Tensor = self._table(states.device, True)[states]
         return found
 
     def write(self, symbols: Tensor) -> Tensor:
         """(B, D) states of symbols."""
-        table = torch.cat([self.written, torch.tensor([self.blank])])
-        found: Tensor = table.to(symbols.device)[symbols]
+        found: Tensor = self._table(symbols.device, False)[symbols]
+        return found
+
+    def _table(self, device: torch.device, reading: bool) -> Tensor:
+        """(K + 1,) numbers in states by symbol, or the symbols by these numbers; made once."""
+        found = self._tables.get((device, reading))
+        if found is None:
+            found = torch.cat([self.written, torch.tensor([self.blank])])
+            if reading:
+                found = torch.full((int(found.max()) + 1,), self.symbols).scatter(
+                    0, self.written, torch.arange(self.symbols)
+                )
+            found = self._tables[device, reading] = found.to(device)
         return found
