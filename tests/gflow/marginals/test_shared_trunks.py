@@ -54,7 +54,8 @@ def test_a_block_sees_the_pixels_around(heads: int) -> None:
 def test_heads_take_features_in_turn() -> None:
     """Attention as torch's own module does it, which has the features last."""
     made = network(2, 3, heads=2)
-    block: Any = made.trunk.blocks[0]
+    trunk: Any = made.trunk
+    block: Any = trunk.blocks[0]
     x = torch.randn(4, 8, 2, 3, generator=torch.Generator().manual_seed(1))
     inner = block.first(nn.functional.gelu(block.norms[0](x)))
     convolved = x + block.second(nn.functional.gelu(block.norms[1](inner)))

@@ -249,6 +249,6 @@ MUTANTS = (
         "gflow/marginals/sites.py",
         "found = self._tables.get((device, reading))",
         "found = self._tables.get((device, True), self._tables.get((device, False)))",
-        f"{POLICY}::test_questions_are_answered",
+        f"{POLICY}::test_exact_marginals_are_the_solution",
     ),
 )
