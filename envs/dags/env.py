@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -11,9 +12,6 @@ from gflow.constants import constant
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import ConfigError
 from gflow.rewards.base import FunctionReward, LogReward
-
-MOST_VARIABLES = 50
-"""More would have more paths between two variables than 64 bits can count."""
 
 EXACT_KEYS = 8
 """Up to this many variables the d (d - 1) possible edges are the bits of the key."""
@@ -28,12 +26,15 @@ class DagState:
 
     Attributes:
         adjacency: (B, d, d) bool, entry i, j for the edge i -> j.
-        paths: (B, d, d) signed integers: the number of directed paths from i to j, the trivial
-            path from i to i included. Its support is the reflexive transitive closure.
+        ancestors: (B, d, d) bool, entry i, j for a directed path from j to i, the trivial path from
+            i to i included: where an edge i -> j would close a cycle.
+        codes: (B, d) int64 names of the sets of parents: the sum of a number for each edge, see
+            `edge_codes`.
     """
 
     adjacency: Tensor
-    paths: Tensor
+    ancestors: Tensor
+    codes: Tensor
 
 
 class Dags(DiscreteEnvironment[DagState]):
@@ -51,26 +52,24 @@ class Dags(DiscreteEnvironment[DagState]):
 
     **Size.** 1, 3, 25, 543, 29 281, 3 781 503 graphs for d = 1, ... 6.
 
-    Not the closure is kept but the number of paths, because adding and removing both update it. A
-    path passes an edge i -> j at most once, and neither the paths to i nor those from j pass it, so
-
-    .. math:: W' = W \pm W_{\cdot i} \, W_{j \cdot}
-
-    adds the edge or removes it; the closure alone would forget how many paths there were.
+    An edge i -> j joins the ancestors of i to the descendants of j, and nobody else. Taking it away
+    can part only these; of them, those stay joined that another edge joins which leaves the
+    ancestors of i, as every path between them does exactly once (`_parted`). Both are exact for any
+    number of variables.
 
     Keys are exact up to 8 variables. Beyond, they are sums of random 64-bit numbers, one for each
     edge: two different graphs share one with probability 2^-64.
 
     Args:
-        variables: d, from 1 to 50.
+        variables: d, at least 1.
         reward: Scores finished graphs.
         max_parents: Largest number of parents of a variable; None for no limit.
 
     Example:
         >>> env = Dags(3)
         >>> chain = env.step(env.step(env.initial(1), torch.tensor([1])), torch.tensor([5]))
-        >>> env.show(chain), chain.paths[0, 0].tolist()
-        (['0->1 1->2'], [1, 1, 1])
+        >>> env.show(chain), chain.ancestors[0, 2].tolist()
+        (['0->1 1->2'], [True, True, True])
 
     Reference:
         Deleu et al., Bayesian Structure Learning with Generative Flow Networks, 2022,
@@ -86,11 +85,8 @@ class Dags(DiscreteEnvironment[DagState]):
         reward: LogReward[DagState] | None = None,
         max_parents: int | None = None,
     ) -> None:
-        if not 1 <= variables <= MOST_VARIABLES:
-            raise ConfigError(
-                f"Dags: variables must lie in 1 ... {MOST_VARIABLES} (paths are counted in 64 "
-                f"bits), got {variables}."
-            )
+        if variables < 1:
+            raise ConfigError(f"Dags: variables must be at least 1, got {variables}.")
         if max_parents is not None and max_parents < 1:
             raise ConfigError(f"Dags: max_parents must be at least 1 or None, got {max_parents}.")
         size = getattr(reward, "variables", variables)
@@ -107,22 +103,8 @@ class Dags(DiscreteEnvironment[DagState]):
         self.feature_sizes = (2,) * pairs
         # In a topological order a variable has at most those before it as parents.
         self.horizon = 1 + sum(min(k, max_parents or k) for k in range(variables))
-        # The complete graph has 2^(d - 2) paths from its first variable to its last.
-        self._counts = next(
-            kind
-            for kind, most in ((torch.int16, 16), (torch.int32, 32), (torch.int64, MOST_VARIABLES))
-            if variables <= most
-        )
         places = variables * (variables - 1)
         self.num_keys = 2**places if variables <= DENSE_KEYS else None
-        if variables <= EXACT_KEYS:
-            bits = 2 ** torch.arange(places)
-        else:
-            source = torch.Generator().manual_seed(0)
-            bits = torch.randint(-(2**63), 2**63 - 1, (places,), generator=source)
-        weight = torch.zeros(variables, variables, dtype=torch.int64)
-        weight[~torch.eye(variables, dtype=torch.bool)] = bits
-        self._weight = weight.flatten()
 
     # ------------------------------------------------------------------ the environment
 
@@ -130,13 +112,13 @@ class Dags(DiscreteEnvironment[DagState]):
         """B empty graphs."""
         d = self.variables
         none = torch.zeros(batch_size, d, d, dtype=torch.bool, device=device)
-        return DagState(
-            none, torch.eye(d, dtype=self._counts, device=device).repeat(len(none), 1, 1)
-        )
+        selves = torch.eye(d, dtype=torch.bool, device=device).repeat(batch_size, 1, 1)
+        codes = torch.zeros(batch_size, d, dtype=torch.int64, device=device)
+        return DagState(none, selves, codes)
 
     def forward_mask(self, states: DagState) -> Tensor:
         """(B, d^2 + 1) edges that are not there and close no cycle, and the stop."""
-        free = states.paths.mT + states.adjacency == 0
+        free = ~(states.adjacency | states.ancestors)
         if self.max_parents is not None:
             free &= states.adjacency.sum(1, keepdim=True) < self.max_parents
         stop = free.new_ones(free.shape[0], 1)
@@ -164,8 +146,7 @@ class Dags(DiscreteEnvironment[DagState]):
 
     def key(self, states: DagState) -> Tensor:
         """(B,) the edges as bits, or hashed (see above)."""
-        weight = constant(self._weight, states.adjacency.device)
-        return (states.adjacency.flatten(1) * weight).sum(-1)
+        return states.codes.sum(-1)
 
     def graphs(self, keys: Tensor) -> Tensor:
         """(B, d, d) bool: the graphs with given keys, where these are exact."""
@@ -174,8 +155,7 @@ class Dags(DiscreteEnvironment[DagState]):
                 f"Dags: keys of {self.variables} variables are hashes and cannot be read back; up "
                 f"to {EXACT_KEYS} variables they can."
             )
-        weight = constant(self._weight, keys.device).view(self.variables, self.variables)
-        return (keys[:, None, None] & weight) != 0
+        return (keys[:, None, None] & constant(edge_codes(self.variables), keys.device)) != 0
 
     def max_entropy_logits(self, states: DagState) -> Tensor:
         """(B, d^2) zeros: E edges come in E! orders, as many for each parent."""
@@ -189,20 +169,29 @@ class Dags(DiscreteEnvironment[DagState]):
         ]
 
     def _step(self, states: DagState, actions: Tensor) -> DagState:
-        return self._change(states, actions, True)
+        above, below = self._around(states, actions)
+        adjacency, codes = self._changed(states, actions, True)
+        return DagState(adjacency, states.ancestors | (below & above), codes)
 
     def _backstep(self, states: DagState, actions: Tensor) -> DagState:
-        return self._change(states, actions, False)
+        above, below = self._around(states, actions)
+        adjacency, codes = self._changed(states, actions, False)
+        return DagState(adjacency, _parted(states.ancestors, adjacency, above, below), codes)
 
-    def _change(self, states: DagState, actions: Tensor, present: bool) -> DagState:
-        adjacency = states.adjacency.flatten(1).scatter(1, actions[:, None], present)
-        d = self.variables
-        actions = actions[:, None, None]
-        source, target = actions // d, actions % d
-        into = states.paths.gather(2, source.expand(-1, d, 1))
-        out = states.paths.gather(1, target.expand(-1, 1, d))
-        paths = states.paths.addcmul(into, out, value=1 if present else -1)
-        return DagState(adjacency.view_as(states.adjacency), paths)
+    def _around(self, states: DagState, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 1, d) ancestors of the cause of an edge, and (B, d, 1) descendants of its effect."""
+        d, actions = self.variables, actions[:, None, None]
+        above = states.ancestors.gather(1, (actions // d).expand(-1, 1, d))
+        below = states.ancestors.gather(2, (actions % d).expand(-1, d, 1))
+        return above, below
+
+    def _changed(self, states: DagState, actions: Tensor, present: bool) -> tuple[Tensor, Tensor]:
+        """Adjacency and codes with an edge more or less."""
+        edge = actions[:, None]
+        adjacency = states.adjacency.flatten(1).scatter(1, edge, present)
+        code = constant(edge_codes(self.variables), edge.device).flatten()[edge]
+        codes = states.codes.scatter_add(1, edge % self.variables, code if present else -code)
+        return adjacency.view_as(states.adjacency), codes
 
     # ------------------------------------------------------------------ from outside
 
@@ -224,15 +213,56 @@ class Dags(DiscreteEnvironment[DagState]):
                 f"Dags: in graph {row} a variable has more than max_parents = {self.max_parents} "
                 f"parents. Build the environment with a larger limit."
             )
-        return DagState(edges, count_paths(edges).to(self._counts))
+        return dag_states(edges)
 
 
-def count_paths(adjacency: Tensor) -> Tensor:
-    r"""(B, d, d) float64 number of directed paths, trivial ones included, counted from scratch.
+def _parted(ancestors: Tensor, adjacency: Tensor, above: Tensor, below: Tensor) -> Tensor:
+    """(B, d, d) bool ancestors after an edge i -> j was taken away.
 
-    .. math:: I + A + A^2 + \dots = (I + A)(I + A^2)(I + A^4) \cdots
+    Let U be the ancestors of i, i included. A path from U to a descendant of j leaves U once and
+    for all, by an edge u -> v; the parts before and after it never passed i -> j.
 
-    Exact for d <= 50: numbers stay below 2^53.
+    Args:
+        ancestors: (B, d, d) bool before.
+        adjacency: (B, d, d) bool without the edge.
+        above: (B, 1, d) bool U.
+        below: (B, d, 1) bool descendants of j, j included.
+    """
+    doubtful = below & above
+    leaving = (adjacency.mT & above & ~above.mT).float()  # entry v, u for u -> v
+    joined = ancestors.float() @ leaving @ ancestors.float() > 0.5
+    return ancestors & (~doubtful | joined)
+
+
+@lru_cache(maxsize=16)
+def edge_codes(variables: int) -> Tensor:
+    """(d, d) int64 numbers of the edges, 0 on the diagonal: different bits for few variables.
+
+    Sums of them name sets of edges; where there are too many edges for bits they are random.
+    """
+    places = variables * (variables - 1)
+    if variables <= EXACT_KEYS:
+        bits = 2 ** torch.arange(places)
+    else:
+        source = torch.Generator().manual_seed(0)
+        bits = torch.randint(-(2**63), 2**63 - 1, (places,), generator=source)
+    codes = torch.zeros(variables, variables, dtype=torch.int64)
+    codes[~torch.eye(variables, dtype=torch.bool)] = bits
+    return codes
+
+
+def dag_states(adjacency: Tensor) -> DagState:
+    """The states of (B, d, d) bool acyclic graphs.
+
+    Raises:
+        ConfigError: If a graph has a cycle.
+    """
+    codes = constant(edge_codes(adjacency.shape[-1]), adjacency.device)
+    return DagState(adjacency, reachable(adjacency).mT.contiguous(), (adjacency * codes).sum(1))
+
+
+def reachable(adjacency: Tensor) -> Tensor:
+    """(B, d, d) bool, entry i, j for a directed path from i to j, trivial paths included.
 
     Args:
         adjacency: (B, d, d) bool.
@@ -241,19 +271,17 @@ def count_paths(adjacency: Tensor) -> Tensor:
         ConfigError: If a graph has a cycle.
     """
     d = adjacency.shape[-1]
-    power = adjacency.double()
-    total = torch.eye(d, dtype=power.dtype, device=power.device) + power
-    for _ in range((d - 1).bit_length()):
-        power = power @ power
-        total = total + total @ power
-    cyclic = (power != 0).flatten(1).any(-1)  # overflow to NaN counts as well
+    joined = adjacency | torch.eye(d, dtype=torch.bool, device=adjacency.device)
+    for _ in range((d - 1).bit_length()):  # paths of twice as many edges each time
+        joined = joined.float() @ joined.float() > 0.5
+    cyclic = (joined & adjacency.mT).flatten(1).any(-1)
     if bool(cyclic.any()):
         row = int(cyclic.nonzero()[0])
         raise ConfigError(
-            f"count_paths: graph {row} ({int(cyclic.sum())} of {len(cyclic)}) has a cycle: "
+            f"reachable: graph {row} ({int(cyclic.sum())} of {len(cyclic)}) has a cycle: "
             f"{adjacency[row].nonzero().tolist()} are its edges. Only acyclic graphs are allowed."
         )
-    return total
+    return joined
 
 
 def all_dags(variables: int) -> Tensor:
@@ -270,7 +298,7 @@ def all_dags(variables: int) -> Tensor:
             f"all_dags: variables must lie in 1 ... {DENSE_KEYS}, got {variables}. "
             f"Use `enumerate_states(Dags({variables}))` if there is time for more."
         )
-    env = Dags(variables)
+    number = edge_codes(variables)
     rows, columns = torch.triu_indices(variables, variables, 1)
     codes = torch.arange(2 ** len(rows))
     ordered = torch.zeros(len(codes), variables, variables, dtype=torch.bool)
@@ -278,8 +306,8 @@ def all_dags(variables: int) -> Tensor:
     keys = []
     for order in itertools.permutations(range(variables)):
         graphs = ordered[:, order][:, :, order]
-        keys.append(env.key(DagState(graphs, graphs)))
-    return env.graphs(torch.cat(keys).unique())
+        keys.append((graphs * number).sum((1, 2)))
+    return Dags(variables).graphs(torch.cat(keys).unique())
 
 
 def _indifferent(states: DagState) -> Tensor:

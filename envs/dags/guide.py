@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gflow.envs.dags.env import DagState, count_paths
+from gflow.envs.dags.env import DagState, dag_states
 from gflow.envs.dags.local_scores import DeterminantScore
 
 
@@ -44,7 +44,7 @@ class CompletionGuide:
     def __init__(self, score: DeterminantScore, beta: float = 1.0) -> None:
         self.score, self.beta = score, beta
         complete = torch.ones(1, score.variables, score.variables).triu(1).bool()
-        self._complete = beta * float(score(DagState(complete, count_paths(complete))))
+        self._complete = beta * float(score(dag_states(complete)))
 
     def __call__(self, states: DagState) -> Tensor:
         """(B, d^2 + 1) logits."""

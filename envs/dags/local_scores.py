@@ -3,8 +3,9 @@ r"""Sums of one local score per variable and its set of parents, from determinan
 .. math:: \log R(G) = \sum_j s(j, \mathrm{Pa}_j) + \log p(|\mathrm{Pa}_j|)
 
 For linear Gaussian models s reads the data only through log-determinants of principal submatrices
-of one d by d matrix R: log|R_Pa| and log|R_(Pa + j)|. There are 2^d of them, found together by one
-elimination, and from them the table of all d 2^d local scores. An added edge changes one term.
+of one d by d matrix R: log|R_Pa| and log|R_(Pa + j)|. There are 2^d of them. Where these are few
+they are found together by one elimination, and from them the table of all d 2^d local scores; else
+those that are met are remembered (`gflow.envs.dags.families`). An added edge changes one term.
 
 All scores are given relative to the graph without edges, whose score is the attribute `empty`. This
 changes no posterior, and keeps single precision honest where the data's log-density is in the
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor
 
 from gflow.constants import constant
-from gflow.envs.dags.env import MOST_VARIABLES, DagState
+from gflow.envs.dags.env import DagState
+from gflow.envs.dags.families import Families
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
 
@@ -27,14 +29,9 @@ TABLE_VARIABLES = 16
 SINGULAR = 1e-12
 """Eigenvalues of a correlation matrix below this are rounding errors."""
 
-CACHE = 1 << 21
-"""With more variables, local scores are remembered up to this many."""
-
 
 class DeterminantScore(LogReward[DagState]):
     """A score that is a function of log|R_Pa|, log|R_(Pa + j)| and the number of parents.
-
-    Sets of parents are bit masks, variable i being bit i.
 
     Args:
         matrix: (d, d) R, symmetric and positive definite.
@@ -48,8 +45,6 @@ class DeterminantScore(LogReward[DagState]):
 
     def __init__(self, matrix: Tensor, log_prior: Tensor | None, table: bool | None) -> None:
         d = matrix.shape[0]
-        if d > MOST_VARIABLES:
-            raise ConfigError(f"{self!r}: at most {MOST_VARIABLES} variables, got {d}.")
         if log_prior is None:
             log_prior = torch.zeros(d, dtype=torch.float64)
         if tuple(log_prior.shape) != (d,) or not bool(log_prior.isfinite().all()):
@@ -66,15 +61,14 @@ class DeterminantScore(LogReward[DagState]):
                 f"score of some graphs is infinite. Leave those columns out."
             )
         nodes = torch.arange(d)
-        self._bits = 2**nodes
-        self._first = nodes << d  # of the rows of the table
-        self._added = self._bits[:, None].where(nodes[:, None] != nodes, 0)  # (d, d)
-        self._alone = self.local(nodes, torch.zeros_like(nodes))  # (d,) without parents
+        self._alone = self.local(nodes, torch.zeros(d, d, dtype=torch.bool))  # without parents
         self.empty = float(self._alone.sum())
+        self._families: dict[tuple[torch.device, bool], Families] = {}
         self._tables: dict[torch.device, Tensor] = {}
-        self._keys = torch.zeros(0, dtype=torch.int64)
-        self._values = torch.zeros(0, dtype=torch.float64)
         if d <= TABLE_VARIABLES if table is None else table:
+            self._bits = 2**nodes
+            self._first = nodes << d  # of the rows of the table
+            self._added = self._bits[:, None].where(nodes[:, None] != nodes, 0)  # (d, d)
             self._tables[torch.device("cpu")] = self.table()
 
     @abstractmethod
@@ -94,14 +88,15 @@ class DeterminantScore(LogReward[DagState]):
 
         Args:
             nodes: (N,) int64 variables.
-            parents: (N,) int64 bit masks of their parents.
+            parents: (N, d) bool their parents.
         """
-        bits = constant(self._bits, nodes.device)
-        before = (parents[:, None] & bits) != 0  # (N, d)
-        after = before.scatter(1, nodes[:, None], True)
-        both = self._log_det(torch.cat([before, after])).view(2, -1)
-        count = before.sum(-1)
-        return self._score(count, both[0], both[1]) + constant(self._log_prior, nodes.device)[count]
+        family = parents.scatter(1, nodes[:, None], True)
+        both = self._log_det(torch.cat([parents, family])).view(2, -1)
+        return self._with_prior(parents.sum(-1), both[0], both[1])
+
+    def _with_prior(self, count: Tensor, parents: Tensor, family: Tensor) -> Tensor:
+        """Local scores of families with `count` parents."""
+        return self._score(count, parents, family) + constant(self._log_prior, count.device)[count]
 
     def _log_det(self, members: Tensor) -> Tensor:
         """(N,) log|R_S| of the sets that (N, d) bool `members` describe."""
@@ -119,13 +114,12 @@ class DeterminantScore(LogReward[DagState]):
         known = self._tables.get(torch.device("cpu"))
         if known is not None:
             return known
-        masks = torch.arange(2**self.variables)
+        masks, bits = torch.arange(2**self.variables), 2 ** torch.arange(self.variables)
         log_det = subset_log_det(self._matrix)
-        count = ((masks[:, None] & self._bits) != 0).sum(-1)
+        count = ((masks[:, None] & bits) != 0).sum(-1).clamp(max=self.variables - 1)
         rows = []
-        for bit in self._bits.tolist():
-            value = self._score(count, log_det, log_det[masks | bit])
-            value = value + self._log_prior[count.clamp(max=self.variables - 1)]
+        for bit in bits.tolist():
+            value = self._with_prior(count, log_det, log_det[masks | bit])
             rows.append((value - value[0]).masked_fill((masks & bit) != 0, 0.0))
         return torch.stack(rows)
 
@@ -133,7 +127,12 @@ class DeterminantScore(LogReward[DagState]):
 
     def __call__(self, states: DagState, condition: Tensor | None = None) -> Tensor:
         """(B,) log R, relative to the graph without edges."""
-        return self._relative(self._parents(states)).sum(-1).to(torch.get_default_dtype())
+        device = states.adjacency.device
+        if self._tables:
+            own = self._looked_up(self._parents(states))
+        else:
+            own, _ = self._remembered(states, (device, True) in self._families)
+        return own.sum(-1).to(torch.get_default_dtype())
 
     def delta(self, states: DagState) -> Tensor:
         """(B, d, d) log R of the graph with i -> j added less log R; 0 for edges that are there.
@@ -144,10 +143,14 @@ class DeterminantScore(LogReward[DagState]):
 
     def value_and_delta(self, states: DagState) -> tuple[Tensor, Tensor]:
         """(B,) log R and (B, d, d) `delta`."""
-        parents = self._parents(states)[:, None, :]
-        now = self._relative(parents)  # (B, 1, d)
-        change = self._relative(parents | constant(self._added, parents.device)) - now
         kind = torch.get_default_dtype()
+        if not self._tables:
+            own, gains = self._remembered(states, gains=True)
+            assert gains is not None
+            return own.sum(-1).to(kind), gains.mT.to(kind)
+        parents = self._parents(states)[:, None, :]
+        now = self._looked_up(parents)  # (B, 1, d)
+        change = self._looked_up(parents | constant(self._added, parents.device)) - now
         return now.sum((1, 2)).to(kind), change.to(kind)
 
     def _parents(self, states: DagState) -> Tensor:
@@ -157,30 +160,21 @@ class DeterminantScore(LogReward[DagState]):
         bits = constant(self._bits, states.adjacency.device, kind)
         return (bits @ states.adjacency.to(kind)).long()
 
-    def _relative(self, parents: Tensor) -> Tensor:
+    def _looked_up(self, parents: Tensor) -> Tensor:
         """(..., d) float64 local scores of the d variables with (..., d) parents, less `_alone`."""
         device = parents.device
-        if not self._tables:
-            return self._remembered(parents)
         if device not in self._tables:
             self._tables[device] = self._tables[torch.device("cpu")].to(device)
         return self._tables[device].view(-1)[parents + constant(self._first, device)]
 
-    def _remembered(self, parents: Tensor) -> Tensor:
-        nodes = torch.arange(self.variables, device=parents.device)
-        wanted = parents * self.variables + nodes  # unique: bit masks have at most 50 bits
-        distinct, place = wanted.unique(return_inverse=True)
-        keys, values = self._keys.to(distinct.device), self._values.to(distinct.device)
-        fresh = distinct[~torch.isin(distinct, keys, assume_unique=True)]
-        if len(keys) + len(fresh) > CACHE:  # start again with what is needed now
-            keys, values, fresh = keys[:0], values[:0], distinct
-        if len(fresh):
-            node = fresh % self.variables
-            found = self.local(node, fresh // self.variables) - self._alone.to(node.device)[node]
-            keys, order = torch.cat([keys, fresh]).sort()
-            values = torch.cat([values, found])[order]
-            self._keys, self._values = keys, values
-        return values[torch.searchsorted(keys, distinct)][place]
+    def _remembered(self, states: DagState, gains: bool) -> tuple[Tensor, Tensor | None]:
+        """(B, d) local scores less `_alone`, and (B, d, d) what each further parent brings."""
+        device = states.adjacency.device
+        if (device, gains) not in self._families:
+            matrix = constant(self._matrix, device)
+            self._families[device, gains] = Families(matrix, self._with_prior, gains)
+        own, change = self._families[device, gains](states.codes, states.adjacency)
+        return own - constant(self._alone, device), change
 
     def __repr__(self) -> str:
         return type(self).__name__

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gflow.checks import check_numbers, check_shapes
-from gflow.envs.dags.env import count_paths
+from gflow.envs.dags.env import reachable
 from gflow.errors import ConfigError
 from gflow.metrics import average_ranks, pearson
 
@@ -38,7 +38,7 @@ class Marginals:
             log_weight: (N,), normalised here; None for equal weights.
         """
         trivial = torch.eye(graphs.shape[-1], dtype=torch.bool, device=graphs.device)
-        paths = (count_paths(graphs) > 0) & ~trivial
+        paths = reachable(graphs) & ~trivial
         features = (graphs, paths, markov_blankets(graphs))
         return cls(*(_mean(feature, log_weight) for feature in features))
 

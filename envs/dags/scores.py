@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from gflow.constants import constant
 from gflow.envs.dags.local_scores import DeterminantScore
 from gflow.errors import ConfigError
 
@@ -54,24 +55,26 @@ class BGe(DeterminantScore):
                 f"BGe: needs alpha_mean > 0 and alpha_scatter > d + 1 = {d + 1}, got {alpha_mean} "
                 f"and {degrees}."
             )
-        self._rows, self._degrees, self._alpha = n, degrees - d, alpha_mean
+        self._rows, self._degrees = n, degrees - d
         self._scale = alpha_mean * (degrees - d - 1) / (alpha_mean + 1)
         mean, scatter = _moments(data)
         shrunk = n * alpha_mean / (n + alpha_mean) * torch.outer(mean, mean)
         own = self._scale * torch.eye(d, dtype=torch.float64)
-        super().__init__(own + scatter + shrunk, log_prior, table)
-
-    def _score(self, count: Tensor, parents: Tensor, family: Tensor) -> Tensor:
-        n, k = self._rows, self._degrees + count.double()
-        return (
-            0.5 * math.log(self._alpha / (n + self._alpha))
+        count = torch.arange(d, dtype=torch.float64)
+        k = self._degrees + count
+        self._by_count = (
+            0.5 * math.log(alpha_mean / (n + alpha_mean))
             + torch.lgamma((n + k + 1) / 2)
             - torch.lgamma((k + 1) / 2)
             - n / 2 * math.log(math.pi)
             + (k + count + 1) / 2 * math.log(self._scale)
-            + (n + k) / 2 * parents
-            - (n + k + 1) / 2 * family
         )
+        super().__init__(own + scatter + shrunk, log_prior, table)
+
+    def _score(self, count: Tensor, parents: Tensor, family: Tensor) -> Tensor:
+        data = self._rows + self._degrees + count.double()
+        of_count = constant(self._by_count, count.device)[count]
+        return of_count + data / 2 * parents - (data + 1) / 2 * family
 
 
 class BIC(DeterminantScore):

@@ -13,7 +13,7 @@ from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.dags.data import erdos_renyi_network, normalize, read_edges, read_table
-from gflow.envs.dags.env import DENSE_KEYS, Dags, DagState, count_paths
+from gflow.envs.dags.env import DENSE_KEYS, Dags, dag_states
 from gflow.envs.dags.guide import CompletionGuide, DeltaGuide
 from gflow.envs.dags.local_scores import DeterminantScore
 from gflow.envs.dags.metrics import (
@@ -144,7 +144,7 @@ class DagsTask(Task[Dags]):
         """The log-reward of a complete graph: the right order of magnitude."""
         assert isinstance(env, Dags)
         complete = torch.ones(1, env.variables, env.variables).triu(1).bool()
-        return float(env.reward(DagState(complete, count_paths(complete))))
+        return float(env.reward(dag_states(complete)))
 
     def rewards(self, env: Dags, objects: Any, condition: Tensor | None = None) -> Tensor | None:
         """Scores are probabilities of data sets: their logarithms are reported."""

@@ -11,7 +11,7 @@ from gflow.envs.dags.data import (
     read_edges,
     read_table,
 )
-from gflow.envs.dags.env import Dags, all_dags, count_paths
+from gflow.envs.dags.env import Dags, all_dags, reachable
 from gflow.envs.dags.metrics import expected_shd
 from gflow.envs.dags.scores import BGe
 from gflow.errors import ConfigError
@@ -23,7 +23,7 @@ def test_networks_have_the_expected_edges_and_no_cycle() -> None:
     generator = torch.Generator().manual_seed(0)
     networks = [erdos_renyi_network(5, 4.0, generator=generator) for _ in range(400)]
     graphs = torch.stack([network.adjacency for network in networks])
-    count_paths(graphs)  # refuses cycles
+    reachable(graphs)  # refuses cycles
     edges = graphs.sum((1, 2)).double()
     assert abs(float(edges.mean()) - 4) < 0.4  # five standard errors: 10 pairs at 0.4
     assert float(edges.var()) == pytest.approx(2.4, abs=0.8)
@@ -179,7 +179,7 @@ def test_sachs() -> None:
     edges = read_edges(SACHS / "sachs_edges.csv", names)
     assert int(edges.sum()) == 18
     with pytest.raises(ConfigError, match="has a cycle"):
-        count_paths(edges[None])
+        reachable(edges[None])
     score = BGe(normalize(data, log=True))
     acyclic = edges.clone()
     acyclic[names.index("PIP3"), names.index("plcg")] = False
