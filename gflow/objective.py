@@ -79,6 +79,8 @@ class Objective(nn.Module, ABC):
             objective have learned; False if only as far as that fits.
         epsilon: Probability of a uniform action that trainers explore with if nothing is said.
         solution: What the policy samples where the loss is smallest.
+        reads_policy: Whether it reads what the policy says of the states of its batches
+            (`evaluate`), so that sampling may keep it for the loss.
         for_parts: What to use instead for trajectories that were cut, or begin elsewhere.
     """
 
@@ -89,6 +91,7 @@ class Objective(nn.Module, ABC):
     self_contained: bool = True
     epsilon: ClassVar[float] = 0.0
     solution: ClassVar[Solution] = Solution.PROPORTIONAL
+    reads_policy: ClassVar[bool] = True
     for_parts: ClassVar[str] = "DetailedBalance, SubTrajectoryBalance or FlowMatching"
 
     def __init__(self, regression: Regression = squared) -> None:

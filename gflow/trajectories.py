@@ -1,7 +1,7 @@
 """One layout for trajectories: sampled forward or backward, replayed, or cut short."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
@@ -11,6 +11,7 @@ from gflow.state import batch_size, cat, take, to_device
 
 if TYPE_CHECKING:
     from gflow.environment.base import Environment
+    from gflow.policies.recorded import Recording
 
 S = TypeVar("S")
 
@@ -41,6 +42,8 @@ class Trajectories(Generic[S]):
         complete: (B,) bool, False for trajectories cut before their end; None if all are whole.
         from_source: (B,) bool, False for those that begin elsewhere than at the source; None if
             all begin there.
+        recorded: What the policy's layers held while it sampled exactly these, if they were kept:
+            a shorter way to its outputs while its parameters stay as they are.
     """
 
     states: S
@@ -55,6 +58,7 @@ class Trajectories(Generic[S]):
     owner: Tensor | None = None
     complete: Tensor | None = None
     from_source: Tensor | None = None
+    recorded: "Recording | None" = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return self.length.shape[0]
@@ -119,6 +123,7 @@ class Trajectories(Generic[S]):
             owner=owner.repeat_interleave(moves + 1),
             condition=condition,
             log_reward=self.log_reward if log_reward is None else log_reward,
+            recorded=None,
         )
 
     def first_visits(self) -> tuple[Tensor, Tensor]:
@@ -186,6 +191,7 @@ class Trajectories(Generic[S]):
             length=kept,
             stopped=self.stopped & whole,
             complete=whole,
+            recorded=None,
         )
 
     def part(self, begin: Tensor, end: Tensor) -> "Trajectories[S]":
@@ -205,6 +211,7 @@ class Trajectories(Generic[S]):
             stopped=self.stopped & ends,
             complete=ends if self.complete is None else ends & self.complete,
             from_source=start if self.from_source is None else start & self.from_source,
+            recorded=None,
         )
 
     def splice(self, keep: Tensor, tail: "Trajectories[S]") -> "Trajectories[S]":
@@ -246,6 +253,7 @@ class Trajectories(Generic[S]):
             length=length,
             owner=owner,
             from_source=self.from_source,
+            recorded=None,
         )
 
     def to(self, device: torch.device | str) -> "Trajectories[S]":
@@ -255,7 +263,7 @@ class Trajectories(Generic[S]):
             for name, value in vars(self).items()
             if isinstance(value, Tensor) and name != "states"
         }
-        return replace(self, states=to_device(self.states, device), **moved)
+        return replace(self, states=to_device(self.states, device), recorded=None, **moved)
 
     @staticmethod
     def from_paths(

@@ -78,6 +78,7 @@ class AdjointSampling(Objective):
     """
 
     name = "adjoint"
+    reads_policy = False
     learns_from = Source.OWN | Source.REPLAYED | Source.TARGET
 
     @checked

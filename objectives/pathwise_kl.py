@@ -48,6 +48,7 @@ class PathwiseDivergence(Objective):
     """
 
     name = "kl"
+    reads_policy = False
     learns_from = Source.OWN
 
     @checked

@@ -11,9 +11,8 @@ from gflow.envs.diffusion.gaussian_steps import (
     DiffusionInputs,
     DiffusionState,
     GaussianSteps,
-    StepAhead,
-    StepBack,
 )
+from gflow.envs.diffusion.steps import StepAhead, StepBack
 from gflow.envs.targets.base import Target
 from gflow.errors import ConfigError, IncompatibleError
 
@@ -146,11 +145,10 @@ class AnnealedStep(StepAhead):
     env: AnnealedLangevin
 
     def moments(self, grid: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, d) means and (N, 1) variances on time grids (N,)."""
-        s = self.states
-        pull, push, v = self.env.forward_coefficients(grid, s.step, s.x).unsqueeze(1).unbind(-1)
-        drift, score = self.outputs.chunk(2, -1)
-        return s.x + pull * score + push * drift, v
+        """(R, n d) means and (R, 1) variances; see `StepAhead.moments`."""
+        pull, push, v = self.coefficients(grid)
+        drift, score = map(self.rows, self.outputs.chunk(2, -1))
+        return self.rows(self.states.x) + pull * score + push * drift, v
 
 
 class AnnealedStepBack(StepBack):
@@ -160,9 +158,7 @@ class AnnealedStepBack(StepBack):
     outputs: Tensor
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """(N, d) means and (N, 1) variances, 0 where the move is forced."""
-        s = self.states
-        table = self.env.backward_coefficients(s.grid, s.step, s.x)
-        c, pull, push, v = table.unsqueeze(1).unbind(-1)
-        drift, score = self.outputs.chunk(2, -1)
-        return c * s.x + pull * score - push * drift, v
+        """(R, n d) means and (R, 1) variances; see `StepBack.moments`."""
+        c, pull, push, v = self.coefficients()
+        drift, score = map(self.rows, self.outputs.chunk(2, -1))
+        return c * self.rows(self.states.x) + pull * score - push * drift, v

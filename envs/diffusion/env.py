@@ -9,11 +9,10 @@ from gflow.envs.diffusion.gaussian_steps import (
     DiffusionInputs,
     DiffusionState,
     GaussianSteps,
-    StepAhead,
-    StepBack,
     TargetReward,
 )
 from gflow.envs.diffusion.process import Brownian, Process
+from gflow.envs.diffusion.steps import StepAhead, StepBack
 from gflow.envs.targets.base import Target
 from gflow.errors import ConfigError
 
@@ -118,13 +117,13 @@ class ForwardStep(StepAhead):
     env: Diffusion
 
     def moments(self, grid: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, d) means and (N, d) or (N, 1) variances on time grids (N,)."""
-        env, x = self.env, self.states.x
-        a, b, v = env.forward_coefficients(grid, self.states.step, x).unsqueeze(1).unbind(-1)
-        drift = self.outputs[:, : env.dim]
-        mean = a * x + b * drift
+        """(R, n d) means and (R, n d) or (R, 1) variances; see `StepAhead.moments`."""
+        env = self.env
+        a, b, v = self.coefficients(grid)
+        drift = self.rows(self.outputs[:, : env.dim])
+        mean = a * self.rows(self.states.x) + b * drift
         if env.log_variance_range:
-            scale = env.log_variance_range * torch.tanh(self.outputs[:, env.dim :])
+            scale = env.log_variance_range * torch.tanh(self.rows(self.outputs[:, env.dim :]))
             v = v * torch.where(b == 0, 0.0, scale).exp()  # the move to time 0 is fixed
         return mean, v
 
@@ -135,12 +134,11 @@ class BackwardStep(StepBack):
     env: Diffusion
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """(N, d) means and (N, d) or (N, 1) variances, 0 where the move is forced."""
-        env, s = self.env, self.states
-        c, w = env.backward_coefficients(s.grid, s.step, s.x).unsqueeze(1).unbind(-1)
+        """(R, n d) means and (R, n d) or (R, 1) variances; see `StepBack.moments`."""
+        env, x = self.env, self.rows(self.states.x)
+        c, w = self.coefficients()
         if self.outputs is None or not env.backward_range:
-            return c * s.x, w
+            return c * x, w
         shift, scale = (env.backward_range * torch.tanh(self.outputs)).chunk(2, -1)
-        forced = w == 0
-        shift = shift.masked_fill(forced, 0.0)
-        return s.x - (1 - c) * (1 + shift) * s.x, w * (1 + scale)
+        shift = self.rows(shift).masked_fill(w == 0, 0.0)
+        return x - (1 - c) * (1 + shift) * x, w * (1 + self.rows(scale))

@@ -2,21 +2,19 @@
 
 import copy
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from gflow.environment.continuous import PointEnvironment
-from gflow.environment.density import Density, gaussian_log_prob
 from gflow.envs.diffusion.annealing_path import AnnealingPath
 from gflow.envs.diffusion.process import check_grid, uniform_grid
 from gflow.envs.targets.base import Target
 from gflow.envs.targets.tempered import TemperedTarget
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
-from gflow.state import take
 
 
 @dataclass(frozen=True)
@@ -231,11 +229,19 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
 
     def forward_coefficients(self, grid: Tensor, step: Tensor, like: Tensor) -> Tensor:
         """(B, K) of the moves from `step`."""
-        return self._table(like)[0][grid * self.horizon + step.clamp(max=self.horizon - 1)]
+        return self.forward_table(like)[grid * self.horizon + step.clamp(max=self.horizon - 1)]
 
     def backward_coefficients(self, grid: Tensor, step: Tensor, like: Tensor) -> Tensor:
         """(B, L) of the moves back from `step`."""
-        return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]
+        return self.backward_table(like)[grid * self.horizon + (step - 1).clamp(min=0)]
+
+    def forward_table(self, like: Tensor) -> Tensor:
+        """(G T, K) coefficients ahead, grid by grid, move by move."""
+        return self._table(like)[0]
+
+    def backward_table(self, like: Tensor) -> Tensor:
+        """(G T, L) coefficients back, of the move that comes to each time, in the same order."""
+        return self._table(like)[1]
 
     def _table(self, like: Tensor) -> list[Tensor]:
         """Flat tables of coefficients ahead and back, times and gaps, of the type of `like`."""
@@ -254,99 +260,3 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
             found = ahead.flatten(0, 1), back.flatten(0, 1), times.reshape(-1), gaps.reshape(-1)
             self._tables[key] = [table.to(like) for table in found]
         return self._tables[key]
-
-
-class StepAhead(Density[DiffusionState]):
-    """P_F of N states; a subclass says means and variances.
-
-    Args:
-        env: The environment.
-        states: N states.
-        outputs: (N, A) raw outputs of a policy.
-    """
-
-    def __init__(self, env: GaussianSteps, states: DiffusionState, outputs: Tensor) -> None:
-        self.env, self.states, self.outputs = env, states, outputs
-
-    @abstractmethod
-    def moments(self, grid: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, d) means and (N, d) or (N, 1) variances on time grids (N,); 0 where forced."""
-
-    def sample(
-        self, generator: torch.Generator | None = None, noise: float = 0.0
-    ) -> tuple[DiffusionState, None]:
-        """N next states."""
-        grid, step = self.states.grid, self.states.step
-        if len(self.env.times) > 1:
-            drawn = torch.randint(
-                len(self.env.times), grid.shape, generator=generator, device=grid.device
-            )
-            grid = torch.where(step == 0, drawn, grid)
-        mean, variance = self.moments(grid)
-        if noise:
-            variance = torch.where(variance > 0, variance + noise**2, variance)
-        z = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
-        return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None
-
-    def retrace(self, states: DiffusionState) -> DiffusionState:
-        """N next states as functions of means and variances; see `Density.retrace`."""
-        mean, variance = self.moments(states.grid)
-        moves = variance > 0
-        std = torch.where(moves, variance, 1.0).sqrt()
-        noise = ((states.x - mean) / std).detach().where(moves, 0.0)
-        return replace(states, x=mean + std * noise)
-
-    def log_prob(self, states: DiffusionState) -> Tensor:
-        """(N,) log-density of N next states; 0 where the move is forced."""
-        return _log_prob(states.x, *self.moments(states.grid), self.env.offset > 0)
-
-    def take(self, rows: Tensor) -> "StepAhead":
-        """The laws of some of the states."""
-        return type(self)(self.env, take(self.states, rows), self.outputs[rows])
-
-
-class StepBack(Density[DiffusionState]):
-    """P_B of N states; a subclass says means and variances.
-
-    Args:
-        env: The environment.
-        states: N states.
-        outputs: (N, P) raw outputs of a policy, or None.
-    """
-
-    def __init__(self, env: GaussianSteps, states: DiffusionState, outputs: Tensor | None) -> None:
-        self.env, self.states, self.outputs = env, states, outputs
-
-    @abstractmethod
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """(N, d) means and (N, d) or (N, 1) variances, 0 where the move is forced."""
-
-    def sample(
-        self, generator: torch.Generator | None = None, noise: float = 0.0
-    ) -> tuple[DiffusionState, None]:
-        """N previous states."""
-        s = self.states
-        mean, variance = self.moments()
-        z = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
-        step = s.step - 1
-        grid = s.grid if len(self.env.times) == 1 else s.grid.where(step > 0, 0)
-        x = mean + variance.sqrt() * z
-        return replace(s, x=x, step=step, grid=grid), None
-
-    def log_prob(self, states: DiffusionState) -> Tensor:
-        """(N,) log-density of N previous states; 0 where the move is forced."""
-        return _log_prob(states.x, *self.moments(), may_force=True)
-
-    def take(self, rows: Tensor) -> "StepBack":
-        """The laws of some of the states."""
-        outputs = None if self.outputs is None else self.outputs[rows]
-        return type(self)(self.env, take(self.states, rows), outputs)
-
-
-def _log_prob(x: Tensor, mean: Tensor, variance: Tensor, may_force: bool) -> Tensor:
-    """(N,) log-density of a Gaussian step, 0 where its variance is."""
-    if not may_force:
-        return gaussian_log_prob(x, mean, variance)
-    forced = variance[:, 0] == 0
-    variance = variance.masked_fill(forced[:, None], 1.0)
-    return gaussian_log_prob(x, mean, variance).masked_fill(forced, 0.0)

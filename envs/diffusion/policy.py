@@ -8,10 +8,12 @@ from torch.nn import functional as F
 
 from gflow.environment.base import Environment
 from gflow.envs.diffusion.gaussian_steps import DiffusionInputs, GaussianSteps
+from gflow.envs.diffusion.recording import DriftRecording
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy, PolicyOutput, Session
 from gflow.policies.encoder import StateEncoder
 from gflow.policies.heads import linear
+from gflow.policies.spare import Spare
 from gflow.policies.told import told
 
 CLIP_OUTPUT = 1e4
@@ -111,7 +113,7 @@ class DiffusionPolicy(Policy):
             "learned" if env.num_backward_outputs else "uniform"
         )
         self.has_log_flow = log_flow
-        self.langevin = langevin
+        self.langevin, self.spare = langevin, Spare()
         self.time = TimeFeatures(width, generator)
         self.point = linear(env.dim, width, generator)
         uneven = float(env.times.diff(dim=1).std()) > 1e-9 if env.times.shape[1] > 2 else False
@@ -142,7 +144,7 @@ class DiffusionPolicy(Policy):
         read: Tensor = points.view(len(time), -1, points.shape[-1]) + time[:, None]
         return read
 
-    def _embedded(self, time: Tensor, gap: Tensor) -> Tensor:
+    def embedded(self, time: Tensor, gap: Tensor) -> Tensor:
         """(R, width) embedded times, and lengths of steps where they differ."""
         embedded: Tensor = self.time(time)
         return embedded if self.gap is None else embedded + self.gap(gap.sqrt()[:, None])
@@ -153,25 +155,38 @@ class DiffusionPolicy(Policy):
             runs, counts = torch.unique_consecutive(inputs.time, return_counts=True)
             if bool((counts == len(inputs.time) // len(runs)).all()):
                 return runs, self.time(runs)
-        return inputs.time, self._embedded(inputs.time, inputs.gap)
+        return inputs.time, self.embedded(inputs.time, inputs.gap)
 
     def _drift(
         self, read: Tensor, inputs: DiffusionInputs, condition: Tensor | None, gain: Tensor | None
     ) -> Tensor:
         """(N, A) drifts, and log-variances or scores, from what was read; `gain` is f_2, (R, 1)."""
-        out: Tensor = self.drift(read).flatten(0, 1).clamp(-CLIP_OUTPUT, CLIP_OUTPUT)
-        if gain is None and inputs.path is None:
-            return out
-        score = inputs.score(condition)
-        if gain is not None:
-            pull = gain.repeat_interleave(len(score) // len(gain), 0) * score
-            out = out + F.pad(pull, (0, out.shape[1] - self.dim))
-        if inputs.path is not None:
-            along = inputs.path.score(inputs.x.detach(), inputs.time, score)
-            out = torch.cat([out, along], -1)
-        return out
+        score = self.score_of(inputs, condition)
+        along = None if score is None else self.along_path(inputs, score)
+        return self.assembled(self.drift(read).flatten(0, 1), gain, score, along)
 
-    def _gain(self, runs: Tensor) -> Tensor | None:
+    def score_of(self, inputs: DiffusionInputs, condition: Tensor | None) -> Tensor | None:
+        """(N, d) scores of the target, or None if nothing reads them."""
+        reads = self.langevin or inputs.path is not None
+        return inputs.score(condition) if reads else None
+
+    def along_path(self, inputs: DiffusionInputs, score: Tensor) -> Tensor | None:
+        """(N, d) scores of the annealed density, given those of the target; None without a path."""
+        if inputs.path is None:
+            return None
+        return inputs.path.score(inputs.x.detach(), inputs.time, score)
+
+    def assembled(
+        self, raw: Tensor, gain: Tensor | None, score: Tensor | None, along: Tensor | None
+    ) -> Tensor:
+        """(N, A) forward outputs from what the network says (N, D), (R, 1) gains, and scores."""
+        out = raw.clamp(-CLIP_OUTPUT, CLIP_OUTPUT)
+        if gain is not None and score is not None:
+            pull = (gain * score.view(len(gain), -1)).view(score.shape)
+            out = out + (pull if self.dim == out.shape[1] else F.pad(pull, (0, self.dim)))
+        return out if along is None else torch.cat([out, along], -1)
+
+    def gain_at(self, runs: Tensor) -> Tensor | None:
         """(R, 1) f_2 at times, or None."""
         if self.gain is None:
             return None
@@ -187,7 +202,7 @@ class DiffusionPolicy(Policy):
         inputs = env.encode(states)
         runs, times = self._clock(inputs)
         read = self._read(inputs, condition, times)
-        ahead = self._drift(read, inputs, condition, self._gain(runs))
+        ahead = self._drift(read, inputs, condition, self.gain_at(runs))
         back = ahead if self.both_directions else None
         if self.back is not None:
             back = self.back(read).flatten(0, 1)
@@ -201,7 +216,7 @@ class DiffusionPolicy(Policy):
         inputs = env.encode(states)
         runs, times = self._clock(inputs)
         read = self._read(inputs, condition, times)
-        return self._drift(read, inputs, condition, self._gain(runs))
+        return self._drift(read, inputs, condition, self.gain_at(runs))
 
     def backward_logits(
         self, env: Environment[Any], states: Any, condition: Tensor | None = None
@@ -224,7 +239,7 @@ class DiffusionPolicy(Policy):
         if len(env.times) > 1:
             return None
         clock, gaps = env.clock(self.point.weight)
-        times, gains = self._embedded(clock, gaps), self._gain(clock)
+        times, gains = self.embedded(clock, gaps), self.gain_at(clock)
         at = iter(range(len(clock)))
 
         def session(states: Any, rows: Tensor) -> Tensor:
@@ -234,6 +249,13 @@ class DiffusionPolicy(Policy):
             return self._drift(read, inputs, condition, None if gains is None else gains[k : k + 1])
 
         return session
+
+    def record(
+        self, env: Environment[Any], count: int, condition: Tensor | None = None
+    ) -> DriftRecording | None:
+        """The layers of the drift, where all rows have the same time grid; see `Policy.record`."""
+        assert isinstance(env, GaussianSteps)
+        return DriftRecording(self, env, count, condition) if len(env.times) == 1 else None
 
     def zero_backward_head(self) -> None:
         """Let the backward kernel start at the process's own; see `Policy.zero_backward_head`."""

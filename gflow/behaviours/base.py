@@ -37,6 +37,7 @@ class Sampling:
         condition: Draws conditions, or None.
         generator: Source of all randomness.
         device: Where to sample.
+        record: Whether fresh trajectories keep what the loss can use (`Sampler.forward`).
     """
 
     policy: Policy
@@ -45,6 +46,7 @@ class Sampling:
     condition: ConditionSampler | None = None
     generator: torch.Generator | None = None
     device: torch.device | str = "cpu"
+    record: bool = False
 
     @property
     def env(self) -> Environment[Any]:
@@ -61,6 +63,7 @@ class Sampling:
             limit=limit,
             generator=self.generator,
             device=self.device,
+            record=self.record,
         )
 
     def conditions(self, count: int) -> Tensor | None:

@@ -35,6 +35,19 @@ class Density(Law[S]):
     def log_prob(self, states: S) -> Tensor:
         """(N,) log-density of moving to N states, that of not stopping included."""
 
+    def timed(self, first: int, times: int) -> "Density[S]":
+        """The same law, told when its N states are met.
+
+        They are `times` runs of N / `times` states, which trajectories from the source reach after
+        `first`, `first` + 1, ... moves: what depends on the time alone is looked up once a run.
+        Laws that read no time are as they were.
+
+        Args:
+            first: Moves that lead to the states of the first run.
+            times: Number of runs.
+        """
+        return self
+
     def retrace(self, states: S) -> S:
         """N given next states as functions of the law: its noise, found in them, is held fixed.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gflow.environment.continuous import ContinuousEnvironment
+from gflow.environment.density import Density
 from gflow.errors import IncompatibleError
 from gflow.evaluation.parts import Parts, outputs
 from gflow.policies.base import BackwardNetwork, Policy, backward_law
@@ -37,12 +38,13 @@ def parts(
     output = outputs(env, policy, trajectories)
     pairs = Pairs(trajectories)
     before, after = pairs.before(trajectories.states), pairs.after(trajectories.states)
-    ahead = env.law(before, pairs.before(output.forward_logits))
+    ahead = pairs.timed(env.law(before, pairs.before(output.forward_logits)), 0)
     log_pf = pairs.table(ahead.log_prob(after))
     if env.stop_action is not None:
         log_pf = _with_stops(env, trajectories, output.forward_logits, log_pf)
     learned = pairs.entered(output.backward_logits)
-    log_pb = pairs.table(backward_law(env, policy, after, learned).log_prob(before))
+    back = pairs.timed(backward_law(env, policy, after, learned), 1)
+    log_pb = pairs.table(back.log_prob(before))
     return Parts(output, log_pf, log_pb.to(log_pf.dtype))
 
 
@@ -55,7 +57,7 @@ def log_pb(
     """See `gflow.evaluation.evaluate.log_pb`."""
     pairs = Pairs(trajectories)
     before, after = pairs.before(trajectories.states), pairs.after(trajectories.states)
-    law = backward_law(env, policy, after, pairs.entered(learned))
+    law = pairs.timed(backward_law(env, policy, after, pairs.entered(learned)), 1)
     return pairs.table(law.log_prob(before))
 
 
@@ -71,7 +73,7 @@ class Pairs:
 
     def __init__(self, trajectories: Trajectories[Any]) -> None:
         index, moves = trajectories.state_index, trajectories.moves
-        self.moves = moves
+        self.moves, self.from_source = moves, trajectories.from_source is None
         count, steps = moves.shape
         stored = trajectories.num_states
         regular = torch.arange(stored, device=index.device)
@@ -85,6 +87,12 @@ class Pairs:
             self._after: Any = slice(count, count * (steps + 1))
         else:
             self._before, self._after = index[:, :-1][moves], index[:, 1:][moves]
+
+    def timed(self, law: Density[S], first: int) -> Density[S]:
+        """A law of all moves, told their times if they are in order; see `Density.timed`."""
+        if not self.in_order or not self.from_source:
+            return law
+        return law.timed(first, self.moves.shape[1])
 
     def before(self, stored: S) -> S:
         """(M, ...) what is `stored` for the state that each move leaves."""

@@ -28,11 +28,14 @@ class Parts:
 
 
 def outputs(env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]) -> PolicyOutput:
-    """What a policy says of the N stored states: of one by one where trajectories begin anywhere.
+    """What a policy says of the N stored states, from what it held while sampling if that holds.
 
-    What lies between the source and their first states is not there to be shared.
+    Of one by one where trajectories begin anywhere: what lies between the source and their first
+    states is not there to be shared.
     """
-    given = trajectories.condition_of_states
+    given, recorded = trajectories.condition_of_states, trajectories.recorded
+    if recorded is not None and recorded.holds_for(policy):
+        return recorded.output(env, trajectories, given)
     if trajectories.from_source is None or policy.reads_segments:
         return policy.of_trajectories(env, trajectories, given)
     found: PolicyOutput = policy(env, trajectories.states, given)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.environment.law import Law
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from gflow.policies.recorded import Recording
 
 Backward = Literal["learned", "uniform", "maxent"]
 
@@ -112,6 +115,16 @@ class Policy(nn.Module, ABC):
 
         Rows that end are dropped, and never come back. Equal states are not shared then, because
         each row has a memory of its own.
+        """
+        return None
+
+    def record(
+        self, env: Environment[Any], count: int, condition: Tensor | None = None
+    ) -> "Recording | None":
+        """A `begin` that keeps what a loss can use instead of a second pass, or None for none.
+
+        The policy's parameters must not be changed in ways that PyTorch does not see (`p.data`)
+        between the rollout and the loss.
         """
         return None
 

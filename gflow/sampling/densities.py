@@ -58,13 +58,15 @@ class DensityMoves:
             coin = torch.rand(count, device=device, generator=generator)
             free = coin < exploration.trajectory_epsilon
 
-        def move(states: S, rows: Tensor) -> tuple[S, Tensor | None]:
+        def move(states: S, rows: Tensor, made: int | None) -> tuple[S, Tensor | None]:
             if session is not None:
                 outputs = session(states, rows)
             else:
                 given = None if condition is None else condition[rows]
                 outputs = policy.forward_logits(env, states, given)
             law: Density[S] = env.law(states, outputs)
+            if made is not None:
+                law = law.timed(made, 1)
             reached, stops = law.sample(generator, exploration.noise)
             if exploration is ON_POLICY or not (exploration.epsilon or free is not None):
                 return reached, stops
@@ -90,12 +92,15 @@ class DensityMoves:
         """A walk from B objects to the source by the backward policy, in forward time."""
         env = self.env
 
-        def move(states: S, rows: Tensor) -> tuple[S, None]:
+        def move(states: S, rows: Tensor, made: int | None) -> tuple[S, None]:
             learned = None
             if policy.backward == "learned":
                 given = None if condition is None else condition[rows]
                 learned = policy.backward_logits(env, states, given)
-            return backward_law(env, policy, states, learned).sample(generator)[0], None
+            law = backward_law(env, policy, states, learned)
+            if made is not None:
+                law = law.timed(env.horizon - made, 1)
+            return law.sample(generator)[0], None
 
         return turned(env, walk_densities(env, objects, move, backward=True), objects)
 
@@ -114,7 +119,7 @@ class DensityMoves:
 def walk_densities(
     env: ContinuousEnvironment[S],
     start: S,
-    move: Callable[[S, Tensor], tuple[S, Tensor | None]],
+    move: Callable[[S, Tensor, int | None], tuple[S, Tensor | None]],
     backward: bool = False,
     limit: int | None = None,
 ) -> Walk[S]:
@@ -125,7 +130,8 @@ def walk_densities(
     Args:
         env: The environment.
         start: B states.
-        move: ``(L states, (L,) rows) -> next states, (L,) stops or None``.
+        move: ``(L states, (L,) rows, moves made) -> next states, (L,) stops or None``; the number
+            of moves is None unless all rows have made as many.
         backward: Walk from objects to the source.
         limit: Steps after which every row is left where it is, or None.
 
@@ -151,7 +157,7 @@ def walk_densities(
     if not together:
         states, rows = going(states, rows, last(states))
     while rows.shape[0] and len(moves) < steps:
-        states, stops = move(states, rows)
+        states, stops = move(states, rows, len(moves) if together else None)
         moves.append((rows, torch.zeros_like(rows) if stops is None else stops.long()))
         if stops is not None:
             states, rows = going(states, rows, stops)

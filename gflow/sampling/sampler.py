@@ -1,5 +1,6 @@
 """Sampling trajectories: forward from the source, backward from objects, or along given actions."""
 
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -56,6 +57,7 @@ class Sampler:
         limit: int | None = None,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
+        record: bool = False,
     ) -> Trajectories[Any]:
         """`count` trajectories from s0, their actions drawn from the policy as explored.
 
@@ -67,6 +69,9 @@ class Sampler:
             limit: Cut trajectories after so many transitions; None lets all run to their end.
             generator: Source of all randomness.
             device: Where to sample.
+            record: Keep what the layers of the policy hold, where it can (`Policy.record`), so
+                that a loss before its next change needs no second pass; it takes the memory now
+                that the loss would take.
 
         Returns:
             B trajectories with the target log-rewards of their objects.
@@ -78,9 +83,11 @@ class Sampler:
         if count < 1:
             raise ConfigError(f"A batch needs at least one trajectory, got {count}.")
         start = self.env.start(count, device, condition)
-        session = policy.begin(self.env, count, condition)
+        recorded = policy.record(self.env, count, condition) if record else None
+        session = policy.begin(self.env, count, condition) if recorded is None else recorded
         walk = self.moves.forward(policy, start, session, exploration, condition, limit, generator)
-        return self._finish(walk, condition, cut=limit is not None)
+        found = self._finish(walk, condition, cut=limit is not None)
+        return found if recorded is None else replace(found, recorded=recorded)
 
     @torch.no_grad()
     def resume(

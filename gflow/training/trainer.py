@@ -186,6 +186,7 @@ class Trainer:
             self.condition,
             self.generator,
             self.device,
+            record=not self.config.chunk and self.objective.reads_policy,
         )
 
     def sample(self) -> Trajectories[Any]:

@@ -5,6 +5,7 @@ PATHWISE = "tests/objectives/test_pathwise_kl.py"
 ADJOINT = "tests/objectives/test_adjoint.py"
 DIFFUSION = "tests/envs/diffusion/test_diffusion.py"
 DIFFUSION_STEPS = "tests/envs/diffusion/test_process_steps.py"
+RECORDING = "tests/envs/diffusion/test_recording.py"
 PROCESS = "tests/envs/diffusion/test_process.py"
 
 MUTANTS = (
@@ -27,21 +28,21 @@ MUTANTS = (
         f"{DIFFUSION_STEPS}::test_noising_steps_compose",
     ),
     (
-        "diffusion-noise", "envs/diffusion/gaussian_steps.py",
-        "return DiffusionState(mean + variance.sqrt() * z, step + 1, grid), None",
-        "return DiffusionState(mean + variance * z, step + 1, grid), None",
+        "diffusion-noise", "envs/diffusion/steps.py",
+        "return torch.addcmul(mean, variance.sqrt(), self.rows(z)).view(x.shape)",
+        "return torch.addcmul(mean, variance, self.rows(z)).view(x.shape)",
         f"{DIFFUSION}::test_noise_changes_what_is_drawn_and_not_what_it_weighs",
     ),
     (
-        "diffusion-forced", "envs/diffusion/gaussian_steps.py",
-        "return gaussian_log_prob(x, mean, variance).masked_fill(forced, 0.0)",
-        "return gaussian_log_prob(x, mean, variance)",
+        "diffusion-forced", "envs/diffusion/steps.py",
+        "value = value.masked_fill(forced[:, None], 0.0)",
+        "value = value + 0",
         f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
     ),
     (
         "diffusion-grid", "envs/diffusion/gaussian_steps.py",
-        "return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]",
-        "return self._table(like)[1][(step - 1).clamp(min=0)]",
+        "return self.backward_table(like)[grid * self.horizon + (step - 1).clamp(min=0)]",
+        "return self.backward_table(like)[(step - 1).clamp(min=0)]",
         f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
     ),
     (
@@ -58,20 +59,20 @@ MUTANTS = (
     ),
     (
         "annealed-drift-both-ways", "envs/diffusion/annealed.py",
-        "return c * s.x + pull * score - push * drift, v",
-        "return c * s.x + pull * score + push * drift, v",
+        "return c * self.rows(self.states.x) + pull * score - push * drift, v",
+        "return c * self.rows(self.states.x) + pull * score + push * drift, v",
         f"{ANNEALED}::test_log_densities_are_those_of_the_formulas",
     ),
     (
         "annealed-drift-both-ways-carries", "envs/diffusion/annealed.py",
-        "return c * s.x + pull * score - push * drift, v",
-        "return c * s.x + pull * score + push * drift, v",
+        "return c * self.rows(self.states.x) + pull * score - push * drift, v",
+        "return c * self.rows(self.states.x) + pull * score + push * drift, v",
         f"{ANNEALED}::test_the_right_constant_drift_carries_the_path_along",
     ),
     (
         "annealed-backward-climbs-down", "envs/diffusion/annealed.py",
-        "return c * s.x + pull * score - push * drift, v",
-        "return c * s.x - pull * score - push * drift, v",
+        "return c * self.rows(self.states.x) + pull * score - push * drift, v",
+        "return c * self.rows(self.states.x) - pull * score - push * drift, v",
         f"{ANNEALED}::test_on_a_path_that_stands_still_the_weight_is_constant_up_to_the_step",
     ),
     (
@@ -88,8 +89,8 @@ MUTANTS = (
     ),
     (
         "annealed-unforced", "envs/diffusion/annealed.py",
-        "return c * s.x + pull * score - push * drift, v",
-        "return s.x + pull * score - push * drift, v",
+        "return c * self.rows(self.states.x) + pull * score - push * drift, v",
+        "return self.rows(self.states.x) + pull * score - push * drift, v",
         f"{ANNEALED}::test_backward_walks_reach_the_source_by_force",
     ),
     (
@@ -100,14 +101,14 @@ MUTANTS = (
     ),
     (
         "annealed-no-condition", "envs/diffusion/policy.py",
-        "score = inputs.score(condition)",
-        "score = inputs.score(None if condition is None else condition.roll(1, 0))",
+        "return inputs.score(condition) if reads else None",
+        "return inputs.score(None if condition is None else condition.roll(1, 0))",
         f"{ANNEALED}::test_targets_may_read_a_condition",
     ),
     (
-        "kl-noise-free", "envs/diffusion/gaussian_steps.py",
-        "noise = ((states.x - mean) / std).detach()",
-        "noise = ((states.x - mean) / std)",
+        "kl-noise-free", "envs/diffusion/steps.py",
+        "noise = ((self.rows(states.x) - mean) / std).detach()",
+        "noise = ((self.rows(states.x) - mean) / std)",
         f"{PATHWISE}::test_gradients_go_through_the_samples",
     ),
     (
@@ -135,7 +136,7 @@ MUTANTS = (
         f"{PATHWISE}::test_girsanov_holds_for_the_exponential_scheme",
     ),
     (
-        "diffusion-deaf-to-noise", "envs/diffusion/gaussian_steps.py",
+        "diffusion-deaf-to-noise", "envs/diffusion/steps.py",
         "variance = torch.where(variance > 0, variance + noise**2, variance)",
         "variance = variance + 0 * noise",
         f"{PATHWISE}::test_log_pf_knows_nothing_of_exploration",
@@ -193,5 +194,59 @@ MUTANTS = (
         "return 1 - step, 2 * self.nu**2 * step",
         "return 1 - step, 2 * self.nu * step",
         f"{PROCESS}::test_euler_steps_by_hand",
+    ),
+    (
+        "told-a-step-late", "envs/diffusion/steps.py",
+        "[self.first - 1 : self.first - 1 + self.times]",
+        "[self.first : self.first + self.times]",
+        f"{RECORDING}::test_laws_told_their_times_are_the_same_laws[bridge]",
+    ),
+    (
+        "told-the-first-time", "envs/diffusion/steps.py",
+        "self.env.forward_table(self.states.x)[self.first : self.first + self.times]",
+        "self.env.forward_table(self.states.x)[: self.times]",
+        f"{RECORDING}::test_laws_told_their_times_are_the_same_laws[uneven]",
+    ),
+    (
+        "recording-of-the-past", "gflow/policies/recorded.py",
+        "p is q and p._version == version",
+        "p is q",
+        f"{RECORDING}::test_nothing_is_kept_of_a_policy_as_it_was",
+    ),
+    (
+        "recording-last-time", "envs/diffusion/recording.py",
+        "torch.addmm(self.times[k], states.x,",
+        "torch.addmm(self.times[-1], states.x,",
+        f"{RECORDING}::test_losses_and_gradients_are_those_of_a_second_pass[bridge-False]",
+    ),
+    (
+        "recording-slope-after", "envs/diffusion/recording.py",
+        "held = recording.before[number][at].flatten(0, 1)",
+        "held = recording.after[number][at].flatten(0, 1)",
+        f"{RECORDING}::test_losses_and_gradients_are_those_of_a_second_pass[bridge-False]",
+    ),
+    (
+        "recording-one-block", "envs/diffusion/recording.py",
+        "found[place].addmm_(part.T, seen)",
+        "found[place] = part.T @ seen",
+        f"{RECORDING}::test_losses_and_gradients_are_those_of_a_second_pass[bridge-False]",
+    ),
+    (
+        "recording-untold", "envs/diffusion/recording.py",
+        "told += runs.sum(0)",
+        "told += runs.mean(0)",
+        f"{RECORDING}::test_losses_and_gradients_are_those_of_a_second_pass[told-False]",
+    ),
+    (
+        "recording-survives-a-cut", "gflow/trajectories.py",
+        "            complete=whole,\n            recorded=None,",
+        "            complete=whole,",
+        f"{RECORDING}::test_what_changes_trajectories_drops_what_was_kept",
+    ),
+    (
+        "spare-lent-twice", "gflow/policies/spare.py",
+        "found = self.free.pop() if self.free else ()",
+        "found = self.free[-1] if self.free else ()",
+        f"{RECORDING}::test_buffers_are_used_again_and_never_by_two",
     ),
 )  # fmt: skip
