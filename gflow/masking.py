@@ -113,6 +113,17 @@ def sample_masked(logits: Tensor, mask: Tensor, generator: torch.Generator | Non
     The mask is applied after the noise: whatever the noise, a forbidden action is -inf, and cannot
     be drawn while a legal one is left. No validation, no host read; can be captured.
     """
+    return choose_masked(logits, mask, torch.empty_like(logits).uniform_(generator=generator))
+
+
+def choose_masked(logits: Tensor, mask: Tensor, uniform: Tensor) -> Tensor:
+    """(N,) int64 what `sample_masked` draws with given randomness, which it overwrites.
+
+    Args:
+        logits: (N, A).
+        mask: (N, A) bool.
+        uniform: (N, A) in [0, 1).
+    """
     # An exponential variable by inversion: several times faster on CPUs than `exponential_`.
-    noise = torch.empty_like(logits).uniform_(generator=generator).neg_().log1p_().neg_().log_()
+    noise = uniform.neg_().log1p_().neg_().log_()
     return torch.sub(logits, noise, out=noise).masked_fill_(~mask, -torch.inf).argmax(-1)
