@@ -20,7 +20,8 @@ USAGE = """usage: gflow COMMAND ...
   resume DIR [--steps N]            continue a run that was stopped or killed, or extend one
   eval DIR [--samples N]            measure a run at its last checkpoint
   sample DIR [-n N] [--condition C] draw objects from a trained sampler, as JSON lines
-  sweep FILE [--out DIR]            run a sweep file (grid or random) on this machine
+  sweep FILE [--out DIR] [--stacked]
+                                    run a sweep file (grid or random) on this machine
   arena RUN RUN ... [--players P]   let runs of one game and others (uniform, mcts:100, minimax)
                                     play against each other, and rate them
   play RUN [--side second]          play against a run yourself

@@ -113,16 +113,19 @@ def sample(
     return 0
 
 
-def sweep(file: str, out: str = "") -> int:
+def sweep(file: str, out: str = "", stacked: bool = False, at_once: Count = 32) -> int:
     """Run a sweep file on this machine.
 
     Args:
         file: The sweep, in W&B's format.
         out: Folder of its runs; by default runs/sweep-NAME.
+        stacked: Train runs that differ in seeds, rates or temperatures in one process, by stacked
+            networks; others in processes of their own, with the reason.
+        at_once: Most runs of a stack.
     """
     from gflow.cli.sweep import run_sweep
 
-    return run_sweep(Path(file), Path(out) if out else None)
+    return run_sweep(Path(file), Path(out) if out else None, at_once if stacked else 0)
 
 
 def list_() -> int:

@@ -178,11 +178,7 @@ class Run:
         trainer, steps = self.context.trainer, self.config.train.steps
         if self.ranks.first and self.files.finished_at == trainer.step == steps:
             print(f"Finished before. To go on: gflow resume {self.folder} --steps N (N in all)")
-        console = self._open_trackers() if self.ranks.first else None
-        if self.reported < 0:
-            self._report()  # the untrained policy, for comparison
-            self.untrained = self.context.numbers
-            self.save()
+        console = self.begin()
         began = time.monotonic() - self.seconds
         with interruptible() as interrupted:
             try:
@@ -204,7 +200,16 @@ class Run:
                     f"checkpoint of step {self.files.saved} is lost and will be done again."
                 )
                 return {}
-        return self._finish()
+        return self.finish()
+
+    def begin(self) -> ConsoleTracker | None:
+        """Open the trackers; of a new run measure the untrained policy, and save."""
+        console = self._open_trackers() if self.ranks.first else None
+        if self.reported < 0:
+            self.report()  # for comparison
+            self.untrained = self.context.numbers
+            self.save()
+        return console
 
     def _step(self, console: ConsoleTracker | None) -> None:
         trainer = self.context.trainer
@@ -218,7 +223,7 @@ class Run:
         if console is not None:
             console.progress(trainer.step)
         if record or trainer.step == self.config.train.steps:
-            self._report(record)
+            self.report(record)
 
     def _save_before_failure(self, step: int, generator: torch.Tensor) -> None:
         """Keep the steps done, so that a run whose cause of failure is mended repeats that one."""
@@ -265,7 +270,15 @@ class Run:
         with contextlib.suppress(OSError):  # the terminal is gone
             print(f"\n{what} Continue with: gflow resume {self.folder}", flush=True)
 
-    def _report(self, record: Record | None = None) -> None:
+    def report(self, record: Record | None = None) -> None:
+        """Measure and tell the trackers.
+
+        Args:
+            record: Of the trainer; by default what it has noted since the last one.
+
+        Raises:
+            FolderError: A file cannot be written.
+        """
         step = self.context.trainer.step
         # None is due at the last step, and the run may yet be extended: the sums go on.
         numbers = record or self.context.trainer.means()
@@ -281,10 +294,15 @@ class Run:
                 self.trackers.log(step, numbers)
         give_back()
 
-    def _finish(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, Any]:
+        """The summary of a run that is at its end, written, with its pictures.
+
+        Raises:
+            FolderError: A file cannot be written.
+        """
         trainer = self.context.trainer
         if self.reported < trainer.step:  # it was stopped here, and now asked for no more
-            self._report()
+            self.report()
             self.save()
         return self.ranks.lead(self._conclude() if self.ranks.first else {})
 
@@ -319,8 +337,11 @@ class Run:
 
     # ------------------------------------------------------------------ checkpoints
 
-    def save(self) -> None:
+    def save(self, path: Path | None = None) -> None:
         """Write the checkpoint.
+
+        Args:
+            path: Where, if it is to be the folder's later.
 
         Raises:
             FolderError: It cannot be written; the one before is whole.
@@ -336,8 +357,9 @@ class Run:
         }
         if self.ranks.first:
             with self.files.writing():
-                save_checkpoint(self.files.checkpoint, state, self._identity())
-        self.files.saved = self.context.trainer.step
+                save_checkpoint(path or self.files.checkpoint, state, self._identity())
+        if path is None:
+            self.files.saved = self.context.trainer.step
 
     def load(self, state: dict[str, Any], to_look_at: bool = False) -> None:
         """Take back the state of a checkpoint."""

@@ -47,11 +47,13 @@ def refusal(trainer: Trainer) -> str | None:
     env, config, objective, policy = trainer.env, trainer.config, trainer.objective, trainer.policy
     if not env.numbered:
         return f"the moves of {env.name} have densities, and only numbered moves are stacked"
+    if trainer.ranks.size > 1:
+        return "several processes train it (torchrun)"
     if trainer.learners:
         kinds = ", ".join(type(learner).__name__ for learner in trainer.learners)
         return f"it learns more than a policy ({kinds})"
     own = type(objective).evaluate is not Objective.evaluate
-    if own or objective.networks or list(objective.buffers()):
+    if own or objective.networks or next(iter(objective.buffers()), None) is not None:
         return f"{type(objective).__name__} reads more than a policy says, by code of its own"
     if _goes_further(trainer.behaviour):
         return f"{type(trainer.behaviour).__name__} takes further steps on batches of its own"

@@ -234,10 +234,7 @@ class StackedEnvironment(DiscreteEnvironment[OfRuns[Any]]):
             return self.one.outcome(states.states, condition)
         if not self.num_scores:
             return self.target_log_reward(states, condition), None
-        both = self._each(
-            states, condition, lambda env, s, c: torch.cat([v[:, None] if v.dim() == 1 else v
-            for v in env.outcome(s, c)], 1)
-        )  # fmt: skip
+        both = self._each(states, condition, _columns)
         return both[:, 0], both[:, 1:]
 
     def partial_of_trajectories(self, trajectories: Trajectories[OfRuns[Any]]) -> Tensor:
@@ -280,10 +277,17 @@ class StackedEnvironment(DiscreteEnvironment[OfRuns[Any]]):
         return ask(self.one, states.states, condition) if found is None else found
 
 
+def _columns(env: DiscreteEnvironment[Any], states: Any, condition: Tensor | None) -> Tensor:
+    """(B, 1 + K) target log-rewards and scores."""
+    value, scores = env.outcome(states, condition)
+    return value[:, None] if scores is None else torch.cat([value[:, None], scores], 1)
+
+
 def without_runs(trajectories: Trajectories[OfRuns[S]]) -> Trajectories[S]:
     """The same trajectories, their states as the environment has them."""
-    bare: Trajectories[S] = replace(trajectories, states=trajectories.states.states)  # type: ignore[arg-type]
-    return bare
+    bare: Any = replace(trajectories, states=trajectories.states.states)  # type: ignore[arg-type]
+    same: Trajectories[S] = bare
+    return same
 
 
 def of_runs(parts: Sequence[Trajectories[S]]) -> Trajectories[OfRuns[S]]:

@@ -41,7 +41,7 @@ class _Layer(torch.autograd.Function):
     """A function that exists under `vmap` alone: what it does is in its rule."""
 
     @staticmethod
-    def forward(*args: Any) -> Tensor:  # type: ignore[override]
+    def forward(*args: Any) -> Tensor:
         """Without `vmap`: the plain function, never differentiated."""
         if len(args) == 2 and not args[0].is_floating_point():
             return F.embedding_bag(*args, mode="sum")
@@ -63,7 +63,9 @@ class _Linear(_Layer):
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor) -> tuple[Tensor, int]:
         """(K, ..., out) for (K, ..., in) and (K, out, in)."""
-        x, weight = (_first(v, d, info.batch_size) for v, d in zip((x, weight), in_dims, strict=True))
+        x, weight = (
+            _first(v, d, info.batch_size) for v, d in zip((x, weight), in_dims, strict=True)
+        )
         out = torch.bmm(x.flatten(1, -2) if x.dim() > 2 else x[:, None], weight.mT)
         return out.view(*x.shape[:-1], -1), 0
 
@@ -72,7 +74,9 @@ class _Biased(_Layer):
     """x W' + b."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, int]:
+    def vmap(
+        info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor
+    ) -> tuple[Tensor, int]:
         """(K, ..., out) for (K, ..., in), (K, out, in) and (K, out)."""
         x, weight, bias = (
             _first(v, d, info.batch_size) for v, d in zip((x, weight, bias), in_dims, strict=True)

@@ -54,7 +54,7 @@ class StackedObjective:
     def terms_of(self, parts: dict[str, Tensor], terms: FlowTerms, number: int) -> FlowTerms:
         """The terms of one run."""
         own = {name: value[number] for name, value in parts.items()}
-        return FlowTerms(**own, has_log_pb=terms.has_log_pb)  # type: ignore[arg-type]
+        return FlowTerms(**own, has_log_pb=terms.has_log_pb)
 
     def _read(self, ask: Ask, terms: FlowTerms) -> Answer:
         parts = self.parts(terms)
@@ -63,7 +63,7 @@ class StackedObjective:
         asked = _Asked(self.objectives[0], ask)
 
         def single(held: dict[str, Tensor], parts: dict[str, Tensor]) -> Answer:
-            own = FlowTerms(**parts, has_log_pb=terms.has_log_pb)  # type: ignore[arg-type]
+            own = FlowTerms(**parts, has_log_pb=terms.has_log_pb)
             found: Answer = functional_call(asked, held, (own,))
             return found
 

@@ -89,13 +89,16 @@ class StackedAdam:
         self, moving: list[Tensor], steps: list[Tensor], run: int | None, settings: dict[str, Any]
     ) -> None:
         """Torch's Adam on all runs, or on one."""
-        held: list[list[Tensor]] = [[], [], [], []]
-        for whole in moving:
-            assert whole.grad is not None
-            for part, value in zip(held, (whole, whole.grad, *self._moments[id(whole)]), strict=True):
-                part.append(value if run is None else value[run])
+        moments = [self._moments[id(whole)] for whole in moving]
+
+        def part(values: list[Any]) -> list[Tensor]:
+            return values if run is None else [value[run] for value in values]
+
         adam(
-            *held,
+            part(moving),
+            part([whole.grad for whole in moving]),
+            part([first for first, _ in moments]),
+            part([second for _, second in moments]),
             [],
             steps,
             fused=True,

@@ -91,24 +91,18 @@ class StackedPolicy(Policy):
         return {name: layout.gather(part) for name, part in found.items()}
 
 
-def _all(
-    policy: Policy, env: Any, states: Any, given: Tensor | None
-) -> dict[str, Tensor]:
+def _all(policy: Policy, env: Any, states: Any, given: Tensor | None) -> dict[str, Tensor]:
     output: PolicyOutput = policy.forward(env, states, given)
     parts = (output.forward_logits, output.backward_logits, output.log_flow)
     named = zip(("forward", "backward", "flow"), parts, strict=True)
     return {name: part for name, part in named if part is not None}
 
 
-def _ahead(
-    policy: Policy, env: Any, states: Any, given: Tensor | None
-) -> dict[str, Tensor]:
+def _ahead(policy: Policy, env: Any, states: Any, given: Tensor | None) -> dict[str, Tensor]:
     return {"forward": policy.forward_logits(env, states, given)}
 
 
-def _back(
-    policy: Policy, env: Any, states: Any, given: Tensor | None
-) -> dict[str, Tensor]:
+def _back(policy: Policy, env: Any, states: Any, given: Tensor | None) -> dict[str, Tensor]:
     logits = policy.backward_logits(env, states, given)
     return {} if logits is None else {"backward": logits}
 
@@ -168,4 +162,3 @@ class Layout:
         """(N, ...) of (K, M, ...)."""
         flat = table.flatten(0, 1)
         return flat if self.slots is None else flat.index_select(0, self.slots)
-

@@ -19,7 +19,7 @@ from gflow.stacked.objective import StackedObjective
 from gflow.stacked.optimizer import StackedAdam
 from gflow.stacked.parameters import stack
 from gflow.stacked.policy import StackedPolicy
-from gflow.stacked.sampling import StackedSampler
+from gflow.stacked.sampling import StackedSampler, only_visited
 from gflow.terms import FlowTerms
 from gflow.training.diagnosis import refuse_loss
 from gflow.training.ledger import Ledger, Record
@@ -238,7 +238,10 @@ class StackedTrainer:
             IncompatibleError: If they differ, as where a policy mixes the rows of a batch, or if
                 `vmap` cannot go through the code of the policy.
         """
-        aside = [torch.Generator(g.device).manual_seed(7) for g in self.dice.generators]
+        aside = [
+            torch.Generator(g.device).manual_seed(number)  # batches differ in how much they visit
+            for number, g in enumerate(self.dice.generators)
+        ]
         parts = []
         for trainer, generator in zip(self.trainers, aside, strict=True):
             condition, source = None, trainer.condition
@@ -253,7 +256,7 @@ class StackedTrainer:
                 generator=generator,
                 device=trainer.device,
             )
-            parts.append(part)
+            parts.append(only_visited(part))
         with at_once(), torch.no_grad():
             losses = self._checked(of_runs(parts))
             for number, (trainer, part) in enumerate(zip(self.trainers, parts, strict=True)):

@@ -40,8 +40,24 @@ def save_checkpoint(path: Path, state: dict[str, Any], config: dict[str, Any]) -
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         sink: Any = Sink(file)
-        torch.save({"format": FORMAT, "config": config, "state": state}, sink)
+        torch.save({"format": FORMAT, "config": config, "state": _alone(state)}, sink)
         sink.check()
+
+
+def _alone(value: Any) -> Any:
+    """The same without what lies around tensors that are parts of larger ones."""
+    if isinstance(value, dict):
+        found: Any = type(value)((key, _alone(inner)) for key, inner in value.items())
+        if hasattr(value, "_metadata"):  # versions of the modules, of which torch asks
+            found._metadata = value._metadata
+        return found
+    if isinstance(value, list):
+        return [_alone(inner) for inner in value]
+    if isinstance(value, tuple):
+        return tuple(_alone(inner) for inner in value)
+    if isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > value.nbytes:
+        return value.clone()
+    return value
 
 
 def load_checkpoint(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -23,12 +23,13 @@ PLAN = "sweep.json"
 """What a sweep's folder holds beside its runs: the command and the points."""
 
 
-def run_sweep(file: Path, out: Path | None = None) -> int:
+def run_sweep(file: Path, out: Path | None = None, most: int = 0) -> int:
     """Run every point of a sweep that has no summary yet; leave one table and one picture of all.
 
     Args:
         file: The sweep's YAML.
         out: Folder of the runs; by default runs/sweep-NAME.
+        most: Runs to train at once in this process, where they go together; 0 for one process each.
 
     Returns:
         0, 1 if a run failed, or 130 if it was interrupted.
@@ -40,13 +41,30 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
     sweep = SweepFile.read(file)
     points, metric = sweep.points, sweep.metric
     out = Path("runs") / f"sweep-{file.stem}" if out is None else out
+    if most:
+        _check_stackable(sweep.command)
     _plan(out, sweep.command.words, points)
-    failed = []
+    failed, together = [], set[int]()
+
+    def label_of(number: int) -> str:
+        return f"[{number + 1}/{len(points)}] " + _label(points[number], points)
+
+    if most:
+        from gflow.cli.sweep.stacked import (
+            run_stacked,
+        )  # imports torch, as processes do by themselves
+
+        together, code = run_stacked(sweep.command, points, out, most, label_of)
+        if code == 130:
+            again = f"{_where(out, file)} --stacked"
+            print(f"\nStopped. Go on with: gflow sweep {file}{again}")
+            return 130
     for number, point in enumerate(points):
         folder = out / f"{number:03d}"
-        label = f"[{number + 1}/{len(points)}] " + _label(point, points)
+        label = label_of(number)
         if (folder / "summary.json").exists():
-            print(f"{label}: done before, {metric} {_metric_of(folder, metric):.4g}")
+            when = "stacked" if number in together else "done before"
+            print(f"{label}: {when}, {metric} {_metric_of(folder, metric):.4g}")
             continue
         code = _run(sweep.command, point, folder, label)
         if code == 130:
@@ -70,6 +88,15 @@ def run_sweep(file: Path, out: Path | None = None) -> int:
     if failed:
         print(f"failed: {', '.join(failed)}; the reasons are above", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _check_stackable(command: Command) -> None:
+    """Refuse to train in this process what is no `gflow train`."""
+    if command.script:
+        raise ConfigError(
+            "--stacked trains runs of `gflow train` together, and this sweep runs a script of your "
+            "own, which trains as it likes. Leave --stacked out."
+        )
 
 
 def _run(command: Command, point: Point, folder: Path, label: str) -> int:
