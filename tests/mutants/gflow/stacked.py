@@ -13,8 +13,8 @@ MUTANTS = (
     ),
     (
         "stacked-rewards", "gflow/stacked/environment.py",
-        "rows = (states.run == number).nonzero().squeeze(1)",
-        "rows = (states.run >= number).nonzero().squeeze(1)",
+        "for number, env in enumerate(self.envs):\n            rows",
+        "for number, env in enumerate(self.envs[::-1]):\n            rows",
         f"{NUMBERS}[3-hypergrid-vargrad]",
     ),
     (
@@ -37,8 +37,8 @@ MUTANTS = (
     ),
     (
         "stacked-clip", "gflow/stacked/optimizer.py",
-        "norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads]",
-        "norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1).amax(0, True).expand(len(grad)) for grad in grads]",
+        "total = torch.linalg.vector_norm(torch.stack(norms, 1), dim=1)",
+        "total = torch.linalg.vector_norm(torch.stack(norms, 1), dim=1).amax().expand(len(self.clip))",
         f"{NUMBERS}[3-hypergrid-vargrad]",
     ),
     (
