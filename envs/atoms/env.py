@@ -24,7 +24,7 @@ from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import row_hash
 from gflow.errors import ConfigError, UnknownNameError
 from gflow.rewards.base import LogReward
-from gflow.rewards.pool import WorkerPool
+from gflow.rewards.pools import Pool, open_pool
 from gflow.rewards.scalarizations import Scalarization
 from gflow.rewards.vector import VectorReward
 
@@ -77,6 +77,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         scalarization: Keep the properties apart, as scores that this makes a log-reward; beta must
             then be 1. If it reads a condition, so do the environment and policies for it.
         timeout: Seconds that scoring one molecule may take; None for no limit. Needs workers.
+        pool: Where workers are: "local", "ray", "ray://HOST:PORT", or a `Pool` (see `open_pool`).
 
     Raises:
         ConfigError: Sizes out of range.
@@ -100,6 +101,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         capacity: int = 200_000,
         scalarization: Scalarization | None = None,
         timeout: float | None = None,
+        pool: str | Pool = "local",
     ) -> None:
         if not 2 <= max_atoms <= 16 or not 1 <= max_order <= 3:
             raise ConfigError(
@@ -127,7 +129,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         self._constants = {torch.device("cpu"): (ends, pair, valence)}
         self.goal = None if isinstance(reward, LogReward) else Goal.read(reward)
         self.scorer, self.capacity = AtomScorer(self.goal), capacity
-        self.pool, self.memory = WorkerPool(workers, timeout=timeout), dict[int, Record]()
+        self.pool, self.memory = open_pool(pool, workers, timeout), dict[int, Record]()
         self.reward = molecule_reward(reward, self.goal, self.records, beta, scalarization)
         if isinstance(self.reward, VectorReward):
             self.condition_dim = self.reward.condition_dim

@@ -33,6 +33,8 @@ class AtomsTask(SeveralScores):
         kinds: Kinds of atoms, with charge if any: C N O F S Cl N+ O- ...
         max_order: Largest order of a bond.
         workers: Processes that score molecules; 0 scores in the main process.
+        pool: Where workers are: local; ray for Ray on this machine (or where RAY_ADDRESS says);
+            ray://HOST:PORT for a cluster.
         timeout: Seconds that scoring one molecule may take, in a worker; 0 for no limit.
         width: Features per atom in the graph network.
         depth: Rounds of message passing.
@@ -72,6 +74,7 @@ class AtomsTask(SeveralScores):
     kinds: tuple[str, ...] = ("C", "N", "O", "F")
     max_order: Count = 3
     workers: Natural = 2
+    pool: str = "local"
     timeout: NotNegative = 0.0
     width: Count = 64
     depth: Count = 4
@@ -93,6 +96,7 @@ class AtomsTask(SeveralScores):
             workers=self.workers,
             scalarization=self.scalarization() if several else None,
             timeout=self.timeout or None,
+            pool=self.pool,
         )
 
     def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:

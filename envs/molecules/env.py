@@ -19,6 +19,7 @@ from gflow.envs.molecules.tables import Tables, make_tables
 from gflow.envs.molecules.vocabulary import Vocabulary, unmatched_port
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
+from gflow.rewards.pools import Pool
 from gflow.rewards.scalarizations import Scalarization
 from gflow.rewards.vector import VectorReward
 
@@ -79,6 +80,7 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         scalarization: Keep the properties apart, as scores that this makes a log-reward; beta must
             then be 1. If it reads a condition, so do the environment and policies for it.
         timeout: Seconds that scoring one molecule may take; None for no limit. Needs workers.
+        pool: Where workers are: "local", "ray", "ray://HOST:PORT", or a `Pool` (see `open_pool`).
 
     Raises:
         ConfigError: If sizes disagree, or a port of the vocabulary cannot be closed or extended.
@@ -103,6 +105,7 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         capacity: int = 200_000,
         scalarization: Scalarization | None = None,
         timeout: float | None = None,
+        pool: str | Pool = "local",
     ) -> None:
         if not 2 <= min_fragments <= max_fragments <= 12:
             raise ConfigError(
@@ -126,6 +129,7 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
             workers=workers,
             capacity=capacity,
             timeout=timeout,
+            pool=pool,
         )
         self.reward = molecule_reward(reward, goal, self.records, beta, scalarization)
         if isinstance(self.reward, VectorReward):

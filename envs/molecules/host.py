@@ -9,7 +9,7 @@ from gflow.envs.molecules.extras import MoleculeError, oddity, parse_smiles, rdk
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Built, Record, Scorer
 from gflow.envs.molecules.vocabulary import Vocabulary, cut
-from gflow.rewards.pool import WorkerPool
+from gflow.rewards.pools import Pool, open_pool
 
 Rows = Sequence[Sequence[int]]
 
@@ -25,6 +25,7 @@ class Host:
         workers: Number of worker processes.
         capacity: Number of records kept; the oldest go first.
         timeout: Seconds that scoring one molecule may take; None for no limit.
+        pool: Where workers are, or a pool.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Host:
         workers: int = 0,
         capacity: int = 200_000,
         timeout: float | None = None,
+        pool: str | Pool = "local",
     ) -> None:
         self.vocabulary, self.goal, self.capacity = vocabulary, goal, capacity
         self.max_fragments = max_fragments
@@ -43,7 +45,7 @@ class Host:
         self.max_ports = max(f.ports for f in fragments)
         self.builder = Builder(fragments)
         self.scorer = Scorer(fragments, goal, max_fragments, min_fragments)
-        self.pool = WorkerPool(workers, timeout=timeout)
+        self.pool = open_pool(pool, workers, timeout)
         self.memory: dict[int, Record] = {}
         self.scored = 0
 

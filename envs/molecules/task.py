@@ -38,6 +38,8 @@ class MoleculesTask(SeveralScores):
         vocabulary_size: Fragments in the vocabulary: the most frequent ones.
         fragment_count: How often a fragment must have been seen.
         workers: Processes that score molecules; 0 scores in the main process.
+        pool: Where workers are: local; ray for Ray on this machine (or where RAY_ADDRESS says);
+            ray://HOST:PORT for a cluster.
         timeout: Seconds that scoring one molecule may take, in a worker; 0 for no limit.
         width: Features per fragment in the graph network.
         depth: Rounds of message passing.
@@ -79,6 +81,7 @@ class MoleculesTask(SeveralScores):
     vocabulary_size: Count = 128
     fragment_count: Count = 3
     workers: Natural = 2
+    pool: str = "local"
     timeout: NotNegative = 0.0
     width: Count = 64
     depth: Count = 3
@@ -107,6 +110,7 @@ class MoleculesTask(SeveralScores):
             workers=self.workers,
             scalarization=self.scalarization() if several else None,
             timeout=self.timeout or None,
+            pool=self.pool,
         )
 
     def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:

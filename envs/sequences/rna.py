@@ -17,7 +17,7 @@ from gflow.envs.sequences.rna_scores import (
     vienna,
 )
 from gflow.errors import ConfigError, UnknownNameError
-from gflow.rewards.pool import WorkerPool
+from gflow.rewards.pools import Pool, open_pool
 from gflow.rewards.remembering import HostReward
 
 SINGLES = ("A", "C", "G", "U")
@@ -36,6 +36,7 @@ class DesignReward(HostReward[Tensor]):
         beta: Exponent.
         workers: Processes that fold; 0 folds in this one.
         timeout: Seconds that folding one RNA may take; None for no limit. Needs workers.
+        pool: Where workers are: "local", "ray", "ray://HOST:PORT", or a `Pool` (see `open_pool`).
 
     Attributes:
         allowed: (S, 10) bool: symbols of each of the S sites.
@@ -48,6 +49,7 @@ class DesignReward(HostReward[Tensor]):
         beta: float = 16.0,
         workers: int = 0,
         timeout: float | None = None,
+        pool: str | Pool = "local",
     ) -> None:
         if measure not in ("mfe", "defect", "both"):
             raise UnknownNameError("measure of agreement", measure, ("mfe", "defect", "both"))
@@ -62,9 +64,9 @@ class DesignReward(HostReward[Tensor]):
         self.sites = [(i, closing.get(i, i)) for i in range(len(target)) if i not in closed]
         paired = torch.tensor([i != j for i, j in self.sites])[:, None]
         self.allowed = (torch.arange(len(SINGLES + PAIRS)) >= len(SINGLES)) == paired
-        pool = WorkerPool(workers) if workers else None
+        given = open_pool(pool, workers, timeout) if workers or pool != "local" else None
         score = DesignScore(target, measure, beta)
-        super().__init__(self.sequences, score, pool, timeout=timeout)
+        super().__init__(self.sequences, score, given, timeout=timeout)
 
     def sequences(self, states: Tensor) -> list[str]:
         """B RNAs from (B, S) complete sites."""
@@ -104,6 +106,7 @@ def rna_binding(
     beta: float = 8.0,
     floor: float = 1e-3,
     workers: int = 0,
+    pool: str | Pool = "local",
 ) -> SequenceEnvironment:
     """RNAs of a given length in proportion to y^beta; see `BindingScore`.
 
@@ -114,6 +117,7 @@ def rna_binding(
         beta: Exponent.
         floor: Smallest y; unbound RNAs have y of zero and below.
         workers: Processes that score; 0 scores in this one.
+        pool: Where workers are: "local", "ray", "ray://HOST:PORT", or a `Pool` (see `open_pool`).
     """
     if order not in ORDERS:
         raise UnknownNameError("order of building", order, ORDERS)
@@ -125,6 +129,6 @@ def rna_binding(
         )
     vienna()
     alphabet = Alphabet("ACGU")
-    pool = WorkerPool(workers) if workers else None
-    reward = HostReward(alphabet.decode, BindingScore(strings, beta, floor), pool)
+    given = open_pool(pool, workers) if workers or pool != "local" else None
+    reward = HostReward(alphabet.decode, BindingScore(strings, beta, floor), given)
     return ORDERS[order](alphabet, length, reward)

@@ -38,6 +38,8 @@ class RNATask(Task[DiscreteEnvironment[Any]]):
         backward: Backward policy; "auto" is uniform left to right, where a state has one parent,
             and learned in any order.
         workers: Processes that fold; 0 folds in the main process.
+        pool: Where workers are: local; ray for Ray on this machine (or where RAY_ADDRESS says);
+            ray://HOST:PORT for a cluster.
         timeout: Seconds that folding one RNA may take, in a worker; 0 for no limit.
         width: Units per hidden layer.
         depth: Hidden layers.
@@ -56,6 +58,7 @@ class RNATask(Task[DiscreteEnvironment[Any]]):
     order: Literal["left_to_right", "any"] = "left_to_right"
     backward: BackwardChoiceOrAuto = "auto"
     workers: Natural = 2
+    pool: str = "local"
     timeout: NotNegative = 0.0
     width: Count = 256
     depth: Count = 2
@@ -63,7 +66,14 @@ class RNATask(Task[DiscreteEnvironment[Any]]):
     def environment(self) -> DiscreteEnvironment[Any]:
         """The designs."""
         return rna_design(
-            DesignReward(self.target, self.measure, self.beta, self.workers, self.timeout or None),
+            DesignReward(
+                self.target,
+                self.measure,
+                self.beta,
+                self.workers,
+                self.timeout or None,
+                self.pool,
+            ),
             self.order,
         )
 

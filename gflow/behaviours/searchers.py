@@ -9,16 +9,19 @@ from gflow.bounds import Count, Natural, Probability, Temperature
 from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
+from gflow.machines.cluster import is_ray
 from gflow.objective import Objective
+from gflow.rewards.pools import check_pool
 from gflow.searchers.crew import Crew
 from gflow.searchers.memory import Finds, FindsDraw
-from gflow.searchers.search import Search, look, packed, publish
+from gflow.searchers.ray_crew import RayCrew
+from gflow.searchers.search import Search, look, news, packed
 from gflow.source import Source
 from gflow.trajectories import Trajectories
 
 
 class Searchers(Behaviour):
-    """Batches from a memory that searcher processes fill while the policy is trained.
+    """Batches from a memory that searchers fill while the policy is trained, here or elsewhere.
 
     Each searcher has a copy of the environment and of the policy, samples batch after batch, scores
     them and sends them on. Every `publish` batches the trainer shows them its weights. It never
@@ -32,6 +35,8 @@ class Searchers(Behaviour):
 
     Args:
         workers: Searcher processes; 0 searches in this one.
+        pool: Where they run: "local"; "ray" for Ray on this machine or where RAY_ADDRESS says;
+            "ray://HOST:PORT" for the nodes of a cluster, where one that is lost is replaced.
         publish: Batches between two publications of the weights.
         size: Trajectories a searcher samples at once; 0 for as many as a batch has.
         recent: Share of each batch that is drawn by how new it is.
@@ -41,7 +46,7 @@ class Searchers(Behaviour):
         capacity: Trajectories remembered, the latest.
 
     Raises:
-        ConfigError: If the temperatures are in the wrong order.
+        ConfigError: If the temperatures are in the wrong order, or there is no such pool.
 
     Reference:
         Bartoldson et al., Trajectory Balance with Asynchrony: Decoupling Exploration and Learning
@@ -56,6 +61,7 @@ class Searchers(Behaviour):
     def __init__(
         self,
         workers: Natural = 1,
+        pool: str = "local",
         publish: Count = 10,
         size: Natural = 0,
         recent: Probability = 0.5,
@@ -66,12 +72,13 @@ class Searchers(Behaviour):
     ) -> None:
         if low > high:
             raise ConfigError(f"Searchers: low must not be above high, got {low:g} and {high:g}.")
-        self.workers, self.publish, self.size = workers, publish, size
+        check_pool(pool)
+        self.workers, self.pool, self.publish, self.size = workers, pool, publish, size
         self.recent, self.draw, self.capacity = recent, draw, capacity
         self.heat = (low, high)
         self.batches, self.searched, self._turn = 0, 0, 1
         self.memory: Finds | None = None
-        self.crew: Crew | None = None
+        self.crew: Crew | RayCrew | None = None
         self._metrics: dict[str, float] = {}
 
     def refusal(self, env: Environment[Any], objective: Objective) -> str | None:
@@ -143,9 +150,10 @@ class Searchers(Behaviour):
         """Take in what was delivered; start the searchers, or show them new weights, if due."""
         assert self.memory is not None
         if self.crew is None:
-            self.crew = Crew(self._searches(sampling, count))
+            searches = self._searches(sampling, count)
+            self.crew = RayCrew(searches, self.pool) if is_ray(self.pool) else Crew(searches)
         elif not self.batches % self.publish:
-            publish(self.crew.weights, self.batches, sampling.policy, sampling.exploration)
+            self.crew.tell(news(self.batches, sampling.policy, sampling.exploration))
         self._remember(self.crew.found(wait=False))
         while len(self.memory) < count:
             self._remember(self.crew.found(wait=True))
@@ -153,7 +161,7 @@ class Searchers(Behaviour):
     def _searches(self, sampling: Sampling, count: int) -> list[Search]:
         generator = sampling.generator
         seed = 0 if generator is None else generator.initial_seed()
-        weights = Crew.folder() / "weights.pt"
+        weights = None if is_ray(self.pool) else Crew.folder() / "weights.pt"
         return [
             Search(
                 sampling.env, sampling.policy, sampling.condition, sampling.exploration, self.heat,

@@ -9,7 +9,6 @@ needs no special guard (unless the function to call is defined in that script: s
 import math
 import pickle
 import selectors
-import signal
 import threading
 import time
 import weakref
@@ -49,25 +48,29 @@ class WorkerPool:
         chunk: Largest number of objects sent at once. Small chunks balance the load.
         timeout: Seconds that one object may take; None for no limit. Objects are then sent one at
             a time. Needs workers, which can be ended.
+        retries: How often objects are computed again because the worker that held them died.
 
     Raises:
         ConfigError: If a number is negative or zero where it may not be.
     """
 
-    def __init__(self, workers: int = 0, chunk: int = 64, timeout: float | None = None) -> None:
-        if workers < 0 or chunk < 1:
+    def __init__(
+        self, workers: int = 0, chunk: int = 64, timeout: float | None = None, retries: int = 1
+    ) -> None:
+        if workers < 0 or chunk < 1 or retries < 0:
             raise ConfigError(
-                f"WorkerPool: need workers >= 0 and chunk >= 1, got workers={workers}, "
-                f"chunk={chunk}."
+                f"{type(self).__name__}: need workers >= 0, chunk >= 1 and retries >= 0, got "
+                f"workers={workers}, chunk={chunk}, retries={retries}."
             )
         self.workers, self.chunk, self.timeout = workers, chunk, self._limit(timeout, workers)
-        self._idle: list[Worker] = []
+        self.retries = retries
+        self._idle: list[Any] = []
         self._finalizer: weakref.finalize[..., Any] | None = None
         self._lock = threading.RLock()
 
     def map(
         self,
-        function: Callable[[list[X]], list[Y]],
+        function: Callable[[list[X]], Sequence[Y]],
         items: Sequence[X],
         timeout: float | None = None,
     ) -> list[Y]:
@@ -94,8 +97,7 @@ class WorkerPool:
         chunks = [items[i : i + size] for i in range(0, len(items), size)]
         with self._lock:
             self._start()
-            share = _Share(pickle.dumps(function), chunks, timeout)
-            answers = share.run(self._idle)
+            answers = self._share(function, chunks, timeout).run(self._idle)
         results = [_checked(a, chunk) for a, chunk in zip(answers, chunks, strict=True)]
         return [y for result in results for y in result]
 
@@ -113,7 +115,8 @@ class WorkerPool:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"workers": self.workers, "chunk": self.chunk, "timeout": self.timeout}
+        names = ("workers", "chunk", "timeout", "retries")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -122,6 +125,14 @@ class WorkerPool:
         if self._finalizer is None:
             self._idle = [Worker() for _ in range(self.workers)]
             self._finalizer = weakref.finalize(self, _end, list(self._idle))
+
+    def _share(
+        self,
+        function: Callable[[list[X]], Sequence[Y]],
+        chunks: list[list[X]],
+        timeout: float | None,
+    ) -> "Share":
+        return Share(pickle.dumps(function), chunks, timeout, self.retries)
 
     @staticmethod
     def _limit(timeout: float | None, workers: int) -> float | None:
@@ -140,36 +151,40 @@ class WorkerPool:
         return timeout
 
 
-class _Share:
+class Share:
     """Chunks that go through the workers.
 
     Args:
         code: The pickled function.
         chunks: What to compute.
         timeout: Seconds a chunk may take, or None.
+        retries: How often a chunk is computed again because its worker died.
     """
 
-    def __init__(self, code: bytes, chunks: list[list[Any]], timeout: float | None) -> None:
-        self.code, self.chunks, self.timeout = code, chunks, timeout
+    def __init__(
+        self, code: bytes, chunks: list[list[Any]], timeout: float | None, retries: int = 0
+    ) -> None:
+        self.code, self.chunks, self.timeout, self.retries = code, chunks, timeout, retries
+        self.waiting = list(range(len(chunks)))[::-1]
+        self.deaths = [0] * len(chunks)
         self.answers: list[Answer | None] = [None] * len(chunks)
         self.failures: dict[int, WorkerError] = {}
-        self.busy: dict[Worker, int] = {}
-        self.deadline: dict[Worker, float] = {}
+        self.busy: dict[Any, int] = {}
+        self.deadline: dict[Any, float] = {}
 
-    def run(self, idle: list[Worker]) -> list[Any]:
+    def run(self, idle: list[Any]) -> list[Any]:
         """All answers up to the first that is a failure; `idle` holds all workers afterwards.
 
         Raises:
             WorkerError: If a worker died or took too long at the first chunk that failed.
         """
-        waiting = list(range(len(self.chunks)))[::-1]
         try:
-            while waiting or self.busy:
-                while waiting and idle:
+            while self.waiting or self.busy:
+                while self.waiting and idle:
                     worker = idle.pop()
-                    self.busy[worker] = waiting.pop()
+                    self.busy[worker] = self.waiting.pop()
                     worker.send(self.code, self.chunks[self.busy[worker]], bool(self.timeout))
-                for worker in self._ready():
+                for worker in self.ready():
                     if self._take(worker):
                         idle.append(worker)
                         del self.busy[worker]
@@ -177,8 +192,8 @@ class _Share:
                 bad = [n for n, a in enumerate(self.answers) if a is not None and a.results is None]
                 first = min([*bad, *self.failures], default=len(self.chunks))
                 if first < len(self.chunks):
-                    waiting = [n for n in waiting if n < first]
-                    if not waiting and all(n > first for n in self.busy.values()):
+                    self.waiting = [n for n in self.waiting if n < first]
+                    if not self.waiting and all(n > first for n in self.busy.values()):
                         break
         finally:  # what is still computing after a failure or an interrupt is wanted no more
             for worker in self.busy:
@@ -188,20 +203,24 @@ class _Share:
             raise self.failures[first]
         return [a if a is not None else Answer(error="not computed") for a in self.answers]
 
-    def _ready(self) -> list[Worker]:
+    def ready(self) -> list[Any]:
         """Workers with a message or past their deadline; waits for one."""
         wait = None
         if self.deadline:
             wait = max(0.0, min(self.deadline.values()) - time.monotonic())
+        ready = self.heard(wait)
+        now = time.monotonic()
+        late = [w for w, until in self.deadline.items() if until <= now and w not in ready]
+        return [*ready, *late]
+
+    def heard(self, wait: float | None) -> list[Any]:
+        """Workers with a message; waits so many seconds for one, or until there is one."""
         with selectors.DefaultSelector() as selector:
             for worker in self.busy:
                 selector.register(worker, selectors.EVENT_READ)
-            ready = [key.fileobj for key, _ in selector.select(wait)]
-        now = time.monotonic()
-        late = [w for w, until in self.deadline.items() if until <= now and w not in ready]
-        return [*ready, *late]  # type: ignore[list-item]
+            return [key.fileobj for key, _ in selector.select(wait)]
 
-    def _take(self, worker: Worker) -> bool:
+    def _take(self, worker: Any) -> bool:
         """Take a message of a worker, or end it if it is late; whether it is done."""
         number = self.busy[worker]
         chunk = self.chunks[number]
@@ -216,21 +235,27 @@ class _Share:
         try:
             answer = worker.receive()
         except (EOFError, OSError):
-            status = worker.end()
+            how = worker.bury()
+            self.deaths[number] += 1
+            if self.deaths[number] <= self.retries:
+                self.waiting.append(number)
+                return True
+            times = self.deaths[number]
             self.failures[number] = WorkerError(
-                f"WorkerPool: a worker died ({_how(status)}) while it held {_shown(chunk)}. Its "
-                f"own message, if any, is above; workers=0 computes in this process, where a "
-                f"debugger can see it."
+                f"WorkerPool: a worker died ({how}) while it held {_shown(chunk)}"
+                f"{f', the last of {times} that did' if times > 1 else ''}. Its own message, if "
+                f"any, is above; workers=0 computes in this process, where a debugger can see it."
             )
             return True
         if answer is None:
-            self.deadline[worker] = time.monotonic() + (self.timeout or math.inf)
+            if self.timeout is not None:
+                self.deadline[worker] = time.monotonic() + self.timeout
             return False
         self.answers[number] = answer
         return True
 
 
-def _end(workers: list[Worker]) -> None:
+def _end(workers: list[Any]) -> None:
     for worker in workers:
         worker.hang_up()
     for worker in workers:
@@ -247,12 +272,3 @@ def _checked(answer: Answer, chunk: list[Any]) -> list[Any]:
 def _shown(chunk: list[Any]) -> str:
     more = f" and {len(chunk) - 3} more" if len(chunk) > 3 else ""
     return ", ".join(map(repr, chunk[:3])) + more
-
-
-def _how(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"

@@ -13,6 +13,7 @@ from gflow.state import device_of, take
 
 if TYPE_CHECKING:
     from gflow.environment.base import Environment
+    from gflow.rewards.pools import Pool
     from gflow.trajectories import Trajectories
 
 S = TypeVar("S")
@@ -104,7 +105,7 @@ class HostReward(_Remembering[S]):
         describe: ``states -> list of hashable objects``, one per state.
         log_rewards: ``list of objects -> list of log-rewards``, one number each; must be picklable
             for a pool.
-        pool: `gflow.rewards.pool.WorkerPool`, or None to compute in this process.
+        pool: Of workers (`gflow.rewards.open_pool`), or None to compute in this process.
         capacity: Number of objects remembered.
         timeout: Seconds that one object may take, in place of the pool's own limit.
 
@@ -116,7 +117,7 @@ class HostReward(_Remembering[S]):
         self,
         describe: Callable[[S], list[Any]],
         log_rewards: Callable[[list[Any]], Sequence[Any]],
-        pool: Any = None,
+        pool: "Pool | None" = None,
         capacity: int = 1_000_000,
         timeout: float | None = None,
     ) -> None:
@@ -135,7 +136,7 @@ class HostReward(_Remembering[S]):
 
         def ask(rows: list[int]) -> Sequence[Any]:
             things = [objects[row] for row in rows]
-            if not self.pool:
+            if self.pool is None:
                 return self.log_rewards(things)
             limit = {} if self.timeout is None else {"timeout": self.timeout}
             found: Sequence[Any] = self.pool.map(self.log_rewards, things, **limit)

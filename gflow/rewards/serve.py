@@ -12,7 +12,7 @@ import struct
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 BY_FILE = "gflow_file_"
@@ -26,7 +26,7 @@ class Answer:
         self.results, self.bad, self.error = results, bad, error
 
 
-def call(function: Callable[[list[Any]], list[Any]], chunk: list[Any]) -> Answer:
+def call(function: Callable[[list[Any]], Sequence[Any]], chunk: list[Any]) -> Answer:
     """The function on a chunk; after a failure object by object, to find the first bad one."""
     try:
         results = list(function(chunk))

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -83,6 +84,16 @@ class Worker:
         if self.process is not None and self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
+
+    def bury(self) -> str:
+        """How it died."""
+        status = self.end()
+        if status >= 0:
+            return f"exit status {status}"
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
 
     def end(self, patience: float = 2.0) -> int:
         """Wait for the end of the process, and insist after some seconds; its exit status."""

@@ -5,16 +5,16 @@ import hashlib
 import pickle
 import selectors
 import shutil
-import signal
 import tempfile
 import weakref
 from pathlib import Path
+from typing import Any
 
 from gflow.errors import ConfigError
 from gflow.rewards.pool import WorkerError
 from gflow.rewards.serve import send
 from gflow.rewards.worker import Worker
-from gflow.searchers.search import Found, Search
+from gflow.searchers.search import Found, Search, publish
 
 REQUEST = [0]
 """One batch."""
@@ -35,6 +35,7 @@ class Crew:
     """
 
     def __init__(self, searches: list[Search]) -> None:
+        assert searches[0].weights is not None
         self.workers = [Worker() for _ in searches]
         self.weights = searches[0].weights
         self._end = weakref.finalize(self, _end, self.workers, self.weights.parent)
@@ -65,6 +66,10 @@ class Crew:
         """A new folder for the file of weights."""
         return Path(tempfile.mkdtemp(prefix="gflow-searchers-"))
 
+    def tell(self, told: dict[str, Any]) -> None:
+        """Show them what `news` says."""
+        publish(self.weights, told)
+
     def found(self, wait: bool) -> list[Found]:
         """What has been delivered since it was last asked.
 
@@ -92,9 +97,8 @@ class Crew:
         try:
             answer = worker.receive()
         except (EOFError, OSError):
-            status = worker.end()
+            how = worker.bury()
             self.close()
-            how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
             raise WorkerError(
                 f"Searchers: a searcher died ({how}). Its own message, if any, is above; workers=0 "
                 f"samples in this process, where a debugger can see it."

@@ -82,18 +82,22 @@ def packed(env: Environment[Any], batch: Trajectories[Any], made: int) -> Found:
     return {name: value.detach().cpu() for name, value in columns.items() if value is not None}
 
 
-def publish(path: Path, made: int, policy: Policy, exploration: Exploration) -> None:
-    """Show searchers weights, by a file that is replaced as a whole.
+def news(made: int, policy: Policy, exploration: Exploration) -> dict[str, Any]:
+    """What searchers are told of new weights.
 
     Args:
-        path: Where they look.
         made: The batch that the weights are of.
         policy: Whose they are: of a language model, adapters alone.
         exploration: How to explore with them.
     """
-    partial = path.with_suffix(".partial")
     told = {name: getattr(exploration, name) for name in NUMBERS}
-    torch.save({"made": made, "policy": policy.state_dict(), "exploration": told}, partial)
+    return {"made": made, "policy": policy.state_dict(), "exploration": told}
+
+
+def publish(path: Path, told: dict[str, Any]) -> None:
+    """Show searchers of this machine what `news` says, by a file that is replaced as a whole."""
+    partial = path.with_suffix(".partial")
+    torch.save(told, partial)
     partial.replace(path)
 
 
@@ -110,7 +114,7 @@ class Search:
         count: Trajectories a call.
         seed: Of its randomness.
         made: The batch that the weights are of.
-        weights: Where newer weights appear.
+        weights: Where newer weights appear; None where they are told by `take`.
         device: Where to sample.
         dtype: Default type of numbers.
     """
@@ -123,7 +127,7 @@ class Search:
     count: int
     seed: int
     made: int
-    weights: Path
+    weights: Path | None
     device: str
     dtype: torch.dtype
     _seen: tuple[int, int] = (0, 0)
@@ -156,6 +160,8 @@ class Search:
 
     def _renew(self) -> None:
         """Take newer weights if there are some."""
+        if self.weights is None:
+            return
         try:
             stat = self.weights.stat()
         except FileNotFoundError:
@@ -163,7 +169,11 @@ class Search:
         seen = (stat.st_ino, stat.st_mtime_ns)
         if seen == self._seen:
             return
-        told = torch.load(self.weights, map_location=self.device, weights_only=True)
-        self._seen, self.made = seen, told["made"]
+        self._seen = seen
+        self.take(torch.load(self.weights, map_location=self.device, weights_only=True))
+
+    def take(self, told: dict[str, Any]) -> None:
+        """Go on with what `news` said."""
+        self.made = told["made"]
         self.policy.load_state_dict(told["policy"])
         self.exploration = replace(self.exploration, **told["exploration"])

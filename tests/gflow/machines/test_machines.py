@@ -1,8 +1,10 @@
 """Two processes under torchrun train as one with the joined batch."""
 
 import json
+import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from gflow.terms import FlowTerms
 from gflow.training.checkpoint import load_checkpoint
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
+ROOT = Path(sys.modules["gflow.machines.joined"].__file__ or "").parents[2]
 
 
 def flat(state: Any) -> Any:
@@ -33,17 +36,29 @@ def flat(state: Any) -> Any:
     return state.tolist() if isinstance(state, torch.Tensor) else state
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two processes, when they have ended."""
+
+    folder: Path
+    done: subprocess.CompletedProcess[str]
+
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        """What each of them found."""
+        assert self.done.returncode == 0, self.done.stdout + self.done.stderr
+        return [json.loads((self.folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """The folder of two processes, and what each said."""
+def both(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     folder = tmp_path_factory.mktemp("two")
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
          str(SCRIPT), str(folder)],
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+    return Pair(folder, done)
 
 
 @pytest.mark.slow
@@ -51,20 +66,19 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str,
     "name",
     ["tb", "db", "subtb", "subtb-pooled", "vargrad", "fm", "mdb", "optb-pairwise", "db-of-parts"],
 )
-def test_two_processes_step_as_one_with_the_joined_batch(
-    both: tuple[Path, list[dict[str, Any]]], name: str
-) -> None:
-    for said in both[1]:
+def test_two_processes_step_as_one_with_the_joined_batch(both: Pair, name: str) -> None:
+    for said in both.said:
         assert said[name]["loss"] < 1e-12
+        assert said[name]["gradients"] < 1e-12
         assert said[name]["weights"] < 1e-12
         assert said[name]["moved"] > 0.01
 
 
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_all_and_its_owner_names_the_trajectory(
-    both: tuple[Path, list[dict[str, Any]]],
+    both: Pair,
 ) -> None:
-    first, second = (said["not_finite"] for said in both[1])
+    first, second = (said["not_finite"] for said in both.said)
     assert first["still"]
     assert second["still"]
     assert "Another process drew the trajectory responsible" in first["said"]
@@ -73,8 +87,8 @@ def test_a_loss_that_is_no_number_stops_all_and_its_owner_names_the_trajectory(
 
 
 @pytest.mark.slow
-def test_a_failure_of_one_is_heard_by_all(both: tuple[Path, list[dict[str, Any]]]) -> None:
-    first, second = (said["one_fails"] for said in both[1])
+def test_a_failure_of_one_is_heard_by_all(both: Pair) -> None:
+    first, second = (said["one_fails"] for said in both.said)
     assert first["kind"] == "RankError"
     assert "Process 1 of 2 failed" in first["said"]
     assert "the dock is closed" in first["said"]
@@ -85,9 +99,9 @@ def test_a_failure_of_one_is_heard_by_all(both: tuple[Path, list[dict[str, Any]]
 
 @pytest.mark.slow
 def test_learners_and_further_batches_need_not_step_in_every_process(
-    both: tuple[Path, list[dict[str, Any]]],
+    both: Pair,
 ) -> None:
-    first, second = (said["beside"] for said in both[1])
+    first, second = (said["beside"] for said in both.said)
     # From 0: by 0.25 of the gradient 2 (0 - 1) of one process; then by that of the mean of
     # 2 (0.5 - 1) and 2 (0.5 - 3).
     assert first["biases"] == second["biases"] == pytest.approx([0.5, 1.25])
@@ -101,10 +115,10 @@ def test_learners_and_further_batches_need_not_step_in_every_process(
 
 @pytest.mark.slow
 def test_a_run_is_written_once_and_resumes_to_the_same_numbers(
-    both: tuple[Path, list[dict[str, Any]]],
+    both: Pair,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder, said = both
+    folder, said = both.folder, both.said
     for one in said:
         assert one["runs"]["codes"] == [0, 130, 0, 2, 2]
         assert "batch_size=13" in one["share"]

@@ -47,11 +47,11 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = {
 }
 
 
-def trainer(objective: Objective, ranks: Ranks, **more: Any) -> Trainer:
-    """A small one, whose gradients are clipped; other weights in each process, if they may be."""
+def trainer(objective: Objective, ranks: Ranks, clip: float = 0.0, **more: Any) -> Trainer:
+    """A small one; other weights in each process, if they may be."""
     torch.manual_seed(ranks.rank)
     policy = MLPPolicy(ENV, 12, 1, "learned", log_flow=True)
-    config = TrainConfig(batch_size=COUNT, lr=0.02, grad_clip=0.3, ema=0.7, seed=3)
+    config = TrainConfig(batch_size=COUNT, lr=0.02, grad_clip=clip, ema=0.7, seed=3)
     return Trainer(ENV, policy, objective, config, ranks=ranks, **more)
 
 
@@ -74,12 +74,24 @@ def apart(first: Trainer, second: Trainer) -> float:
     return max(float((a - b).abs().max()) for a, b in pairs)
 
 
+def steeper(first: Trainer, second: Trainer) -> float:
+    """The largest difference between gradients."""
+    held = [
+        [p.grad for module in (t.policy, t.objective) for p in module.parameters()]
+        for t in (first, second)
+    ]
+    assert [g is None for g in held[0]] == [g is None for g in held[1]]
+    pairs = zip(*held, strict=True)
+    return max(float((a - b).abs().max()) for a, b in pairs if a is not None and b is not None)
+
+
 def equal(ranks: Ranks, name: str) -> dict[str, float]:
     """Three steps of two processes against three of one with the joined batch."""
-    one, two = (trainer(OBJECTIVES[name](), r) for r in (ALONE, ranks))
+    clip = 0.3 if name == "db" else 0.0
+    one, two = (trainer(OBJECTIVES[name](), r, clip) for r in (ALONE, ranks))
     one.policy.load_state_dict(two.policy.state_dict())
     start = [p.clone() for p in weights(two)]
-    generator, losses = torch.Generator().manual_seed(5), 0.0
+    generator, losses, slopes = torch.Generator().manual_seed(5), 0.0, 0.0
     for _ in range(3):
         batch = one.sampler.forward(one.policy, COUNT, generator=generator)
         if name == "db-of-parts":  # those of the second process are cut
@@ -89,8 +101,9 @@ def equal(ranks: Ranks, name: str) -> dict[str, float]:
         else:
             own = mine(batch, ranks)
         losses = max(losses, abs(float(one.descend(batch)[0] - two.descend(own)[0])))
+        slopes = max(slopes, steeper(one, two))
     moved = max(float((a - b).abs().max()) for a, b in zip(weights(two), start, strict=True))
-    return {"loss": losses, "weights": apart(one, two), "moved": moved}
+    return {"loss": losses, "gradients": slopes, "weights": apart(one, two), "moved": moved}
 
 
 def not_finite(ranks: Ranks) -> dict[str, Any]:

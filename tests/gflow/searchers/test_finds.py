@@ -12,7 +12,7 @@ from gflow.language import PrefixReward, Prompts, TokenEnvironment
 from gflow.policies.base import Policy, PolicyOutput
 from gflow.rewards.base import LogReward
 from gflow.sampling.exploration import Exploration
-from gflow.searchers import Finds, Search, publish
+from gflow.searchers import Finds, Search, news, publish
 from gflow.searchers.search import packed
 
 
@@ -179,7 +179,7 @@ def test_searchers_take_the_newest_weights_they_see(tmp_path: Any) -> None:
     (first,) = search([0])
     assert first["made"].tolist() == [0] * 16
     assert search.exploration == Exploration(0.5)
-    publish(weights, 7, other, Exploration(0.25, stop_bias=1.0))
+    publish(weights, news(7, other, Exploration(0.25, stop_bias=1.0)))
     second, third = search([0, 0])
     assert second["made"].tolist() == third["made"].tolist() == [7] * 16
     assert search.exploration == Exploration(0.25, stop_bias=1.0)
