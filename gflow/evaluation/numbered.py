@@ -11,6 +11,8 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.evaluation.anchored import anchor, times
 from gflow.evaluation.children import children
 from gflow.evaluation.parts import Parts, outputs
+from gflow.listed import flows
+from gflow.listed.env import Listed
 from gflow.masking import class_log_prob, representatives
 from gflow.policies.base import BackwardNetwork, Policy, PolicyOutput, backward_law
 from gflow.state import batch_size, cat, take
@@ -24,10 +26,13 @@ def parts(
     """See `gflow.evaluate`."""
     states, index = trajectories.states, trajectories.state_index
     given = trajectories.condition_of_states
-    if needs.edge_flow:
+    table = env if isinstance(env, Listed) and states is env.all else None
+    if needs.edge_flow and table is None:
         output, inflow, outflow = _edge_flows(env, policy, states, given)
     else:
         output = outputs(env, policy, trajectories)
+    if needs.edge_flow and table is not None:
+        inflow, outflow = flows.edge_flows(table, output)
     law = env.law(states, output.forward_logits)
     log_pf = law.log_prob(trajectories.actions, index[:, :-1], trajectories.mask)
     back = None
@@ -49,7 +54,9 @@ def parts(
     if needs.branching:
         count = law.distinct.sum(-1).clamp(min=1).to(log_pf.dtype)
         found.others["log_branching"] = count.log()[index[:, :-1]].where(trajectories.mask, 0.0)
-    if needs.children != "none":
+    if needs.children != "none" and table is not None:
+        found.others.update(flows.children(table, output, law, index, needs))
+    elif needs.children != "none":
         found.others.update(children(env, policy, trajectories, law, needs))
     if needs.backward_divergence:
         assert back is not None  # refused by the objective otherwise

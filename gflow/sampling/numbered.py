@@ -10,10 +10,19 @@ from gflow.environment.categorical import Categorical
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.environment.movers import CHANCE
 from gflow.errors import IllegalActionError, ShapeError
+from gflow.listed.env import Listed
 from gflow.policies.base import Policy, Session, backward_law
 from gflow.sampling.exploration import ON_POLICY, Exploration
 from gflow.sampling.reversed import Reversed, turned
-from gflow.sampling.walk import Ask, Draw, Walk, walk_listed, walk_ragged, walk_static
+from gflow.sampling.walk import (
+    Ask,
+    Draw,
+    Walk,
+    walk_listed,
+    walk_ragged,
+    walk_static,
+    walk_whole,
+)
 from gflow.state import batch_size, device_of, take
 
 S = TypeVar("S")
@@ -220,6 +229,10 @@ class NumberedMoves:
     ) -> Walk[S]:
         """A walk by the plan in force; `apart` keeps equal states of different rows apart."""
         count, device = batch_size(start), device_of(start)
+        if isinstance(self.env, Listed) and self.env.whole and condition is None:
+            walk = walk_whole if self.static(device) else walk_listed
+            whole: Walk[Any] = walk(env, start, self.env.all, ask, draw, limit)  # type: ignore[arg-type]
+            return whole
         if self.static(device):
             return walk_static(env, start, ask, draw, limit)
         if apart:

@@ -7,7 +7,7 @@ ignored, nothing is read by the host. For GPUs, where launches and synchronisati
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -326,6 +326,30 @@ def walk_static(
     states, taken = cat(store), torch.stack(actions_taken, 1)
     inverse = _inverse(env, states, index, taken, length - stopped.long())
     return Walk(states, index, taken, inverse, length, stopped, owner)
+
+
+def walk_whole(
+    env: DiscreteEnvironment[S],
+    start: S,
+    listed: S,
+    ask: Ask,
+    draw: Draw,
+    limit: int | None = None,
+) -> Walk[S]:
+    """`walk_static` where all states are listed by their keys, and asked about in one go.
+
+    Args:
+        env: DiscreteEnvironment, or its `Reversed` view.
+        start: B states to start from.
+        listed: All states in the order of their keys; they are the store.
+        ask: Asked once, about all states.
+        draw: Draws an action for each row.
+        limit: Steps after which every row is left where it is, or None.
+    """
+    known: Known = ask(listed, torch.arange(batch_size(listed), device=device_of(listed)))
+    walk = walk_static(env, start, lambda s, _: known.take(env.key(s)), draw, limit)
+    index = env.key(walk.states)[walk.state_index]
+    return replace(walk, states=listed, state_index=index, owner=index[:0, 0])
 
 
 def _refuse_endless(env: DiscreteEnvironment[S], states: S) -> None:
