@@ -8,7 +8,6 @@ Shows: for each case and contestant the milliseconds of an iteration and the rat
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -27,8 +26,8 @@ CASES = {
     "5-128": DagCase(variables=5, batch=128),
     "10-128": DagCase(variables=10, batch=128),
 }
-CONTESTANTS = ["gflow", "gfnx", "torchgfn"]
-ITERATIONS = {"gflow": 10, "gfnx": 10, "torchgfn": 1}
+CONTESTANTS = ["gflow", "gflow-compiled", "gfnx", "torchgfn"]
+ITERATIONS = {"gflow": 10, "gflow-compiled": 10, "gfnx": 10, "torchgfn": 1}
 
 
 def main() -> None:
@@ -47,7 +46,7 @@ def main() -> None:
         command = [str(speed.python_of("torchgfn", args.envs)), "-m", "pip", "install", "--quiet"]
         subprocess.run([*command, "pandas", "scipy", "numpy<2"], check=True)
         return
-    workers = {name: start(name, args.envs) for name in args.only}
+    workers = {name: speed.start(name, args.envs, "dags") for name in args.only}
     failed = False
     for title in args.cases:
         answers = race(workers, CASES[title], args.rounds)
@@ -59,23 +58,6 @@ def main() -> None:
         worker.wait()
     if failed:
         sys.exit("a contestant failed")
-
-
-def start(name: str, envs: Path) -> "subprocess.Popen[str]":
-    """Start a worker on the one core that all share."""
-    python = speed.python_of(name, envs)
-    if not python.exists():
-        sys.exit(f"there is no {python}: run this script with --setup first")
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    return subprocess.Popen(
-        [str(python), str(speed.PEERS / f"{name}_dags.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | speed.ONE_THREAD,
-        text=True,
-        bufsize=1,
-    )
 
 
 def race(
@@ -101,12 +83,12 @@ def table(title: str, case: DagCase, answers: dict[str, list[dict[str, Any]]]) -
     """Medians over rounds; ratios are taken within a round, then their median."""
     lines = [
         f"{title}: {case.variables} variables, batch {case.batch}, {case.parameters:,} parameters",
-        f"{'':10}{'CPU ms':>10}{'quartiles':>22}{'ratio':>9}{'length':>8}",
+        f"{'':15}{'CPU ms':>10}{'quartiles':>22}{'ratio':>9}{'length':>8}",
     ]
     first = next((blocks for blocks in answers.values() if "error" not in blocks[-1]), [])
     for name, blocks in answers.items():
         if "error" in blocks[-1]:
-            lines.append(f"{name:10}  not measured: {blocks[-1]['error']}")
+            lines.append(f"{name:15}  not measured: {blocks[-1]['error']}")
             continue
         cpu = [1e3 * block["cpu_seconds"] for block in blocks]
         low, _, high = statistics.quantiles(cpu, n=4) if len(cpu) > 1 else cpu * 3
@@ -116,7 +98,7 @@ def table(title: str, case: DagCase, answers: dict[str, list[dict[str, Any]]]) -
         )
         length = statistics.mean(block["mean_length"] for block in blocks)
         lines.append(
-            f"{name:10}{statistics.median(cpu):10.2f}{f'{low:.2f} to {high:.2f}':>22}"
+            f"{name:15}{statistics.median(cpu):10.2f}{f'{low:.2f} to {high:.2f}':>22}"
             f"{ratio:9.2f}{length:8.2f}"
         )
     versions: dict[str, str] = {}

@@ -10,7 +10,6 @@ Shows: for each case and contestant the milliseconds of an iteration and the rat
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -31,7 +30,7 @@ CASES = {
     "tfbind": SequenceCase("tfbind"),
     "tfbind-transformer": SequenceCase("tfbind", "transformer"),
 }
-CONTESTANTS = ["gflow", "gfnx", "torchgfn"]
+CONTESTANTS = ["gflow", "gflow-compiled", "gfnx", "torchgfn"]
 ITERATIONS = {
     "bits": 20,
     "bits-transformer": 3,
@@ -59,7 +58,7 @@ def main() -> None:
         for name in speed.ENVIRONMENTS:
             speed.make_environment(name, args.envs)
         return
-    workers = {name: start(name, args.envs) for name in args.only}
+    workers = {name: speed.start(name, args.envs, "sequences") for name in args.only}
     failed = False
     for title in args.cases:
         case = replace(CASES[title], learn=args.learn)
@@ -72,23 +71,6 @@ def main() -> None:
         worker.wait()
     if failed:
         sys.exit("a contestant failed")
-
-
-def start(name: str, envs: Path) -> "subprocess.Popen[str]":
-    """Start a worker on the one core that all share."""
-    python = speed.python_of(name, envs)
-    if not python.exists():
-        sys.exit(f"there is no {python}: run this script with --setup first")
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    return subprocess.Popen(
-        [str(python), str(speed.PEERS / f"{name}_sequences.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | speed.ONE_THREAD,
-        text=True,
-        bufsize=1,
-    )
 
 
 def race(
@@ -115,12 +97,12 @@ def table(case: SequenceCase, answers: dict[str, list[dict[str, Any]]]) -> str:
     lines = [
         f"{case.task}, {case.network}: batch {case.batch}, {case.actions} actions, "
         f"{case.parameters:,} parameters",
-        f"{'':10}{'CPU ms':>10}{'quartiles':>22}{'ratio':>9}{'per CPU s':>12}{'length':>8}",
+        f"{'':15}{'CPU ms':>10}{'quartiles':>22}{'ratio':>9}{'per CPU s':>12}{'length':>8}",
     ]
     first = next((blocks for blocks in answers.values() if "error" not in blocks[-1]), [])
     for name, blocks in answers.items():
         if "error" in blocks[-1]:
-            lines.append(f"{name:10}  not measured: {blocks[-1]['error']}")
+            lines.append(f"{name:15}  not measured: {blocks[-1]['error']}")
             continue
         cpu = [1e3 * block["cpu_seconds"] for block in blocks]
         low, middle, high = statistics.quantiles(cpu, n=4) if len(cpu) > 1 else cpu * 3
@@ -130,7 +112,7 @@ def table(case: SequenceCase, answers: dict[str, list[dict[str, Any]]]) -> str:
         )
         length = statistics.mean(block["mean_length"] for block in blocks)
         lines.append(
-            f"{name:10}{middle:10.2f}{f'{low:.2f} to {high:.2f}':>22}"
+            f"{name:15}{middle:10.2f}{f'{low:.2f} to {high:.2f}':>22}"
             f"{ratio:9.2f}{1e3 / middle:12.1f}{length:8.2f}"
         )
         if (case.task, name) in NOTES:
@@ -138,7 +120,7 @@ def table(case: SequenceCase, answers: dict[str, list[dict[str, Any]]]) -> str:
         if case.learn:
             lines.append(f"{'':12}{progress(case, blocks)}")
     lines += [
-        f"{name:10}  not there: {why}" for (task, name), why in MISSING.items() if task == case.task
+        f"{name:15}  not there: {why}" for (task, name), why in MISSING.items() if task == case.task
     ]
     versions: dict[str, str] = {}
     for blocks in answers.values():

@@ -60,7 +60,7 @@ ENVIRONMENTS = {
         ["--no-deps", "gfnx==0.0.1"],
     ],
 }
-CONTESTANTS = ["gflow", "torchgfn", "torchgfn-tutorial", "gfnx", "sketch"]
+CONTESTANTS = ["gflow", "gflow-compiled", "torchgfn", "torchgfn-tutorial", "gfnx", "sketch"]
 
 
 def main() -> None:
@@ -117,8 +117,14 @@ def python_of(name: str, envs: Path) -> Path:
     return envs / name / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def start(name: str, envs: Path) -> "subprocess.Popen[str]":
-    """Start a worker on the one core that all share; what follows a hyphen is its argument."""
+def start(name: str, envs: Path, kind: str = "hypergrid") -> "subprocess.Popen[str]":
+    """Start a worker on the one core that all share; what follows a hyphen is its argument.
+
+    Args:
+        name: The contestant.
+        envs: Where the peers' environments are.
+        kind: What it is to train on.
+    """
     name, _, manner = name.partition("-")
     python = python_of(name, envs)
     if not python.exists():
@@ -127,7 +133,7 @@ def start(name: str, envs: Path) -> "subprocess.Popen[str]":
         # JAX keeps several threads busy whatever its flags say; it counts the cores at the start.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     return subprocess.Popen(
-        [str(python), str(PEERS / f"{name}_hypergrid.py"), *([manner] if manner else [])],
+        [str(python), str(PEERS / f"{name}_{kind}.py"), *([manner] if manner else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | ONE_THREAD,
@@ -174,12 +180,12 @@ def table(title: str, case: Case, iterations: int, answers: dict[str, list[dict[
     """
     lines = [
         f"{title}: {case.parameters:,} parameters, blocks of {iterations} iterations, CPU ms",
-        f"{'':10}{'median':>9}{'quartiles':>18}{'wall':>9}{'ratio':>8}{'length':>8}{'floor':>8}",
+        f"{'':17}{'median':>9}{'quartiles':>18}{'wall':>9}{'ratio':>8}{'length':>8}{'floor':>8}",
     ]
     reference = next((blocks for blocks in answers.values() if "error" not in blocks[-1]), [])
     for name, blocks in answers.items():
         if "error" in blocks[-1]:
-            lines.append(f"{name:10}  not measured: {blocks[-1]['error']}")
+            lines.append(f"{name:17}  not measured: {blocks[-1]['error']}")
             continue
         cpu = [1e3 * block["cpu_seconds"] for block in blocks]
         low, _, high = statistics.quantiles(cpu, n=4) if len(cpu) > 1 else cpu * 3
@@ -194,12 +200,12 @@ def table(title: str, case: Case, iterations: int, answers: dict[str, list[dict[
             shares = [block["floor_seconds"] / block["cpu_seconds"] for block in blocks]
             floor = f"{statistics.median(shares):.0%}"
         lines.append(
-            f"{name:10}{statistics.median(cpu):9.2f}{f'{low:.2f} to {high:.2f}':>18}"
+            f"{name:17}{statistics.median(cpu):9.2f}{f'{low:.2f} to {high:.2f}':>18}"
             f"{wall:9.2f}{ratio:8.2f}{length:8.2f}{floor:>8}"
         )
         if case.learn:
             loss, log_z = blocks[-1]["loss"], blocks[-1]["log_z"]
-            lines.append(f"{'':10}  loss {loss:.4f}, log Z {log_z:.4f} (exact {case.log_z:.4f})")
+            lines.append(f"{'':17}  loss {loss:.4f}, log Z {log_z:.4f} (exact {case.log_z:.4f})")
     return "\n".join([*lines, ""])
 
 

@@ -1,5 +1,7 @@
 """Worker: modified detailed balance on graphs with this library."""
 
+import sys
+
 import torch
 from dag_case import STOP, DagCase, serve
 from protocol import Progress
@@ -10,9 +12,11 @@ from gflow.envs.dags.scores import BGe
 from gflow.objectives import ModifiedDetailedBalance
 from gflow.training.trainer import TrainConfig, Trainer
 
+COMPILED = sys.argv[1:] == ["compiled"]
+
 
 class GFlow:
-    """The library as a user drives it: a trainer and its steps."""
+    """The library as a user drives it: a trainer and its steps, compiled or not."""
 
     def __init__(self, case: DagCase) -> None:
         torch.manual_seed(0)
@@ -22,7 +26,7 @@ class GFlow:
             policy.head.weight *= case.head_scale
             policy.head.bias *= case.head_scale
             policy.head.bias[-1] += STOP
-        config = TrainConfig(batch_size=case.batch, lr=case.learning_rate)
+        config = TrainConfig(batch_size=case.batch, lr=case.learning_rate, compile=COMPILED)
         self.trainer = Trainer(env, policy, ModifiedDetailedBalance(), config)
         self.parameters = sum(p.numel() for p in policy.parameters())
 

@@ -1,5 +1,6 @@
 """Worker: trajectory balance on a hypergrid with this library."""
 
+import sys
 from typing import Any
 
 import torch
@@ -33,43 +34,53 @@ class RecordingPolicy(MLPPolicy):
         return super().forward(env, states, condition)
 
 
+COMPILED = sys.argv[1:] == ["compiled"]
+
+
 class GFlow:
-    """The library as a user drives it: a trainer and its steps."""
+    """The library as a user drives it: a trainer and its steps, compiled or not."""
 
     def __init__(self, case: Case) -> None:
         torch.manual_seed(0)
         self.env = env = HyperGrid(case.dim, case.side, Corners(case.side, R0, R1, R2))
-        self.policy = RecordingPolicy(env, width=WIDTH, depth=2)
-        self.policy.sampled = []
+        self.policy = (MLPPolicy if COMPILED else RecordingPolicy)(env, width=WIDTH, depth=2)
         with torch.no_grad():
             self.policy.head.weight *= case.head_scale
             self.policy.head.bias *= case.head_scale
             self.policy.head.bias[case.dim] += case.stop_bias
         self.objective = TrajectoryBalance()
         config = TrainConfig(
-            batch_size=case.batch, lr=case.learning_rate, log_z_lr=case.log_z_learning_rate
+            batch_size=case.batch,
+            lr=case.learning_rate,
+            log_z_lr=case.log_z_learning_rate,
+            compile=COMPILED,
         )
         self.trainer = Trainer(env, self.policy, self.objective, config)
         parts = [*self.policy.parameters(), *self.objective.parameters()]
         self.parameters = sum(p.numel() for p in parts)
+        if isinstance(self.policy, RecordingPolicy):
+            self.policy.sampled = []
+            self.bare = self._bare  # of a graph no single passes are known
 
     def train(self, iterations: int) -> Progress:
         """Sample, evaluate and step."""
         length = 0.0
         record: dict[str, float] = {}
         for _ in range(iterations):
-            self.policy.sampled = []
+            if isinstance(self.policy, RecordingPolicy):
+                self.policy.sampled = []
             record = self.trainer.train_step()
             length += record["mean_length"]
         return Progress(length / iterations, record["loss"], record["log_z"])
 
-    def bare(self) -> None:
+    def _bare(self) -> None:
         """The passes of sampling without gradient, then one forward and backward pass over all.
 
         These are the states that the library really passed: each distinct one once, where it
         shares them.
         """
         with torch.no_grad():
+            assert isinstance(self.policy, RecordingPolicy)
             for states in self.policy.sampled:
                 MLPPolicy.forward_logits(self.policy, self.env, states)
         self.policy.head(self.policy.trunk(self.env, self.policy.trained)).sum().backward()

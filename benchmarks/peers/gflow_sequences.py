@@ -1,5 +1,6 @@
 """Worker: trajectory balance on sequences with this library."""
 
+import sys
 from typing import Any
 
 import torch
@@ -24,9 +25,11 @@ from gflow.objectives import TrajectoryBalance
 from gflow.policies.transformer import CausalTransformer
 from gflow.training.trainer import TrainConfig, Trainer
 
+COMPILED = sys.argv[1:] == ["compiled"]
+
 
 class GFlow:
-    """The library as a user drives it: a trainer and its steps."""
+    """The library as a user drives it: a trainer and its steps, compiled or not."""
 
     def __init__(self, case: SequenceCase) -> None:
         torch.manual_seed(0)
@@ -48,7 +51,10 @@ class GFlow:
             policy.head.bias *= case.head_scale
         objective = TrajectoryBalance(log_z=case.first_log_z)
         config = TrainConfig(
-            batch_size=case.batch, lr=case.learning_rate, log_z_lr=case.log_z_learning_rate
+            batch_size=case.batch,
+            lr=case.learning_rate,
+            log_z_lr=case.log_z_learning_rate,
+            compile=COMPILED,
         )
         callbacks = [] if self.found is None else [self.found]
         self.trainer = Trainer(env, policy, objective, config, callbacks=callbacks)

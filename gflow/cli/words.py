@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gflow.bounds import complaint
 from gflow.errors import ConfigError
 from gflow.tasks.signature import (
     REQUIRED,
@@ -137,8 +138,13 @@ def _words_of(flag: Word, option: Option | None) -> int:
     if option is not None and members_of_tuple(option.hint) is not None:
         return len(flag.values)
     if option is not None and is_bool(option.hint):
-        return int(flag.values[:1] != () and flag.values[0].lower() in ("true", "false"))
+        return int(flag.values[:1] != () and _fits(flag.values[0], option))
     return 1
+
+
+def _fits(word: str, option: Option) -> bool:
+    """Whether a word is a value of an option."""
+    return complaint(convert(word, option.hint), option.hint) is None
 
 
 def listing(title: str, flags: "Iterable[Flag]", note: str = "") -> list[str]:

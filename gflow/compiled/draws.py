@@ -46,7 +46,7 @@ class Draws(TorchFunctionMode):
         """What `func` would return, of the numbers at hand."""
         flat = self.given[kind]
         if flat is None:
-            found = func(*args, **kwargs)
+            found: Tensor = func(*args, **kwargs)
             self.count[kind] += found.numel()
             return found
         kwargs.pop("generator", None)

@@ -11,6 +11,7 @@ from gflow.behaviours.base import Behaviour, Sampling
 from gflow.compiled.adam import AdamGroup, adam_, clipped
 from gflow.compiled.draws import Draws
 from gflow.compiled.inputs import Named, StepInputs, lent
+from gflow.compiled.replayed import Layers
 from gflow.conditions.draws import ConditionSampler
 from gflow.deferred import Deferred, require_finite
 from gflow.environment.base import Environment
@@ -38,6 +39,8 @@ class PureStep:
         groups: Names of the parameters of each group of the optimiser, with its settings.
         grad_clip: Largest norm of the gradient of the first group; 0 for any.
         decay: Of the average of the weights.
+        generator: Source of randomness, where none is drawn beforehand.
+        known: Layers that evaluation need not ask again (`Layers`), and of how many rows.
         names: What is recorded, in the order of the sums; known after the first call.
         checks: What was checked, in the order of `Deferred`'s numbers; likewise.
     """
@@ -53,6 +56,8 @@ class PureStep:
     groups: Sequence[tuple[list[str], dict[str, Any]]]
     grad_clip: float = 0.0
     decay: float = 0.0
+    generator: torch.Generator | None = None
+    known: dict[str, int] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
 
@@ -73,7 +78,10 @@ class PureStep:
         deferred.failed, deferred._where = numbers["failed"], numbers["where"]
         leaves = {name: p.detach().requires_grad_() for name, p in given.parameters.items()}
         held = {**leaves, **given.average}
-        with lent(self.module, held, given.buffers), deferred.during(numbers["step"]), draws:
+        names = {id(leaf): name for name, leaf in leaves.items()}
+        layers = Layers(self.known, lambda weight: names.get(id(weight)))
+        lending = lent(self.module, held, given.buffers)
+        with lending, deferred.during(numbers["step"]), draws, layers:  # type: ignore[arg-type]
             batch, loss, recorded = self._loss(device)
             require_finite(loss.detach(), _never, "the loss")
         trained = [name for names, _ in self.groups for name in names]
@@ -92,7 +100,12 @@ class PureStep:
     def sampling(self, device: torch.device) -> Sampling:
         """What the batch is sampled with."""
         return Sampling(
-            self.policy, self.sampler, self.exploration, self.condition, device=device
+            self.policy,
+            self.sampler,
+            self.exploration,
+            self.condition,
+            self.generator,
+            device,
         )
 
     def _loss(self, device: torch.device) -> tuple[Trajectories[Any], Tensor, Named]:

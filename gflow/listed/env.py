@@ -234,7 +234,8 @@ class Listed(DiscreteEnvironment[Tensor]):
         if condition is not None or zero:
             found: Tensor = self.inner.log_reward(self.states(states), condition, zero)
             return found
-        return self._value("reward", states)
+        value: Tensor = self._value("reward", states)
+        return value
 
     def target_log_reward(
         self, states: Tensor, condition: Tensor | None = None, zero: bool = False
@@ -243,11 +244,13 @@ class Listed(DiscreteEnvironment[Tensor]):
         if condition is not None or zero:
             found: Tensor = self.inner.target_log_reward(self.states(states), condition, zero)
             return found
-        return self._value("target", states)
+        value: Tensor = self._value("target", states)
+        return value
 
     def scores(self, states: Tensor) -> Tensor:
         """(B, K) looked up."""
-        return self._value("scores", states)
+        value: Tensor = self._value("scores", states)
+        return value
 
     def outcome(
         self, states: Tensor, condition: Tensor | None = None
@@ -257,7 +260,8 @@ class Listed(DiscreteEnvironment[Tensor]):
             return self.target_log_reward(states, condition), None
         scores = self.scores(states)
         if condition is None:
-            return self._value("target", states), scores
+            target: Tensor = self._value("target", states)
+            return target, scores
         return self.inner.target_from_scores(self.states(states), scores, condition), scores
 
     def target_from_scores(
@@ -272,14 +276,16 @@ class Listed(DiscreteEnvironment[Tensor]):
         if condition is not None:
             found: Tensor = self.inner.player_log_reward(self.states(states), condition)
             return found
-        return self._value("players", states)
+        value: Tensor = self._value("players", states)
+        return value
 
     def partial_log_reward(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B,) looked up, unless a condition is read."""
         if condition is not None:
             found: Tensor = self.inner.partial_log_reward(self.states(states), condition)
             return found
-        return self._value("partial", states)
+        value: Tensor = self._value("partial", states)
+        return value
 
     def partial_of_trajectories(self, trajectories: Trajectories[Tensor]) -> Tensor:
         """(N,) `partial_log_reward` of the stored states."""

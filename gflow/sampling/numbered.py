@@ -231,7 +231,7 @@ class NumberedMoves:
         count, device = batch_size(start), device_of(start)
         if isinstance(self.env, Listed) and self.env.whole and condition is None:
             walk = walk_whole if self.static(device) else walk_listed
-            whole: Walk[Any] = walk(env, start, self.env.all, ask, draw, limit)  # type: ignore[arg-type]
+            whole: Walk[Any] = walk(env, start, self.env.all, ask, draw, limit)
             return whole
         if self.static(device):
             return walk_static(env, start, ask, draw, limit)

@@ -275,6 +275,8 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 
 def is_bool(hint: Any) -> bool:
     """Whether a flag may stand without a value."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return bool in typing.get_args(hint)
     return bool(hint is bool)
 
 
@@ -285,7 +287,7 @@ def shown_type(hint: Any) -> str:
         return "NAME" if choices_of(hint) else shown_type(typing.get_args(hint)[0])
     if origin in (typing.Union, types.UnionType):
         kinds = [shown_type(m) for m in typing.get_args(hint) if m is not type(None)]
-        return "|".join(dict.fromkeys(kinds))
+        return "|".join(kind for kind in dict.fromkeys(kinds) if kind)
     if origin is Literal:
         return "NAME"
     if origin is tuple:

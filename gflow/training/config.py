@@ -58,6 +58,8 @@ class TrainConfig:
         chunk: States that the network sees at a time in a training step, whose activations alone
             are held (`Chunked`): less memory for one more pass of the network; 0 for all at once.
         plan: Execution plan of the sampler: "auto", "ragged" or "static".
+        compile: Run each step as one graph, compiled by torch (see docs/speed.md), or "graph":
+            captured by a CUDA graph. Refused where a step cannot be one graph.
         seed: Of everything random.
     """
 
@@ -89,6 +91,7 @@ class TrainConfig:
     augment_objects: Count = 20
     chunk: Natural = 0
     plan: Literal["auto", "ragged", "static"] = "auto"
+    compile: bool | Literal["graph"] = False
     seed: int = 0
 
     def __post_init__(self) -> None:

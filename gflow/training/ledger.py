@@ -31,6 +31,13 @@ class Ledger:
                 value = old + (value.double() if isinstance(value, Tensor) else value)
             self._sums[name], self._counts[name] = value, count + 1
 
+    def add_sums(self, sums: Mapping[str, float], steps: int) -> None:
+        """Note sums of the numbers of several steps."""
+        for name, value in sums.items() if steps else ():
+            count = self._counts.get(name, 0)
+            self._sums[name] = float(self._sums[name]) + value if count else value
+            self._counts[name] = count + steps
+
     def means(self) -> Record:
         """The means so far, read by the host."""
         return {name: float(total) / self._counts[name] for name, total in self._sums.items()}

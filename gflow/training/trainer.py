@@ -4,7 +4,7 @@ import ast
 import copy
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from gflow.environment.base import Environment
 from gflow.errors import CheckpointError, ConfigError, IncompatibleError
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.learner import Learner, average_into, parameters_of
+from gflow.listed.sharing import Sharing
 from gflow.machines.ranks import ALONE, Ranks
 from gflow.memory.replay import ReplayBuffer
 from gflow.memory.rescore import of_now
@@ -32,6 +33,9 @@ from gflow.training.config import TrainConfig
 from gflow.training.diagnosis import refuse_late, refuse_loss
 from gflow.training.ledger import Ledger, Record
 from gflow.trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from gflow.compiled.runner import CompiledStep
 
 __all__ = ["Callback", "Record", "TrainConfig", "Trainer"]
 
@@ -72,6 +76,7 @@ class Trainer:
     Attributes:
         step: Number of gradient steps done.
         generator: Source of all randomness of sampling.
+        compiled: The step as one graph, where `config.compile` asks for it.
         deferring: Whether checks wait for the next record, as sampling reads nothing either.
     """
 
@@ -141,6 +146,12 @@ class Trainer:
             reason = source_refusal(self.behaviour.gives.explored, objective.learns_from)
         if reason is not None:
             raise IncompatibleError(f"{type(objective).__name__} on {env.name}: {reason}")
+        self._sharing = None if config.compile else Sharing.of(self)
+        self.compiled: CompiledStep | None = None
+        if config.compile:
+            from gflow.compiled.captured import step_of
+
+            self.compiled = step_of(self)
 
     @property
     def replay(self) -> ReplayBuffer | None:
@@ -204,7 +215,10 @@ class Trainer:
             objective: What to train by in place of the trainer's.
         """
         objective = self.objective if objective is None else objective
-        own = None if batch is None else objective.evaluate(self.env, self._chunked, batch)
+        env, policy = self.env, self._chunked
+        if self._sharing is not None and batch is not None and self._sharing.drew(batch):
+            env, policy = self._sharing.env, self._sharing.policy
+        own = None if batch is None else objective.evaluate(env, policy, batch)
         terms = self.ranks.joined(own)
         return objective(terms), terms
 
@@ -238,10 +252,15 @@ class Trainer:
         """
         if record is None:
             record = (self.step + 1) % self.record_every == 0
+        if self.compiled is not None:
+            return self._compiled_step(record)
         sampling = self.sampling
         version = self.env.reward.version if self.learners else 0
         with self.deferred.during(self.step) if self.deferring else at_once():
-            batch = self.behaviour.collect(sampling, self.count)
+            if self._sharing is None:
+                batch = self.behaviour.collect(sampling, self.count)
+            else:
+                batch = self._sharing.collect(sampling, self.count)
             if not self.step:
                 self.objective.begin(batch)
                 self.ranks.mean_weights(self.objective)
@@ -271,7 +290,8 @@ class Trainer:
         if len(log_z):
             self.ledger.add({"log_z": log_z.mean()})
         if len(whole):
-            self.ledger.add({"mean_log_reward": plain_log_reward(self.env, whole).mean()})
+            env = self.env if self._sharing is None else self._sharing.env
+            self.ledger.add({"mean_log_reward": plain_log_reward(env, whole).mean()})
         self.ledger.add(
             {
                 "loss": value,
@@ -281,9 +301,35 @@ class Trainer:
             }
         )
         found = self.ranks.mean_of(self.ledger.record()) if record else {}
+        if self._sharing is not None and self.callbacks:
+            whole = self._sharing.env.unlisted(whole)
         for callback in self.callbacks:
             callback(self, whole, found)
         return found
+
+    def _compiled_step(self, record: bool) -> Record:
+        """A step that is one graph; see `train_step`."""
+        assert self.compiled is not None
+        batch = self.compiled()
+        if record:
+            self._read_deferred()
+        self.step += 1
+        if self.config.lr_half_life:
+            self.schedule.step()
+        found: Record = {}
+        if record:
+            self._fold_compiled()
+            found = self.ledger.record()
+        for callback in self.callbacks:
+            assert batch is not None
+            callback(self, batch, found)
+        return found
+
+    def _fold_compiled(self) -> None:
+        """Take what a graph summed into the ledger, and its count of steps into the optimiser."""
+        if self.compiled is not None:
+            self.ledger.add_sums(*self.compiled.sums())
+            self.compiled.write_back()
 
     def descend(
         self, batch: Trajectories[Any] | None, objective: Objective | None = None
@@ -302,8 +348,11 @@ class Trainer:
 
         def complain() -> NoReturn:
             used = self.objective if objective is None else objective
+            shown = batch
+            if self._sharing is not None and batch is not None and self._sharing.drew(batch):
+                shown = self._sharing.env.unlisted(batch)
             refuse_loss(
-                self.env, self.policy, used, self.config, self.step, batch, terms, self.ranks.start
+                self.env, self.policy, used, self.config, self.step, shown, terms, self.ranks.start
             )
 
         require_finite(value, complain, "the loss")
@@ -312,7 +361,7 @@ class Trainer:
 
     def _read_deferred(self) -> None:
         """Complain of what failed since the last record."""
-        found = self.deferred.read()
+        found = self.deferred.read() if self.compiled is None else self.compiled.failure()
         if found is not None:
             refuse_late(self.env, self.objective, found[1], found[0], self.step)
 
@@ -331,6 +380,7 @@ class Trainer:
 
     def means(self) -> Record:
         """The means since the last record, without beginning anew."""
+        self._fold_compiled()
         return self.ranks.mean_of(self.ledger.means())
 
     # ------------------------------------------------------------------ checkpoints
@@ -345,8 +395,9 @@ class Trainer:
             NonFiniteLossError: If a step since the last record failed.
             RankError: If the weights of the processes differ.
         """
-        if self.deferring:
+        if self.deferring or self.compiled is not None:
             self._read_deferred()
+        self._fold_compiled()
         modules = [self.policy, self.objective, *(learner.module for learner in self.learners)]
         self.ranks.check_equal(modules)
         own = self._own_state()
@@ -410,6 +461,8 @@ class Trainer:
                 f"several machines); one process needs no torchrun."
             )
         mine = own[0 if to_look_at else self.ranks.rank]
+        if self.compiled is not None:
+            self.compiled.reload()
         self.step = state["step"]
         self.policy.load_state_dict(state["policy"])
         self.objective.load_state_dict(state["objective"] | mine["objective_extra"])
