@@ -191,6 +191,7 @@ class CompiledStep:
             batch, _, recorded = step._loss(t.device)
             step.generator = None
         t.generator.set_state(before)
+        t.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedules ask for it
         if not t.step:
             t.objective.begin(batch if self.listed is None else self.listed.unlisted(batch))
         self._some, step.known = batch, probe.found

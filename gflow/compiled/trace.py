@@ -15,7 +15,7 @@ from gflow.errors import IncompatibleError
 Flat = Callable[..., list[Tensor]]
 """A function of tensors that may change them in place; returns others."""
 
-TORCH = str(Path(torch.__file__).parent)
+TORCH, HERE = str(Path(torch.__file__).parent), str(Path(__file__).parent)
 
 HOST_READS = (
     "DataDependent",
@@ -96,7 +96,7 @@ def _told(what: str) -> Iterator[None]:
         if not any(kind.startswith(HOST_READS) for kind in kinds):
             raise
         frames = traceback.extract_tb(error.__traceback__)
-        own = [f for f in frames if not f.filename.startswith(TORCH)]
+        own = [f for f in frames if not f.filename.startswith((TORCH, HERE))]
         where = ""
         if own:
             path = Path(own[-1].filename)
