@@ -20,6 +20,7 @@ USAGE = """usage: gflow COMMAND ...
   resume DIR [--steps N]            continue a run that was stopped or killed, or extend one
   eval DIR [--samples N]            measure a run at its last checkpoint
   sample DIR [-n N] [--condition C] draw objects from a trained sampler, as JSON lines
+  report DIR ... [--out FILE]       write a page about a run, a sweep, or several runs
   sweep FILE [--out DIR] [--stacked]
                                     run a sweep file (grid or random) on this machine
   arena RUN RUN ... [--players P]   let runs of one game and others (uniform, mcts:100, minimax)
@@ -86,6 +87,7 @@ COMMANDS = {
     "resume": "gflow.cli.runs:resume",
     "eval": "gflow.cli.runs:evaluate",
     "sample": "gflow.cli.runs:sample",
+    "report": "gflow.cli.report:report",
     "sweep": "gflow.cli.runs:sweep",
     "list": "gflow.cli.runs:list_",
     "arena": "gflow.cli.arena:arena",

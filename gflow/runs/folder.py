@@ -159,7 +159,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove the files of the run that was here."""
-        for path in (self.summary, self.metrics, self.checkpoint):
+        written = (self.path / name for name in ("about.json", "objects.jsonl", "report.html"))
+        for path in (self.summary, self.metrics, self.checkpoint, *written):
             path.unlink(missing_ok=True)
 
     def difference(self, config: RunConfig) -> str:

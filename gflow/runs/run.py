@@ -13,15 +13,17 @@ import torch
 from gflow.errors import CheckpointError, ConfigError, GFlowError, MissingExtraError
 from gflow.machines.distributed import join
 from gflow.machines.ranks import ALONE, Ranks
+from gflow.report import write_report
+from gflow.runs.about import write_about
 from gflow.runs.build import build_context
 from gflow.runs.folder import RunFolder, identity, open_for_new, with_steps
 from gflow.runs.interrupt import interruptible
 from gflow.runs.memory import give_back
+from gflow.runs.objects import write_objects
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.pictures import curves
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
-from gflow.training.json_lines import read_jsonl
 from gflow.training.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_trackers
 from gflow.training.trainer import Record
 
@@ -96,6 +98,7 @@ class Run:
             with files.writing():
                 files.clear()
                 files.write_config(self.config)
+                write_about(files.path, self.config)
         except BaseException:
             files.abandon()
             raise
@@ -145,6 +148,7 @@ class Run:
                 run._extra = open_trackers(config.run.track, folder, config.to_dict(), run.reported)
                 with files.writing():
                     files.write_config(config)
+                    write_about(folder, config, at)
         except BaseException:
             files.release()
             raise
@@ -315,6 +319,7 @@ class Run:
             "step": trainer.step,
             "metrics": self.context.numbers,
             "untrained": self.untrained,
+            "exact": self.context.exact,
             "timing": {
                 "seconds": round(self.seconds, 2),
                 "steps_per_second": round(trainer.step / max(self.seconds, 1e-9), 2),
@@ -327,11 +332,13 @@ class Run:
             self.files.write_summary(summary)
             try:
                 pictures = self.config.task.artifacts(self.context, self.folder)
-                curves(read_jsonl(self.files.metrics), self.folder / "curves.png")
+                curves(self.folder, self.config.task.headline)
                 for name, path in pictures.items():
                     self.trackers.picture(name, path)
             except MissingExtraError as e:
                 print(f"No pictures: {e}")
+            write_objects(self.context, self.folder, self.config.run.eval_samples)
+            write_report([self.folder])
             self.trackers.finish(self.context.numbers)
         return summary
 

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from gflow.conditions.conditioning import Conditioning
-from gflow.conditions.draws import SHORT, ConditionSampler
+from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
-from gflow.evaluation.anchored import plain_log_reward
 from gflow.objective import Objective
 from gflow.outcomes.flows import OutcomeFlows
 from gflow.outcomes.pretrained import converted, same_states
 from gflow.policies.asked import Asked
 from gflow.policies.base import Policy
 from gflow.runs.build import build_context
+from gflow.runs.objects import rows_of
 from gflow.runs.run import Run
 from gflow.sampling.sampler import Sampler
 from gflow.tasks.bare import task_of_object
@@ -121,21 +121,7 @@ class Trained:
             seed: Of the random numbers.
             condition: As of `trajectories`.
         """
-        task, batch = self.context.task, self.trajectories(number, seed, condition)
-        objects, env = batch.final_states, self.context.env
-        told = batch.condition
-        own = told[:, : env.condition_dim] if told is not None and env.condition_dim else None
-        values, name = task.rewards(env, objects, own), "reward"
-        if values is None:
-            values, name = plain_log_reward(self.env, batch), "log_reward"
-        rows: list[dict[str, Any]] = [
-            {"object": text, name: value}
-            for text, value in zip(task.describe(env, objects), values.tolist(), strict=True)
-        ]
-        if told is not None and self.env.condition_dim and told.shape[1] <= SHORT:
-            for row, asked in zip(rows, told.tolist(), strict=True):
-                row["condition"] = asked
-        return rows
+        return rows_of(self.context, self.env, self.trajectories(number, seed, condition))
 
     def asked(self, condition: Sequence[float] | Tensor) -> Policy:
         """The policy for one condition, as one that is told nothing.

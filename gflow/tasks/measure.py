@@ -69,8 +69,9 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
         numbers |= bounds(context, batch, terms)
         exact, known = exact_numbers(context, context.graph)
         numbers |= exact
-        if known is not None:
-            numbers["log_z_error"] = float(log_z_error(numbers["log_z"], known))
+        context.exact = known
+        if "log_z" in known:
+            numbers["log_z_error"] = float(log_z_error(numbers["log_z"], known["log_z"]))
     if game and trainer.env.num_players == 2 and context.policy is not None:
         numbers |= against_uniform(context.env, context.policy, samples, generator)
     if context.env is not trainer.env and not context.env.num_scores:
@@ -118,7 +119,8 @@ def at_levels(
         mine = torch.arange(number * each, (number + 1) * each, device=batch.length.device)
         part = batch.select(mine)
         found = bounds(context, part, terms.select(mine))
-        exact, truth = exact_numbers(context, graph)
+        exact, at_solution = exact_numbers(context, graph)
+        truth = at_solution.get("log_z")
         if truth is None and known is not None:
             truth = float(known[number])
         if truth is not None:
@@ -199,8 +201,10 @@ def _solution(context: Context, graph: StateGraph[Any]) -> tuple[Tensor, float] 
 
 def exact_numbers(
     context: Context, graph: StateGraph[Any] | None
-) -> tuple[dict[str, float], float | None]:
-    """Distances of the distribution of objects from the solution's, and the solution's log Z.
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Distances of the distribution of objects from the solution's, and numbers of the solution.
+
+    The latter are log Z and the mean reward, as far as they are known, by the names of metrics.
 
     Args:
         context: The run.
@@ -210,7 +214,8 @@ def exact_numbers(
     env = context.trainer.env
     if graph is None or found is None:
         sums = context.trainer.objective.solution is not Solution.EXPECTED
-        return {}, env.log_partition() if sums else None
+        known = env.log_partition() if sums else None
+        return {}, {} if known is None else {"log_z": known}
     target, log_z = found
     learned = graph.terminal_distribution(context.trainer.evaluated_policy)
     objects, given = take(graph.states, graph.objects), graph.condition
@@ -227,8 +232,10 @@ def exact_numbers(
         "pearson": correlation.pearson,
         "spearman": correlation.spearman,
     }
+    solution = {"log_z": log_z}
     if rewards is not None:
         got, wanted = ((p.double().exp() * rewards.double()).sum() for p in (learned, target))
         numbers["expected_reward"] = float(got)
         numbers["reward_accuracy"] = float(mean_reward_accuracy(got, wanted))
-    return numbers, log_z
+        solution |= {"mean_reward": float(wanted), "expected_reward": float(wanted)}
+    return numbers, solution

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from gflow.errors import MissingExtraError
+from gflow.report.chart import is_logarithmic
+from gflow.report.folder import RunFacts
 
 
 def pyplot() -> Any:
@@ -53,26 +55,21 @@ def heatmaps(
     plt.close(figure)
 
 
-def curves(rows: list[dict[str, Any]], path: Path, most: int = 6) -> None:
-    """The reported numbers against the step, one panel each."""
+def curves(folder: Path, headline: Sequence[str], most: int = 9) -> None:
+    """Write curves.png into a run's folder: its reports against the step, a panel for each metric.
+
+    Dashed is what a metric is at the exact solution, dotted where the run was resumed.
+
+    Args:
+        folder: Of the run, with its reports and its summary.
+        headline: The metrics that come first.
+        most: Panels.
+    """
     plt = pyplot()
-    preferred = [
-        "optimal",
-        "score_exact",
-        "test_nll",
-        "tv",
-        "loss",
-        "mean_reward",
-        "top_reward",
-        "log_z_error",
-        "log_z",
-        "elbo",
-        "jsd",
-    ]
-    present = [
-        name for name in preferred if sum(isinstance(row.get(name), float) for row in rows) > 1
-    ]
-    names = present[:most]
+    run = RunFacts.read(folder)
+    names = [name for name in headline if len(run.curve(name)) > 1]
+    names += [name for name in run.names if len(run.curve(name)) > 1 and name not in names]
+    names = names[:most]
     if not names:
         return
     across = min(3, len(names))
@@ -81,15 +78,21 @@ def curves(rows: list[dict[str, Any]], path: Path, most: int = 6) -> None:
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     for axis, name in zip(axes.flat, names, strict=False):
-        points = [(row["step"], row[name]) for row in rows if isinstance(row.get(name), float)]
+        points = run.curve(name)
         axis.plot(*zip(*points, strict=True))
-        if name in ("tv", "loss", "jsd", "log_z_error") and all(value > 0 for _, value in points):
+        exact = run.exact.get(name)
+        if is_logarithmic([value for _, value in points]):
             axis.set_yscale("log")
+            exact = exact if exact is not None and exact > 0 else None
+        if exact is not None:
+            axis.axhline(exact, color="black", linestyle="--", linewidth=1)
+        for step in run.resumed:
+            axis.axvline(step, color="gray", linestyle=":", linewidth=1)
         axis.set_title(name)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(folder / "curves.png", dpi=120)
     plt.close(figure)
 
 

@@ -277,6 +277,14 @@ class Task(ABC, Generic[E]):
         lines: list[str] = env.show(objects)
         return lines
 
+    def properties(self, env: E, objects: Any) -> dict[str, list[Any]]:
+        """What else tables of objects say of each, by name: numbers or text, one for each."""
+        return {}
+
+    def drawings(self, env: E, objects: Any) -> list[str]:
+        """An SVG of each object, for tables; none by default."""
+        return []
+
     def artifacts(self, context: "Context", folder: Path) -> dict[str, Path]:
         """Write what a user of this task expects to find; pictures and tables by name."""
         return {}
@@ -310,6 +318,7 @@ class Context:
         graph: All states of `env`, where they are listed and `policy` is one for it.
         front: The objects that no other dominates, of several scores.
         numbers: The metrics of the last report.
+        exact: What some of them are at the exact solution, where it is known.
         solved: The exact solution of a game, by the identity of its list of states.
         conditions: What the sampler is told.
         levels: The conditions at which it is measured, if it is told any.
@@ -322,6 +331,7 @@ class Context:
     graph: StateGraph[Any] | None
     front: ParetoArchive | None = None
     numbers: dict[str, float] = field(default_factory=dict)
+    exact: dict[str, float] = field(default_factory=dict)
     solved: dict[int, "SolvedGame"] = field(default_factory=dict)
     conditions: "Conditions | None" = None
     levels: "Levels | None" = None

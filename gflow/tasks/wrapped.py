@@ -71,6 +71,14 @@ class WrappedTask(Task[Any]):
         """As inside."""
         return self.inside.describe(env, objects)
 
+    def properties(self, env: Any, objects: Any) -> dict[str, list[Any]]:
+        """As inside."""
+        return self.inside.properties(env, objects)
+
+    def drawings(self, env: Any, objects: Any) -> list[str]:
+        """As inside."""
+        return self.inside.drawings(env, objects)
+
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """As inside."""
         return self.inside.artifacts(context, folder)

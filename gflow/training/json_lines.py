@@ -24,6 +24,19 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return read_lines(path)[0]
 
 
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines; damaged ones are left out."""
+    rows = []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            row = from_json(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[tuple[int, bytes]]]:
     """What a file of reports holds: its rows, and the damaged lines with their numbers from 1."""
     rows, damaged = [], []

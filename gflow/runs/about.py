@@ -1,0 +1,60 @@
+"""What a run's folder says of how it came about: versions, the command, where it was resumed."""
+
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import gflow
+from gflow.tasks.command import command_of
+from gflow.tasks.options import RunConfig
+from gflow.training.atomic import write_text
+from gflow.training.json_lines import from_json, to_json
+
+NAME = "about.json"
+"""The file in the folder."""
+
+
+def write_about(folder: Path, config: RunConfig, resumed_at: int = -1) -> None:
+    """Write the file of a new run, or note in it that the run was resumed.
+
+    Args:
+        folder: Of the run.
+        config: Its settings.
+        resumed_at: The step; negative for a new run.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path = folder / NAME
+    about = _read(path) if resumed_at >= 0 else {}
+    about.setdefault("started", datetime.now(UTC).isoformat(timespec="seconds"))
+    steps = about.get("resumed", [])
+    about |= {
+        "command": command_of(config),
+        "summary": config.task.summary,
+        "resumed": [*steps, resumed_at] if resumed_at >= 0 else [],
+        "versions": versions(),
+    }
+    write_text(path, to_json(about, indent=2) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on."""
+    return {
+        "gflow": gflow.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = from_json(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
