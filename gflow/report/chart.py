@@ -86,8 +86,7 @@ def chart(
         )
 
     parts = []
-    for tick in ticks(low, high):
-        value = 10**tick if logarithmic else tick
+    for value in powers(low, high) if logarithmic else ticks(low, high):
         parts += [across("grid", value), text(LEFT - 5, y(value) + 3.5, "end", value)]
     for tick in ticks(first, last, 4):
         anchor = "end" if x(tick) > WIDTH - 30 else "middle"
@@ -141,6 +140,15 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     stride = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * (1 - 1e-9))
     first = math.ceil(low / stride - 1e-9)
     return [k * stride for k in range(first, math.floor(high / stride + 1e-9) + 1)]
+
+
+def powers(low: float, high: float) -> list[float]:
+    """Powers of ten from 10^low to 10^high; of a short range, twice and five times them too."""
+    stride = max(1, round((high - low) / 5))
+    whole = range(math.floor(low), math.ceil(high) + 1)
+    factors = (1, 2, 5) if high - low < 2 else (1,)
+    found = [f * 10.0**k for k in whole if k % stride == 0 for f in factors]
+    return [value for value in found if low - 1e-9 <= math.log10(value) <= high + 1e-9]
 
 
 def short(value: object) -> str:

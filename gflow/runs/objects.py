@@ -9,6 +9,7 @@ from torch import Tensor
 from gflow.conditions.draws import SHORT
 from gflow.environment.base import Environment
 from gflow.evaluation.anchored import plain_log_reward
+from gflow.metrics import greedy_modes
 from gflow.state import batch_size, take
 from gflow.tasks.task import Context
 from gflow.training.atomic import write_text
@@ -21,6 +22,8 @@ SAMPLES = 50
 """Objects of the trained policy in it; fewer if fewer are drawn to evaluate."""
 DRAWN = 100
 """Objects of a set that are drawn."""
+ALIKE = 0.5
+"""Similarity from which two objects are no different ones of a diverse set."""
 
 
 def rows_of(
@@ -60,7 +63,7 @@ def described(
     values, name = task.rewards(env, objects, condition), "reward"
     if values is None:
         values, name = log_reward(), "log_reward"
-    more = task.properties(env, objects)
+    more = task.object_facts(env, objects)
     rows = []
     for number, text in enumerate(task.describe(env, objects)):
         row: dict[str, Any] = {"object": text, name: float(values[number])}
@@ -91,7 +94,13 @@ def _best(context: Context) -> list[dict[str, Any]]:
         return []
     objects = best.states
     rows = described(context, objects, None, lambda: best.log_reward)
-    return _drawn(context, objects, [{"set": "best", **row} for row in rows])
+    _drawn(context, objects, rows)
+    alike = context.task.object_similarity(env, objects)
+    scores = torch.arange(len(rows), 0, -1)
+    kept = [] if alike is None else greedy_modes(scores.double(), 0.0, alike, ALIKE)
+    apart = [rows[number] for number in kept]
+    found = [{"set": "best", **row} for row in rows]
+    return [*found, *({"set": "diverse", **row} for row in apart)]
 
 
 def _samples(context: Context, number: int) -> list[dict[str, Any]]:
@@ -112,7 +121,7 @@ def _samples(context: Context, number: int) -> list[dict[str, Any]]:
 def _drawn(context: Context, objects: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows with the drawings that the task makes."""
     first = torch.arange(min(DRAWN, batch_size(objects)))
-    pictures = context.task.drawings(context.env, take(objects, first))
+    pictures = context.task.object_drawings(context.env, take(objects, first))
     for row, picture in zip(rows, pictures, strict=False):
         row["drawing"] = picture
     return rows

@@ -277,13 +277,17 @@ class Task(ABC, Generic[E]):
         lines: list[str] = env.show(objects)
         return lines
 
-    def properties(self, env: E, objects: Any) -> dict[str, list[Any]]:
+    def object_facts(self, env: E, objects: Any) -> dict[str, list[Any]]:
         """What else tables of objects say of each, by name: numbers or text, one for each."""
         return {}
 
-    def drawings(self, env: E, objects: Any) -> list[str]:
+    def object_drawings(self, env: E, objects: Any) -> list[str]:
         """An SVG of each object, for tables; none by default."""
         return []
+
+    def object_similarity(self, env: E, objects: Any) -> Tensor | None:
+        """(B, B) how alike objects are, 1 for equal ones; None where nothing says."""
+        return None
 
     def artifacts(self, context: "Context", folder: Path) -> dict[str, Path]:
         """Write what a user of this task expects to find; pictures and tables by name."""

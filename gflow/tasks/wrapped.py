@@ -71,13 +71,17 @@ class WrappedTask(Task[Any]):
         """As inside."""
         return self.inside.describe(env, objects)
 
-    def properties(self, env: Any, objects: Any) -> dict[str, list[Any]]:
+    def object_facts(self, env: Any, objects: Any) -> dict[str, list[Any]]:
         """As inside."""
-        return self.inside.properties(env, objects)
+        return self.inside.object_facts(env, objects)
 
-    def drawings(self, env: Any, objects: Any) -> list[str]:
+    def object_drawings(self, env: Any, objects: Any) -> list[str]:
         """As inside."""
-        return self.inside.drawings(env, objects)
+        return self.inside.object_drawings(env, objects)
+
+    def object_similarity(self, env: Any, objects: Any) -> Tensor | None:
+        """As inside."""
+        return self.inside.object_similarity(env, objects)
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """As inside."""

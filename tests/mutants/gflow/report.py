@@ -1,0 +1,62 @@
+"""Mutants of `gflow/report`, and of what runs leave for their pages."""
+
+PAGE = "tests/gflow/report/test_report_page.py::"
+TOLD = "tests/gflow/runs/test_told_of_a_run.py::"
+WORDS = "tests/gflow/tasks/test_command_words.py::"
+
+MUTANTS = (
+    (
+        "report-markup", "gflow/report/html.py",
+        'return f"<td>{escape(str(value))}</td>"',
+        'return f"<td>{value}</td>"',
+        PAGE + "test_what_a_cell_says_is_no_markup",
+    ),
+    (
+        "report-exact-line", "gflow/report/chart.py",
+        "        values.append(exact)\n",
+        "        pass\n",
+        PAGE + "test_points_of_a_chart_are_where_they_belong",
+    ),
+    (
+        "report-room", "gflow/report/single.py",
+        "        room -= size\n",
+        "        room += size\n",
+        PAGE + "test_pictures_fill_the_room_together",
+    ),
+    (
+        "report-differing", "gflow/report/several.py",
+        "for s in all_settings}) > 1]",
+        "for s in all_settings}) > 0]",
+        PAGE + "test_several_runs_stand_side_by_side",
+    ),
+    (
+        "report-finite", "gflow/report/folder.py",
+        "    return _is_number(value) and math.isfinite(value)",
+        "    return _is_number(value)",
+        PAGE + "test_exact_values_are_those_of_the_run",
+    ),
+    (
+        "report-resumed", "gflow/runs/about.py",
+        "[*steps, resumed_at]",
+        "[resumed_at + 1]",
+        TOLD + "test_where_it_was_resumed",
+    ),
+    (
+        "report-exact-reward", "gflow/tasks/measure.py",
+        '"mean_reward": float(wanted)',
+        '"mean_reward": float(got)',
+        TOLD + "test_exact_numbers",
+    ),
+    (
+        "command-defaults", "gflow/tasks/command.py",
+        "usual = {**USUAL, **cls.default_parts(vars(task))}",
+        "usual = {**USUAL, **cls.default_parts({})}",
+        WORDS + "test_words_say_the_same_settings[marginals --task digits]",
+    ),
+    (
+        "objects-diverse", "gflow/runs/objects.py",
+        "scores = torch.arange(len(rows), 0, -1)",
+        "scores = torch.arange(len(rows))",
+        "tests/envs/molecules/test_molecules_drawn.py::test_different_molecules_come_best_first",
+    ),
+)  # fmt: skip
