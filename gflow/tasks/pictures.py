@@ -55,7 +55,7 @@ def heatmaps(
     plt.close(figure)
 
 
-def curves(folder: Path, headline: Sequence[str], most: int = 9) -> None:
+def curves(folder: Path, headline: Sequence[str], most: int = 6) -> None:
     """Write curves.png into a run's folder: its reports against the step, a panel for each metric.
 
     Dashed is what a metric is at the exact solution, dotted where the run was resumed.
