@@ -23,15 +23,14 @@ from gflow.searchers import RayCrew
 
 ENV = HyperGrid(2, 4)
 GRAPH = enumerate_states(ENV)
+BEFORE = signal.getsignal(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Ray on this machine, for all tests here."""
     pytest.importorskip("ray")
-    before = signal.getsignal(signal.SIGTERM)
     ray = connect("ray", 2)
-    assert signal.getsignal(signal.SIGTERM) is before  # which asks runs to stop and save
     yield ray
     disconnect()
     assert not ray.is_initialized()
@@ -44,6 +43,7 @@ def whoami(items: list[Any]) -> list[int]:
 @pytest.mark.slow
 def test_what_a_worker_held_when_it_died_is_computed_again(cluster: Any, tmp_path: Path) -> None:
     mark = tmp_path / "died"
+    assert signal.getsignal(signal.SIGTERM) is BEFORE  # Ray has left it alone
 
     def square(items: list[int]) -> list[int]:
         """Dies once, at 77; always, at -1; fails at 200; is slow at 300."""

@@ -170,6 +170,29 @@ def test_an_idle_worker_that_died_is_replaced_without_a_word(functions: Any) -> 
         assert pool.map(functions.slow, ["abc"]) == [3]
 
 
+def test_what_a_worker_held_when_it_died_is_computed_again(tmp_path: Path) -> None:
+    (tmp_path / "dies_once.py").write_text(
+        "import os, signal\n\ndef once(items):\n    path, *numbers = items\n"
+        "    if not os.path.exists(path):\n        open(path, 'w').close()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n    return [path, *numbers]\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        import dies_once
+
+        items = [str(tmp_path / "first"), 1, 2]
+        with WorkerPool(1) as pool:
+            assert pool.map(dies_once.once, items[:1]) == items[:1]
+        with (
+            WorkerPool(1, retries=0) as pool,
+            pytest.raises(WorkerError, match="killed by SIGKILL"),
+        ):
+            pool.map(dies_once.once, [str(tmp_path / "second")])
+    finally:
+        sys.path.remove(str(tmp_path))
+        del sys.modules["dies_once"]
+
+
 def test_the_signal_that_killed_a_worker_is_named(tmp_path: Path, functions: Any) -> None:
     (tmp_path / "crashes.py").write_text(
         "import os, signal\n\ndef crash(items):\n    os.kill(os.getpid(), signal.SIGSEGV)\n"

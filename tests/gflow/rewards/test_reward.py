@@ -122,10 +122,15 @@ def test_memories_score_distinct_objects_once_and_forget_the_oldest(
 
 
 class Pool:
-    """Stands in for a pool of workers."""
+    """Stands in for a pool of workers; whoever has such methods is one."""
 
-    def map(self, function: Any, items: list[Any]) -> list[Any]:
+    workers = 1
+
+    def map(self, function: Any, items: Any, timeout: float | None = None) -> list[Any]:
         return [function([x])[0] for x in items]
+
+    def close(self) -> None:
+        raise NotImplementedError
 
 
 def test_a_pool_is_used_if_there_is_one() -> None:

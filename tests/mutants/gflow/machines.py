@@ -3,6 +3,7 @@
 MACHINES = "tests/gflow/machines/test_machines.py"
 EQUAL = f"{MACHINES}::test_two_processes_step_as_one_with_the_joined_batch"
 LAID = f"{MACHINES}::test_terms_of_other_widths_and_types_lie_where_they_are_looked_for"
+RAY = "tests/gflow/machines/test_ray.py"
 BESIDE = f"{MACHINES}::test_learners_and_further_batches_need_not_step_in_every_process"
 
 MUTANTS = (
@@ -48,5 +49,30 @@ MUTANTS = (
         "mine = own[0 if to_look_at else self.ranks.rank]",
         "mine = own[0]",
         f"{MACHINES}::test_a_run_is_written_once_and_resumes_to_the_same_numbers",
+    ),
+    (
+        "pool-dead-worker-not-replaced", "gflow/rewards/pool.py",
+        "if self.deaths[number] <= self.retries:",
+        "if self.deaths[number] < self.retries:",
+        "tests/gflow/rewards/test_pool_ends.py"
+        "::test_what_a_worker_held_when_it_died_is_computed_again",
+    ),
+    (
+        "pool-of-ray-without-its-limit", "gflow/rewards/pools.py",
+        "return RayPool(workers, pool, timeout=timeout)",
+        "return RayPool(workers, pool)",
+        f"{RAY}::test_pools_have_names",
+    ),
+    (
+        "ray-takes-the-signal-to-stop", "gflow/machines/cluster.py",
+        "        signal.signal(signal.SIGTERM, before)",
+        "        pass",
+        f"{RAY}::test_what_a_worker_held_when_it_died_is_computed_again",
+    ),
+    (
+        "ray-searchers-keep-old-weights", "gflow/searchers/ray_crew.py",
+        "told = None if post.knows else self._told",
+        "told = None",
+        f"{RAY}::test_searchers_on_ray_fill_the_memory_and_are_replaced",
     ),
 )  # fmt: skip
