@@ -177,7 +177,7 @@ def workers(rounds: int, tiny: bool) -> None:
     from gflow.envs.sequences.rna_scores import DesignScore
 
     target = "..(((((..((((....))))..((((....))))..))))).."
-    draw, count = random.Random(0), 16 if tiny else 4000
+    draw, count = random.Random(0), 16 if tiny else 1000
     score = DesignScore(target, "both", 16.0)
     for name, number in (("local", 0), ("local", 1), ("local", 2), ("ray", 1), ("ray", 2)):
         pool, speeds = open_pool(name, number), []
