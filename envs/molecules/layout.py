@@ -172,10 +172,12 @@ class Packed(Layout):
         self.far = torch.where(filled, all_classes[there.clamp(min=0)], classes)
         others = exists.view(-1, k)[place]  # (P, K)
         others &= torch.arange(k, device=link.device) != port[:, None]
-        self.to, other = others.nonzero(as_tuple=True)
-        origin = place[self.to]
+        to, other = others.nonzero(as_tuple=True)  # ports in order, each with the others
+        origin = place[to]
         self.origin = (exists.cumsum(0) - 1)[origin * k + other]
-        self.pair = pair[fragment.flatten()[origin], port[self.to], other]
+        self.pair = pair[fragment.flatten()[origin], port[to], other]
+        many = torch.bincount(to, minlength=len(ports))
+        self.begin = many.cumsum(0) - many
         self.count = node.sum(1)
         is_open = ~filled
         self.open = is_open.nonzero().squeeze(1)
@@ -194,8 +196,10 @@ class Packed(Layout):
 
     def among(self, ports: Tensor, weight: Tensor) -> Tensor:
         """See `Layout`."""
-        weights = F.embedding(self.pair, weight)
-        return ports.index_add(0, self.to, ports.index_select(0, self.origin) * weights)
+        weights = weight.squeeze(1).index_select(0, self.pair)
+        return ports + F.embedding_bag(
+            self.origin, ports, self.begin, mode="sum", per_sample_weights=weights
+        )
 
     def collect(self, ports: Tensor) -> Tensor:
         """See `Layout`."""

@@ -193,12 +193,16 @@ class SehNetwork:
     def __init__(self, arrays: Sequence[Tensor]) -> None:
         a = arrays
         self.lift, self.bias, self.out = (a[0], a[1]), a[3], (a[20], a[21])
-        self.gru, self.lstm = tuple(a[8:12]), tuple(a[16:20])
+        self.lstm = tuple(a[16:20])
+        # The rows of a recurrent cell: reset, update (with one bias for both sides), new.
+        gates = 2 * WIDTH
+        self.arrived, self.gate_bias = a[8].T.contiguous(), (a[10] + a[11])[:gates]
+        self.new_bias, self.old_bias = a[10][gates:], a[11][gates:]
+        # What an atom keeps, and what the cell makes of its state, by one product.
+        self.own = torch.cat([a[2].T, a[9].T], 1)
         kinds = torch.cat([torch.eye(4), torch.zeros(1, 4)]).to(a[4])
         made = F.linear(F.leaky_relu(F.linear(kinds, a[4], a[5])), a[6], a[7])
-        made = made.view(5, WIDTH, WIDTH)
-        # What an atom keeps, and what it sends over each kind of bond.
-        self.send = torch.cat([a[2].T[None], made])
+        self.send = made.view(5, WIDTH, WIDTH)
 
     @torch.inference_mode()
     def __call__(self, features: Tensor, row: Tensor, bonds: Tensor) -> Tensor:
@@ -208,24 +212,27 @@ class SehNetwork:
         atoms of one molecule, in their order, and products of many rows with the same weights.
         """
         atoms, size = len(row), int(row[-1]) + 1
-        features = F.pad(features, (0, 0, 0, max(ALONE - atoms, 0)))
-        source, target, kind = bonds
-        present, place = kind.unique(return_inverse=True)
-        parts = 1 + len(present)
-        sent = source * parts + 1 + place
-        # One product for what is kept and what is sent over the kinds of bonds that there are.
-        chosen = torch.cat([present.new_zeros(1), present + 1])
-        send = self.send[chosen].transpose(0, 1).reshape(WIDTH, parts * WIDTH)
-        degree = torch.bincount(target, minlength=len(features)).clamp(min=1)[:, None]
-        x = F.leaky_relu(F.linear(features, *self.lift))
+        senders, sent, first = _routes(bonds, atoms)
+        x = F.leaky_relu(F.linear(_many(features), *self.lift))
         for _ in range(STEPS):
-            ready = x @ send
-            arriving = ready.view(-1, WIDTH)[sent]
-            mean = torch.zeros_like(x).index_add_(0, target, arriving) / degree
-            kept = ready[:, :WIDTH] + self.bias
-            x = torch.gru_cell(F.leaky_relu(mean + kept), x, *self.gru)
+            messages = torch.cat([x[rows] @ self.send[kind] for kind, rows in senders])
+            mean = F.embedding_bag(sent, messages, first, mode="mean")
+            own = x @ self.own
+            own[:, :WIDTH].add_(self.bias)[:atoms].add_(mean)
+            x = self._cell(F.leaky_relu(own[:, :WIDTH]) @ self.arrived, own[:, WIDTH:], x)
         out: Tensor = F.linear(self._read(x[:atoms], row, size), *self.out).squeeze(1)
         return out[:size]
+
+    def _cell(self, new: Tensor, old: Tensor, x: Tensor) -> Tensor:
+        """(M, WIDTH) the next state, from (M, 3 WIDTH) of the message and of the state."""
+        gates = 2 * WIDTH
+        reset, keep = (
+            new[:, :gates].add_(old[:, :gates]).add_(self.gate_bias).sigmoid_().chunk(2, 1)
+        )
+        fresh = torch.addcmul(new[:, gates:] + self.new_bias, reset, old[:, gates:] + self.old_bias)
+        # The hyperbolic tangent, by a function that is three times as fast here.
+        fresh = fresh.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
+        return torch.addcmul(fresh, keep, x - fresh)
 
     def _read(self, x: Tensor, row: Tensor, size: int) -> Tensor:
         """(>= B, 2 WIDTH) what an LSTM asks and what the atoms that answer best have (Set2Set)."""
@@ -241,6 +248,34 @@ class SehNetwork:
             answer = torch.zeros_like(state[0]).index_add_(0, row, weight[:, None] * x)
             seen = torch.cat([state[0], answer / total.clamp(min=1.0)[:, None]], 1)
         return seen
+
+
+def _many(rows: Tensor) -> Tensor:
+    """At least `ALONE` rows, zeros at the end."""
+    return F.pad(rows, (0, 0, 0, max(ALONE - len(rows), 0)))
+
+
+def _routes(bonds: Tensor, atoms: int) -> tuple[list[tuple[int, Tensor]], Tensor, Tensor]:
+    """How messages go: what is sent, and what of it arrives where.
+
+    Returns:
+        For each kind of bond the atoms that send over it, at least `ALONE` of them; (E,) which of
+        these messages arrive, listed by target; and (M,) where the list of each atom begins.
+    """
+    source, target, kind = bonds
+    pairs, place = (kind * atoms + source).unique(return_inverse=True)
+    senders: list[tuple[int, Tensor]] = []
+    shift, begun = torch.zeros(5, dtype=torch.int64), 0
+    for number, count in enumerate(torch.bincount(pairs // atoms, minlength=5).tolist()):
+        if not count:
+            continue
+        rows = pairs[begun : begun + count] % atoms
+        shift[number] = sum(len(r) for _, r in senders) - begun
+        senders.append((number, F.pad(rows, (0, max(ALONE - count, 0)))))
+        begun += count
+    order = target.argsort(stable=True)
+    degree = torch.bincount(target, minlength=atoms)
+    return senders, (place + shift[kind])[order], degree.cumsum(0) - degree
 
 
 def load_seh_weights(path: str | Path) -> list[Tensor]:

@@ -15,6 +15,7 @@ from functools import reduce
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gflow.envs.molecules.tables import Tables
 
@@ -50,10 +51,17 @@ class Canonical:
         link: (B, N, K) int64, ``neighbour * K + its port``, or -1.
 
     Attributes:
-        seen: (B, N) int64 number of the whole tree as seen from each node.
+        seen: (B, n) int64 number of the whole tree as seen from each of the n nodes that there are.
     """
 
     def __init__(self, tables: Tables, fragment: Tensor, link: Tensor) -> None:
+        places, self.room = tables.places, link.shape[1]
+        if link.device.type == "cpu" and len(link):  # where numbers can be read, no more than is
+            # Links as well: after an illegal move, whose result nobody reads, one may stand alone.
+            used = ((fragment >= 0) | (link >= 0).any(2)).any(0).tolist()
+            last = max((at for at, any_row in enumerate(used, 1) if any_row), default=1)
+            fragment, link = fragment[:, :last], link[:, :last]
+            places = places[:, : int(tables.order[fragment].max())]
         self.b, self.n, self.k = link.shape
         self.fragment, self.tables, self.link = fragment, tables, link
         self.exists = fragment >= 0
@@ -62,7 +70,7 @@ class Canonical:
         port = tables.port[fragment] < tables.num_ports
         self.blank = torch.where(port, OPEN, NONE)
         self.code = mix(fragment + 0x9E3779B9)[..., None]  # (B, N, 1)
-        self.places = tables.places[fragment]  # (B, N, G, K)
+        self.places = places[fragment]  # (B, N, G, K)
         # Each place in the canonical order multiplies what arrives there by a number of its own.
         salt = mix(torch.arange(1, self.k + 1, device=link.device) + MARK) | 1
         self.factor, self.mark = salt[self.places], mix(salt)[self.places]
@@ -123,9 +131,18 @@ class Canonical:
         )
         name = number[..., None] * k + place  # (B, N, K): new name of each end
         target = torch.where(self.filled, name.flatten(1).gather(1, self.source).view_as(name), -1)
-        link = torch.empty_like(self.link).flatten(1)
-        link = link.scatter(1, name.flatten(1), target.flatten(1)).view_as(self.link)
-        return self.fragment.gather(1, order), link, number, place
+        link = torch.empty_like(name).flatten(1)
+        link = link.scatter(1, name.flatten(1), target.flatten(1)).view_as(name)
+        fragment = self.fragment.gather(1, order)
+        if n == self.room:
+            return fragment, link, number, place
+        rest = torch.arange(n, self.room, device=root.device).expand(self.b, -1)
+        return (
+            F.pad(fragment, (0, self.room - n), value=-1),
+            F.pad(link, (0, 0, 0, self.room - n), value=-1),
+            torch.cat([number, rest], 1),
+            torch.cat([place, ports.expand(self.b, self.room - n, k)], 1),
+        )
 
     # ------------------------------------------------------------------ symmetries
 
@@ -136,7 +153,7 @@ class Canonical:
         fragment that keeps the arrangement of what lies behind the ports; the others move it to
         any of the nodes from which the tree looks the same.
         """
-        symmetric = self.tables.symmetric[self.fragment]  # (B, N, G)
+        symmetric = self.tables.symmetric[self.fragment][..., : self.places.shape[2]]  # (B, N, G)
         kept = (self.outgoing == self.outgoing[:, :, :1]) & symmetric[..., None]
         stable = kept.sum(2).to(torch.float64).log()  # (B, N, K)
         behind = torch.zeros_like(stable)

@@ -26,7 +26,8 @@ class Tables:
             source) allows the first port of every fragment.
         places: (V+1, G, K) for symmetry g and port p the place i with ``g[i] == p``.
         symmetric: (V+1, G) False on the padding of short groups.
-        log_group: (V+1,) float64 log of the order of the group.
+        order: (V+1,) the order of the group; 1 for no fragment.
+        log_group: (V+1,) float64 its logarithm.
         orbit: (Q+1,) class of a port up to symmetry; the largest number stands for none.
         pair: (V+1, K, K) class of an ordered pair of ports up to symmetry; 0 for none.
     """
@@ -38,6 +39,7 @@ class Tables:
     allowed: Tensor
     places: Tensor
     symmetric: Tensor
+    order: Tensor
     log_group: Tensor
     orbit: Tensor
     pair: Tensor
@@ -84,7 +86,6 @@ def make_tables(fragments: Sequence[Fragment]) -> Tables:
     labels: list[tuple[int, ...]] = []
     places = torch.zeros(v + 1, g, k, dtype=torch.int64)
     symmetric = torch.zeros(v + 1, g, dtype=torch.bool)
-    log_group = torch.zeros(v + 1, dtype=torch.float64)
     orbit: list[int] = []
     pair = torch.zeros(v + 1, k, k, dtype=torch.int64)
     orbits: dict[tuple[int, int], int] = {}
@@ -93,7 +94,6 @@ def make_tables(fragments: Sequence[Fragment]) -> Tables:
         fragment = fragments[index] if index < v else None
         group = fragment.group if fragment else ((),)
         symmetric[index, : len(group)] = True
-        log_group[index] = torch.tensor(float(len(group)), dtype=torch.float64).log()
         for row in range(g):
             short = group[row] if row < len(group) else group[0]
             full = [*short, *range(len(short), k)]
@@ -124,7 +124,8 @@ def make_tables(fragments: Sequence[Fragment]) -> Tables:
         allowed=allowed,
         places=places,
         symmetric=symmetric,
-        log_group=log_group,
+        order=symmetric.sum(1),
+        log_group=symmetric.sum(1).double().log(),
         orbit=torch.tensor([*orbit, len(orbits)]),
         pair=pair,
     )

@@ -73,6 +73,30 @@ MUTANTS = (
         "tests/envs/molecules/test_druglikeness.py::test_the_same_to_the_last_bit",
     ),
     (
+        "seh-routes", "envs/molecules/proxy.py",
+        "(place + shift[kind])[order]",
+        "(place + shift[kind])",
+        f"{SEH}::test_agrees_with_the_long_way",
+    ),
+    (
+        "seh-cell", "envs/molecules/proxy.py",
+        "torch.addcmul(fresh, keep, x - fresh)",
+        "torch.addcmul(x, keep, fresh - x)",
+        f"{SEH}::test_agrees_with_the_long_way",
+    ),
+    (
+        "molecules-trimmed", "envs/molecules/symmetry.py",
+        "places = places[:, : int(tables.order[fragment].max())]",
+        "places = places[:, : int(tables.order[fragment].min())]",
+        "tests/envs/molecules/test_molecules_exact.py::test_ratio_of_multiplicities",
+    ),
+    (
+        "molecules-among", "envs/molecules/layout.py",
+        "self.begin = many.cumsum(0) - many",
+        "self.begin = many.cumsum(0)",
+        "tests/envs/molecules/test_molecules_policy.py::test_both_layouts_compute_the_same",
+    ),
+    (
         "seh-kinds", "envs/molecules/proxy.py",
         "[4, 4, 0, 3, 1, 1, 2]",
         "[4, 4, 0, 1, 3, 1, 2]",
