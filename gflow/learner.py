@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -133,8 +134,8 @@ class BatchMemory:
         """Every batch as plain tensors, and the version of the reward that scored it."""
         return [
             {
-                name: tensors(value) if name == "states" else value
-                for name, value in vars(batch).items()
+                f.name: tensors(batch.states) if f.name == "states" else getattr(batch, f.name)
+                for f in fields(batch)
             }
             | {"version": version}
             for batch, version in zip(self.batches, self.versions, strict=True)

@@ -1,6 +1,6 @@
 """One layout for trajectories: sampled forward or backward, replayed, or cut short."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -62,6 +62,30 @@ class Trajectories(Generic[S]):
 
     def __len__(self) -> int:
         return self.length.shape[0]
+
+    def await_reward(self, late: "Callable[[], Tensor]") -> None:
+        """Let `log_reward` be what a call returns, which is made when it is first read.
+
+        For samplers: workers score the objects while the policy is evaluated.
+        """
+        object.__delattr__(self, "log_reward")
+        object.__setattr__(self, "_late", late)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            late = self.__dict__.get("_late")
+            if name != "log_reward" or late is None:
+                raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}.")
+            value = late()
+            object.__setattr__(self, "log_reward", value)
+            object.__delattr__(self, "_late")
+            return value
+
+        def __getstate__(self) -> dict[str, Any]:
+            """With the log-rewards, for copies and pickles."""
+            assert self.log_reward is not None
+            return dict(self.__dict__)
 
     @property
     def num_states(self) -> int:
@@ -258,6 +282,7 @@ class Trajectories(Generic[S]):
 
     def to(self, device: torch.device | str) -> "Trajectories[S]":
         """The same trajectories on another device."""
+        self.log_reward  # noqa: B018  (it may still come late)
         moved: dict[str, Any] = {
             name: value.to(device)
             for name, value in vars(self).items()

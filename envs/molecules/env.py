@@ -210,17 +210,23 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
     # ------------------------------------------------------------------ steps
 
     def _step(self, states: MoleculeState, actions: Tensor) -> MoleculeState:
-        return self.canonicalise(self._attach(states, actions))
+        return self._step_undone(states, actions)[0]
+
+    def _step_undone(
+        self, states: MoleculeState, actions: Tensor
+    ) -> tuple[MoleculeState, Tensor | None]:
+        fragment, link, number, _ = self.canonical(self._attach(states, actions)).form()
+        new = (states.fragment >= 0).sum(1).clamp(max=self.max_fragments - 1)
+        return MoleculeState(fragment, link), number.gather(1, new[:, None]).squeeze(1)
 
     def _backstep(self, states: MoleculeState, actions: Tensor) -> MoleculeState:
         return self.canonicalise(self._detach(states, actions))
 
     def backward_action(self, states: MoleculeState, actions: Tensor) -> Tensor:
         """(B,) int64: the number that the new node gets."""
-        n = self.max_fragments
-        new = (states.fragment >= 0).sum(1).clamp(max=n - 1)
-        _, _, number, _ = self.canonical(self._attach(states, actions)).form()
-        return number.gather(1, new[:, None]).squeeze(1)
+        number = self._step_undone(states, actions)[1]
+        assert number is not None
+        return number
 
     def forward_action(self, states: MoleculeState, backward_actions: Tensor) -> Tensor:
         """(B,) int64: an action that puts leaf `backward_actions` back.
@@ -316,6 +322,13 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
         return self.host.records(
             self.key(states).tolist(), states.fragment.tolist(), states.link.tolist()
         )
+
+    def foresee(self, states: MoleculeState) -> bool:
+        """Have the workers begin to score finished objects; see `Environment.foresee`."""
+        begun = self.host.foresee(
+            self.key(states).tolist(), states.fragment.tolist(), states.link.tolist()
+        )
+        return super().foresee(states) or begun
 
     def smiles(self, states: MoleculeState) -> list[str]:
         """Canonical SMILES; open ports are written ``*``. Empty for s0."""

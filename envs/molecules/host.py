@@ -1,7 +1,8 @@
 """The part of the molecule environment that lives on the host: scoring, remembering, reading."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from gflow.envs.molecules.assembly import Assembly, Builder, canonical
 from gflow.envs.molecules.decompose import Decomposer
@@ -9,6 +10,7 @@ from gflow.envs.molecules.extras import MoleculeError, oddity, parse_smiles, rdk
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Built, Record, Scorer
 from gflow.envs.molecules.vocabulary import Vocabulary, cut
+from gflow.rewards.pool import can_begin
 from gflow.rewards.pools import Pool, open_pool
 
 Rows = Sequence[Sequence[int]]
@@ -47,14 +49,41 @@ class Host:
         self.scorer = Scorer(fragments, goal, max_fragments, min_fragments)
         self.pool = open_pool(pool, workers, timeout)
         self.memory: dict[int, Record] = {}
+        self._ahead: tuple[list[int], Callable[[], list[Record]]] | None = None
         self.scored = 0
 
-    def records(self, keys: Sequence[int], fragment: Rows, link: Sequence[Rows]) -> list[Record]:
-        """Records of finished states, given with their keys; new ones are scored together."""
+    def foresee(self, keys: Sequence[int], fragment: Rows, link: Sequence[Rows]) -> bool:
+        """Have workers begin with the finished states that are new; whether there are any."""
+        if not can_begin(self.pool):
+            return False
+        self._settle()
+        fresh = self._fresh(keys)
+        if fresh:
+            given = [self.built(fragment[row], link[row]) for row in fresh.values()]
+            pool: Any = self.pool
+            self._ahead = list(fresh), pool.begin(self.scorer, given)
+        return bool(fresh)
+
+    def _fresh(self, keys: Sequence[int]) -> dict[int, int]:
+        """Distinct keys that are not remembered, with the first row of each."""
         fresh: dict[int, int] = {}
         for row, key in enumerate(keys):
             if key not in self.memory:
                 fresh.setdefault(key, row)
+        return fresh
+
+    def _settle(self) -> None:
+        """Remember what was begun."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            keys, wait = ahead
+            self.memory.update(zip(keys, wait(), strict=True))
+            self.scored += len(keys)
+
+    def records(self, keys: Sequence[int], fragment: Rows, link: Sequence[Rows]) -> list[Record]:
+        """Records of finished states, given with their keys; new ones are scored together."""
+        self._settle()
+        fresh = self._fresh(keys)
         known: dict[int, Record] = {}
         if fresh:
             given = [self.built(fragment[row], link[row]) for row in fresh.values()]

@@ -56,7 +56,8 @@ class Canonical:
 
     def __init__(self, tables: Tables, fragment: Tensor, link: Tensor) -> None:
         places, self.room = tables.places, link.shape[1]
-        if link.device.type == "cpu" and len(link):  # where numbers can be read, no more than is
+        self.reads = link.device.type == "cpu" and len(link) > 0
+        if self.reads:  # no more than there is
             # Links as well: after an illegal move, whose result nobody reads, one may stand alone.
             used = ((fragment >= 0) | (link >= 0).any(2)).any(0).tolist()
             last = max((at for at, any_row in enumerate(used, 1) if any_row), default=1)
@@ -76,7 +77,9 @@ class Canonical:
         self.factor, self.mark = salt[self.places], mix(salt)[self.places]
         messages = torch.zeros_like(link)
         for _ in range(self.n - 1):
-            messages = mix(self.code + least(self._candidates(messages)[1]))
+            before, messages = messages, mix(self.code + least(self._candidates(messages)[1]))
+            if self.reads and torch.equal(before, messages):
+                break
         self.around, self.outgoing = self._candidates(messages)  # (B, N, G), (B, N, G, K)
         self.seen = mix(self.code[..., 0] + least(self.around))
 
@@ -120,6 +123,8 @@ class Canonical:
             path = path.masked_fill(~fresh[..., None] | (ports == above[..., None]), -1)
             best, port = self._arrive(path, -1).max(2)
             fresh = (best > 0) & (label < 0)
+            if self.reads and not bool(fresh.any()):
+                break
             label = torch.where(fresh, best, label)
             above = torch.where(fresh, port, above)
             towards = by_parent.gather(2, port[..., None]).squeeze(2)

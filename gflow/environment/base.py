@@ -455,6 +455,21 @@ class Environment(ABC, Generic[S]):
         self._checked(value.sum(-1), states)
         return value
 
+    def foresee(self, states: S) -> bool:
+        """Begin to compute elsewhere what `outcome` of finished objects needs, if that is possible.
+
+        By default what the reward can, unless the environment has its own way to ask it.
+
+        Returns:
+            Whether anything has begun: then `outcome` is best asked late.
+        """
+        kind = type(self)
+        asked = all(
+            getattr(kind, name) is getattr(Environment, name)
+            for name in ("outcome", "target_log_reward", "log_reward")
+        )
+        return asked and self.reward.foresee(states)
+
     def outcome(self, states: S, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(B,) target log-rewards and (B, K) scores or None, each object being scored once."""
         if not isinstance(self.reward, VectorReward):

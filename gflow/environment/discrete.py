@@ -69,6 +69,13 @@ class DiscreteEnvironment(Environment[S], kind=True):
     def _step(self, states: S, actions: Tensor) -> S:
         """Children reached by `actions`, (B,) int64, none of them a stop."""
 
+    def _step_undone(self, states: S, actions: Tensor) -> tuple[S, Tensor | None]:
+        """The children, and what `backward_action` says, where that comes with the step.
+
+        None where it does not: then it is asked for all steps of a walk together.
+        """
+        return self._step(states, actions), None
+
     def _backstep(self, states: S, actions: Tensor) -> S:
         """Parents reached by backward `actions`, (B,) int64."""
         raise IncompatibleError(

@@ -55,6 +55,17 @@ class LogReward(ABC, Generic[S]):
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log-reward of B finished objects."""
 
+    def foresee(self, states: S) -> bool:
+        """Begin to score finished objects elsewhere while this process does something else.
+
+        Samplers say so as soon as they have the objects, and ask for the rewards when they are
+        needed, after the network pass of a training step. Rewards without workers begin nothing.
+
+        Returns:
+            Whether anything has begun.
+        """
+        return False
+
     def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) minus the energy of B unfinished states: any extension of log R to them.
 

@@ -67,6 +67,7 @@ class WorkerPool:
         self._idle: list[Any] = []
         self._finalizer: weakref.finalize[..., Any] | None = None
         self._lock = threading.RLock()
+        self._begun: _Begun | None = None
 
     def map(
         self,
@@ -92,18 +93,68 @@ class WorkerPool:
         if self.workers == 0:
             return _checked(call(function, items), items)
         # Several chunks per worker, so that none waits long for the slowest.
-        size = max(1, min(self.chunk, -(-len(items) // (4 * self.workers))))
-        size = size if timeout is None else 1
-        chunks = [items[i : i + size] for i in range(0, len(items), size)]
+        chunks = self._chunks(items, 4 * self.workers, timeout)
         with self._lock:
+            self._settle()
             self._start()
             answers = self._share(function, chunks, timeout).run(self._idle)
-        results = [_checked(a, chunk) for a, chunk in zip(answers, chunks, strict=True)]
-        return [y for result in results for y in result]
+        return _joined(answers, chunks)
+
+    def begin(
+        self,
+        function: Callable[[list[X]], Sequence[Y]],
+        items: Sequence[X],
+        timeout: float | None = None,
+    ) -> Callable[[], list[Y]]:
+        """`map` in two halves: the workers begin, and a call of what is returned waits for them.
+
+        Meanwhile this process may do something else; only what each worker was given first, an
+        equal part of the objects or `chunk` of them, is computed without it. What `map` would
+        raise is raised by the call. Another `map` or `begin` waits for what was begun before.
+
+        Raises:
+            ConfigError: If there are no workers.
+        """
+        timeout = self.timeout if timeout is None else self._limit(timeout, self.workers)
+        if self.workers == 0:
+            raise ConfigError(
+                "WorkerPool: workers=0 computes in this process, so nothing can be begun beside "
+                "it. Use `map`, or set workers to 1 or more."
+            )
+        chunks = self._chunks(list(items), self.workers, timeout)
+        with self._lock:
+            self._settle()
+            self._start()
+            begun = _Begun(self._share(function, chunks, timeout))
+            begun.share.send(self._idle)
+            self._begun = begun
+
+        def wait() -> list[Y]:
+            with self._lock:
+                begun.finish(self._idle)
+            if begun.failure is not None:
+                raise begun.failure
+            return _joined(begun.answers, chunks)
+
+        return wait
+
+    def _chunks(self, items: list[X], parts: int, timeout: float | None) -> list[list[X]]:
+        size = max(1, min(self.chunk, -(-len(items) // parts)))
+        size = size if timeout is None else 1
+        return [items[i : i + size] for i in range(0, len(items), size)]
+
+    def _settle(self) -> None:
+        """Wait for what was begun, whose workers are needed."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.finish(self._idle)
 
     def close(self) -> None:
         """End the workers. The pool may be used again, and then starts new ones."""
         with self._lock:
+            if self._begun is not None:
+                self._begun.abandon()
+            self._begun = None
             if self._finalizer is not None:
                 self._finalizer()
             self._finalizer = None
@@ -151,6 +202,11 @@ class WorkerPool:
         return timeout
 
 
+def can_begin(pool: Any) -> bool:
+    """Whether a pool can compute while this process does something else."""
+    return getattr(pool, "workers", 0) > 0 and hasattr(pool, "begin")
+
+
 class Share:
     """Chunks that go through the workers.
 
@@ -180,10 +236,7 @@ class Share:
         """
         try:
             while self.waiting or self.busy:
-                while self.waiting and idle:
-                    worker = idle.pop()
-                    self.busy[worker] = self.waiting.pop()
-                    worker.send(self.code, self.chunks[self.busy[worker]], bool(self.timeout))
+                self.send(idle)
                 for worker in self.ready():
                     if self._take(worker):
                         idle.append(worker)
@@ -202,6 +255,13 @@ class Share:
         if self.failures and min(self.failures) == first:
             raise self.failures[first]
         return [a if a is not None else Answer(error="not computed") for a in self.answers]
+
+    def send(self, idle: list[Any]) -> None:
+        """Give each idle worker a chunk, as long as there are any."""
+        while self.waiting and idle:
+            worker = idle.pop()
+            self.busy[worker] = self.waiting.pop()
+            worker.send(self.code, self.chunks[self.busy[worker]], bool(self.timeout))
 
     def ready(self) -> list[Any]:
         """Workers with a message or past their deadline; waits for one."""
@@ -253,6 +313,35 @@ class Share:
             return False
         self.answers[number] = answer
         return True
+
+
+class _Begun:
+    """Chunks of which some went to workers, and whose answers are taken later, once."""
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self.answers: list[Any] | None = None
+        self.failure: Exception | None = None
+
+    def finish(self, idle: list[Any]) -> None:
+        """See all chunks through, unless that is done; an error is kept for whoever waits."""
+        if self.answers is None and self.failure is None:
+            try:
+                self.answers = self.share.run(idle)
+            except WorkerError as error:
+                self.failure = error
+
+    def abandon(self) -> None:
+        """Give up, as the workers end."""
+        if self.answers is None and self.failure is None:
+            self.failure = WorkerError(
+                "WorkerPool: the pool was closed before the results of what had begun were taken."
+            )
+
+
+def _joined(answers: Any, chunks: list[list[Any]]) -> list[Any]:
+    results = [_checked(a, chunk) for a, chunk in zip(answers, chunks, strict=True)]
+    return [y for result in results for y in result]
 
 
 def _end(workers: list[Any]) -> None:

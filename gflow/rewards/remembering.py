@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
+from gflow.rewards.pool import can_begin
 from gflow.rewards.values import numbers, real
 from gflow.state import device_of, take
 
@@ -29,10 +30,11 @@ class _Remembering(LogReward[S]):
         self.capacity = capacity
         self.memory: dict[Any, float] = {}
         self._scored_by: int | None = None
+        self._ahead: tuple[int, list[Any], Callable[[], Sequence[Any]]] | None = None
         self.calls = 0
 
-    def _values(self, objects: list[Any], ask: Callable[[list[int]], Sequence[Any]]) -> Tensor:
-        """(B,) values of `objects`; `ask` is called with the rows of unknown distinct ones."""
+    def _fresh(self, objects: list[Any]) -> dict[Any, int]:
+        """Distinct objects that are not remembered, with the first row of each."""
         if self._scored_by != self.version:
             self.memory.clear()
             self._scored_by = self.version
@@ -40,6 +42,22 @@ class _Remembering(LogReward[S]):
         for row, thing in enumerate(objects):
             if thing not in self.memory:
                 fresh.setdefault(thing, row)
+        return fresh
+
+    def _settle(self) -> None:
+        """Remember what was begun, if the reward is still the same."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            version, things, wait = ahead
+            found = numbers(wait(), things, f"The reward {self!r}")
+            self.calls += len(things)
+            if version == self.version:
+                self.memory.update(zip(things, found, strict=True))
+
+    def _values(self, objects: list[Any], ask: Callable[[list[int]], Sequence[Any]]) -> Tensor:
+        """(B,) values of `objects`; `ask` is called with the rows of unknown distinct ones."""
+        self._settle()
+        fresh = self._fresh(objects)
         known: dict[Any, float] = {}
         if fresh:
             found = numbers(ask(list(fresh.values())), list(fresh), f"The reward {self!r}")
@@ -130,6 +148,21 @@ class HostReward(_Remembering[S]):
                 f"none: pass pool=WorkerPool(workers=1) or more."
             )
 
+    def foresee(self, states: S) -> bool:
+        """Have the workers begin with what is not remembered, if there are any."""
+        pool: Any = self.pool
+        if not can_begin(pool):
+            return False
+        self._settle()
+        things = list(self._fresh(self.describe(states)))
+        if things:
+            wait = pool.begin(self.log_rewards, things, **self._limit())
+            self._ahead = self.version, things, wait
+        return bool(things)
+
+    def _limit(self) -> dict[str, float]:
+        return {} if self.timeout is None else {"timeout": self.timeout}
+
     def __call__(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
         objects = self.describe(states)
@@ -138,8 +171,7 @@ class HostReward(_Remembering[S]):
             things = [objects[row] for row in rows]
             if self.pool is None:
                 return self.log_rewards(things)
-            limit = {} if self.timeout is None else {"timeout": self.timeout}
-            found: Sequence[Any] = self.pool.map(self.log_rewards, things, **limit)
+            found: Sequence[Any] = self.pool.map(self.log_rewards, things, **self._limit())
             return found
 
         return self._values(objects, ask).to(device_of(states))

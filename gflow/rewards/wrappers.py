@@ -42,6 +42,10 @@ class Wrapper(LogReward[S]):
         """(B,) log R."""
         return self._of(self.reward(states, self.inner_condition(condition)), condition)
 
+    def foresee(self, states: S) -> bool:
+        """As the other reward can."""
+        return self.reward.foresee(states)
+
     def partial(self, states: S, condition: Tensor | None = None) -> Tensor:
         """(B,) minus energies, changed alike."""
         return self._of(self.reward.partial(states, self.inner_condition(condition)), condition)

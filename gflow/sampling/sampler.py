@@ -1,6 +1,7 @@
 """Sampling trajectories: forward from the source, backward from objects, or along given actions."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -220,7 +221,7 @@ class Sampler:
     ) -> Trajectories[Any]:
         """Trajectories from a walk, with the rewards of those that reached their end."""
         env = self.env
-        complete = None
+        complete, late = None, None
         if log_reward is None or (env.num_scores and scores is None):
             last = walk.state_index.gather(1, walk.length[:, None]).squeeze(1)
             if cut:
@@ -234,18 +235,31 @@ class Sampler:
                 if known is not None:
                     scores = known.new_zeros(len(last), known.shape[1]).index_put((rows,), known)
             else:
-                value, scores = env.outcome(take(walk.states, last), condition)
-                log_reward = value if log_reward is None else log_reward
-        return Trajectories(
+                objects = take(walk.states, last)
+                if log_reward is None and not env.num_scores and env.foresee(objects):
+                    late = partial(_target, env, objects, condition)
+                else:
+                    value, scores = env.outcome(objects, condition)
+                    log_reward = value if log_reward is None else log_reward
+        found = Trajectories(
             states=walk.states,
             state_index=walk.state_index,
             actions=walk.actions,
             backward_actions=walk.inverse,
             length=walk.length,
             stopped=walk.stopped,
-            log_reward=log_reward,
+            log_reward=torch.empty(0) if log_reward is None else log_reward,
             scores=scores,
             condition=condition,
             owner=None if condition is None else walk.owner,
             complete=complete,
         )
+        if late is not None:
+            found.await_reward(late)
+        return found
+
+
+@torch.no_grad()
+def _target(env: Environment[Any], objects: Any, condition: Tensor | None) -> Tensor:
+    """(B,) target log-rewards, once the workers have them."""
+    return env.outcome(objects, condition)[0]

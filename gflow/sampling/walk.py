@@ -6,7 +6,7 @@ enough to be looked at in one go. *Static*: buffers of fixed size, finished rows
 ignored, nothing is read by the host. For GPUs, where launches and synchronisation count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -84,6 +84,7 @@ def walk_ragged(
     owners: list[Tensor] = []
     visits: list[tuple[Tensor, Tensor | None]] = []  # per time: rows, their place in the level
     moves: list[tuple[Tensor, Tensor]] = []  # per time: rows, actions
+    undo: list[Tensor | None] = []  # per time: what undoes the moves that are no stops
 
     def enter(states: S, rows: Tensor) -> tuple[S, Tensor | None, Tensor]:
         """Store the states that `rows` reached; return the live ones, and who is in which."""
@@ -126,7 +127,9 @@ def walk_ragged(
         time += 1
         if not rows.shape[0]:
             break
-        level, group, rows = enter(env._step(parents, actions), rows)
+        reached, undone = env._step_undone(parents, actions)
+        undo.append(undone)
+        level, group, rows = enter(reached, rows)
     seen = [rows for rows, _ in visits]
     place = _places(
         [batch_size(states) for states in store], [group for _, group in visits], device
@@ -135,7 +138,7 @@ def walk_ragged(
     if share is not None and count < SHARE_FROM:
         chosen, place = share(env.key(states))
         states, owner = take(states, chosen), owner[chosen]
-    return assemble(env, count, states, seen, place, moves, owner)
+    return assemble(env, count, states, seen, place, moves, owner, undo)
 
 
 def _places(sizes: list[int], groups: list[Tensor | None], device: torch.device) -> Tensor:
@@ -213,6 +216,7 @@ def assemble(
     place: Tensor,
     moves: list[tuple[Tensor, Tensor]],
     owner: Tensor,
+    undo: Sequence[Tensor | None] = (),
 ) -> Walk[S]:
     """Tables from what was noted at each time.
 
@@ -224,10 +228,11 @@ def assemble(
         place: Where these states are in the store, one time after the other.
         moves: Rows and actions of each time.
         owner: Row that found each stored state.
+        undo: What undoes the moves to the states of all but the first time, if that is known.
     """
     device = place.device
     if moves and moves[-1][0].shape[0] == visits[-1].shape[0] == count:
-        return _assemble_full(env, states, place.view(-1, count).T, moves, owner)
+        return _assemble_full(env, states, place.view(-1, count).T, moves, owner, undo)
     width = max(len(visits), len(moves) + 1, 2)
     seen, times = _cells(visits, device)
     index = torch.zeros(count, width, dtype=torch.int64, device=device)
@@ -244,7 +249,12 @@ def assemble(
         last = actions.gather(1, (length - 1).clamp(min=0)[:, None]).squeeze(1)
         stopped = (last == env.stop_action) & (length > 0)
     index = _fill_after_end(index, length - stopped.long())
-    inverse = _inverse(env, states, index, actions, length - stopped.long())
+    known = [undone for undone in undo if undone is not None]
+    if known:
+        inverse = torch.zeros_like(actions)
+        inverse[_cells(visits[1:], device)] = torch.cat(known)
+    else:
+        inverse = _inverse(env, states, index, actions, length - stopped.long())
     return Walk(states, index, actions, inverse, length, stopped, owner)
 
 
@@ -254,6 +264,7 @@ def _assemble_full(
     index: Tensor,
     moves: list[tuple[Tensor, Tensor]],
     owner: Tensor,
+    undo: Sequence[Tensor | None],
 ) -> Walk[S]:
     """The same where all rows ended at one time, so that nothing is to be filled in."""
     actions = torch.stack([taken for _, taken in moves], 1)
@@ -262,7 +273,11 @@ def _assemble_full(
         index = torch.cat([index, index[:, -1:]], 1)
     length = torch.full_like(index[:, 0], actions.shape[1])
     stopped = torch.full_like(length, stops, dtype=torch.bool)
-    inverse = _inverse(env, states, index, actions, length - 1 if stops else None)
+    known = [undone for undone in undo if undone is not None]
+    if known:
+        inverse = torch.stack(known + [torch.zeros_like(length)] * stops, 1)
+    else:
+        inverse = _inverse(env, states, index, actions, length - 1 if stops else None)
     return Walk(states, index.contiguous(), actions, inverse, length, stopped, owner)
 
 

@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from gflow.envs.molecules import MoleculeError, MoleculePolicy, Molecules, MoleculeState, Vocabulary
 from gflow.errors import ConfigError, IllegalActionError
@@ -254,3 +255,37 @@ def test_state_is_a_pair_of_tensors(square: Molecules) -> None:
         0,
         square.num_actions,
     )
+
+
+def test_steps_say_what_undoes_them(square: Molecules, walk: "Walk") -> None:
+    """As asked one by one, and in walks of every plan."""
+    path = walk(square, 50, seed=2)
+    for states in path[:-1]:
+        live = square.forward_mask(states).any(1)
+        states = take(states, live)
+        if not int(live.sum()):
+            continue
+        actions = square.forward_mask(states).int().argmax(1)
+        children, undone = square._step_undone(states, actions)
+        assert undone is not None
+        torch.testing.assert_close(undone, square.backward_action(states, actions))
+        parents = square.backstep(children, undone)
+        assert torch.equal(square.key(parents), square.key(states))
+    policy = MoleculePolicy(square, 8, 1, "uniform")
+    for plan, share in (("ragged", None), ("ragged", False), ("static", None)):
+        sampler = Sampler(square, plan, share)  # type: ignore[arg-type]
+        for limit in (None, 2):
+            batch = sampler.forward(policy, 40, limit=limit)
+            before, after = (take(batch.states, i) for i in edges(batch))
+            moves = batch.moves
+            wanted = square.backward_action(before, batch.actions[moves])
+            assert torch.equal(batch.backward_actions[moves], wanted)
+            assert int(batch.backward_actions[~moves].abs().sum()) == 0
+            parents = square.backstep(after, wanted)
+            assert torch.equal(square.key(parents), square.key(before))
+
+
+def edges(batch: Any) -> tuple[Tensor, Tensor]:
+    """Stored states before and after each move."""
+    index, moves = batch.state_index, batch.moves
+    return index[:, :-1][moves], index[:, 1:][moves]

@@ -22,6 +22,7 @@ from gflow.envs.molecules.properties import read_property
 from gflow.errors import ConfigError, MissingExtraError, RewardError, UnknownNameError
 from gflow.rewards.base import FunctionReward
 from gflow.rewards.pool import WorkerError, WorkerTimeoutError
+from gflow.state import take
 
 if TYPE_CHECKING:
     from tests.envs.molecules.conftest import Walk
@@ -135,6 +136,23 @@ def test_workers_compute_the_same(ambiguous: Molecules, walk: "Walk") -> None:
         assert env.records(states) == ambiguous.records(states)
     finally:
         env.close()
+
+
+@pytest.mark.slow
+def test_workers_begin_before_the_records_are_asked_for(ambiguous: Molecules, walk: "Walk") -> None:
+    states = walk(ambiguous, 60, seed=10)[-1]
+    env = Molecules(ambiguous.vocabulary, ["qed", "sa"], max_fragments=5, workers=1, capacity=5)
+    try:
+        assert env.foresee(states)
+        assert not env.foresee(states), "all are remembered, as the first were waited for"
+        some = take(walk(ambiguous, 60, seed=11)[-1], torch.arange(40))
+        assert env.foresee(some)
+        assert env.records(states) == ambiguous.records(states)
+        assert env.records(some) == ambiguous.records(some)
+        assert len(env.host.memory) == 5
+    finally:
+        env.close()
+    assert not ambiguous.foresee(states)
 
 
 def test_scorer_travels_light(ambiguous: Molecules) -> None:

@@ -2,6 +2,7 @@
 
 REWARD = "tests/gflow/rewards/test_reward.py"
 CHANGING = "tests/gflow/memory/test_changing_rewards.py"
+BEGINS = "tests/gflow/rewards/test_pool_begins.py"
 
 MUTANTS = (
     (
@@ -69,5 +70,29 @@ MUTANTS = (
         'fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC',
         'fcntl.fcntl(lifeline, fcntl.F_GETFL)',
         "tests/gflow/rewards/test_pool_ends.py::test_nothing_outlives_a_parent_that_is_killed",
+    ),
+    (
+        "begin-first-only", "gflow/rewards/pool.py",
+        "            begun.share.send(self._idle)\n",
+        "",
+        f"{BEGINS}::test_workers_have_begun",
+    ),
+    (
+        "begin-not-awaited", "gflow/rewards/pool.py",
+        "            if self._begun is not None:\n                self._begun.abandon()\n",
+        "",
+        f"{BEGINS}::test_begun_and_mapped_are_the_same",
+    ),
+    (
+        "late-reward-forgotten", "gflow/rewards/remembering.py",
+        "            if version == self.version:\n                self.memory.update(zip(things",
+        "            if version != self.version:\n                self.memory.update(zip(things",
+        f"{BEGINS}::test_late_rewards_are_rewards",
+    ),
+    (
+        "late-reward-once", "gflow/trajectories.py",
+        "            object.__setattr__(self, \"log_reward\", value)\n",
+        "",
+        f"{BEGINS}::test_late_rewards_are_rewards",
     ),
 )  # fmt: skip

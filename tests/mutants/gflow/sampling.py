@@ -69,4 +69,10 @@ MUTANTS = (
         "tests/gflow/sampling/test_listing.py"
         "::test_many_states_are_never_listed_however_large_the_batch",
     ),
+    (
+        "walk-undone-times", "gflow/sampling/walk.py",
+        "inverse[_cells(visits[1:], device)]",
+        "inverse[_cells(visits[:-1], device)]",
+        "tests/envs/molecules/test_molecules_env.py::test_steps_say_what_undoes_them",
+    ),
 )  # fmt: skip
