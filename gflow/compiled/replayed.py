@@ -53,7 +53,7 @@ class Layers(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is F.linear:
             return self.linear(*args, **kwargs)
-        if func is F.embedding_bag and kwargs.get("mode") == "sum" and len(kwargs) == 1:
+        if func is F.embedding_bag and len(args) == 2 and _plain_sum(kwargs):
             return self.embedding(*args)
         return func(*args, **kwargs)
 
@@ -78,6 +78,13 @@ class Layers(TorchFunctionMode):
         codes = torch.arange(len(table), device=features.device)
         hot = (features[:, :, None] == codes).sum(1).to(table.dtype)
         return hot @ table
+
+
+def _plain_sum(settings: Mapping[str, Any]) -> bool:
+    """Whether embeddings are added up and nothing else is asked for."""
+    usual = {"mode": "mean", "norm_type": 2.0}
+    asked = {n: v for n, v in settings.items() if v not in (None, False) and v != usual.get(n)}
+    return asked == {"mode": "sum"}
 
 
 class Probe(Layers):
