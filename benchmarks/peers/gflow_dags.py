@@ -4,6 +4,7 @@ import sys
 
 import torch
 from dag_case import STOP, DagCase, serve
+from gflow_hypergrid import trained
 from protocol import Progress
 
 from gflow.envs.dags.env import Dags
@@ -32,12 +33,8 @@ class GFlow:
 
     def train(self, iterations: int) -> Progress:
         """Sample, evaluate and step."""
-        length = 0.0
-        record: dict[str, float] = {}
-        for _ in range(iterations):
-            record = self.trainer.train_step()
-            length += record["mean_length"]
-        return Progress(length / iterations, record["loss"], 0.0)
+        length, record = trained(self.trainer, iterations)
+        return Progress(length, record["loss"], 0.0)
 
 
 if __name__ == "__main__":

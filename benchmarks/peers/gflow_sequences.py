@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import torch
+from gflow_hypergrid import trained
 from protocol import WIDTH
 from sequence_case import (
     BETA,
@@ -63,13 +64,9 @@ class GFlow:
 
     def train(self, iterations: int) -> SequenceProgress:
         """Sample, evaluate and step."""
-        length = 0.0
-        record: dict[str, float] = {}
-        for _ in range(iterations):
-            record = self.trainer.train_step()
-            length += record["mean_length"]
+        length, record = trained(self.trainer, iterations)
         modes = None if self.found is None else len(self.found)
-        return SequenceProgress(length / iterations, record["loss"], record["log_z"], modes)
+        return SequenceProgress(length, record["loss"], record["log_z"], modes)
 
 
 if __name__ == "__main__":

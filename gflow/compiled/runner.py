@@ -101,6 +101,8 @@ class CompiledStep:
 
     def sums(self) -> tuple[dict[str, float], int]:
         """Sums of what was recorded since they were last asked for, and of how many steps."""
+        if not self.steps:
+            return {}, 0
         values, steps = self.inputs.numbers["sums"].tolist(), self.steps
         self.inputs.numbers["sums"].zero_()
         self.steps = 0
@@ -108,6 +110,8 @@ class CompiledStep:
 
     def failure(self) -> tuple[int, str] | None:
         """Step and name of the first check that failed, or None."""
+        if self._call is None:
+            return None
         code = int(self.inputs.numbers["where"])
         if code < 0:
             return None
@@ -249,4 +253,4 @@ class CompiledStep:
 
     def reload(self) -> None:
         """Take the tensors of the trainer anew, after it was given a state."""
-        self._call = None
+        self._call, self.steps = None, 0

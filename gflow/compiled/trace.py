@@ -61,7 +61,44 @@ def traced(function: Flat, inputs: list[Tensor], what: str) -> Graph:
                 f"graph would draw alike in every step. Draw them by torch.rand, randn, randint, "
                 f"uniform_ or normal_ (dropout draws by another), or set compile=False."
             )
+    _fold(module)
     return Graph(module, _lift_constants(module))
+
+
+FOLDED = {
+    torch.ops.aten.lift_fresh_copy.default,
+    torch.ops.aten._to_copy.default,
+    torch.ops.aten.detach.default,
+}
+"""What is done to a constant once and for all: copied, converted, moved to the device."""
+
+
+def _fold(module: fx.GraphModule) -> None:
+    """Replace copies of constants that nothing changes by constants, in place.
+
+    A captured graph may not wait for a copy from the host.
+    """
+    graph, number = module.graph, 0
+    for node in list(graph.nodes):
+        known = bool(node.all_input_nodes) and all(n.op == "get_attr" for n in node.all_input_nodes)
+        if not known or node.target not in FOLDED or any(_changes(user) for user in node.users):
+            continue
+        given = [getattr(module, a.target) if isinstance(a, fx.Node) else a for a in node.args]
+        name = f"_folded_constant{number}"
+        number += 1
+        module.register_buffer(name, node.target(*given, **node.kwargs).detach(), persistent=False)
+        with graph.inserting_before(node):
+            constant = graph.get_attr(name)
+        constant.meta = dict(node.meta)
+        node.replace_all_uses_with(constant)
+        graph.erase_node(node)
+    module.recompile()
+
+
+def _changes(node: fx.Node) -> bool:
+    """Whether an operation changes an argument in place."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is None or bool(schema.is_mutable)
 
 
 def _lift_constants(module: fx.GraphModule) -> list[Tensor]:

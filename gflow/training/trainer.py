@@ -326,10 +326,9 @@ class Trainer:
         return found
 
     def _fold_compiled(self) -> None:
-        """Take what a graph summed into the ledger, and its count of steps into the optimiser."""
+        """Take what a graph summed into the ledger."""
         if self.compiled is not None:
             self.ledger.add_sums(*self.compiled.sums())
-            self.compiled.write_back()
 
     def descend(
         self, batch: Trajectories[Any] | None, objective: Objective | None = None
@@ -398,6 +397,8 @@ class Trainer:
         if self.deferring or self.compiled is not None:
             self._read_deferred()
         self._fold_compiled()
+        if self.compiled is not None:
+            self.compiled.write_back()
         modules = [self.policy, self.objective, *(learner.module for learner in self.learners)]
         self.ranks.check_equal(modules)
         own = self._own_state()

@@ -1,5 +1,6 @@
 """A step as a function of tensors does what the trainer's own step does."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gflow import MLPPolicy
+from gflow.cli.train_flags import parse
 from gflow.compiled.adam import AdamGroup, adam_, clipped
 from gflow.compiled.draws import Draws
 from gflow.compiled.replayed import Layers, Probe
@@ -19,6 +21,7 @@ from gflow.envs.sequences.rewards import MotifReward
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.objectives import OBJECTIVES
 from gflow.sampling.sampler import Sampler
+from gflow.tasks.registry import task_class
 from gflow.training.trainer import TrainConfig, Trainer
 
 STEPS = 4
@@ -174,7 +177,8 @@ def test_a_resumed_run_has_the_same_numbers() -> None:
     second.load_state_dict(state)
     second.train(STEPS)
     assert all(map(torch.equal, weights(whole), weights(second)))
-    assert {float(held["step"]) for held in second.optimizer.state_dict()["state"].values()} == {8}
+    counts = second.state_dict()["optimizer"]["state"].values()
+    assert {float(held["step"]) for held in counts} == {2 * STEPS}
 
 
 def test_eager_steps_continue_a_compiled_run() -> None:
@@ -254,6 +258,48 @@ def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_setting_is_true_false_or_graph() -> None:
     with pytest.raises(ConfigError, match="compile"):
         TrainConfig(compile="fast")  # type: ignore[arg-type]
+
+
+def test_a_state_may_be_asked_for_before_the_first_step() -> None:
+    one, two = trainer_of("whole", compile=True), trainer_of("whole", compile=True)
+    state = one.state_dict()
+    assert state["step"] == 0
+    two.load_state_dict(state)
+    assert two.compiled is not None
+    assert two.compiled.failure() is None
+
+
+def test_the_flag_stands_alone_or_names_the_graph() -> None:
+    for words, value in (
+        (["--compile"], True),
+        (["--compile", "graph"], "graph"),
+        (["--compile", "false", "--steps", "3"], False),
+    ):
+        assert parse(task_class("hypergrid"), words).train.compile == value
+    with pytest.raises(ConfigError, match="compile"):
+        parse(task_class("hypergrid"), ["--compile", "fast"])
+
+
+@pytest.mark.slow
+def test_a_compiled_step_does_what_the_step_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In earnest, with torch's compiler; a second start finds what the first one wrote."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    seen: list[Any] = []
+    found: list[list[Tensor]] = []
+    for _ in range(2):
+        one = trainer_of("listed", batch=2, compile=True)
+        seen = []
+        one.callbacks = (lambda _, batch, __, kept=seen: kept.append(batch),)
+        one.train(STEPS)
+        found.append(weights(one))
+    assert capfd.readouterr().err.count("Compiling a training step of") == 2
+    two = trainer_of("listed", batch=2)
+    ordinary(two, seen)
+    assert all(map(torch.equal, *found))
+    for mine, theirs in zip(found[0], weights(two), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-9, rtol=1e-8)
 
 
 # ---------------------------------------------------------------------- parts
