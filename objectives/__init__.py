@@ -25,6 +25,7 @@ from gflow.objectives.games.atb import AdversarialTrajectoryBalance
 from gflow.objectives.led import LearnedEnergyDecomposition
 from gflow.objectives.marginals.consistency import MarginalConsistency
 from gflow.objectives.marginals.divergence import MarginalDivergence
+from gflow.objectives.marginals.matching import MarginalMatching
 from gflow.objectives.max_likelihood import MaximumLikelihood
 from gflow.objectives.mdb import ModifiedDetailedBalance
 from gflow.objectives.msubtb import ModifiedSubTrajectoryBalance
@@ -89,6 +90,7 @@ __all__ = [
     "LogPartitionVariance",
     "MarginalConsistency",
     "MarginalDivergence",
+    "MarginalMatching",
     "MaximumLikelihood",
     "ModifiedDetailedBalance",
     "ModifiedSubTrajectoryBalance",

@@ -30,6 +30,7 @@ class Ising(Problem):
 
     name: ClassVar[str] = "ising"
     summary: ClassVar[str] = "Ising spins on a torus; log Z by transfer matrix up to side 11"
+    periodic: ClassVar[bool] = True
 
     side: Count = 4
     coupling: float = 0.1

@@ -72,12 +72,14 @@ class Problem(ABC):
     Attributes:
         name: As on the command line.
         summary: One line.
-        picture_shape: Height and width if objects are pictures, else None.
+        picture_shape: Height and width if objects are pictures or lattices, else None.
+        periodic: Whether these go around a torus.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     picture_shape: ClassVar[tuple[int, int] | None] = None
+    periodic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -25,8 +25,10 @@ from gflow.marginals import (
     ResidualSites,
     SharedSites,
     SiteNetwork,
+    Sites,
     TransformerSites,
 )
+from gflow.marginals.orders import random_orders
 from gflow.policies.base import Policy
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
@@ -41,7 +43,10 @@ MEASURED = 100
 OPTIONS = ("side", "coupling", "field", "length", "target", "tau", "density", "bits")
 """Options of problems; None leaves what the problem has."""
 
-SINGLE = ("db", "marginal_consistency", "marginal_divergence")
+LINEAR = 2000
+"""Places times symbols up to which perceptrons of energies have a linear part."""
+
+SINGLE = ("db", "marginal_consistency", "marginal_divergence", "marginal_matching")
 """Objectives whose batches are single moves, unless another behaviour is given."""
 
 
@@ -65,10 +70,10 @@ class MarginalsTask(Task[Environment[Any]]):
         density: 2spirals, 8gaussians, circles, moons, pinwheel, swissroll or checkerboard.
         bits: Of each coordinate of densities.
         network: residual perceptrons, one for each or shared, a transformer, or convolutions for
-            pictures; auto takes the shared one for pictures of data, the transformer for other
-            data, and one for each for energies.
-        width: Units or features; 0 for 256, 256, 64 and 32 in this order.
-        depth: Blocks or layers.
+            pictures and lattices; auto takes the shared one for pictures of data, the transformer
+            for other data, convolutions for lattices, and one for each for other energies.
+        width: Units or features; 0 for 256, 256, 64 and 32 in this order, 16 for lattices.
+        depth: Blocks or layers; 3 by default, and none for convolutions of lattices.
         heads: Attention heads of the transformer, and of convolutions, which may have 0.
         fit_steps: Steps that fit the conditionals to data.
         fit_each: So many of them before each step of the marginals, until all are taken.
@@ -84,7 +89,7 @@ class MarginalsTask(Task[Environment[Any]]):
         steps=1000, batch_size=64, lr=1e-3, log_z_lr=0.1, lr_half_life=300, grad_clip=10.0
     )
     run: ClassVar[RunOptions] = RunOptions(threads=1, eval_every=250, eval_samples=64)
-    objective: ClassVar[str] = "db"
+    objective: ClassVar[str] = "marginal_matching"
     has_marginals: ClassVar[bool] = True
     refuses_conditions: ClassVar[str] = (
         "marginals are of one distribution. Leave --condition out, or fix the temperature in R."
@@ -117,7 +122,7 @@ class MarginalsTask(Task[Environment[Any]]):
     bits: Count | None = None
     network: Literal["auto", "residual", "shared", "transformer", "convolution"] = "auto"
     width: Natural = 0
-    depth: Count = 3
+    depth: Natural | None = None
     heads: Natural = 4
     fit_steps: Count = 2000
     fit_each: Count = 10
@@ -183,19 +188,25 @@ class MarginalsTask(Task[Environment[Any]]):
         picture = problem.picture_shape
         if kind == "auto":
             of_data: Any = "transformer" if picture is None else "shared"
-            kind = "residual" if self.source == "energy" else of_data
+            of_energy: Any = "residual" if picture is None else "convolution"
+            kind = of_energy if self.source == "energy" else of_data
+        lattice = picture is not None and problem.periodic
+        local = kind == "convolution" and lattice
+        depth = (0 if local else 3) if self.depth is None else self.depth
         if kind == "residual":
-            return ResidualSites(places, symbols, self.width or 256, self.depth)
+            linear = self.source == "energy" and places * symbols <= LINEAR
+            return ResidualSites(places, symbols, self.width or 256, depth, linear)
         if kind == "shared":
-            return SharedSites(places, symbols, self.width or 256, self.depth)
+            return SharedSites(places, symbols, self.width or 256, depth)
         if kind == "transformer":
-            return TransformerSites(places, symbols, self.width or 64, self.depth, self.heads)
+            return TransformerSites(places, symbols, self.width or 64, depth, self.heads)
         if picture is None:
             raise ConfigError(
                 f"MarginalsTask: convolutions are for pictures, and objects of {self.task} are "
                 f"none. Set network to transformer or residual."
             )
-        return ConvolutionSites(*picture, symbols, self.width or 32, self.depth, self.heads)
+        width, around = self.width or (16 if local else 32), lattice and min(picture) > 1
+        return ConvolutionSites(*picture, symbols, width, depth, self.heads, around)
 
     def policy(self, env: Environment[Any], needs: Needs) -> MarginalPolicy:
         """Marginals and conditionals."""
@@ -229,8 +240,7 @@ class MarginalsTask(Task[Environment[Any]]):
                 f"{chosen.name} gives others. Leave --behaviour and --objective out, or learn from "
                 f"an energy."
             )
-        sites = MarginalPolicy(env, self.site_network()).sites
-        return BesideData(env, sites.write(data.train), self.data_share, chosen)
+        return BesideData(env, Sites(env).write(data.train), self.data_share, chosen)
 
     def log_z(self, env: Environment[Any]) -> float:
         """Log of the number of objects: Z if all rewards were 1."""
@@ -263,14 +273,15 @@ class MarginalsTask(Task[Environment[Any]]):
             order = policy.log_likelihood(objects, 1, generator)
             log_z = context.env.log_partition()
             if log_z is not None:
-                gap = order.double() - context.env.log_reward(objects).double()
-                numbers["kl_sampled"] = float(gap.mean()) + log_z
+                numbers["kl_sampled"] = log_z + float(
+                    sampled_gap(context.env, policy, generator, objects)
+                )
         numbers["disagreement"] = float((marginal - order).abs().mean()) / problem.places
         return numbers
 
     def describe(self, env: Environment[Any], objects: Any) -> list[str]:
         """As the problem shows them."""
-        return self.problem.show(MarginalPolicy(env, self.site_network()).sites.read(objects))
+        return self.problem.show(Sites(env).read(objects))
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """Pictures of a sample."""
@@ -279,6 +290,18 @@ class MarginalsTask(Task[Environment[Any]]):
         nothing = context.env.initial(DRAWN, next(policy.parameters()).device)
         drawn = policy.sample(nothing, generator=torch.Generator().manual_seed(0))
         return self.problem.pictures(policy.sites.read(drawn).cpu(), folder)
+
+
+@torch.no_grad()
+def sampled_gap(
+    env: Environment[Any], policy: MarginalPolicy, generator: torch.Generator, objects: Tensor
+) -> Tensor:
+    """() mean of log p less log R of as many samples, along the orders that they are drawn in."""
+    count, places = objects.shape
+    order = random_orders(count, places, generator, objects.device)
+    drawn = policy.sample(env.initial(count, objects.device), order, generator)
+    said = policy.along(policy.sites.read(drawn), order)
+    return (said.double() - env.log_reward(drawn).double()).mean()
 
 
 def _source(task: str, learn_from: str) -> Literal["data", "energy"]:

@@ -41,8 +41,7 @@ class TransformerSites(TrunkSites):
             nn.Sequential(
                 nn.Linear(width, 4 * width),
                 nn.GELU(),
-                silent(nn.Linear(4 * width, 1)),
-                nn.Flatten(1),
+                silent(nn.Linear(4 * width, symbols + 1)),
             ),
         )
 

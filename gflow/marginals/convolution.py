@@ -1,4 +1,6 @@
-"""A network of marginals and conditionals for pictures."""
+"""A network of marginals and conditionals for pictures and lattices."""
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +11,20 @@ from gflow.checks import checked
 from gflow.errors import ConfigError
 from gflow.marginals.trunk import TrunkSites, silent
 
+Around = Literal["circular", "zeros"]
+
+REACH = 2
+"""Pixels in each direction that the first convolution sees, 5 x 5 in all."""
+
 
 class ConvolutionSites(TrunkSites):
-    """A residual convolutional trunk with a head at each pixel, and a branch for the marginal.
+    """A residual convolutional trunk with two heads at each pixel, for conditionals and marginals.
 
-    Pixels are places, row by row. A block reads the 5 x 5 pixels around each, or all of them if it
-    has attention heads. The branch has a block of its own, and says a share for each known pixel.
+    Pixels are places, row by row. First come windows of 5 x 5 pixels, linear in what is known;
+    then blocks, each of which sees two pixels further, or all of them if it has attention heads.
+    Heads read the windows as they are and what the blocks make of them, and if there are blocks
+    the marginal has one of its own. Without blocks (depth 0) all is local and fast: enough for
+    lattices whose spins feel their neighbours.
 
     Args:
         height: Rows.
@@ -23,6 +33,7 @@ class ConvolutionSites(TrunkSites):
         channels: Features of a pixel, a multiple of `heads`.
         depth: Blocks of the trunk.
         heads: Attention heads of each of these; 0 for convolutions alone.
+        periodic: Around a torus; else nothing is beyond the border.
 
     Reference:
         Liu et al., Generative marginalization models, 2024, https://arxiv.org/abs/2310.12920
@@ -35,62 +46,82 @@ class ConvolutionSites(TrunkSites):
         width: Count,
         symbols: Count,
         channels: Count = 32,
-        depth: Count = 3,
+        depth: Natural = 3,
         heads: Natural = 0,
+        periodic: bool = False,
     ) -> None:
         if heads and channels % heads:
             raise ConfigError(
                 f"ConvolutionSites: channels must be a multiple of heads, got {channels} and "
                 f"{heads}."
             )
+        if periodic and min(height, width) < REACH:
+            raise ConfigError(
+                f"ConvolutionSites: a torus needs at least {REACH} rows and columns, got {height} "
+                f"and {width}. Set periodic=False."
+            )
+        around: Around = "circular" if periodic else "zeros"
+        further = [_Block(channels, 0, around)] if depth else []
+        norms = [_Norm(channels) if depth else nn.Identity() for _ in range(2)]
         super().__init__(
             height * width,
             symbols,
-            _Trunk(height, width, symbols, channels, depth, heads),
-            nn.Sequential(
-                _Norm(channels),
-                nn.GELU(),
-                silent(nn.Conv2d(channels, symbols, 1)),
-                nn.Flatten(2),
-                _Places(),
-            ),
-            nn.Sequential(
-                _Block(channels, 0),
-                _Norm(channels),
-                nn.Conv2d(channels, 4 * channels, 1),
-                nn.GELU(),
-                silent(nn.Conv2d(4 * channels, 1, 1)),
-                nn.Flatten(1),
-            ),
+            _Trunk(height, width, symbols, channels, depth, heads, around),
+            _Head(channels, symbols, norms[0], nn.GELU()),
+            _Head(channels, symbols + 1, *further, norms[1], nn.GELU()),
         )
 
 
 class _Trunk(nn.Module):
-    """(N, D) symbols to (N, channels, height, width) features."""
+    """(N, D) symbols to (N, 2 channels, height, width): before the blocks, and after them."""
 
     def __init__(
-        self, height: int, width: int, symbols: int, channels: int, depth: int, heads: int
+        self,
+        height: int,
+        width: int,
+        symbols: int,
+        channels: int,
+        depth: int,
+        heads: int,
+        around: Around,
     ) -> None:
         super().__init__()
-        self.symbol = nn.Embedding(symbols + 1, channels)
-        self.place = nn.Parameter(torch.empty(channels, height, width).normal_(0, 0.1))
-        self.blocks = nn.Sequential(*(_Block(channels, heads) for _ in range(depth)))
+        self.shape, self.known = (height, width), symbols + 1
+        self.window = nn.Conv2d(
+            symbols + 1, channels, 2 * REACH + 1, padding=REACH, padding_mode=around
+        )
+        self.place = nn.Parameter(torch.zeros(channels, height, width))
+        self.blocks = nn.Sequential(*(_Block(channels, heads, around) for _ in range(depth)))
 
     def forward(self, symbols: Tensor) -> Tensor:
-        pixels = self.symbol(symbols).transpose(1, 2).unflatten(2, self.place.shape[1:])
-        found: Tensor = self.blocks(pixels + self.place)
-        return found
+        pixels = F.one_hot(symbols, self.known).to(self.place.dtype).mT.unflatten(2, self.shape)
+        first = self.window(pixels) + self.place
+        return torch.cat([first, self.blocks(first)], 1)
+
+
+class _Head(nn.Module):
+    """(N, 2 channels, height, width) features to (N, D, out) numbers."""
+
+    def __init__(self, channels: int, out: int, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.last = silent(nn.Conv2d(2 * channels, out, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        first, after = features.chunk(2, 1)
+        found: Tensor = self.last(torch.cat([first, self.layers(after)], 1))
+        return found.flatten(2).mT
 
 
 class _Block(nn.Module):
     """Two convolutions of 3 x 3 pixels, and attention to all pixels if there are heads."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int, heads: int, around: Around) -> None:
         super().__init__()
         self.heads = heads
         self.norms = nn.ModuleList(_Norm(channels) for _ in range(3 if heads else 2))
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=around)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=around)
         if heads:
             self.ask, self.mix = (
                 nn.Conv2d(channels, 3 * channels, 1),
@@ -116,11 +147,3 @@ class _Norm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, height, width)."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
-
-
-class _Places(nn.Module):
-    """Features first to places first."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, K, D) to (N, D, K)."""
-        return x.transpose(1, 2)

@@ -37,7 +37,8 @@ class SharedSites(TrunkSites):
                 nn.Linear(2 * width, width),
                 *(_Block(width) for _ in range(depth)),
                 nn.LayerNorm(width),
-                silent(nn.Linear(width, places)),
+                silent(nn.Linear(width, places * (symbols + 1))),
+                nn.Unflatten(1, (places, symbols + 1)),
             ),
         )
 

@@ -5,23 +5,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gflow.marginals.networks import SiteNetwork
+from gflow.marginals.networks import SiteNetwork, open_choices
 
 
 class TrunkSites(SiteNetwork):
     r"""One trunk, and on its features a head of conditionals and one of marginals.
 
-    .. math:: \log p_\theta(x_S) = c + \sum_{i \in S} g_i(x_S)
+    .. math:: \log p_\theta(x_S) = \sum_{i \in S} g_i(x_i; x_S)
+              + \sum_{i \notin S} (\log K + u_i(x_S))
 
-    A marginal is a sum over known places, as a product of conditionals is, and that of nothing is
-    one number. Where conditionals are fitted first, their features say most of what it needs.
+    Each place has a share: a known one for the symbol that it holds, an open one for what may
+    still come. So a move changes the shares of one place and of what looks at it, and however
+    many places there are, what is known of whole objects and of nothing is learned alike. Zeros
+    are the solution of R = 1.
 
     Args:
         places: D.
         symbols: K.
         trunk: (N, D) symbols to features, N first.
         conditional: Features to (N, D, K) logits.
-        marginal: Features to (N, D) shares g.
+        marginal: Features to (N, D, K + 1) shares, g of each symbol and u.
     """
 
     def __init__(
@@ -30,7 +33,6 @@ class TrunkSites(SiteNetwork):
         super().__init__()
         self.places, self.symbols = places, symbols
         self.trunk, self.conditional, self.marginal = trunk, conditional, marginal
-        self.scale = nn.Parameter(torch.zeros(()))
 
     @property
     def conditional_part(self) -> nn.Module:
@@ -38,7 +40,7 @@ class TrunkSites(SiteNetwork):
         return nn.ModuleList([self.trunk, self.conditional])
 
     def log_marginal(self, symbols: Tensor) -> Tensor:
-        """(N,) a sum of shares of the known places."""
+        """(N,) a sum of shares of all places."""
         return self._marginal(symbols, self._read(symbols))
 
     def logits(self, symbols: Tensor) -> Tensor:
@@ -59,8 +61,8 @@ class TrunkSites(SiteNetwork):
         return found
 
     def _marginal(self, symbols: Tensor, features: Tensor) -> Tensor:
-        shares = self.marginal(features)
-        found: Tensor = shares.where(symbols < self.symbols, 0.0).sum(1) + self.scale
+        shares = self.marginal(features).gather(2, symbols[:, :, None])
+        found: Tensor = shares.sum((1, 2)) + open_choices(symbols, self.symbols)
         return found
 
 

@@ -1,5 +1,6 @@
 """Self-consistency: marginals that agree with given conditionals, whatever the reward."""
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -31,7 +32,8 @@ class MarginalConsistency(Objective):
     Args:
         env: The environment, which fills places in any order.
         alpha: Weight of the whole.
-        anchor: c, where the log-marginal of nothing is held; only differences mean anything.
+        anchor: c, where the log-marginal of nothing is held; only differences mean anything. By
+            default the log of the number of objects, D log K, where networks begin.
         regression: How residuals are punished.
 
     Reference:
@@ -48,11 +50,14 @@ class MarginalConsistency(Objective):
         self,
         env: Environment[Any],
         alpha: Positive = 1.0,
-        anchor: float = 0.0,
+        anchor: float | None = None,
         regression: Regression = squared,
     ) -> None:
         super().__init__(regression)
-        self.places, self.alpha, self.anchor = env.horizon, alpha, anchor
+        self.places, self.alpha = env.horizon, alpha
+        asked: Any = env
+        symbols = max(1, asked.num_actions // max(1, self.places))
+        self.anchor = self.places * math.log(symbols) if anchor is None else anchor
 
     @classmethod
     def build(cls, env: Environment[Any], **settings: Any) -> "MarginalConsistency":

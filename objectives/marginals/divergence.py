@@ -2,22 +2,18 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gflow.bounds import Positive
 from gflow.checks import checked
 from gflow.environment.base import Environment
-from gflow.errors import IncompatibleError
 from gflow.objective import Regression, squared
-from gflow.objectives.marginals.consistency import MarginalConsistency
-from gflow.policies.base import Policy
+from gflow.objectives.marginals.energy import MarginalEnergy
 from gflow.source import Source
 from gflow.terms import FlowTerms
-from gflow.trajectories import Trajectories
 
 
-class MarginalDivergence(MarginalConsistency):
+class MarginalDivergence(MarginalEnergy):
     r"""KL(p_theta || R / Z) by its policy gradient, with marginals held to be marginals.
 
     .. math:: \frac{1}{B} \sum_b A_b \log p_\theta(x_b)
@@ -31,7 +27,7 @@ class MarginalDivergence(MarginalConsistency):
         env: The environment, which fills places in any order.
         alpha: Weight of self-consistency.
         standardised: Divide the advantage by its standard deviation.
-        anchor: c.
+        anchor: c; the log of the number of objects by default.
         regression: How residuals are punished.
 
     Reference:
@@ -48,30 +44,15 @@ class MarginalDivergence(MarginalConsistency):
         env: Environment[Any],
         alpha: Positive = 4.0,
         standardised: bool = True,
-        anchor: float = 0.0,
+        anchor: float | None = None,
         regression: Regression = squared,
     ) -> None:
         super().__init__(env, alpha, anchor, regression)
         self.standardised = standardised
 
-    def evaluate(
-        self, env: Environment[Any], policy: Policy, trajectories: Trajectories[Any]
-    ) -> FlowTerms:
-        """Flow terms in which finished objects have the flow that is learned.
-
-        Raises:
-            IncompatibleError: If the policy is no `MarginalPolicy`, or a batch has no objects.
-        """
-        if trajectories.complete is not None and not bool(trajectories.complete.any()):
-            raise IncompatibleError(
-                "MarginalDivergence compares finished objects with their reward, and the batch has "
-                "none. Use the behaviour MarginalChains(ends=True)."
-            )
-        return super().evaluate(env, policy, trajectories)
-
     def extra(self, terms: FlowTerms) -> Tensor:
         """(B,) shares of the policy gradient and of the anchor."""
-        learned, ends = self._ends(terms)
+        learned, ends = self.ends(terms)
         gap = learned.detach() - terms.log_reward.to(learned)
         count = ends.to(gap.dtype).sum()
         mean = gap.where(ends, 0.0).sum() / count
@@ -79,17 +60,3 @@ class MarginalDivergence(MarginalConsistency):
         if self.standardised:
             gap = gap / ((gap.square().sum() / (count - 1).clamp(min=1)).sqrt() + 1e-7)
         return (gap * learned).where(ends, 0.0) / count + super().extra(terms)
-
-    def log_z_estimate(self, terms: FlowTerms) -> Tensor:
-        """(B,) log R less the log-probability of the objects, meaned over the batch."""
-        learned, ends = self._ends(terms)
-        gap = terms.log_reward.to(learned) - learned + self.scale(terms)
-        return (gap.where(ends, 0.0).sum() / ends.sum()).expand(len(ends))
-
-    @staticmethod
-    def _ends(terms: FlowTerms) -> tuple[Tensor, Tensor]:
-        """(B,) log p of the last states, (B,) which of them are objects."""
-        assert terms.log_flow is not None
-        learned = terms.log_flow.gather(1, terms.length[:, None]).squeeze(1)
-        ends = terms.complete
-        return learned, torch.ones_like(learned, dtype=torch.bool) if ends is None else ends

@@ -141,6 +141,16 @@ def test_exact_marginals_are_the_solution(kind: str) -> None:
         assert float(objective(objective.evaluate(env, policy, batch)).detach()) > 1e-4
 
 
+def test_sites_are_written_and_read() -> None:
+    """Spins are 1 and 2, and 0 where there is none; whichever is asked for first."""
+    sites = Sites(EnergyModel(IsingReward(2, 2, 0.3, 0.1)))
+    states = torch.tensor([[0, 1, 2, 0], [2, 2, 1, 1]])
+    for _ in range(2):
+        symbols = sites.read(states)
+        assert symbols.tolist() == [[2, 0, 1, 2], [1, 1, 0, 0]]
+        assert torch.equal(sites.write(symbols), states)
+
+
 def test_questions_are_answered() -> None:
     """Sums over all objects, by hand."""
     env = words(3, 3)

@@ -102,4 +102,12 @@ MUTANTS = (
         "lines.append(framed.flatten(0, 1))",
         f"{PROBLEMS}::test_pictures_stand_side_by_side",
     ),
+    (
+        "divergence-along-other-orders",
+        "envs/marginals/task.py",
+        "said = policy.along(policy.sites.read(drawn), order)",
+        "said = policy.along(policy.sites.read(drawn), order.flip(1))",
+        "tests/envs/marginals/test_marginals_task.py::"
+        "test_the_divergence_of_a_sampler_is_along_the_orders_it_draws_in",
+    ),
 )

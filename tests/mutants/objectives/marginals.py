@@ -4,6 +4,9 @@ LOSS = (
     "tests/objectives/marginals/test_marginal_divergence.py::"
     "test_the_loss_is_that_of_the_definition"
 )
+MATCHED = (
+    "tests/objectives/marginals/test_marginal_matching.py::test_the_loss_is_that_of_the_definition"
+)
 DISTILLED = "tests/objectives/marginals/test_marginal_consistency.py"
 
 MUTANTS = (
@@ -48,5 +51,41 @@ MUTANTS = (
         "+ terms.log_pf - terms.log_pb - terms.log_flow",
         "+ terms.log_pf + terms.log_pb - terms.log_flow",
         f"{DISTILLED}::test_the_loss_is_that_of_the_definition_and_reads_no_reward",
+    ),
+    (
+        "matching-not-of-one-place",
+        "objectives/marginals/matching.py",
+        "return gap.square() / (self.places * ends.sum())",
+        "return gap.square() / ends.sum()",
+        MATCHED,
+    ),
+    (
+        "matching-of-all-moves",
+        "objectives/marginals/matching.py",
+        "(learned - terms.log_reward.to(learned)).where(ends, 0.0)",
+        "learned - terms.log_reward.to(learned)",
+        MATCHED,
+    ),
+    (
+        "matching-consistency-of-all-places",
+        "objectives/marginals/matching.py",
+        "return super().weight(terms) / self.places",
+        "return super().weight(terms)",
+        MATCHED,
+    ),
+    (
+        "matching-z-without-a-scale",
+        "objectives/marginals/energy.py",
+        "gap = terms.log_reward.to(learned) - learned + self.scale(terms)",
+        "gap = terms.log_reward.to(learned) - learned",
+        MATCHED,
+    ),
+    (
+        "consistency-held-at-nought",
+        "objectives/marginals/consistency.py",
+        "self.anchor = self.places * math.log(symbols) if anchor is None else anchor",
+        "self.anchor = 0.0 if anchor is None else anchor",
+        "tests/objectives/marginals/test_marginal_matching.py::"
+        "test_networks_begin_where_nothing_is_held",
     ),
 )
