@@ -37,8 +37,8 @@ MUTANTS = (
     ),
     (
         "stacked-clip", "gflow/stacked/optimizer.py",
-        "total = torch.linalg.vector_norm(torch.stack(norms, 1), dim=1)",
-        "total = torch.linalg.vector_norm(torch.stack(norms, 1), dim=1).amax().expand(len(self.clip))",
+        "torch.stack(norms, 1), dim=1)",
+        "torch.stack(norms, 1), dim=1).amax().repeat(len(self.clip))",
         f"{NUMBERS}[3-hypergrid-vargrad]",
     ),
     (
