@@ -18,7 +18,7 @@ from gflow.stacked.environment import OfRuns, StackedEnvironment, of_runs
 from gflow.stacked.objective import StackedObjective
 from gflow.stacked.optimizer import StackedAdam
 from gflow.stacked.parameters import stack
-from gflow.stacked.policy import StackedPolicy
+from gflow.stacked.perceptron import stacked_policy
 from gflow.stacked.sampling import StackedSampler, only_visited
 from gflow.terms import FlowTerms
 from gflow.training.diagnosis import refuse_loss
@@ -63,7 +63,7 @@ class StackedTrainer:
         rewards = [trainer.env.reward for trainer in trainers]
         together = same or all(difference(rewards[0], reward) is None for reward in rewards[1:])
         self.env = StackedEnvironment([trainer.env for trainer in trainers], together)  # type: ignore[misc]
-        self.policy = StackedPolicy([trainer.policy for trainer in trainers])
+        self.policy = stacked_policy([trainer.policy for trainer in trainers])
         self.objective = StackedObjective([trainer.objective for trainer in trainers])
         self.sampler = StackedSampler(self.env, first.config.plan)
         self.optimizer = StackedAdam(
