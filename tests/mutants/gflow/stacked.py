@@ -51,7 +51,19 @@ MUTANTS = (
         "stacked-bag", "gflow/stacked/layers.py",
         "numbers = (features + first[:, None, None]).flatten(0, 1)",
         "numbers = (features + 0 * first[:, None, None]).flatten(0, 1)",
+        f"{NUMBERS}[7-hypergrid-tb]",
+    ),
+    (
+        "stacked-perceptron", "gflow/stacked/perceptron.py",
+        "self._offset = (policies[0].offset + first[:, None])[:, None]",
+        "self._offset = (policies[0].offset + 0 * first[:, None])[:, None]",
         f"{NUMBERS}[0-hypergrid-tb]",
+    ),
+    (
+        "stacked-perceptron-heads", "gflow/stacked/perceptron.py",
+        "flow = out[:, -1] if head.num_flows == 1",
+        "flow = out[:, 0] if head.num_flows == 1",
+        f"{NUMBERS}[1-hypergrid-db]",
     ),
     (
         "stacked-half-life", "gflow/stacked/trainer.py",
