@@ -1,15 +1,14 @@
 """Many runs at once: a training step of K stacked runs against K steps, and a whole sweep.
 
-Run:   python benchmarks/stacked.py [--rounds 7]                steps, interleaved
-       python benchmarks/stacked.py --sweep [--seeds 32]        `gflow sweep`, each way once
-Takes: two minutes on one core; the sweep about five.
-Shows: CPU time per step and run by itself and in a stack, with the ratio within a round; CPU and
-       wall time of a sweep stacked, in processes one after the other, and in compiled ones where
-       this version compiles steps.
+Run:   python benchmarks/stacked.py [--compiled]                         steps, interleaved
+       python benchmarks/stacked.py --sweep [--seeds 32] [--ways WAY ...]  `gflow sweep`
+Takes: two minutes on one core, and the time to compile; a sweep some minutes each way.
+Shows: CPU time per step and run by itself, in a stack, and compiled by itself, with ratios within a
+       round; CPU and wall time of a sweep stacked, in processes one after the other, and in
+       processes whose steps are compiled.
 """
 
 import argparse
-import dataclasses
 import os
 import resource
 import statistics
@@ -17,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ import yaml
 from gflow.runs.build import build_context
 from gflow.runs.trained import settings_for
 from gflow.stacked import StackedTrainer
-from gflow.training.config import TrainConfig
 from gflow.training.trainer import Trainer
 
 
@@ -59,64 +58,72 @@ CASES = {
 }
 
 
+WAYS: dict[str, tuple[list[str], list[str]]] = {
+    "stacked": (["--stacked"], []),
+    "processes": ([], []),
+    "compiled": ([], ["--compile"]),
+}
+"""Flags of the sweep, and of its runs."""
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
+    parser.add_argument("--compiled", action="store_true", help="compile a run by itself too")
     parser.add_argument("--sweep", action="store_true", help="whole sweeps of 8x8, batch 16")
     parser.add_argument("--seeds", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.sweep:
-        sweeps(args.seeds, args.steps)
+        sweeps(args.seeds, args.steps, args.ways)
         return
     for name in args.only:
-        print(f"{name:>26}: {race(CASES[name], args.rounds)}", flush=True)
+        print(f"{name:>26}: {race(CASES[name], args.rounds, args.compiled)}", flush=True)
 
 
-def race(case: Case, rounds: int) -> str:
-    """CPU time of a step by itself and in a stack, as text."""
-    alone = [trainer_of(case, seed) for seed in range(2)]
-    together = [trainer_of(case, seed) for seed in range(case.runs)]
-    stack = StackedTrainer(together, same=True)
+def race(case: Case, rounds: int, compiled: bool) -> str:
+    """CPU time per run of a step by itself, in a stack and compiled, as text."""
+    alone = trainer_of(case, 0)
+    stack = StackedTrainer([trainer_of(case, seed) for seed in range(case.runs)], same=True)
     stack.check()
-    taken: dict[str, list[float]] = {"alone": [], "stacked": []}
+    steps: dict[str, tuple[Callable[[], Any], int]] = {
+        "alone": (alone.train_step, 1),
+        "stacked": (stack.train_step, case.runs),
+    }
+    if compiled:
+        steps["compiled"] = (trainer_of(case, 0, compile=True).train_step, 1)
+    taken: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 1):  # the first to warm up
-        one = alone[number % len(alone)]
-        began = time.process_time()
-        for _ in range(case.steps):
-            one.train_step()
-        between = time.process_time()
-        for _ in range(case.steps):
-            stack.train_step()
-        ended = time.process_time()
-        if number:
-            taken["alone"].append((between - began) / case.steps)
-            taken["stacked"].append((ended - between) / case.steps / case.runs)
-    pairs = zip(taken["alone"], taken["stacked"], strict=True)
-    ratio = statistics.median(x / y for x, y in pairs)
-    each = "  ".join(f"{name} {statistics.median(t) * 1e3:.2f} ms" for name, t in taken.items())
-    return f"{each}  per run and step; {ratio:.1f} times as many steps"
+        for name, (step, runs) in steps.items():
+            began = time.process_time()
+            for _ in range(case.steps):
+                step()
+            if number:
+                taken[name].append((time.process_time() - began) / case.steps / runs)
+    found = []
+    for name, times in taken.items():
+        ratio = statistics.median(x / y for x, y in zip(taken["alone"], times, strict=True))
+        more = "" if name == "alone" else f" ({ratio:.1f} times as many steps)"
+        found.append(f"{name} {statistics.median(times) * 1e3:.2f} ms{more}")
+    return "  ".join(found)
 
 
-def trainer_of(case: Case, seed: int) -> Trainer:
+def trainer_of(case: Case, seed: int, **more: Any) -> Trainer:
     """A run as `gflow train` has it, what it remembers included."""
-    config = settings_for(case.task, "tb", None, {**case.settings, "seed": seed})
+    config = settings_for(case.task, "tb", None, {**case.settings, **more, "seed": seed})
     torch.manual_seed(seed)
     return build_context(config).trainer
 
 
-def sweeps(seeds: int, steps: int) -> None:
+def sweeps(seeds: int, steps: int, ways: list[str]) -> None:
     """Time `gflow sweep` on 8x8 with batch 16, each way once."""
-    ways = {"stacked": (["--stacked"], []), "processes": ([], [])}
-    if any(field.name == "compile" for field in dataclasses.fields(TrainConfig)):
-        ways["processes, compiled"] = ([], ["--compile"])
-    else:
-        print("this version compiles no steps, so no sweep of compiled runs is timed")
     print(f"{seeds} seeds, {steps} steps each, batch 16, one thread")
-    for name, (flags, more) in ways.items():
+    for name in ways:
+        flags, more = WAYS[name]
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "seeds.yaml"
             file.write_text(yaml.safe_dump(sweep_file(seeds, steps, more)))
