@@ -230,7 +230,7 @@ class StackedTrainer:
                 trainer.schedule.load_state_dict({**trainer.schedule.state_dict(), **now})
 
     def check(self) -> None:
-        """Compare the losses of a batch with those that each run computes by itself.
+        """Compare rewards and losses of a batch with those that each run computes by itself.
 
         The batch is drawn aside: nothing about the training that follows changes.
 
@@ -257,8 +257,16 @@ class StackedTrainer:
                 device=trainer.device,
             )
             parts.append(only_visited(part))
+        batch = of_runs(parts)
         with at_once(), torch.no_grad():
-            losses = self._checked(of_runs(parts))
+            value, _ = self.env.outcome(batch.final_states, batch.condition)
+            close = TOLERANCE[batch.log_reward.dtype]
+            if not torch.allclose(value, batch.log_reward, rtol=close, atol=close):
+                raise IncompatibleError(
+                    "These runs cannot be stacked: objects have other rewards in the stack than in "
+                    "their runs, as where an environment draws its reward at random."
+                )
+            losses = self._checked(batch)
             for number, (trainer, part) in enumerate(zip(self.trainers, parts, strict=True)):
                 mine, alone = float(losses[number]), float(trainer.loss_of(part)[0])
                 if abs(mine - alone) > TOLERANCE[losses.dtype] * max(1.0, abs(alone)):

@@ -201,6 +201,13 @@ def test_a_policy_that_mixes_rows_is_found_out() -> None:
         StackedTrainer(found).check()
 
 
+def test_rewards_that_are_not_the_same_after_all_are_found_out() -> None:
+    one, other = trainers("hypergrid", "tb", {"beta": [1.0, 2.0, 1.0]})[:2]
+    StackedTrainer([one, other]).check()
+    with pytest.raises(IncompatibleError, match="have other rewards in the stack"):
+        StackedTrainer([one, other], same=True).check()
+
+
 def test_checking_changes_nothing() -> None:
     checked, not_checked = trainers("hypergrid", "tb", RATES), trainers("hypergrid", "tb", RATES)
     stack, other = StackedTrainer(checked), StackedTrainer(not_checked)
