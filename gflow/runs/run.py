@@ -330,6 +330,8 @@ class Run:
         }
         with self.files.writing():
             self.files.write_summary(summary)
+            # First, as it may score objects that tasks then list.
+            write_objects(self.context, self.folder, self.config.run.eval_samples)
             try:
                 pictures = self.config.task.artifacts(self.context, self.folder)
                 curves(self.folder, self.config.task.headline)
@@ -337,7 +339,6 @@ class Run:
                     self.trackers.picture(name, path)
             except MissingExtraError as e:
                 print(f"No pictures: {e}")
-            write_objects(self.context, self.folder, self.config.run.eval_samples)
             write_report([self.folder])
             self.trackers.finish(self.context.numbers)
         return summary
