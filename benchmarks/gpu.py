@@ -178,8 +178,15 @@ def trainer_of(
 def difference(problem: Problem, batch: int, args: argparse.Namespace, compile: Any) -> float:
     """Largest relative difference of losses from eager steps on the same batches."""
     one = trainer_of(problem, batch, args, compile)
-    one.record_every, seen, losses = 1, [], []
-    one.callbacks = (lambda _, found, record: (seen.append(found), losses.append(record["loss"])),)
+    seen: list[Any] = []
+    losses: list[float] = []
+    one.record_every = 1
+
+    def look(trainer: Trainer, found: Any, record: dict[str, float]) -> None:
+        seen.append(found)
+        losses.append(record["loss"])
+
+    one.callbacks = (look,)
     one.train(SAME_STEPS)
     two = trainer_of(problem, batch, args, False)
     worst = 0.0

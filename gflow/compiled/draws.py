@@ -86,7 +86,8 @@ class Draws(TorchFunctionMode):
         high = kwargs["high"] if "high" in kwargs else given.pop()
         low = kwargs["low"] if "low" in kwargs else (given.pop() if given else 0)
         found = (self._next("uniform", size).double() * (high - low)).long() + low
-        return found.clamp(max=high - 1).to(kwargs.get("dtype") or torch.int64)
+        integers: Tensor = found.clamp(max=high - 1).to(kwargs.get("dtype") or torch.int64)
+        return integers
 
 
 def _size(given: Any) -> tuple[int, ...]:

@@ -21,8 +21,8 @@ class StepInputs:
         average: Parameters of that average; empty without one.
         means: Adam's running means, for the parameters that it trains.
         squares: Its running means of squares.
-        numbers: What else there is: "adam" the () number of steps of Adam, "rates" (G,) learning
-            rates of the groups, "step" () int64 the number of this step, "failed" () and "where" ()
+        numbers: What else there is: "adam" the () number of steps of Adam, "rates" (G, 2) what
+            `corrections` says for the groups, "step" () int64 the number of this step, "failed" () and "where" ()
             what `Deferred` holds, "sums" (K,) float64 sums of what is recorded.
         draws: "uniform" and "normal" numbers for this step.
     """

@@ -8,10 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-ONE_HOT = 128
-"""Sums of embeddings from tables of at most so many rows are products with one-hot codes: a graph
-then holds two plain products in place of two operations that it cannot merge with others."""
-
 
 class _Known(torch.autograd.Function):
     """A linear layer whose output is there: nothing forward, as ever backward."""
@@ -72,12 +68,14 @@ class Layers(TorchFunctionMode):
         return out
 
     def embedding(self, features: Tensor, table: Tensor) -> Tensor:
-        """The sum of the rows of a table that (N, K) features name."""
-        if features.dim() != 2 or len(table) > ONE_HOT:
+        """The sum of the rows of a table that (N, K) features name.
+
+        Without gradient by plain operations, which a compiler merges with those around it; the
+        gradient is that of the operation made for it, which compilers call as it is.
+        """
+        if features.dim() != 2 or torch.is_grad_enabled():
             return F.embedding_bag(features, table, mode="sum")
-        codes = torch.arange(len(table), device=features.device)
-        hot = (features[:, :, None] == codes).sum(1).to(table.dtype)
-        return hot @ table
+        return F.embedding(features, table).sum(1)
 
 
 def _plain_sum(settings: Mapping[str, Any]) -> bool:

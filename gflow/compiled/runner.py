@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from gflow.compiled.adam import corrections
 from gflow.compiled.draws import Draws
 from gflow.compiled.inputs import StepInputs
 from gflow.compiled.refusal import refusal
@@ -53,7 +54,7 @@ class CompiledStep:
             self.module["average"] = trainer.average
         self.listed = listing(trainer.env, trainer.count, trainer.device)
         self.step = self._pure()
-        self.seconds, self.steps = 0.0, 0
+        self.seconds, self.steps, self.done = 0.0, 0, 0
         self._call: Callable[[], list[Tensor]] | None = None
 
     def _pure(self) -> PureStep:
@@ -93,8 +94,7 @@ class CompiledStep:
                 fill = numbers.uniform_ if kind == "uniform" else numbers.normal_
                 fill(generator=self.trainer.generator)
         given.numbers["step"].fill_(self.trainer.step)
-        if self.trainer.config.lr_half_life:
-            self._set_rates()
+        self._set_rates()
         found = self._call()
         self.steps += 1
         return self._batch(found) if self.trainer.callbacks else None
@@ -117,10 +117,13 @@ class CompiledStep:
             return None
         self.inputs.numbers["where"].fill_(-1)
         self.inputs.numbers["failed"].zero_()
+        self.done = int(self.inputs.numbers["adam"])
         return code // 64, self.step.checks[code % 64]
 
     def _set_rates(self) -> None:
-        rates = [group["lr"] for group in self.trainer.optimizer.param_groups]
+        self.done += 1
+        groups = self.trainer.optimizer.param_groups
+        rates = [corrections(group["lr"], group["betas"], self.done) for group in groups]
         self.inputs.numbers["rates"].copy_(torch.tensor(rates, dtype=torch.float64))
 
     def _batch(self, flat: list[Tensor]) -> Trajectories[Any]:
@@ -201,8 +204,7 @@ class CompiledStep:
         self._some, step.known = batch, probe.found
         step.names = list(recorded)
         self.inputs = self._gather(draws.count["uniform"], draws.count["normal"])
-        self._set_rates()
-        self.steps = 0
+        self.steps, self.done = 0, int(self.inputs.numbers["adam"])
 
     def _gather(self, uniform: int, normal: int) -> StepInputs:
         """The tensors of the trainer, as they are."""
@@ -232,7 +234,7 @@ class CompiledStep:
         double: Any = {"dtype": torch.float64, "device": t.device}
         numbers = {
             "adam": torch.tensor(done, **double),
-            "rates": torch.zeros(len(self.step.groups), **double),
+            "rates": torch.zeros(len(self.step.groups), 2, **double),
             "step": torch.zeros((), dtype=torch.int64, device=t.device),
             "failed": torch.zeros((), device=t.device, dtype=torch.float32),
             "where": torch.full((), -1, dtype=torch.int64, device=t.device),

@@ -136,19 +136,19 @@ class PureStep:
             main = [name for name in self.groups[0][0] if name in gradients]
             parts = clipped([gradients[name] for name in main], self.grad_clip)
             gradients = gradients | dict(zip(main, parts, strict=True))
-        step = numbers["adam"] + 1
         for number, (names, settings) in enumerate(self.groups):
             own = [name for name in names if name in gradients]
             group = AdamGroup(
-                numbers["rates"][number],
+                numbers["rates"][number, 0],
+                numbers["rates"][number, 1],
                 settings["weight_decay"],
                 settings["betas"],
                 settings["eps"],
             )
             tables = (given.parameters, gradients, given.means, given.squares)
             parameters, slopes, means, squares = ([t[name] for name in own] for t in tables)
-            adam_(group, parameters, slopes, means, squares, step, keep)
-        numbers["adam"].copy_(torch.where(keep, numbers["adam"], step))
+            adam_(group, parameters, slopes, means, squares, keep)
+        numbers["adam"].add_(~keep)
 
     def _follow(self, given: StepInputs) -> None:
         """Let the average of the weights follow them."""

@@ -83,7 +83,7 @@ def _fold(module: fx.GraphModule) -> None:
         known = bool(node.all_input_nodes) and all(n.op == "get_attr" for n in node.all_input_nodes)
         if not known or node.target not in FOLDED or any(_changes(user) for user in node.users):
             continue
-        given = [getattr(module, a.target) if isinstance(a, fx.Node) else a for a in node.args]
+        given = [getattr(module, str(a.target)) if isinstance(a, fx.Node) else a for a in node.args]
         name = f"_folded_constant{number}"
         number += 1
         module.register_buffer(name, node.target(*given, **node.kwargs).detach(), persistent=False)

@@ -198,7 +198,7 @@ class Listed(DiscreteEnvironment[Tensor]):
     def _objects(self, ask: Any) -> Tensor:
         """A table of what `ask` says of the objects, zeros for the other states."""
         rows = self.tables.can_end.nonzero().squeeze(1)
-        value = ask(take(self.tables.states, rows))
+        value: Tensor = ask(take(self.tables.states, rows))
         return value.new_zeros(len(self.tables), *value.shape[1:]).index_put((rows,), value)
 
     def _make_reward(self) -> Tensor:

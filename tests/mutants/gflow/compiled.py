@@ -9,8 +9,8 @@ MUTANTS = (
     (
         "adam-correction",
         "gflow/compiled/adam.py",
-        "rate = group.rate / (1 - one**step)",
-        "rate = group.rate",
+        "return rate / (1 - betas[0] ** step), (1 - betas[1] ** step) ** -0.5",
+        "return rate, (1 - betas[1] ** step) ** -0.5",
         f"{STEP}::test_adam_is_that_of_torch",
     ),
     (
