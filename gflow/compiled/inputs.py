@@ -22,8 +22,8 @@ class StepInputs:
         means: Adam's running means, for the parameters that it trains.
         squares: Its running means of squares.
         numbers: What else there is: "adam" the () number of steps of Adam, "rates" (G, 2) what
-            `corrections` says for the groups, "step" () int64 the number of this step, "failed" () and "where" ()
-            what `Deferred` holds, "sums" (K,) float64 sums of what is recorded.
+            `corrections` says for the groups, "step" () int64 the number of this step, "failed" ()
+            and "where" () what `Deferred` holds, "sums" (K,) float64 sums of what is recorded.
         draws: "uniform" and "normal" numbers for this step.
     """
 
