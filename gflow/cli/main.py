@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+import gflow
 from gflow.cli.words import HELP, call
 from gflow.errors import ConfigError, GFlowError
 
@@ -29,6 +30,7 @@ USAGE = """usage: gflow COMMAND ...
   prove RUN STATEMENT [--budget N]  search for a proof with a run of proofs, and check it again
   alphazero ENV [--minutes M]       train an AlphaZero on a game, to measure runs against
   list                              environments, objectives, behaviours: which go together
+  info                              versions, extras, devices (gflow --version: the version)
 
 Each says more with --help; `gflow train ENV --help` lists the flags of an environment.
 Several processes train one run: torchrun --nproc-per-node N -m gflow train ENV (docs/scale.md).
@@ -41,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in HELP:
         print(USAGE, end="")
         return 0 if words else 2
+    if words == ["--version"]:
+        print(f"gflow {gflow.__version__}")
+        return 0
     if words[0] not in COMMANDS | OWN_FLAGS:
         print(f"gflow: there is no command {words[0]!r}.\n{USAGE}", end="", file=sys.stderr)
         return 2
@@ -89,6 +94,7 @@ COMMANDS = {
     "sample": "gflow.cli.runs:sample",
     "report": "gflow.cli.report:report",
     "sweep": "gflow.cli.runs:sweep",
+    "info": "gflow.cli.info:info",
     "list": "gflow.cli.runs:list_",
     "arena": "gflow.cli.arena:arena",
     "play": "gflow.cli.play:play",

@@ -72,7 +72,7 @@ def described(
 
 
 @torch.no_grad()
-def write_objects(context: Context, folder: Path, samples: int) -> None:
+def write_objects(context: Context, folder: Path, samples: int) -> list[dict[str, Any]]:
     """Write the best objects of a run and samples of its policy, with drawings where there are any.
 
     Args:
@@ -80,11 +80,15 @@ def write_objects(context: Context, folder: Path, samples: int) -> None:
         folder: Its folder.
         samples: How many are drawn to evaluate it.
 
+    Returns:
+        What is written, without the drawings.
+
     Raises:
         OSError: The file cannot be written.
     """
     rows = [*_best(context), *_samples(context, min(SAMPLES, samples))]
     write_text(folder / NAME, "".join(to_json(row) + "\n" for row in rows))
+    return [{k: v for k, v in row.items() if k != "drawing"} for row in rows]
 
 
 def _best(context: Context) -> list[dict[str, Any]]:

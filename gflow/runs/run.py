@@ -14,7 +14,7 @@ from gflow.errors import CheckpointError, ConfigError, GFlowError, MissingExtraE
 from gflow.machines.distributed import join
 from gflow.machines.ranks import ALONE, Ranks
 from gflow.report import write_report
-from gflow.runs.about import write_about
+from gflow.runs.about import label_of, write_about
 from gflow.runs.build import build_context
 from gflow.runs.folder import RunFolder, identity, open_for_new, with_steps
 from gflow.runs.interrupt import interruptible
@@ -24,7 +24,8 @@ from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.pictures import curves
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
-from gflow.training.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers, open_trackers
+from gflow.training.services import open_trackers
+from gflow.training.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers
 from gflow.training.trainer import Record
 
 
@@ -94,11 +95,14 @@ class Run:
         """Write the settings into a folder that is held."""
         self.files = files
         try:
-            self._extra = open_trackers(self.config.run.track, files.path, self.config.to_dict())
+            label = label_of(files.path, self.config, new=True)
+            self._extra = open_trackers(
+                self.config.run.track, files.path, self.config.to_dict(), label=label
+            )
             with files.writing():
                 files.clear()
                 files.write_config(self.config)
-                write_about(files.path, self.config)
+                write_about(files.path, self.config, label.id)
         except BaseException:
             files.abandon()
             raise
@@ -145,10 +149,13 @@ class Run:
                     f"more than {at}, or train a shorter run in another folder."
                 )
             if ranks.first:
-                run._extra = open_trackers(config.run.track, folder, config.to_dict(), run.reported)
+                label = label_of(folder, config)
+                run._extra = open_trackers(
+                    config.run.track, folder, config.to_dict(), run.reported, label
+                )
                 with files.writing():
                     files.write_config(config)
-                    write_about(folder, config, at)
+                    write_about(folder, config, label.id, at)
         except BaseException:
             files.release()
             raise
@@ -331,7 +338,7 @@ class Run:
         with self.files.writing():
             self.files.write_summary(summary)
             # First, as it may score objects that tasks then list.
-            write_objects(self.context, self.folder, self.config.run.eval_samples)
+            rows = write_objects(self.context, self.folder, self.config.run.eval_samples)
             try:
                 pictures = self.config.task.artifacts(self.context, self.folder)
                 curves(self.folder, self.config.task.headline)
@@ -339,6 +346,7 @@ class Run:
                     self.trackers.picture(name, path)
             except MissingExtraError as e:
                 print(f"No pictures: {e}")
+            self.trackers.table("objects", rows)
             write_report([self.folder])
             self.trackers.finish(self.context.numbers)
         return summary

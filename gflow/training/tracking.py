@@ -1,14 +1,13 @@
-"""Trackers: where the numbers of a run go. One protocol; console, JSON lines, TensorBoard, W&B."""
+"""Trackers: where the numbers of a run go. One protocol; the console and JSON lines are here."""
 
 import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from gflow.errors import ConfigError, GFlowError, MissingExtraError
 from gflow.training.atomic import named, write_text
 from gflow.training.json_lines import read_lines, to_json
 
@@ -23,6 +22,9 @@ class Tracker(Protocol):
 
     def picture(self, name: str, path: Path) -> None:
         """A picture that was written to `path`."""
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A table of objects."""
 
     def finish(self, summary: dict[str, Any]) -> None:
         """The run is over; its summary."""
@@ -65,6 +67,9 @@ class ConsoleTracker:
     def picture(self, name: str, path: Path) -> None:
         """Say where it is."""
         self._show(f"picture {name}: {path}\n")
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Nothing."""
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Nothing: the command prints its own result."""
@@ -128,72 +133,11 @@ class JsonlTracker:
     def picture(self, name: str, path: Path) -> None:
         """Nothing."""
 
-    def finish(self, summary: dict[str, Any]) -> None:
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Nothing."""
 
-
-class TensorBoardTracker:
-    """Scalars and pictures as TensorBoard event files.
-
-    Args:
-        folder: Where the event files go.
-        resume_step: Events of later steps are hidden, all of them if it is negative.
-    """
-
-    def __init__(self, folder: Path, resume_step: int = -1) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as e:
-            raise MissingExtraError("tensorboard", "track", "TensorBoardTracker") from e
-        self.writer = SummaryWriter(str(folder), purge_step=resume_step + 1)
-
-    def log(self, step: int, numbers: Numbers) -> None:
-        """Write scalars."""
-        for name, value in numbers.items():
-            self.writer.add_scalar(name, value, step)
-
-    def picture(self, name: str, path: Path) -> None:
-        """Write the picture."""
-        import matplotlib.image
-
-        pixels = matplotlib.image.imread(path)[..., :3]
-        self.writer.add_image(name, pixels, dataformats="HWC")
-
     def finish(self, summary: dict[str, Any]) -> None:
-        """Close the files."""
-        self.writer.close()
-
-
-class WandbTracker:
-    """Weights & Biases, offline unless WANDB_MODE says otherwise.
-
-    Args:
-        folder: Where W&B keeps its files.
-        config: Configuration to record.
-        project: Name of the project.
-    """
-
-    def __init__(self, folder: Path, config: dict[str, Any], project: str = "gflow") -> None:
-        try:
-            import wandb
-        except ImportError as e:
-            raise MissingExtraError("wandb", "track", "WandbTracker") from e
-        self.wandb = wandb
-        mode: Any = os.environ.get("WANDB_MODE", "offline")
-        self.run = wandb.init(project=project, dir=str(folder), config=config, mode=mode)
-
-    def log(self, step: int, numbers: Numbers) -> None:
-        """Log scalars."""
-        self.run.log(numbers, step=step)
-
-    def picture(self, name: str, path: Path) -> None:
-        """Log the picture."""
-        self.run.log({name: self.wandb.Image(str(path))})
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Write the summary and close the run."""
-        self.run.summary.update(summary)
-        self.run.finish()
+        """Nothing."""
 
 
 class Trackers:
@@ -212,97 +156,15 @@ class Trackers:
         for tracker in self.trackers:
             tracker.picture(name, path)
 
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """To each."""
+        for tracker in self.trackers:
+            tracker.table(name, rows)
+
     def finish(self, summary: dict[str, Any]) -> None:
         """To each."""
         for tracker in self.trackers:
             tracker.finish(summary)
-
-
-class Forgiving:
-    """A tracker that may fail without stopping the run, whose own files hold all numbers.
-
-    Args:
-        name: What to call it.
-        tracker: The tracker.
-    """
-
-    def __init__(self, name: str, tracker: Tracker) -> None:
-        self.name = name
-        self.tracker: Tracker | None = tracker
-
-    def log(self, step: int, numbers: Numbers) -> None:
-        """Numbers at a step."""
-        self._try("log", step, numbers)
-
-    def picture(self, name: str, path: Path) -> None:
-        """A picture."""
-        self._try("picture", name, path)
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """The run is over."""
-        self._try("finish", summary)
-
-    def _try(self, method: str, *arguments: Any) -> None:
-        if self.tracker is None:
-            return
-        try:
-            getattr(self.tracker, method)(*arguments)
-        except Exception as e:  # whatever a server, a full disk or another package may raise
-            self.tracker = None
-            print(
-                f"{self.name} failed ({_first_line(e)}) and gets no more numbers; the run goes on, "
-                f"and metrics.jsonl has them.",
-                file=sys.stderr,
-            )
-
-
-TRACKERS = ("tensorboard", "wandb")
-
-
-def open_tracker(name: str, folder: Path, config: dict[str, Any], resume_step: int = -1) -> Tracker:
-    """A tracker by name: "tensorboard" or "wandb".
-
-    Raises:
-        ConfigError: Unknown name, or it cannot start.
-        MissingExtraError: If its package is not installed.
-    """
-    try:
-        if name == "tensorboard":
-            return TensorBoardTracker(folder / "tensorboard", resume_step)
-        if name == "wandb":
-            return WandbTracker(folder, config)
-    except GFlowError:
-        raise
-    except Exception as e:  # whatever the package raises: no account, no network, no space
-        raise ConfigError(
-            f"The tracker {name!r} could not start: {_first_line(e)}. Leave it out of --track, or "
-            f"see its own documentation (W&B needs no account with WANDB_MODE=offline)."
-        ) from e
-    raise ConfigError(f"There is no tracker {name!r}; known: {', '.join(TRACKERS)}.")
-
-
-def open_trackers(
-    names: Sequence[str], folder: Path, config: dict[str, Any], resume_step: int = -1
-) -> list[Tracker]:
-    """Trackers by name, each of which may fail later without stopping the run.
-
-    Raises:
-        ConfigError: Unknown name, or one cannot start; none is left open then.
-        MissingExtraError: If a package is not installed.
-    """
-    opened: list[Tracker] = []
-    try:
-        for name in names:
-            opened.append(Forgiving(name, open_tracker(name, folder, config, resume_step)))
-    except BaseException:
-        for tracker in opened:
-            tracker.finish({})
-        raise
-    return opened
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _short(value: float) -> str:

@@ -16,6 +16,7 @@ from gflow.cli.main import main
 from gflow.tasks.options import RunConfig
 from gflow.tasks.registry import TASKS
 from gflow.training.json_lines import read_jsonl
+from tests.gflow.runs.wandb_records import history, records
 
 pytestmark = pytest.mark.usefixtures("sketches")
 
@@ -298,9 +299,22 @@ def test_wandb_and_tensorboard(
     line = ["-m", "gflow", "train", "hypergrid", *SMALL, "--quiet=True"]
     flags = [f"--out={tmp_path / 'run'}", "--track", "wandb", "tensorboard"]
     assert starter.run([*line, *flags]).returncode == 0
-    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert (
+        starter.run(["-m", "gflow", "resume", str(tmp_path / "run"), "--steps", "60"]).returncode
+        == 0
+    )
+    files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
+    begun = [r.run for file in files for r in records(file) if r.WhichOneof("record_type") == "run"]
+    assert len({run.run_id for run in begun}) == 1, "W&B takes both parts for one run"
+    assert [(run.display_name, run.run_group) for run in begun] == [("run", "hypergrid-tb")] * 2
+    assert list(begun[0].tags) == ["hypergrid", "tb", "on_policy"]
+    rows = [row for file in files for row in history(file)]
+    assert [row["_step"] for row in rows] == ["0", "20", "40", "60"]
+    assert "distribution.path" in rows[2]
+    assert rows[3]["objects.nrows"] != "0"
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
-    assert [e.step for e in events.Scalars("tv")] == [0, 20, 40]
+    assert [e.step for e in events.Scalars("tv")] == [0, 20, 40, 60]
+    assert "objects/text_summary" in events.Tags()["tensors"]

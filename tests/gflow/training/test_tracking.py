@@ -11,13 +11,8 @@ import pytest
 
 from gflow.errors import ConfigError, MissingExtraError
 from gflow.training.json_lines import read_jsonl
-from gflow.training.tracking import (
-    TRACKERS,
-    ConsoleTracker,
-    JsonlTracker,
-    Trackers,
-    open_tracker,
-)
+from gflow.training.services import TRACKERS, open_tracker
+from gflow.training.tracking import ConsoleTracker, JsonlTracker, Trackers
 
 
 def test_lines_are_numbers_with_the_clock_apart(tmp_path: Path) -> None:
