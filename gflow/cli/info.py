@@ -18,7 +18,11 @@ def info() -> int:
 
 def lines() -> list[str]:
     """The lines of `gflow info`."""
-    found = [f"gflow {gflow.__version__}", f"python {platform.python_version()}", platform.platform()]
+    found = [
+        f"gflow {gflow.__version__}",
+        f"python {platform.python_version()}",
+        platform.platform(),
+    ]
     found += [f"torch {_version('torch')}: {devices()}", "", "extras"]
     for extra, packages in extras().items():
         missing = [name for name, there in packages.items() if not there]

@@ -1,5 +1,6 @@
 """What W&B wrote offline, read back: its files are LevelDB logs of messages."""
 
+import importlib
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ FULL, FIRST, LAST = 1, 2, 4
 
 def records(path: Path) -> Iterator[Any]:
     """The messages of a .wandb file, in order."""
-    from wandb.proto import wandb_internal_pb2
+    messages: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
 
     data, at, parts = path.read_bytes(), HEADER, b""
     while at + HEADER <= len(data):
@@ -24,7 +25,7 @@ def records(path: Path) -> Iterator[Any]:
         at += HEADER + length
         parts = piece if kind in (FULL, FIRST) else parts + piece
         if kind in (FULL, LAST):
-            record = wandb_internal_pb2.Record()
+            record = messages.Record()
             record.ParseFromString(parts)
             yield record
 
