@@ -52,7 +52,7 @@ class MoleculesTask(SeveralScores):
     train: ClassVar[TrainConfig] = TrainConfig(
         steps=800,
         batch_size=64,
-        lr=2e-3,
+        lr=5e-3,
         lr_half_life=300,
         log_z_lr=0.1,
         epsilon=0.05,
