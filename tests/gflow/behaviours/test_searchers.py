@@ -24,6 +24,7 @@ from gflow.objectives import LogPartitionVariance, ModifiedSubTrajectoryBalance,
 from gflow.rewards.base import LogReward
 from gflow.rewards.pool import WorkerError
 from gflow.sampling.exploration import Exploration
+from gflow.searchers import Crew
 from gflow.tasks.parts import BEHAVIOURS, Part
 
 ENV = HyperGrid(2, 4)
@@ -151,7 +152,7 @@ def test_searchers_see_new_weights_and_end_with_the_trainer() -> None:
     assert searchers.memory is not None
     assert len(searchers.memory.column("made").unique()) > 3
     assert not searchers.memory.column("made").remainder(5).any()
-    assert searchers.crew is not None
+    assert isinstance(searchers.crew, Crew)
     pids = [worker.process.pid for worker in searchers.crew.workers if worker.process is not None]
     folder = searchers.crew.weights.parent
     assert len(pids) == 2

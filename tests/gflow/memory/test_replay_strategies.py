@@ -387,7 +387,7 @@ def test_augmentation_takes_its_steps_back_from_good_and_other_objects() -> None
         seen.append(batch)
         return descend(batch, objective)
 
-    trainer.descend = spy  # type: ignore[method-assign]
+    trainer.descend = spy  # type: ignore[method-assign, assignment]
     record = trainer.train_step()
     assert "augmented_loss" not in record
     assert len(seen) == 1, "four objects are too few for six"

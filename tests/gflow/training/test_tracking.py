@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +92,9 @@ class Recorder:
     def picture(self, name: str, path: Path) -> None:
         self.calls.append(("picture", name, path))
 
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.calls.append(("table", name, rows))
+
     def finish(self, summary: dict[str, Any]) -> None:
         self.calls.append(("finish", summary))
 
@@ -100,9 +104,10 @@ def test_several_trackers_hear_the_same() -> None:
     both = Trackers(one, two)
     both.log(1, {"loss": 2.0})
     both.picture("a", Path("b"))
+    both.table("objects", [{"object": "x"}])
     both.finish({"loss": 2.0})
     assert one.calls == two.calls
-    assert [c[0] for c in one.calls] == ["log", "picture", "finish"]
+    assert [c[0] for c in one.calls] == ["log", "picture", "table", "finish"]
 
 
 class FakeRun:
