@@ -53,6 +53,7 @@ def long_grid() -> Any:
 
 
 BUILD: dict[str, Any] = {
+    "tiny": lambda: HyperGrid(1, 3, Corners(3, 0.05)),
     "whole": lambda: HyperGrid(2, 4, Corners(4, 0.05)),
     "listed": long_grid,
     "strings": lambda: VariableLength("ABC", 4, MotifReward("ABC", ["AB"], beta=1.0, floor=0.1)),
@@ -294,7 +295,7 @@ def test_a_compiled_step_does_what_the_step_does(
     seen: list[Any] = []
     found: list[list[Tensor]] = []
     for _ in range(2):
-        one = trainer_of("listed", batch=2, compile=True)
+        one = trainer_of("tiny", batch=2, compile=True)
         seen = []
 
         def look(_: Trainer, batch: Any, __: dict[str, float], kept: list[Any] = seen) -> None:
@@ -304,7 +305,7 @@ def test_a_compiled_step_does_what_the_step_does(
         one.train(STEPS)
         found.append(weights(one))
     assert capfd.readouterr().err.count("Compiling a training step of") == 2
-    two = trainer_of("listed", batch=2)
+    two = trainer_of("tiny", batch=2)
     ordinary(two, seen)
     assert all(map(torch.equal, *found))
     for mine, theirs in zip(found[0], weights(two), strict=True):
