@@ -11,7 +11,6 @@ from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.errors import IncompatibleError
-from gflow.masking import class_log_prob
 from gflow.objective import Objective, Regression, squared
 from gflow.outcomes.conditioned import require_apart
 from gflow.outcomes.flows import OutcomeFlows
@@ -48,6 +47,9 @@ class Amortised(Objective):
     trajectory came to. The flows to outcomes are frozen, and log N is log F(s) + log P_F(a | s) of
     the policy. Where all residuals vanish, N is the numerator of the mixture, so that the policy
     samples in proportion to the reward, and Q is the share of each outcome.
+
+    What a move carries to y, F(s | y) P_F(a | s, y), is read off both its ends, as in conversion
+    (`OutcomeFlows.carried`): N comes to what it is taught, and its errors are all of that.
 
     Rewards are asked for at the outcomes that are drawn, too: `draws` for each transition, each
     object once where the reward remembers.
@@ -177,15 +179,9 @@ class Amortised(Objective):
         rows = rows.repeat(copies)
         outcomes = self.flows.reward.outcomes(objects)
         require_apart(self.flows.reward, outcomes, "Amortised")
-        states, actions = take(moves.states, rows), moves.actions[rows]
-        found = self.flows(states, outcomes)
-        classes = told.forward_classes(states)
-        if classes is None:
-            log_pf = found.log_pf.gather(1, actions[:, None]).squeeze(1)
-        else:  # as the policy's own: of all actions with that result
-            exists = torch.ones_like(actions, dtype=torch.bool)
-            log_pf = class_log_prob(found.log_pf, classes, actions, exists)
-        flow = (found.log_flow + log_pf).clamp(min=LEAST)
+        again = moves.take(rows)
+        flow = self.flows.carried(again.states, again.actions, again.children, outcomes)
+        flow = flow.clamp(min=LEAST)
         log_r = env.target_log_reward(objects) - told.target_log_reward(objects, outcomes)
         numerator: Tensor = log_r.to(flow.dtype) + flow
         return numerator

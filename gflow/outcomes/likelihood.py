@@ -1,5 +1,7 @@
 """Maximum likelihood of walks back from outcomes, and the flows that follow from it."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,20 +11,26 @@ from gflow.objective import Objective, Regression, squared
 from gflow.source import Source
 from gflow.terms import FlowTerms, Needs
 
+SURE = math.log(2.0)
+"""Trajectories that P_F gives more than twice what they are due pull no harder than that."""
+
 
 class OutcomeLikelihood(Objective):
-    r"""Cross-entropy for P_F, balance with both ends for log F.
+    r"""Likelihood of walks back for P_F, balance with both ends for log F.
 
-    .. math:: L = -\sum_t \log P_F(s_{t+1} \mid s_t, y)
+    .. math:: L = e^{\delta_{0T}} - \delta_{0T} - 1
               + \frac{1}{2T} \sum_{0 < t < T} (\delta_{0t}^2 + \delta_{tT}^2), \quad
               \delta_{ij} = \log F(s_i \mid y) - \log F(s_j \mid y)
               + \sum_{i \le k < j} \log \frac{P_F(s_{k+1} \mid s_k, y)}{P_B(s_k \mid s_{k+1}, y)}
 
-    for trajectories that are walked back from outcomes y by a fixed P_B. The first part is smallest
-    where P_F is the reverse of these walks, so that y is reached for certain; the second, which
-    sends no gradient into P_F, fits log F between the source, where log Z is known to be 0, and
-    the end. This is the solution of every other objective for the same P_B, and comes much sooner:
-    each move is a labelled example, while balance sees a policy that misses only in the sum.
+    for trajectories that are walked back from outcomes y by a fixed P_B. The first part trains P_F.
+    Its gradient is that of the cross-entropy, minus log P_F of the walk, times 1 - exp(delta): the
+    same on average, as P_F sums to one, so that each move is a labelled example; but where P_F is
+    the reverse of the walks it vanishes for each of them, and not on average alone, so that nothing
+    shakes the weights any more. Its slope is at most 1 (delta = log 2). The second part, which
+    sends no gradient into P_F, fits log F between the source, where log Z is known to be 0, and the
+    end. This is the solution of every other objective for the same P_B, and comes much sooner:
+    balance sees a policy that misses only in the sum.
 
     Trajectories that begin elsewhere than at the source fit log F alone, to the end: they may come
     from anywhere (`WalkedBack`).
@@ -39,7 +47,7 @@ class OutcomeLikelihood(Objective):
     needs = Needs(log_flow=True, from_source=False)
     learns_from = Source.TARGET
 
-    def __init__(self, flow_weight: float = 1.0, regression: Regression = squared) -> None:
+    def __init__(self, flow_weight: float = 4.0, regression: Regression = squared) -> None:
         super().__init__(regression)
         if not flow_weight > 0:
             raise ConfigError(
@@ -66,8 +74,11 @@ class OutcomeLikelihood(Objective):
         return share
 
     def extra(self, terms: FlowTerms) -> Tensor:
-        """(B,) shares of the mean of minus log P_F over trajectories from the source."""
-        whole = -terms.log_pf.where(terms.mask, 0.0).sum(-1)
+        """(B,) shares of the mean of the first part over trajectories from the source."""
+        assert terms.log_flow is not None
+        ends = terms.log_flow[:, 0] - terms.log_flow.gather(1, terms.length[:, None]).squeeze(1)
+        moves = (terms.log_pf - terms.log_pb.detach()).where(terms.mask, 0.0)
+        whole = exponential(ends.detach() + moves.sum(-1))
         if terms.from_source is None:
             return whole / len(whole)
         return whole.where(terms.from_source, 0.0) / terms.from_source.sum().clamp(min=1)
@@ -86,3 +97,9 @@ class OutcomeLikelihood(Objective):
             return torch.stack([inside, inside], -1)
         begun = terms.from_source[:, None]
         return torch.stack([inside & begun, torch.where(begun, inside, terms.mask)], -1)
+
+
+def exponential(delta: Tensor) -> Tensor:
+    """e^delta - delta - 1, of the same shape; a line of slope 1 from `SURE` on."""
+    low = delta.clamp(max=SURE)
+    return torch.expm1(low) - low + (delta - low)

@@ -29,9 +29,11 @@ def compares(env: Environment[Any]) -> bool:
 class OutcomePolicy(TrunkPolicy):
     """A multi-layer perceptron over pairs of features: of the state, and of the outcome.
 
-    The first layer is a sum of embeddings, one for each pair of values that a feature has in the
-    state and in the outcome, so that what is still to be done in each is plain to see. Everything
-    else is that of `MLPPolicy`.
+    The first layer is a sum of embeddings for each feature: of the pair of values that it has in
+    the state and in the outcome, of their difference, and of either alone. So what is still to be
+    done is plain to see, and where features are amounts what is learned of one pair holds for all
+    pairs as far apart; where they are symbols the pair can say everything by itself. All else is
+    that of `MLPPolicy`.
 
     Args:
         env: An outcome-conditioned environment whose outcomes are the objects themselves.
@@ -70,11 +72,11 @@ class OutcomePolicy(TrunkPolicy):
         check_backward(env, backward)
         self.backward, self.has_log_flow = backward, bool(log_flow)
         sizes = torch.tensor(env.feature_sizes)
-        squares = sizes * sizes
+        rows = torch.cat([sizes * sizes, 2 * sizes - 1, sizes, sizes])
         self.register_buffer("sizes", sizes, persistent=False)
-        self.register_buffer("offset", squares.cumsum(0) - squares, persistent=False)
-        table = torch.empty(int(squares.sum()), width)
-        bound = len(env.feature_sizes) ** -0.5
+        self.register_buffer("offset", rows.cumsum(0) - rows, persistent=False)
+        table = torch.empty(int(rows.sum()), width)
+        bound = len(rows) ** -0.5
         self.table = nn.Parameter(table.normal_(0, bound, generator=generator))
         self.bias = nn.Parameter(torch.zeros(width))
         self.hidden: Any = nn.ModuleList(linear(width, width, generator) for _ in range(depth - 1))
@@ -89,8 +91,10 @@ class OutcomePolicy(TrunkPolicy):
         """
         if condition is None:
             raise ConfigError("OutcomePolicy: no outcome was asked for: it needs a condition.")
-        pairs = env.encode(states) * self.sizes + condition.long() + self.offset
-        x = (F.embedding_bag(pairs, self.table, mode="sum") + self.bias).relu_()
+        here, there = env.encode(states), condition.long()
+        pair, apart = here * self.sizes + there, there - here + self.sizes - 1
+        rows = torch.cat([pair, apart, here, there], 1) + self.offset
+        x = (F.embedding_bag(rows, self.table, mode="sum") + self.bias).relu_()
         for layer in self.hidden:
             x = F.linear(x, layer.weight, layer.bias).relu_()
         return x

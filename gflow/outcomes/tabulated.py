@@ -11,7 +11,7 @@ from gflow.errors import IncompatibleError
 from gflow.exact.graph import StateGraph
 from gflow.exact.tabular import TabularPolicy
 from gflow.outcomes.conversion import Outcomes, Sums
-from gflow.outcomes.flows import OutcomeFlows, PairFlows
+from gflow.outcomes.flows import NEAR, OutcomeFlows, PairFlows
 from gflow.policies.base import backward_law
 from gflow.state import batch_size, take
 
@@ -25,8 +25,8 @@ class PairTable:
 
     What a move from s to s' carries to y is said twice, by F(s | y) P_F(s' | s, y) and by
     F(s' | y) P_B(s | s', y). For exact flows they are the same. For learned ones their geometric
-    mean has less of the error of either, and moves to states from which y cannot be reached carry
-    nothing.
+    mean (with weights 1 - NEAR and NEAR) has less of the error of either, and moves to states from
+    which y cannot be reached carry nothing.
 
     Args:
         graph: All states.
@@ -62,9 +62,7 @@ class PairTable:
             torch.cat([part.log_pf for part in found]),
             torch.cat(backs) if backs else None,
         )
-        env, some = graph.env, take(graph.states, graph.objects[:1])
-        alike = env.forward_classes(some) is not None or env.backward_classes(some) is not None
-        if both_ends and env.has_backward and not alike:
+        if both_ends and flows.has_both_ends(take(graph.states, graph.objects[:1])):
             self.found = replace(self.found, log_pf=self._of_both_ends())
 
     def _of_both_ends(self) -> Tensor:
@@ -90,7 +88,7 @@ class PairTable:
             pair, back = order[place], undo[self.rows, action]
             log_pb = fixed[rows, back] if fixed is not None else found.log_pb[pair, back]  # type: ignore[index]
             theirs = found.log_flow[pair] + log_pb - found.log_flow
-            both = (log_pf[:, action] + theirs.to(log_pf.dtype)) / 2
+            both = (1 - NEAR) * log_pf[:, action] + NEAR * theirs.to(log_pf.dtype)
             log_pf[:, action] = both.where(leads, -torch.inf)
         return log_pf
 

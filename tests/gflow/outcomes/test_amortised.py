@@ -241,7 +241,7 @@ def test_evaluating_changes_no_draw_of_training() -> None:
 
 def test_the_frozen_flows_stay() -> None:
     solved = Solved(HyperGrid(2, 3))
-    objective = Amortised(solved.flows, TablePosterior(solved, solved.shares() * 0))
+    objective = Amortised(solved.flows, TablePosterior(solved, torch.zeros_like(solved.shares())))
     assert isinstance(solved.flows.policy, OutcomeTables)
     before = solved.flows.policy.flow_table.detach().clone()
     policy = TabularPolicy(StateGraph(**vars(solved.graph)), backward="uniform")

@@ -13,7 +13,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import enumerate_states
 from gflow.objectives.tb import TrajectoryBalance
 from gflow.outcomes import OutcomeConditioned, OutcomeTables, outcomes_of, success_rate
-from gflow.outcomes.likelihood import OutcomeLikelihood
+from gflow.outcomes.likelihood import SURE, OutcomeLikelihood, exponential
 from gflow.outcomes.objects import (
     ObjectDraws,
     OutcomeDraws,
@@ -23,6 +23,7 @@ from gflow.outcomes.objects import (
 )
 from gflow.outcomes.store import VisitedOutcomes
 from gflow.terms import Needs
+from gflow.testing.enumeration import all_trajectories
 
 
 def sampling(side: int = 4, seed: int = 0) -> Any:
@@ -107,17 +108,50 @@ def exact_tables(side: int = 4) -> tuple[Any, OutcomeTables, Any]:
     return env, tables, graph
 
 
-def test_at_the_exact_flows_only_the_entropy_of_the_walks_is_left() -> None:
-    """No residual, anywhere; and the cross-entropy is that of P_B along the same walks."""
+def test_exact_flows_have_no_loss_on_any_walk() -> None:
+    """No residual anywhere, and nothing pulls at P_F: not on average, but on every walk."""
     env, tables, _ = exact_tables()
     given = Sampling(tables, Sampler(env), generator=torch.Generator().manual_seed(0))
     batch = WalkedBack(ObjectDraws(env), skewed=0.5).collect(given, 200)
     objective = OutcomeLikelihood()
     terms = evaluate(env, tables, batch, Needs(log_flow=True))
     assert objective.residual(terms).abs().max() < 1e-9
-    assert terms.from_source is not None
-    entropy = -terms.log_pb.sum(-1)[terms.from_source].mean()
-    torch.testing.assert_close(objective(terms), entropy)
+    assert objective.per_trajectory(terms).abs().max() < 1e-18
+    pull = torch.autograd.grad(objective.extra(terms).abs().sum(), tables.forward_table)[0]
+    assert pull.abs().max() < 1e-9
+
+
+def test_walks_pull_as_the_likelihood_does_on_average() -> None:
+    """P_F sums to one: over all walks back, each as likely as it is, the gradients are the same."""
+    env, tables, _ = exact_tables(3)
+    generator = torch.Generator().manual_seed(0)
+    tables.forward_table.data += 0.2 * torch.randn(tables.forward_table.shape, generator=generator)
+    every = all_trajectories(HyperGrid(2, 3), 1000)
+    outcomes = outcomes_of(env, every.final_states)
+    batch = every.told(outcomes, env.target_log_reward(every.final_states, outcomes))
+    terms = evaluate(env, tables, batch, Needs(log_flow=True))
+    chance = terms.log_pb.sum(-1).exp()
+    torch.testing.assert_close(chance.sum(), torch.tensor(9.0))
+    delta = (terms.log_pf - terms.log_pb).sum(-1)
+    assert delta.max() < SURE  # where the slope is that of the exponential
+    mine = (OutcomeLikelihood().extra(terms) * len(batch) * chance).sum()
+    theirs = -(terms.log_pf.sum(-1) * chance).sum()
+    pulls = [
+        torch.autograd.grad(part, tables.forward_table, retain_graph=True)[0]
+        for part in (mine, theirs)
+    ]
+    assert pulls[1].abs().max() > 0.05
+    torch.testing.assert_close(*pulls, atol=1e-9, rtol=0)
+
+
+def test_what_is_given_too_much_pulls_along_a_line() -> None:
+    delta = torch.tensor([-40.0, -1.0, 0.0, 0.3, SURE, 2.0, 30.0], requires_grad=True)
+    found = exponential(delta)
+    slope = torch.autograd.grad(found.sum(), delta)[0]
+    torch.testing.assert_close(slope, torch.expm1(delta.detach()).clamp(max=1.0))
+    low = delta.detach()[:4]
+    torch.testing.assert_close(found.detach()[:4], low.exp() - low - 1)
+    assert (found[5] - found[4]).item() == pytest.approx(2.0 - SURE)
 
 
 def test_residuals_are_those_of_the_parts_between_a_state_and_the_ends() -> None:
@@ -142,7 +176,7 @@ def test_residuals_are_those_of_the_parts_between_a_state_and_the_ends() -> None
             tail = tail if t or not begun else torch.zeros(())
             torch.testing.assert_close(delta[b, t], torch.stack([head, tail]))
     assert (weight[delta != 0] > 0).all()
-    torch.testing.assert_close(weight.sum(), torch.tensor(1.0))
+    torch.testing.assert_close(weight.sum(), torch.tensor(OutcomeLikelihood().flow_weight))
 
 
 @pytest.mark.slow

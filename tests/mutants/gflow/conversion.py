@@ -2,6 +2,8 @@
 
 SUMS = "tests/gflow/outcomes/test_conversion.py"
 LEARNED = "tests/gflow/outcomes/test_amortised.py"
+COMPARES = "tests/gflow/outcomes/test_outcome_policy.py"
+WALKS = "tests/gflow/outcomes/test_walked_back.py"
 
 MUTANTS = (
     (
@@ -91,8 +93,8 @@ MUTANTS = (
     (
         "amortised-t34-numerator",
         "gflow/outcomes/amortised.py",
-        "flow = (found.log_flow + log_pf).clamp(min=LEAST)",
-        "flow = log_pf.clamp(min=LEAST)",
+        "flow = flow.clamp(min=LEAST)",
+        "flow = (flow / 2).clamp(min=LEAST)",
         f"{LEARNED}::test_exact_sums_and_shares_have_no_loss[forced]",
     ),
     (
@@ -115,5 +117,68 @@ MUTANTS = (
         "if not torch.is_grad_enabled():",
         "if False:",
         f"{LEARNED}::test_evaluating_changes_no_draw_of_training",
+    ),
+    (
+        "outcome-apart-reversed",
+        "gflow/outcomes/policy.py",
+        "there - here + self.sizes - 1",
+        "(there - here).abs() + 0 * self.sizes",
+        f"{COMPARES}::test_pairs_as_far_apart_share_a_row_and_have_one_of_their_own",
+    ),
+    (
+        "outcome-apart-offset",
+        "gflow/outcomes/policy.py",
+        "rows.cumsum(0) - rows",
+        "(rows.cumsum(0) - rows - 1).clamp(min=0)",
+        f"{COMPARES}::test_pairs_as_far_apart_share_a_row_and_have_one_of_their_own",
+    ),
+    (
+        "outcome-alone",
+        "gflow/outcomes/flows.py",
+        "there = (end > -torch.inf) & (known <= 0)",
+        "there = end > -torch.inf",
+        f"{COMPARES}::test_at_the_only_object_of_an_outcome_nothing_is_left_but_the_stop",
+    ),
+    (
+        "outcome-goes-on-at-the-object",
+        "gflow/outcomes/flows.py",
+        "mask & ~(others & there[:, None])",
+        "mask",
+        f"{COMPARES}::test_at_the_only_object_of_an_outcome_nothing_is_left_but_the_stop",
+    ),
+    (
+        "carried-back-the-wrong-way",
+        "gflow/outcomes/flows.py",
+        "undo = env.backward_action(take(states, goes), actions[goes])",
+        "undo = env.backward_action(take(states, goes), actions[goes]) * 0",
+        f"{COMPARES}::test_moves_carry_the_mean_of_what_both_ends_say[stops-uniform]",
+    ),
+    (
+        "carried-near-and-far",
+        "gflow/outcomes/flows.py",
+        "(1 - NEAR) * carried[goes] + NEAR * (there.log_flow + log_pb)",
+        "NEAR * carried[goes] + (1 - NEAR) * (there.log_flow + log_pb)",
+        f"{COMPARES}::test_moves_carry_the_mean_of_what_both_ends_say[any order-learned]",
+    ),
+    (
+        "outcome-likelihood-sign",
+        "gflow/outcomes/likelihood.py",
+        "moves = (terms.log_pf - terms.log_pb.detach())",
+        "moves = (terms.log_pf + terms.log_pb.detach())",
+        f"{WALKS}::test_exact_flows_have_no_loss_on_any_walk",
+    ),
+    (
+        "outcome-likelihood-slope",
+        "gflow/outcomes/likelihood.py",
+        "torch.expm1(low) - low + (delta - low)",
+        "torch.expm1(low) - low + 2 * (delta - low)",
+        f"{WALKS}::test_what_is_given_too_much_pulls_along_a_line",
+    ),
+    (
+        "outcome-likelihood-square",
+        "gflow/outcomes/likelihood.py",
+        "torch.expm1(low) - low + (delta - low)",
+        "low.square() / 2 + (delta - low)",
+        f"{WALKS}::test_walks_pull_as_the_likelihood_does_on_average",
     ),
 )
