@@ -60,11 +60,13 @@ PRETRAIN = {
     "grid32": [
         "hypergrid",
         "--side=32",
-        "--steps=8000",
-        "--batch-size=256",
-        "--lr-half-life=1500",
+        "--steps=3600",
+        "--lr=0.006",
+        "--lr-half-life=700",
         "--ema=0.995",
-        "--width=384",
+        "--regression=huber",
+        "--flow-weight=8",
+        "--leak=0",
     ],
     "bits": [
         "bits",

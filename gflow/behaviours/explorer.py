@@ -67,6 +67,7 @@ class Explorer(Behaviour):
         trainer = self.trainer
         if trainer.config.batch_size != count:
             trainer.config = replace(trainer.config, batch_size=count)
+            trainer.count = trainer.ranks.share(count)
         trainer.train_step()
         found = self._batch
         if found is None:

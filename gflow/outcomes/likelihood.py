@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gflow.bounds import Probability
+from gflow.checks import checked
 from gflow.errors import ConfigError
 from gflow.objective import Objective, Regression, squared
 from gflow.source import Source
@@ -18,25 +20,27 @@ SURE = math.log(2.0)
 class OutcomeLikelihood(Objective):
     r"""Likelihood of walks back for P_F, balance with both ends for log F.
 
-    .. math:: L = e^{\delta_{0T}} - \delta_{0T} - 1
+    .. math:: L = (1 - \lambda) (e^{\delta_{0T}} - 1) - \delta_{0T}
               + \frac{1}{2T} \sum_{0 < t < T} (\delta_{0t}^2 + \delta_{tT}^2), \quad
               \delta_{ij} = \log F(s_i \mid y) - \log F(s_j \mid y)
               + \sum_{i \le k < j} \log \frac{P_F(s_{k+1} \mid s_k, y)}{P_B(s_k \mid s_{k+1}, y)}
 
     for trajectories that are walked back from outcomes y by a fixed P_B. The first part trains P_F.
-    Its gradient is that of the cross-entropy, minus log P_F of the walk, times 1 - exp(delta): the
-    same on average, as P_F sums to one, so that each move is a labelled example; but where P_F is
-    the reverse of the walks it vanishes for each of them, and not on average alone, so that nothing
-    shakes the weights any more. Its slope is at most 1 (delta = log 2). The second part, which
-    sends no gradient into P_F, fits log F between the source, where log Z is known to be 0, and the
-    end. This is the solution of every other objective for the same P_B, and comes much sooner:
-    balance sees a policy that misses only in the sum.
+    With -delta alone it is the cross-entropy: each move is a labelled example, and however good P_F
+    is, each walk pulls it towards itself. The exponential takes away what is nothing on average,
+    since the probabilities of all walks to y sum to one, and all but the share lambda (`leak`) of
+    the pull where P_F is right. That share is for walks of P_F that miss y: of these no walk back
+    tells, and the exponential alone hardly minds a few. Its slope is at most 1 (delta = log 2). The
+    second part, which sends no gradient into P_F, fits log F between the source, where log Z is
+    known to be 0, and the end. This is the solution of every other objective for the same P_B, and
+    comes much sooner: balance sees a policy that misses only in the sum.
 
     Trajectories that begin elsewhere than at the source fit log F alone, to the end: they may come
     from anywhere (`WalkedBack`).
 
     Args:
         flow_weight: How much the second part counts.
+        leak: Lambda. 1 is the cross-entropy; 0 makes the flows most exact, and misses rare last.
         regression: How its residuals are punished.
 
     Raises:
@@ -47,13 +51,16 @@ class OutcomeLikelihood(Objective):
     needs = Needs(log_flow=True, from_source=False)
     learns_from = Source.TARGET
 
-    def __init__(self, flow_weight: float = 4.0, regression: Regression = squared) -> None:
+    @checked
+    def __init__(
+        self, flow_weight: float = 4.0, leak: Probability = 0.3, regression: Regression = squared
+    ) -> None:
         super().__init__(regression)
         if not flow_weight > 0:
             raise ConfigError(
                 f"OutcomeLikelihood: flow_weight must be positive, got {flow_weight}."
             )
-        self.flow_weight = flow_weight
+        self.flow_weight, self.leak = flow_weight, leak
 
     def residual(self, terms: FlowTerms) -> Tensor:
         """(B, T, 2) of the states before the end: with the source, and with the end."""
@@ -78,7 +85,7 @@ class OutcomeLikelihood(Objective):
         assert terms.log_flow is not None
         ends = terms.log_flow[:, 0] - terms.log_flow.gather(1, terms.length[:, None]).squeeze(1)
         moves = (terms.log_pf - terms.log_pb.detach()).where(terms.mask, 0.0)
-        whole = exponential(ends.detach() + moves.sum(-1))
+        whole = exponential(ends.detach() + moves.sum(-1), self.leak)
         if terms.from_source is None:
             return whole / len(whole)
         return whole.where(terms.from_source, 0.0) / terms.from_source.sum().clamp(min=1)
@@ -99,7 +106,7 @@ class OutcomeLikelihood(Objective):
         return torch.stack([inside & begun, torch.where(begun, inside, terms.mask)], -1)
 
 
-def exponential(delta: Tensor) -> Tensor:
-    """e^delta - delta - 1, of the same shape; a line of slope 1 from `SURE` on."""
+def exponential(delta: Tensor, leak: float) -> Tensor:
+    """(1 - leak) (e^delta - 1) - delta, of the same shape; a line from `SURE` on."""
     low = delta.clamp(max=SURE)
-    return torch.expm1(low) - low + (delta - low)
+    return (1 - leak) * (torch.expm1(low) + 2 * (delta - low)) - delta

@@ -170,15 +170,22 @@ MUTANTS = (
     (
         "outcome-likelihood-slope",
         "gflow/outcomes/likelihood.py",
-        "torch.expm1(low) - low + (delta - low)",
-        "torch.expm1(low) - low + 2 * (delta - low)",
+        "torch.expm1(low) + 2 * (delta - low)",
+        "torch.expm1(low) + 3 * (delta - low)",
         f"{WALKS}::test_what_is_given_too_much_pulls_along_a_line",
     ),
     (
         "outcome-likelihood-square",
         "gflow/outcomes/likelihood.py",
-        "torch.expm1(low) - low + (delta - low)",
-        "low.square() / 2 + (delta - low)",
+        "torch.expm1(low) + 2 * (delta - low)",
+        "low + low.square() + 2 * (delta - low)",
         f"{WALKS}::test_walks_pull_as_the_likelihood_does_on_average",
+    ),
+    (
+        "outcome-likelihood-no-leak",
+        "gflow/outcomes/likelihood.py",
+        "moves.sum(-1), self.leak)",
+        "moves.sum(-1), 0.0)",
+        f"{WALKS}::test_exact_flows_have_no_loss_on_any_walk",
     ),
 )
