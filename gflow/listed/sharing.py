@@ -9,6 +9,7 @@ from gflow.listed.env import Listed
 from gflow.listed.policy import Shared
 from gflow.listed.rule import listing
 from gflow.objective import Objective
+from gflow.rewards.base import FunctionReward
 from gflow.sampling.sampler import Sampler
 from gflow.trajectories import Trajectories
 
@@ -37,9 +38,9 @@ class Sharing:
         """What a trainer shares passes with, or None where it does not pay or would not be equal.
 
         It is for batches of the policy itself, explored or not, without conditions, on
-        environments of at most `WHOLE_MOST` states whose reward nobody changes; for objectives
-        that evaluate in the engine's way; for policies without dropout, which two passes would
-        draw twice.
+        environments of at most `WHOLE_MOST` states whose reward nobody changes, so not for a
+        `FunctionReward`, which may count, draw or fail; for objectives that evaluate in the
+        engine's way; for policies without dropout, which two passes would draw twice.
         """
         objective, config = trainer.objective, trainer.config
         if type(trainer.behaviour) is not OnPolicy or trainer.learners:
@@ -47,6 +48,8 @@ class Sharing:
         if trainer.condition is not None or config.chunk or trainer.policy.has_marginals:
             return None
         if type(objective).evaluate is not Objective.evaluate or objective.networks:
+            return None
+        if isinstance(trainer.env.reward, FunctionReward):
             return None
         dropouts = (nn.Dropout, nn.AlphaDropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
         if any(isinstance(part, dropouts) for part in trainer.policy.modules()):

@@ -50,7 +50,6 @@ class _Remembering(LogReward[S]):
         if ahead is not None:
             version, things, wait = ahead
             found = numbers(wait(), things, f"The reward {self!r}")
-            self.calls += len(things)
             if version == self.version:
                 self.memory.update(zip(things, found, strict=True))
 
@@ -158,6 +157,7 @@ class HostReward(_Remembering[S]):
         if things:
             wait = pool.begin(self.log_rewards, things, **self._limit())
             self._ahead = self.version, things, wait
+            self.calls += len(things)
         return bool(things)
 
     def _limit(self) -> dict[str, float]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from gflow.bounds import Positive
 from gflow.checks import checked
 from gflow.environment.base import Environment
+from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
 from gflow.evaluation import numbered
 from gflow.marginals.policy import MarginalPolicy
@@ -55,8 +56,8 @@ class MarginalConsistency(Objective):
     ) -> None:
         super().__init__(regression)
         self.places, self.alpha = env.horizon, alpha
-        asked: Any = env
-        symbols = max(1, asked.num_actions // max(1, self.places))
+        actions = env.num_actions if isinstance(env, DiscreteEnvironment) else 1
+        symbols = max(1, actions // max(1, self.places))
         self.anchor = self.places * math.log(symbols) if anchor is None else anchor
 
     @classmethod

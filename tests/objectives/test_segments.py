@@ -24,7 +24,7 @@ GRID = HyperGrid(2, 4, Corners(4))
 CHANCE = ("sgfn", "naive_intended", "naive_realised")
 FREE = ("db", "subtb", "fm", "mdb", "fldb", "flsubtb", *CHANCE)
 OWN_FLOWS = ("edb",)  # tested where its solution is
-MARGINALS = ("marginal_consistency", "marginal_divergence")  # likewise
+MARGINALS = ("marginal_consistency", "marginal_divergence", "marginal_matching")  # likewise
 ORDERED = ("opdb", "opfm", "opsubtb", "opflsubtb")
 CONTINUOUS = ("kl", "adjoint")
 

@@ -30,7 +30,9 @@ REFUSED = {
     "kl": "its gradient goes through the samples",
     "gafn": "it adds bonuses to probabilities of moves",
     **dict.fromkeys(("atb", "adb", "asubtb"), "it is for games of two players"),
-    **dict.fromkeys(("marginal_consistency", "marginal_divergence"), "it trains marginals"),
+    **dict.fromkeys(
+        ("marginal_consistency", "marginal_divergence", "marginal_matching"), "it trains marginals"
+    ),
     "aedb": "it has a flow for each player of a game",
     **dict.fromkeys(
         ("edb", "sgfn", "naive_realised", "naive_intended"), "it tells moves of chance by their"

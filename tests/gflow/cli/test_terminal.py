@@ -190,7 +190,7 @@ def test_killed_before_the_first_checkpoint(place: Path, starter: Any) -> None:
     terminal.wait()
     (place / "hang").unlink()
     assert sorted(p.name for p in (place / "run").iterdir()) == [
-        "checkpoints", "config.yaml", "metrics.jsonl", "run.lock",
+        "about.json", "checkpoints", "config.yaml", "metrics.jsonl", "run.lock",
     ]  # fmt: skip
     assert Terminal(starter, "resume", str(place / "run")).wait() == 0
     assert Terminal(starter, *words, f"--out={place / 'other'}").wait() == 0

@@ -51,6 +51,7 @@ from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.family import TabularFamily
 from gflow.exact.tabular import TabularPolicy
 from gflow.language.policy import HuggingFacePolicy
+from gflow.listed.policy import OnList, Shared
 from gflow.marginals.policy import MarginalPolicy
 from gflow.outcomes.conversion import Converted
 from gflow.outcomes.monte_carlo import MonteCarlo
@@ -64,6 +65,8 @@ from gflow.policies.split import SplitPolicy
 from gflow.policies.transformer import CausalTransformer
 from gflow.rewards.base import FunctionReward
 from gflow.rewards.wrappers import TemperatureConditional
+from gflow.stacked.perceptron import StackedPerceptrons
+from gflow.stacked.policy import StackedPolicy
 from gflow.state import take
 from gflow.training.trainer import TrainConfig, Trainer
 
@@ -148,6 +151,10 @@ EXEMPT = {
     TabularFamily: "refuses conditions without a table",
     OutcomeTables: "has a table for each outcome that it is told",
     OraclePolicy: "refuses environments with conditions",
+    OnList: "tells another policy what it is told",
+    Shared: "likewise",
+    StackedPolicy: "tells the policies of several runs what each is told",
+    StackedPerceptrons: "likewise",
     Asked: "is asked for one condition, whatever it is told",
     Converted: "has an outcome-conditioned policy asked for all outcomes, and is told nothing",
     MonteCarlo: "likewise, for some outcomes",
