@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from gflow.behaviours.base import Behaviour, OnPolicy, Sampling
 from gflow.behaviours.replay import memory_of, with_memory
@@ -235,6 +236,7 @@ class Trainer:
         if self.deferring:
             self.optimizer.found_inf = failed  # type: ignore[attr-defined]
         self.optimizer.step()
+        increment_version(self._parameters)  # a fused step does not: see `Recording`
 
     def train_step(self, record: bool | None = None) -> Record:
         """One gradient step, and those that the behaviour adds to it.

@@ -154,6 +154,31 @@ def test_nothing_is_kept_of_a_policy_as_it_was() -> None:
     assert not batch.recorded.holds_for(policy)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_nothing_is_kept_past_a_step_of_an_optimiser(fused: bool) -> None:
+    env = ENVIRONMENTS["bridge"]()
+    policy, objective = stirred(env), LogPartitionVariance()
+    batch = rollout(env, policy)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.1, fused=fused)
+    objective(objective.evaluate(env, policy, batch)).backward()
+    optimizer.step()
+    assert batch.recorded is not None
+    assert not batch.recorded.holds_for(policy)
+    anew = objective(objective.evaluate(env, policy, replace(batch, recorded=None)))
+    again = objective(objective.evaluate(env, policy, batch))
+    torch.testing.assert_close(again, anew, rtol=1e-12, atol=0)
+
+
+def test_a_step_of_the_trainer_is_counted() -> None:
+    env = ENVIRONMENTS["bridge"]()
+    policy = stirred(env)
+    trainer = Trainer(env, policy, TrajectoryBalance(), TrainConfig(batch_size=4))
+    before = [p._version for p in policy.parameters()]
+    trainer.train_step()
+    now = [p._version for p in policy.parameters()]
+    assert all(a > b for a, b in zip(now, before, strict=True))
+
+
 def test_what_changes_trajectories_drops_what_was_kept() -> None:
     env = ENVIRONMENTS["bridge"]()
     batch = rollout(env, stirred(env))

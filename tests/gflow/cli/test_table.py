@@ -86,6 +86,10 @@ class Training:
         torch.manual_seed(0)
         loss = build_objective(self.task, self.env, objective)
         policy = self.task.policy(self.env, loss.needs)
+        if self.task.has_marginals:  # fresh ones agree with themselves: there is nothing to learn
+            with torch.no_grad():
+                for parameter in policy.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
         noisy = getattr(self.env, "takes_noise", False)
         explores: dict[str, Any] = {"noise": 0.2} if noisy else {"epsilon": 0.2}
         explores = explores if Source.EXPLORED in loss.learns_from else {}

@@ -209,7 +209,7 @@ MUTANTS = (
     ),
     (
         "recording-of-the-past", "gflow/policies/recorded.py",
-        "p is q and p._version == version",
+        "p is q and p._version == version and (values is None or torch.equal(p, values))",
         "p is q",
         f"{RECORDING}::test_nothing_is_kept_of_a_policy_as_it_was",
     ),
@@ -248,5 +248,17 @@ MUTANTS = (
         "found = self.free.pop() if self.free else ()",
         "found = self.free[-1] if self.free else ()",
         f"{RECORDING}::test_buffers_are_used_again_and_never_by_two",
+    ),
+    (
+        "recording-past-a-fused-step", "gflow/policies/recorded.py",
+        " and (values is None or torch.equal(p, values))",
+        "",
+        f"{RECORDING}::test_nothing_is_kept_past_a_step_of_an_optimiser[True]",
+    ),
+    (
+        "recording-step-not-counted", "gflow/training/trainer.py",
+        "        increment_version(self._parameters)",
+        "        increment_version([])",
+        f"{RECORDING}::test_a_step_of_the_trainer_is_counted",
     ),
 )  # fmt: skip
