@@ -3,7 +3,7 @@
 import copy
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -113,6 +113,7 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
         self.offset = int(start_variance > 0 or len(grids) > 1)
         self.horizon = grids.shape[1] - 1 + self.offset
         self._tables: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+        self._timed: dict[tuple[Any, ...], tuple[Tensor, ...]] = {}
 
     @abstractmethod
     def coefficients(self, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -229,19 +230,21 @@ class GaussianSteps(PointEnvironment[DiffusionState]):
 
     def forward_coefficients(self, grid: Tensor, step: Tensor, like: Tensor) -> Tensor:
         """(B, K) of the moves from `step`."""
-        return self.forward_table(like)[grid * self.horizon + step.clamp(max=self.horizon - 1)]
+        return self._table(like)[0][grid * self.horizon + step.clamp(max=self.horizon - 1)]
 
     def backward_coefficients(self, grid: Tensor, step: Tensor, like: Tensor) -> Tensor:
         """(B, L) of the moves back from `step`."""
-        return self.backward_table(like)[grid * self.horizon + (step - 1).clamp(min=0)]
+        return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]
 
-    def forward_table(self, like: Tensor) -> Tensor:
-        """(G T, K) coefficients ahead, grid by grid, move by move."""
-        return self._table(like)[0]
-
-    def backward_table(self, like: Tensor) -> Tensor:
-        """(G T, L) coefficients back, of the move that comes to each time, in the same order."""
-        return self._table(like)[1]
+    def timed_coefficients(
+        self, ahead: bool, first: int, times: int, like: Tensor
+    ) -> tuple[Tensor, ...]:
+        """(times, 1) each, ahead or back, of the moves number `first` and following; remembered."""
+        key = ahead, first, times, like.device, like.dtype
+        if key not in self._timed:
+            table = self._table(like)[0 if ahead else 1][first : first + times]
+            self._timed[key] = table.unsqueeze(1).unbind(-1)
+        return self._timed[key]
 
     def _table(self, like: Tensor) -> list[Tensor]:
         """Flat tables of coefficients ahead and back, times and gaps, of the type of `like`."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gflow.environment.base import Environment
 from gflow.envs.diffusion.gaussian_steps import GaussianSteps
@@ -15,14 +16,14 @@ from gflow.trajectories import Trajectories
 if TYPE_CHECKING:
     from gflow.envs.diffusion.policy import DiffusionPolicy
 
-BLOCK_ROWS = 3000
+BLOCK_ROWS = 1800
 """States whose gradients are in work at a time on a CPU: what they need stays in its cache."""
 
 
 class DriftRecording(Recording):
     """The layers of the drift network at all states of one rollout of B rows.
 
-    The states are held fixed, so the loss needs the gradient of the weights alone, and the states
+    Of each layer it keeps what it says before GELU. The states are held fixed, so the loss needs the gradient of the weights alone, and the states
     of a step depend on those before it in nothing else: once the rollout is done, all times go back
     through the network together, in blocks.
 
@@ -50,17 +51,19 @@ class DriftRecording(Recording):
             self.told = None if policy.told is None else policy.told(condition)
         self.times, self.made, self.count = times.unbind(), 0, count
         width, depth = like.shape[0], len(policy.drift.layers)
-        sizes = [(env.horizon, count, width)] * (2 * depth + 2)
-        buffers = policy.spare.borrow(self, like.detach(), *sizes)
-        self.before, self.after = buffers[::2], buffers[1::2]
+        sizes = [(env.horizon, count, width)] * (depth + 1)
+        self.before = policy.spare.borrow(self, like.detach(), *sizes)
+        self._before = list(zip(*(layer.unbind() for layer in self.before), strict=True))
+        self._seen = like.new_empty(count, width)
         self.raw = like.new_empty(env.horizon, count, policy.drift.last.out_features)
         self.scores: list[Tensor] = []
         self.along: list[Tensor] = []
-        weights = [layer.weight for layer in policy.drift.layers]
-        self._layers = [
-            (weight.T, layer.bias)
-            for weight, layer in zip(weights, policy.drift.layers, strict=True)
+        *self._layers, self._last = [
+            (layer.weight.detach().T, layer.bias.detach())
+            for layer in [*policy.drift.layers, policy.drift.last]
         ]
+        self._point = like.detach().T
+        self._reads = policy.langevin or env.encode(env.initial(1)).path is not None
 
     @torch.no_grad()
     def __call__(self, states: Any, rows: Tensor) -> Tensor:
@@ -68,18 +71,18 @@ class DriftRecording(Recording):
         policy, k = self.network, self.made
         self.made += 1
         gelu = torch.ops.aten.gelu.out
-        held, seen = self.before[0][k], self.after[0][k]
-        torch.addmm(self.times[k], states.x, policy.point.weight.T, out=held)
+        before, seen = self._before[k], self._seen
+        torch.addmm(self.times[k], states.x, self._point, out=before[0])
         if self.told is not None:
-            held += self.told
-        gelu(held, out=seen)
+            before[0].add_(self.told)
+        gelu(before[0], out=seen)
         for number, (weight, bias) in enumerate(self._layers, 1):
-            held = self.before[number][k]
-            torch.addmm(bias, seen, weight, out=held)
-            seen = self.after[number][k]
-            gelu(held, out=seen)
-        last = policy.drift.last
-        raw = torch.addmm(last.bias, seen, last.weight.T, out=self.raw[k])
+            torch.addmm(bias, seen, weight, out=before[number])
+            gelu(before[number], out=seen)
+        weight, bias = self._last
+        raw = torch.addmm(bias, seen, weight, out=self.raw[k])
+        if not self._reads:
+            return policy.assembled(raw, None, None, None)
         inputs = self.env.inputs(states.x, self.clock[k : k + 1], self.gaps[k : k + 1])
         score = policy.score_of(inputs, self.condition)
         along = None if score is None else policy.along_path(inputs, score)
@@ -161,12 +164,11 @@ class _Recorded(torch.autograd.Function):
             end = min(first + block, made)
             at, rows = slice(first, end), slice(first * count, end * count)
             part = grad[rows]
-            for number in reversed(range(len(recording.after))):
+            for number in reversed(range(len(recording.before))):
                 place = 2 * number + 2
-                seen = recording.after[number][at].flatten(0, 1)
-                found[place].addmm_(part.T, seen)
-                found[place + 1] += part.sum(0)
                 held = recording.before[number][at].flatten(0, 1)
+                found[place].addmm_(part.T, F.gelu(held))
+                found[place + 1] += part.sum(0)
                 part = torch.ops.aten.gelu_backward(part @ weights[place], held)
             found[0].addmm_(part.T, x[rows])
             runs = part.view(-1, count, width)

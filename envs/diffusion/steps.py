@@ -1,6 +1,5 @@
 """Gaussian steps of N states, ahead and back: what the kernels of all diffusions share."""
 
-import copy
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Self
@@ -35,7 +34,7 @@ class Step(Density[DiffusionState]):
         """One look-up a run, where there is one time grid; see `Density.timed`."""
         if len(self.env.times) > 1:
             return self
-        view = copy.copy(self)
+        view = type(self)(self.env, self.states, self.outputs)
         view.first, view.times = first, times
         return view
 
@@ -78,9 +77,8 @@ class StepAhead(Step):
         """(R, 1) each, of the moves from the states on time grids (N,)."""
         if self.first is None:
             table = self.env.forward_coefficients(grid, self.states.step, self.states.x)
-        else:
-            table = self.env.forward_table(self.states.x)[self.first : self.first + self.times]
-        return table.unsqueeze(1).unbind(-1)
+            return table.unsqueeze(1).unbind(-1)
+        return self.env.timed_coefficients(True, self.first, self.times, self.states.x)
 
     @abstractmethod
     def moments(self, grid: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,9 +120,8 @@ class StepBack(Step):
         s = self.states
         if self.first is None:
             table = self.env.backward_coefficients(s.grid, s.step, s.x)
-        else:
-            table = self.env.backward_table(s.x)[self.first - 1 : self.first - 1 + self.times]
-        return table.unsqueeze(1).unbind(-1)
+            return table.unsqueeze(1).unbind(-1)
+        return self.env.timed_coefficients(False, self.first - 1, self.times, s.x)
 
     @abstractmethod
     def moments(self) -> tuple[Tensor, Tensor]:

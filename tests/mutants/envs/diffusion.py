@@ -41,8 +41,8 @@ MUTANTS = (
     ),
     (
         "diffusion-grid", "envs/diffusion/gaussian_steps.py",
-        "return self.backward_table(like)[grid * self.horizon + (step - 1).clamp(min=0)]",
-        "return self.backward_table(like)[(step - 1).clamp(min=0)]",
+        "return self._table(like)[1][grid * self.horizon + (step - 1).clamp(min=0)]",
+        "return self._table(like)[1][(step - 1).clamp(min=0)]",
         f"{DIFFUSION}::test_residuals_vanish_on_any_time_grid",
     ),
     (
@@ -197,14 +197,14 @@ MUTANTS = (
     ),
     (
         "told-a-step-late", "envs/diffusion/steps.py",
-        "[self.first - 1 : self.first - 1 + self.times]",
-        "[self.first : self.first + self.times]",
+        "timed_coefficients(False, self.first - 1,",
+        "timed_coefficients(False, self.first,",
         f"{RECORDING}::test_laws_told_their_times_are_the_same_laws[bridge]",
     ),
     (
-        "told-the-first-time", "envs/diffusion/steps.py",
-        "self.env.forward_table(self.states.x)[self.first : self.first + self.times]",
-        "self.env.forward_table(self.states.x)[: self.times]",
+        "told-the-first-time", "envs/diffusion/gaussian_steps.py",
+        "[0 if ahead else 1][first : first + times]",
+        "[0 if ahead else 1][:times]",
         f"{RECORDING}::test_laws_told_their_times_are_the_same_laws[uneven]",
     ),
     (
@@ -215,20 +215,20 @@ MUTANTS = (
     ),
     (
         "recording-last-time", "envs/diffusion/recording.py",
-        "torch.addmm(self.times[k], states.x,",
-        "torch.addmm(self.times[-1], states.x,",
+        "torch.addmm(self.times[k], states.x, self._point, out=before[0])",
+        "torch.addmm(self.times[-1], states.x, self._point, out=before[0])",
         f"{RECORDING}::test_losses_and_gradients_are_those_of_a_second_pass[bridge-False]",
     ),
     (
         "recording-slope-after", "envs/diffusion/recording.py",
-        "held = recording.before[number][at].flatten(0, 1)",
-        "held = recording.after[number][at].flatten(0, 1)",
+        "part = torch.ops.aten.gelu_backward(part @ weights[place], held)",
+        "part = torch.ops.aten.gelu_backward(part @ weights[place], F.gelu(held))",
         f"{RECORDING}::test_losses_and_gradients_are_those_of_a_second_pass[bridge-False]",
     ),
     (
         "recording-one-block", "envs/diffusion/recording.py",
-        "found[place].addmm_(part.T, seen)",
-        "found[place] = part.T @ seen",
+        "found[place].addmm_(part.T, F.gelu(held))",
+        "found[place] = part.T @ F.gelu(held)",
         f"{RECORDING}::test_losses_and_gradients_are_those_of_a_second_pass[bridge-False]",
     ),
     (
