@@ -23,9 +23,9 @@ BLOCK_ROWS = 1800
 class DriftRecording(Recording):
     """The layers of the drift network at all states of one rollout of B rows.
 
-    Of each layer it keeps what it says before GELU. The states are held fixed, so the loss needs the gradient of the weights alone, and the states
-    of a step depend on those before it in nothing else: once the rollout is done, all times go back
-    through the network together, in blocks.
+    Of each layer it keeps what it says before GELU. The states are held fixed, so the loss needs
+    the gradient of the weights alone, and the states of a step depend on those before it in nothing
+    else: once the rollout is done, all times go back through the network together, in blocks.
 
     Args:
         policy: Whose network it is.
