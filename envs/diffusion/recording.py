@@ -54,7 +54,7 @@ class DriftRecording(Recording):
         sizes = [(env.horizon, count, width)] * (depth + 1)
         self.before = policy.spare.borrow(self, like.detach(), *sizes)
         self._before = list(zip(*(layer.unbind() for layer in self.before), strict=True))
-        self._seen = like.new_empty(count, width)
+        self._active = like.new_empty(count, width)
         self.raw = like.new_empty(env.horizon, count, policy.drift.last.out_features)
         self.scores: list[Tensor] = []
         self.along: list[Tensor] = []
@@ -71,7 +71,7 @@ class DriftRecording(Recording):
         policy, k = self.network, self.made
         self.made += 1
         gelu = torch.ops.aten.gelu.out
-        before, seen = self._before[k], self._seen
+        before, seen = self._before[k], self._active
         torch.addmm(self.times[k], states.x, self._point, out=before[0])
         if self.told is not None:
             before[0].add_(self.told)
