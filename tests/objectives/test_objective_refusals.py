@@ -75,15 +75,12 @@ def settings_of(cls: type) -> dict[str, set[Any]]:
                 kinds = numbers_of(parameter.annotation)
                 if kinds and name not in found:
                     found[name] = kinds
-    taken = [
-        inspect.signature(cls.__init__),
-        inspect.signature(getattr(cls, "build", cls.__init__)),
-    ]
-    named = {name for signature in taken for name in signature.parameters}
-    first = taken[0].parameters.values()
-    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in first):
-        found = {name: kinds for name, kinds in found.items() if name in named}
-    return found
+    init: Any = inspect.getattr_static(cls, "__init__")
+    own = inspect.signature(init).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+        return found
+    build = inspect.signature(getattr(cls, "build", init)).parameters
+    return {name: kinds for name, kinds in found.items() if name in {*own, *build}}
 
 
 CASES = [
