@@ -9,8 +9,8 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
-from gflow.envs.molecules.drawn import drawings_of, properties_of
-from gflow.envs.molecules.report import metrics_of, report_best, similarities, write_best
+from gflow.envs.molecules.drawn import MoleculeTables
+from gflow.envs.molecules.report import metrics_of, report_best, write_best
 from gflow.policies.base import Policy
 from gflow.tasks.several import SeveralScores
 from gflow.tasks.task import Context, RunOptions
@@ -19,7 +19,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class AtomsTask(SeveralScores):
+class AtomsTask(MoleculeTables, SeveralScores):
     """Small molecules, built atom by atom.
 
     Attributes:
@@ -125,18 +125,6 @@ class AtomsTask(SeveralScores):
         atoms = (objects.kind > 0).sum(1).tolist()
         numbers["valid"] = valid_fraction(env.smiles(objects), atoms)
         return numbers | metrics_of(context, objects, _names(env))
-
-    def object_facts(self, env: DiscreteEnvironment[Any], objects: Any) -> dict[str, list[Any]]:
-        """QED, synthetic accessibility, logP and weight."""
-        return properties_of(_atoms(env).smiles(objects))
-
-    def object_drawings(self, env: DiscreteEnvironment[Any], objects: Any) -> list[str]:
-        """Structures."""
-        return drawings_of(_atoms(env).smiles(objects))
-
-    def object_similarity(self, env: DiscreteEnvironment[Any], objects: Any) -> Tensor:
-        """(B, B) Tanimoto similarities of Morgan fingerprints."""
-        return similarities(_atoms(env).smiles(objects))
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""

@@ -3,10 +3,29 @@
 import re
 from typing import Any
 
+from torch import Tensor
+
 from gflow.envs.molecules.extras import parse_smiles, rdkit
+from gflow.envs.molecules.report import similarities
 
 SIZE = (220, 160)
 """Of a drawing, in pixels."""
+
+
+class MoleculeTables:
+    """What tables of objects say of molecules: for tasks whose environment writes SMILES."""
+
+    def object_facts(self, env: Any, objects: Any) -> dict[str, list[Any]]:
+        """QED, synthetic accessibility, logP and weight."""
+        return properties_of(env.smiles(objects))
+
+    def object_drawings(self, env: Any, objects: Any) -> list[str]:
+        """Structures."""
+        return drawings_of(env.smiles(objects))
+
+    def object_similarity(self, env: Any, objects: Any) -> Tensor:
+        """(B, B) Tanimoto similarities of Morgan fingerprints."""
+        return similarities(env.smiles(objects))
 
 
 def properties_of(smiles: list[str]) -> dict[str, list[Any]]:

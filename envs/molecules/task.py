@@ -9,8 +9,8 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
-from gflow.envs.molecules.drawn import drawings_of, properties_of
-from gflow.envs.molecules.report import metrics_of, report_best, similarities, write_best
+from gflow.envs.molecules.drawn import MoleculeTables
+from gflow.envs.molecules.report import metrics_of, report_best, write_best
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy
 from gflow.tasks.several import SeveralScores
@@ -20,7 +20,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class MoleculesTask(SeveralScores):
+class MoleculesTask(MoleculeTables, SeveralScores):
     """Drug-like molecules, built fragment by fragment with RDKit.
 
     Attributes:
@@ -141,18 +141,6 @@ class MoleculesTask(SeveralScores):
         """Distinctness of the sample, its properties, and the best seen in the whole run."""
         numbers = super().metrics(context, objects)
         return numbers | metrics_of(context, objects, _molecules(context.env).host.goal.names)
-
-    def object_facts(self, env: DiscreteEnvironment[Any], objects: Any) -> dict[str, list[Any]]:
-        """QED, synthetic accessibility, logP and weight."""
-        return properties_of(_molecules(env).smiles(objects))
-
-    def object_drawings(self, env: DiscreteEnvironment[Any], objects: Any) -> list[str]:
-        """Structures."""
-        return drawings_of(_molecules(env).smiles(objects))
-
-    def object_similarity(self, env: DiscreteEnvironment[Any], objects: Any) -> Tensor:
-        """(B, B) Tanimoto similarities of Morgan fingerprints."""
-        return similarities(_molecules(env).smiles(objects))
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table and as a picture."""

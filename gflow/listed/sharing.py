@@ -9,7 +9,7 @@ from gflow.listed.env import Listed
 from gflow.listed.policy import Shared
 from gflow.listed.rule import listing
 from gflow.objective import Objective
-from gflow.rewards.base import FunctionReward
+from gflow.rewards.base import FunctionReward, LogReward
 from gflow.sampling.sampler import Sampler
 from gflow.trajectories import Trajectories
 
@@ -38,8 +38,8 @@ class Sharing:
         """What a trainer shares passes with, or None where it does not pay or would not be equal.
 
         It is for batches of the policy itself, explored or not, without conditions, on
-        environments of at most `WHOLE_MOST` states whose reward nobody changes, so not for a
-        `FunctionReward`, which may count, draw or fail; for objectives that evaluate in the
+        environments of at most `WHOLE_MOST` states whose reward nobody changes, so not where it
+        asks a `FunctionReward`, which may count, draw or fail; for objectives that evaluate in the
         engine's way; for policies without dropout, which two passes would draw twice.
         """
         objective, config = trainer.objective, trainer.config
@@ -49,7 +49,7 @@ class Sharing:
             return None
         if type(objective).evaluate is not Objective.evaluate or objective.networks:
             return None
-        if isinstance(trainer.env.reward, FunctionReward):
+        if asks_function(trainer.env.reward):
             return None
         dropouts = (nn.Dropout, nn.AlphaDropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
         if any(isinstance(part, dropouts) for part in trainer.policy.modules()):
@@ -71,3 +71,8 @@ class Sharing:
     def drew(self, batch: Trajectories[Any]) -> bool:
         """Whether a batch is one of the list."""
         return batch.states is self.env.all
+
+
+def asks_function(reward: LogReward[Any]) -> bool:
+    """Whether a reward is a function of a user, or made of one."""
+    return isinstance(reward, FunctionReward) or any(map(asks_function, reward.inner_rewards()))

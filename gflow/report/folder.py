@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 
 from gflow.errors import ConfigError
-from gflow.training.json_lines import from_json, read_jsonl, read_objects
+from gflow.training.json_lines import read_document, read_jsonl, read_objects
 
 LEFT_OUT = ("step", "timing")
 """Keys of a report that are no metrics."""
-DISTANCES = ("tv", "l1", "jsd", "kl", "log_z_error", "mean_gap", "potential_loss")
-"""Metrics that are zero at the exact solution, where it has them at all."""
+DISTANCES = ("tv", "l1", "jsd", "kl")
+"""Distances of distributions that are both exact where `tv` is reported: zero at the solution."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class RunFacts:
             folder,
             config,
             read_jsonl(metrics) if metrics.exists() else [],
-            _document(folder / "summary.json"),
-            _document(folder / "about.json"),
+            read_document(folder / "summary.json"),
+            read_document(folder / "about.json"),
             read_objects(objects) if objects.exists() else [],
             {path.stem: path for path in sorted(folder.glob("*.png")) if path.stem != "curves"},
         )
@@ -123,9 +123,9 @@ class RunFacts:
     def exact(self) -> dict[str, float]:
         """What numbers are at the exact solution, where that is known."""
         known: dict[str, float] = dict(self.summary.get("exact", {}))
-        if known:
-            known |= {name: 0.0 for name in DISTANCES[:5] if name in self.metrics}
-        return known
+        zeros: tuple[str, ...] = DISTANCES if known and "tv" in self.metrics else ()
+        zeros += ("log_z_error",) if "log_z" in known else ()
+        return known | {name: 0.0 for name in zeros if name in self.metrics}
 
     @property
     def resumed(self) -> list[int]:
@@ -166,15 +166,6 @@ def run_folders(folder: Path) -> list[Path]:
             f"of a run (`gflow train` prints it), of a sweep, or several."
         )
     return found
-
-
-def _document(path: Path) -> dict[str, Any]:
-    """A file of one JSON object; empty if it is not there or damaged."""
-    try:
-        found = from_json(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _is_number(value: object) -> bool:

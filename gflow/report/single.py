@@ -6,7 +6,7 @@ from typing import Any
 from gflow.report import objects
 from gflow.report.chart import Line, chart, short
 from gflow.report.definitions import definition
-from gflow.report.folder import DISTANCES, RunFacts
+from gflow.report.folder import RunFacts
 from gflow.report.html import command, document, facts, picture, section, table
 
 FIRST = ("optimal", "tv", "mean_reward", "top_reward", "mean_log_reward", "log_z", "ess", "loss")
@@ -145,6 +145,4 @@ def trained(run: RunFacts) -> str:
 def _tip(name: str, run: RunFacts) -> str:
     """What a metric is, for a reader who points at it."""
     text = definition(name, run.environment)
-    if name in DISTANCES and run.exact:
-        text += "; 0 at the exact solution"
     return escape(f"{name}: {text}" if text else name, quote=True)

@@ -4,7 +4,6 @@ import platform
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ import gflow
 from gflow.tasks.command import command_of
 from gflow.tasks.options import RunConfig
 from gflow.training.atomic import write_text
-from gflow.training.json_lines import from_json, to_json
+from gflow.training.json_lines import read_document, to_json
 from gflow.training.services import RunLabel
 
 NAME = "about.json"
@@ -31,7 +30,7 @@ def label_of(folder: Path, config: RunConfig, new: bool = False) -> RunLabel:
     sweep = folder.resolve().parent
     what = (config.task.name, config.objective.name)
     group = sweep.name if (sweep / "sweep.json").exists() else "-".join(what)
-    known = "" if new else _read(folder / NAME).get("id", "")
+    known = "" if new else read_document(folder / NAME).get("id", "")
     return RunLabel(
         known or uuid.uuid4().hex[:12], folder.name, group, (*what, config.behaviour.name)
     )
@@ -50,7 +49,7 @@ def write_about(folder: Path, config: RunConfig, run_id: str, resumed_at: int = 
         OSError: It cannot be written.
     """
     path = folder / NAME
-    about = _read(path) if resumed_at >= 0 else {}
+    about = read_document(path) if resumed_at >= 0 else {}
     about.setdefault("started", datetime.now(UTC).isoformat(timespec="seconds"))
     steps = about.get("resumed", [])
     about |= {
@@ -71,11 +70,3 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = from_json(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -1,5 +1,6 @@
 """Objects in words with their rewards: the lines of `gflow sample` and of objects.jsonl."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,10 @@ def rows_of(
 
 
 def described(
-    context: Context, objects: Any, condition: Tensor | None, log_reward: Any
+    context: Context,
+    objects: Any,
+    condition: Tensor | None,
+    log_reward: Callable[[], Tensor],
 ) -> list[dict[str, Any]]:
     """Objects with their rewards and properties.
 

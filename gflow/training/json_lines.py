@@ -24,6 +24,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return read_lines(path)[0]
 
 
+def read_document(path: Path) -> dict[str, Any]:
+    """A file of one JSON object; empty if it is not there or damaged."""
+    try:
+        found = from_json(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def read_objects(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file of lines; damaged ones are left out."""
     rows = []

@@ -23,7 +23,7 @@ from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
 from gflow.exact import enumerate_states
 from gflow.listed import Listed, OnList, Shared, listing
 from gflow.objectives import OBJECTIVES
-from gflow.rewards import FunctionReward
+from gflow.rewards import FunctionReward, Tempered
 from gflow.sampling.exploration import Exploration
 from gflow.sampling.sampler import Sampler
 from gflow.state import equal_rows, take
@@ -224,6 +224,24 @@ def test_steps_that_share_a_pass_are_the_ordinary_ones() -> None:
     one, two = trained(env, True)[1], trained(env, False)[1]
     for a, b in zip(one, two, strict=True):
         torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-9)
+
+
+def test_functions_of_users_are_asked_in_every_step() -> None:
+    """They may count, draw or fail, also within another reward; tables would ask them once."""
+    asked: list[int] = []
+
+    def count(states: Tensor) -> Tensor:
+        asked.append(len(states))
+        return states.sum(-1).double()
+
+    for reward in (FunctionReward(count), Tempered(FunctionReward(count), 2.0)):
+        env = HyperGrid(2, 5, reward)
+        objective = OBJECTIVES["tb"].build(env)
+        trainer = Trainer(env, MLPPolicy(env, 8), objective, TrainConfig(batch_size=16))
+        asked.clear()
+        trainer.train(3)
+        assert len(asked) == 3
+        assert sum(asked) == 48
 
 
 def test_who_is_listed() -> None:

@@ -161,6 +161,15 @@ def test_exact_values_are_those_of_the_run(tmp_path: Path) -> None:
     assert run.names == ["tv", "log_z", "loss"]
 
 
+def test_a_histogram_is_not_said_to_be_exact(tmp_path: Path) -> None:
+    """Where log Z alone is known, `jsd` is that of a sample, which is never zero."""
+    folder = run_folder(tmp_path / "run")
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["metrics"] = {"jsd": 0.02, "log_z": 3.0, "log_z_error": 0.1}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert RunFacts.read(folder).exact == {"log_z": 3.1, "log_z_error": 0.0}
+
+
 def test_points_of_a_chart_are_where_they_belong() -> None:
     svg = chart("x", [Line("a", [(0, 0.0), (100, 4.0)])], exact=8.0)
     points = re.search(r'<polyline class="line" points="([^"]*)"', svg)

@@ -83,4 +83,11 @@ MUTANTS = (
         "if False:",
         f"{LISTED}::test_a_changed_reward_is_looked_up_anew",
     ),
+    (
+        "functions-within-are-tabled",
+        "gflow/listed/sharing.py",
+        " or any(map(asks_function, reward.inner_rewards()))",
+        "",
+        f"{LISTED}::test_functions_of_users_are_asked_in_every_step",
+    ),
 )

@@ -59,4 +59,10 @@ MUTANTS = (
         "scores = torch.arange(len(rows))",
         "tests/envs/molecules/test_molecules_drawn.py::test_different_molecules_come_best_first",
     ),
+    (
+        "report-zero-of-a-sample", "gflow/report/folder.py",
+        'DISTANCES if known and "tv" in self.metrics else ()',
+        "DISTANCES if known else ()",
+        PAGE + "test_a_histogram_is_not_said_to_be_exact",
+    ),
 )  # fmt: skip
