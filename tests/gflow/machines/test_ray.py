@@ -103,12 +103,17 @@ def test_searchers_on_ray_fill_the_memory_and_are_replaced(cluster: Any) -> None
         assert time.monotonic() < limit, "no searcher took its place"
         trainer.train(1)
         time.sleep(0.01)  # the trainer does not wait, and this test has no need to hurry
+    # How much of each batch the searchers found depends on the machine: so does the step it is
+    # learned at. Their objects pull nowhere else, or this would not be reached.
+    even = distance(TabularPolicy(GRAPH, "uniform"))
+    while distance(policy) >= 0.5 * even:
+        assert trainer.step < 2000, "it does not learn from what searchers find"
+        trainer.train(20)
     assert post.losses == 0
     made = searchers.memory.column("made")
     assert len(made.unique()) > 2
     assert not made.remainder(3).any()  # those of batches that were published
     assert made.max() > 30
-    assert distance(policy) < 0.5 * distance(TabularPolicy(GRAPH, "uniform"))
     trainer.behaviour.close()  # type: ignore[attr-defined]
     assert searchers.crew is None
 
