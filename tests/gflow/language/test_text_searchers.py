@@ -39,7 +39,7 @@ def test_the_trainer_neither_writes_nor_scores(workers: int) -> None:
     assert any(not torch.equal(a, b) for a, b in zip(weights, policy.parameters(), strict=True))
     assert 0 <= record["staleness"] <= 6
     if workers:  # until weights of later batches have come back
-        for _ in range(200):
+        for _ in range(5000):
             trainer.train(1)
             assert searchers.memory is not None
             if int(searchers.memory.column("made").max()) > 2:
