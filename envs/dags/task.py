@@ -39,8 +39,8 @@ class DagsTask(Task[Dags]):
     """Causal graphs in proportion to their posterior probability, given data.
 
     Attributes:
-        data: Table of observations (CSV, TSV; docs/files.md), one column a variable; simulated if
-            empty.
+        data: Table of observations (CSV, TSV; docs/topics/files.md), one column a variable;
+            simulated if empty.
         true_edges: Table with columns cause and effect, or a matrix of 0 and 1, to compare with;
             needs `data`.
         log: Take logarithms of the data of the file.

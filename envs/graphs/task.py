@@ -37,7 +37,7 @@ class IndependentSetTask(Task[IndependentSet]):
 
     Attributes:
         files: Your own graphs, to train on and be judged by, instead of random ones: a file each,
-            in DIMACS, a list of edges, or a matrix (docs/files.md).
+            in DIMACS, a list of edges, or a matrix (docs/topics/files.md).
         graphs: Kind of random graph: model RB, Erdos-Renyi or Barabasi-Albert.
         size: 20-40, 60-100 or 200-300 nodes.
         train_graphs: Number of graphs to train on; every batch draws some of them.

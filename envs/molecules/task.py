@@ -34,7 +34,7 @@ class MoleculesTask(MoleculeTables, SeveralScores):
         max_fragments: Largest number of fragments of a molecule.
         min_fragments: Smallest number of fragments of a molecule.
         smiles: A file of your own molecules to cut the fragments from (SMI, CSV, SDF;
-            docs/files.md); RDKit's own if empty.
+            docs/topics/files.md); RDKit's own if empty.
         skip_invalid: Pass over molecules of that file that RDKit cannot read.
         vocabulary_size: Fragments in the vocabulary: the most frequent ones.
         fragment_count: How often a fragment must have been seen.

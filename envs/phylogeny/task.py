@@ -31,8 +31,8 @@ class PhylogenyTask(Task[Phylogeny]):
     """Phylogenetic trees of aligned sequences, by parsimony.
 
     Attributes:
-        alignment: File of aligned nucleotides in FASTA, PHYLIP, NEXUS or JSON (docs/files.md); if
-            empty, sequences that evolved along a random tree are made up.
+        alignment: File of aligned nucleotides in FASTA, PHYLIP, NEXUS or JSON
+            (docs/topics/files.md); if empty, sequences that evolved along a random tree are made up.
         ambiguous: Take an alignment of which most letters are ambiguity codes.
         taxa: Sequences to make up.
         sites: Length of made-up sequences.

@@ -33,7 +33,8 @@ USAGE = """usage: gflow COMMAND ...
   info                              versions, extras, devices (gflow --version: the version)
 
 Each says more with --help; `gflow train ENV --help` lists the flags of an environment.
-Several processes train one run: torchrun --nproc-per-node N -m gflow train ENV (docs/scale.md).
+Several processes train one run (docs/topics/scale.md): torchrun --nproc-per-node N -m gflow train
+ENV.
 """
 
 

@@ -1,4 +1,4 @@
-"""What each metric is, as docs/metrics.md says."""
+"""What each metric is, as docs/topics/metrics.md says."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("definitions.json")
-"""The rows of the tables of docs/metrics.md: names as they are written there, and what they are."""
+"""Rows of the tables of docs/topics/metrics.md: names as they are written there, and meanings."""
 
 
 def definition(metric: str, environment: str = "") -> str:

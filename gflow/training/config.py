@@ -58,7 +58,7 @@ class TrainConfig:
         chunk: States that the network sees at a time in a training step, whose activations alone
             are held (`Chunked`): less memory for one more pass of the network; 0 for all at once.
         plan: Execution plan of the sampler: "auto", "ragged" or "static".
-        compile: Run each step as one graph, compiled by torch (see docs/speed.md), or "graph":
+        compile: Run each step as one graph, compiled by torch (docs/topics/speed.md), or "graph":
             captured by a CUDA graph. Refused where a step cannot be one graph.
         seed: Of everything random.
     """

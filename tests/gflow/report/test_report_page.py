@@ -130,7 +130,7 @@ def test_folders_without_runs_are_refused(
 
 
 def test_definitions_are_those_of_the_docs() -> None:
-    docs = (ROOT / "docs" / "metrics.md").read_text()
+    docs = (ROOT / "docs" / "topics" / "metrics.md").read_text()
     rows = [list(row) for row in re.findall(r"^\| (`.*?) \| (.*) \|$", docs, re.M)]
     assert json.loads(TABLE.read_text()) == rows
 
