@@ -32,7 +32,8 @@ class PhylogenyTask(Task[Phylogeny]):
 
     Attributes:
         alignment: File of aligned nucleotides in FASTA, PHYLIP, NEXUS or JSON
-            (docs/topics/files.md); if empty, sequences that evolved along a random tree are made up.
+            (docs/topics/files.md); if empty, sequences are made up that evolved along a random
+            tree.
         ambiguous: Take an alignment of which most letters are ambiguity codes.
         taxa: Sequences to make up.
         sites: Length of made-up sequences.
