@@ -47,10 +47,11 @@ def graphs(count: int, seed: int, cache: Path | None) -> GraphBatch:
     return drawn
 
 
-def smaller_graphs() -> GraphBatch:
-    """Graphs of 60 to 100 nodes for the first steps."""
+def smaller_graphs(most: int) -> GraphBatch:
+    """Graphs of 10 to 14 groups of 5 to `most` nodes for the first steps."""
     generator = torch.Generator().manual_seed(TRAIN[1])
-    return rb_graphs(TRAIN[0], generator, (10, 14), (5, 8), nodes=(60, 100))
+    nodes = (60, 100 if most <= 8 else 130)
+    return rb_graphs(TRAIN[0], generator, (10, 14), (5, most), nodes=nodes)
 
 
 def optima(test: GraphBatch, seconds: float, cache: Path | None) -> list[tuple[int, bool]]:
@@ -78,7 +79,7 @@ def train(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     reward = NodeCount(args.beta)
-    first = IndependentSet(smaller_graphs(), reward)
+    first = IndependentSet(smaller_graphs(args.first_groups), reward)
     env = IndependentSet(graphs(*TRAIN, args.cache), reward)
     objective = OBJECTIVES[args.objective].build(env).to(args.device)
     policy = GraphPolicy(
@@ -183,6 +184,7 @@ def main() -> None:
     learn.add_argument("--device", default="cpu")
     learn.add_argument("--steps", type=int, default=1500)
     learn.add_argument("--first-steps", type=int, default=500, help="of these, on smaller graphs")
+    learn.add_argument("--first-groups", type=int, default=8, help="most nodes of their groups")
     learn.add_argument("--minutes", type=float, default=600.0)
     learn.add_argument("--batch", type=int, default=64)
     learn.add_argument("--repeat", type=int, default=8, help="trajectories per graph")

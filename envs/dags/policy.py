@@ -1,7 +1,6 @@
 """A policy for graphs: a perceptron over the bits of the adjacency, guided by the score."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,14 +9,15 @@ from torch.nn import functional as F
 from gflow.environment.base import Environment
 from gflow.envs.dags.env import Dags, DagState
 from gflow.errors import ConfigError
-from gflow.policies.base import Backward, PolicyOutput, check_backward
-from gflow.policies.heads import Heads, TrunkPolicy
+from gflow.policies.base import Backward, check_backward
+from gflow.policies.changes import ChangesPolicy
+from gflow.policies.heads import Heads
 from gflow.policies.told import ConditionLayer, told
 
 Guide = Callable[[DagState], Tensor]
 
 
-class DagPolicy(TrunkPolicy):
+class DagPolicy(ChangesPolicy):
     r"""A multi-layer perceptron over the d^2 bits of the adjacency.
 
     With a guide, its logits are added to those of the network. The best one is the log of the flow
@@ -53,6 +53,7 @@ class DagPolicy(TrunkPolicy):
             raise ConfigError(f"DagPolicy: width and depth must be positive, got {width}, {depth}.")
         check_backward(env, backward)
         self.backward, self.has_log_flow, self.guide = backward, log_flow, guide
+        self.num_features = env.variables**2
         sizes = [env.variables**2] + [width] * depth
         self.hidden: Any = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
         undo = env.num_backward_actions if backward == "learned" else 0
@@ -62,33 +63,32 @@ class DagPolicy(TrunkPolicy):
         if guide is not None and env.condition_dim:
             self.gain = ConditionLayer(env, 1, owner="DagPolicy").start_deaf()
 
-    def trunk(
-        self, env: Environment[Any], states: DagState, condition: Tensor | None = None
-    ) -> Tensor:
+    def features(self, env: Environment[Any], states: DagState) -> Tensor:
+        """(B, d^2) bool the edges."""
+        return states.adjacency.flatten(1)
+
+    def first(self, features: Tensor) -> Tensor:
+        """(B, width) the first layer."""
+        layer = self.hidden[0]
+        return F.linear(features.to(layer.weight.dtype), layer.weight, layer.bias)
+
+    def change(self, column: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """(M, width) the weights of an edge that is new, or less those of one that is gone."""
+        weight: Tensor = self.hidden[0].weight
+        sign = after.to(weight.dtype) - before.to(weight.dtype)
+        return F.embedding(column, weight.T) * sign[:, None]
+
+    def rest(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(B, width) activations of the last hidden layer."""
-        x = states.adjacency.flatten(1).to(self.head.weight.dtype)
-        for number, layer in enumerate(self.hidden):
-            x = F.linear(x, layer.weight, layer.bias)
-            if self.told is not None and not number:
-                x = x + self.told(condition)
-            x = F.relu(x)
+        if self.told is not None:
+            x = x + self.told(condition)
+        x = F.relu(x)
+        for layer in self.hidden[1:]:
+            x = F.relu(F.linear(x, layer.weight, layer.bias))
         return x
 
-    def forward(
-        self, env: Environment[Any], states: DagState, condition: Tensor | None = None
-    ) -> PolicyOutput:
-        """All heads."""
-        output = super().forward(env, states, condition)
-        ahead = self._guided(output.forward_logits, states, condition)
-        return replace(output, forward_logits=ahead)
-
-    def forward_logits(
-        self, env: Environment[Any], states: DagState, condition: Tensor | None = None
-    ) -> Tensor:
-        """(N, A) the forward rows of the head alone."""
-        return self._guided(super().forward_logits(env, states, condition), states, condition)
-
-    def _guided(self, logits: Tensor, states: DagState, condition: Tensor | None) -> Tensor:
+    def adjusted(self, logits: Tensor, states: DagState, condition: Tensor | None) -> Tensor:
+        """(B, d^2 + 1) logits and those of the guide."""
         if self.guide is None:
             return logits
         known = self.guide(states).to(logits.dtype)

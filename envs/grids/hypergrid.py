@@ -68,6 +68,11 @@ class HyperGrid(DiscreteEnvironment[Tensor]):
                 f"HyperGrid: the reward {inner!r} is for side {inner.side}, the grid has side "
                 f"{side}. Build both with the same side."
             )
+        if getattr(inner, "dim", dim) != dim:
+            raise ConfigError(
+                f"HyperGrid: the reward {inner!r} is for {getattr(inner, 'dim', dim)} coordinates, "
+                f"the grid has {dim}. Build both with the same number."
+            )
         self.num_actions, self.num_backward_actions = dim + 1, dim
         self.stop_action = dim
         self.feature_sizes = (side,) * dim

@@ -62,10 +62,23 @@ class _Products(GridReward):
 
     def log_partition(self, dim: int) -> float | None:
         """log(constant side^dim + sum_k weight_k (sum of table_k)^dim)."""
-        total = self.constant * float(self.side) ** dim
+        terms = [(self.constant, dim * math.log(self.side))]
         for weight, table in zip(self._weights.tolist(), self._tables, strict=True):
-            total += weight * float(table.sum()) ** dim
-        return math.log(total)
+            total = float(table.sum())
+            if total:
+                terms.append((weight, dim * math.log(total)))
+        return log_sum(terms)
+
+
+def log_sum(terms: list[tuple[float, float]]) -> float:
+    """Log of a positive sum of weight e^x for pairs (weight, x): e^x may be beyond all floats.
+
+    Example:
+        >>> log_sum([(3.0, 1000.0), (-1.0, 1000.0)]) == 1000 + math.log(2)
+        True
+    """
+    top = max(x for _, x in terms)
+    return top + math.log(sum(weight * math.exp(x - top) for weight, x in terms))
 
 
 def _distance(side: int) -> Tensor:
@@ -159,8 +172,9 @@ class Sparse(GridReward):
 
     def log_partition(self, dim: int) -> float | None:
         """2^dim - 1 cells of reward 1 (one, if side - 2 is 1 itself)."""
-        hits = 1 if self.side == 3 else 2**dim - 1
-        return math.log(hits + self.epsilon * (float(self.side) ** dim - hits))
+        low = [(1.0, 0.0)] if self.side == 3 else [(1.0, dim * math.log(2)), (-1.0, 0.0)]
+        hits = [(weight * (1 - self.epsilon), x) for weight, x in low]
+        return log_sum([(self.epsilon, dim * math.log(self.side)), *hits])
 
 
 class MultiScale(GridReward):
@@ -202,11 +216,49 @@ class MultiScale(GridReward):
 
     def log_partition(self, dim: int) -> float | None:
         """log(R0 side^dim + sum_t w_t modes_t)."""
-        half, total = self.base // 2, self.r0 * float(self.side) ** dim
+        half, base = math.log(self.base // 2), math.log(self.base)
+        terms = [(self.r0, dim * math.log(self.side))]
         for tier, weight in enumerate(self._weights.tolist(), start=1):
-            cells = float(half) ** (tier * dim) * float(self.base) ** ((self.levels - tier) * dim)
-            total += weight * cells
-        return math.log(total)
+            terms.append((weight, dim * (tier * half + (self.levels - tier) * base)))
+        return log_sum(terms)
+
+
+class Independent(GridReward):
+    r"""log R = the sum of a number for each coordinate and its value: for grids of any dimension.
+
+    Coordinates are independent under the target, so that log Z and all marginals are known however
+    large the grid is, and log R is a float where R is none.
+
+    Args:
+        side: Values per coordinate.
+        dim: Number of coordinates.
+        spread: Standard deviation of the numbers.
+        seed: Of the numbers.
+    """
+
+    def __init__(self, side: int, dim: int, spread: float = 1.0, seed: int = 0) -> None:
+        _require("Independent", {"spread": spread})
+        self.side, self.dim = side, dim
+        generator = torch.Generator().manual_seed(seed)
+        self._table = torch.randn(dim, side, generator=generator, dtype=torch.float64) * spread
+
+    def __call__(self, states: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B,) log R."""
+        coordinate = torch.arange(self.dim, device=states.device)
+        value = constant(self._table, states.device)[coordinate, states].sum(-1)
+        return value.to(torch.get_default_dtype())
+
+    def value(self, states: Tensor) -> Tensor:
+        """(B,) R, which in many dimensions leaves the range of floats: log R is what counts."""
+        return self(states).double().exp()
+
+    def marginals(self) -> Tensor:
+        """(dim, side) float64 probabilities of the values of each coordinate under the target."""
+        return self._table.softmax(-1)
+
+    def log_partition(self, dim: int) -> float | None:
+        """Sum over coordinates of logsumexp over values."""
+        return float(self._table.logsumexp(-1).sum())
 
 
 class Landscape(GridReward):

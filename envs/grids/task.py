@@ -17,6 +17,7 @@ from gflow.envs.grids.rewards import (
     CosineProduct,
     Deceptive,
     GridReward,
+    Independent,
     Landscape,
     MultiScale,
     Sparse,
@@ -37,7 +38,7 @@ class HypergridTask(Task[HyperGrid]):
     Attributes:
         dim: Number of coordinates.
         side: Values per coordinate.
-        reward: Reward family.
+        reward: Reward family; independent has known marginals in any number of coordinates.
         r0: Base reward of corners, cosine and deceptive; 0 keeps the family's own.
         landscape: Function of the landscape reward: branin, currin, shubert, beale or sphere.
         levels: Digits of the multiscale reward; side must be 4^levels.
@@ -56,7 +57,14 @@ class HypergridTask(Task[HyperGrid]):
     dim: Count = 2
     side: Count = 8
     reward: Literal[
-        "corners", "cosine", "cosine_product", "deceptive", "sparse", "multiscale", "landscape"
+        "corners",
+        "cosine",
+        "cosine_product",
+        "deceptive",
+        "sparse",
+        "multiscale",
+        "landscape",
+        "independent",
     ] = "corners"
     r0: NotNegative = 0.0
     landscape: str = "branin"
@@ -85,6 +93,8 @@ class HypergridTask(Task[HyperGrid]):
                 return MultiScale(self.levels)
             case "landscape":
                 return Landscape(self.side, {self.landscape: 1.0})
+            case "independent":
+                return Independent(self.side, self.dim)
         raise ConfigError(f"There is no hypergrid reward {self.reward!r}.")
 
     def environment(self) -> HyperGrid:
@@ -105,19 +115,24 @@ class HypergridTask(Task[HyperGrid]):
 
     def rewards(
         self, env: DiscreteEnvironment[Any], objects: Any, condition: Tensor | None = None
-    ) -> Tensor:
-        """(B,) the reward family's own, before the temperature."""
+    ) -> Tensor | None:
+        """(B,) the reward family's own, before the temperature; None where R is no float."""
+        if self.reward == "independent":
+            return None
         return self.grid_reward()(objects).exp()
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
-        """How many of the 2^dim regions of modes the best objects so far lie in."""
+        """Regions of modes that the best objects lie in; how far off the marginals are."""
         reward = self.grid_reward()
+        if isinstance(reward, Independent) and self.ending == "free":
+            exact = (reward.marginals().log() * self.beta).softmax(-1)
+            found = torch.nn.functional.one_hot(objects.cpu(), self.side).double().mean(0)
+            return {"marginal_tv": float((found - exact).abs().sum(-1).mean() / 2)}
         if not isinstance(reward, Corners) or context.best is None:
             return {}
         cells = context.best.states
         modes = cells[reward.is_mode(cells)]
-        upper = (modes > (self.side - 1) / 2).long() @ (2 ** torch.arange(self.dim))
-        return {"mode_regions": float(len(upper.unique()))}
+        return {"mode_regions": float(len((modes > (self.side - 1) / 2).unique(dim=0)))}
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The learned and the exact distribution side by side, for two coordinates."""

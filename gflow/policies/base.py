@@ -128,6 +128,11 @@ class Policy(nn.Module, ABC):
         """
         return None
 
+    @property
+    def shares_work(self) -> bool:
+        """Whether `of_trajectories` reads trajectories otherwise than state by state."""
+        return type(self).of_trajectories is not Policy.of_trajectories
+
     def of_trajectories(
         self,
         env: Environment[Any],

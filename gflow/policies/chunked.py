@@ -12,7 +12,6 @@ from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.language.projected import Projected
 from gflow.policies.base import Policy, PolicyOutput, Session
-from gflow.policies.split import SplitPolicy
 from gflow.state import batch_size, device_of, take
 from gflow.trajectories import Trajectories
 
@@ -83,7 +82,7 @@ class Chunked(Policy):
         condition: Tensor | None = None,
     ) -> PolicyOutput:
         """Outputs for the stored states, by chunks of states or of trajectories."""
-        if not shares_work(self.policy):
+        if not self.policy.shares_work:
             return self._by_state(self.policy, env, trajectories.states, condition)
         count, width = trajectories.state_index.shape
         several = max(1, self.size // width)
@@ -134,13 +133,6 @@ class Chunked(Policy):
 def chunked(policy: Policy, size: int) -> Policy:
     """The policy by chunks of `size` states; the policy itself for 0."""
     return Chunked(policy, size) if size else policy
-
-
-def shares_work(policy: Policy) -> bool:
-    """Whether a policy reads trajectories otherwise than state by state."""
-    if isinstance(policy, SplitPolicy):
-        return shares_work(policy.ahead)
-    return type(policy).of_trajectories is not Policy.of_trajectories
 
 
 def _split(count: int, size: int, device: torch.device) -> tuple[Tensor, ...]:

@@ -10,15 +10,17 @@ from gflow.environment.base import Environment
 from gflow.environment.discrete import require_numbered
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.policies.base import Backward, check_backward
-from gflow.policies.heads import Heads, TrunkPolicy, linear
+from gflow.policies.changes import ChangesPolicy
+from gflow.policies.heads import Heads, linear
 from gflow.policies.told import told
 
 
-class MLPPolicy(TrunkPolicy):
+class MLPPolicy(ChangesPolicy):
     """A multi-layer perceptron over categorical features.
 
     The first layer is a sum of embeddings, one per feature, which equals a matrix product with
-    concatenated one-hot codes and costs a fraction of it. One trunk carries all heads.
+    concatenated one-hot codes and costs a fraction of it; of many features only those are read that
+    a move changes (`ChangesPolicy`). One trunk carries all heads.
 
     Args:
         env: Gives the sizes of inputs and heads.
@@ -59,6 +61,7 @@ class MLPPolicy(TrunkPolicy):
         check_backward(env, backward)
         self.backward = backward
         self.has_log_flow = bool(log_flow)
+        self.num_features = len(env.feature_sizes)
         sizes = torch.tensor(env.feature_sizes)
         self.register_buffer("offset", sizes.cumsum(0) - sizes, persistent=False)
         bound = len(env.feature_sizes) ** -0.5
@@ -70,13 +73,24 @@ class MLPPolicy(TrunkPolicy):
         undo = env.num_backward_actions if backward == "learned" else 0
         self.head = Heads(width, env.num_actions, undo, log_flow, generator)
 
-    def trunk(self, env: Environment[Any], states: Any, condition: Tensor | None = None) -> Tensor:
+    def features(self, env: Environment[Any], states: Any) -> Tensor:
+        """(N, K) int64 rows of the table."""
+        rows: Tensor = env.encode(states) + self.offset
+        return rows
+
+    def first(self, features: Tensor) -> Tensor:
+        """(N, width) sums of rows."""
+        return F.embedding_bag(features, self.table, mode="sum") + self.bias
+
+    def change(self, column: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """(M, width) the new row less the old one."""
+        return F.embedding(after, self.table) - F.embedding(before, self.table)
+
+    def rest(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """(N, width) activations of the last hidden layer."""
-        features = env.encode(states) + self.offset
-        x = F.embedding_bag(features, self.table, mode="sum") + self.bias
         if self.told is not None:
             x = x + self.told(condition)
-        x = x.relu_()
+        x = x.relu()
         for layer in self.hidden:
             x = F.linear(x, layer.weight, layer.bias).relu_()
         return x

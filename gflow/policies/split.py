@@ -68,6 +68,11 @@ class SplitPolicy(Policy):
         """The rollout memory of the forward policy, if it has one."""
         return self.ahead.begin(env, count, condition)
 
+    @property
+    def shares_work(self) -> bool:
+        """As of the forward policy."""
+        return self.ahead.shares_work
+
     def of_trajectories(
         self,
         env: Environment[Any],

@@ -19,10 +19,12 @@ from gflow.envs.grids.rewards import (
     CosineProduct,
     Deceptive,
     GridReward,
+    Independent,
     Landscape,
     MultiScale,
     Sparse,
 )
+from gflow.envs.grids.task import HypergridTask
 from gflow.errors import ConfigError, IllegalActionError
 from gflow.rewards.wrappers import Tempered
 from gflow.testing import check_env
@@ -308,3 +310,55 @@ def test_rewards_are_in_the_default_precision_and_computed_in_double() -> None:
     assert batch.log_reward.dtype == torch.float32
     found: Tensor = enumerate_states(env).log_target()
     assert found.dtype == torch.float64
+
+
+# ---------------------------------------------------------------------- many coordinates
+
+
+def test_partition_functions_beyond_all_floats() -> None:
+    """Z of 4^512 cells is no float; its logarithm is."""
+    dim = 512
+    everything, corners = dim * math.log(4), dim * math.log(2)
+
+    def both(low: float, high: float) -> float:
+        wanted = torch.tensor([math.log(low) + everything, math.log(high) + corners])
+        return float(wanted.double().logsumexp(0))
+
+    for low in (0.1, 1e-154):  # 1e-154 of all cells is as much as the corners
+        assert Corners(4, low, 0.5).log_partition(dim) == pytest.approx(both(low, 0.5))
+        assert Sparse(4, low).log_partition(dim) == pytest.approx(both(low, 1.0))
+        assert MultiScale(1, (3.0,), low).log_partition(dim) == pytest.approx(both(low, 3.0))
+    # Where all cells are far from the middle, what is added everywhere is taken away everywhere.
+    deceptive = Deceptive(4, 1e-5, 0.1).log_partition(dim)
+    assert deceptive == pytest.approx(math.log(1e-5) + everything)
+
+
+def test_independent_coordinates_by_brute_force() -> None:
+    dim, side = 3, 4
+    reward = Independent(side, dim, spread=0.7, seed=3)
+    cells = torch.tensor(cells_of(dim, side))
+    target = reward(cells).softmax(0)
+    assert reward.log_partition(dim) == pytest.approx(float(reward(cells).logsumexp(0)))
+    for coordinate in range(dim):
+        for value in range(side):
+            share = target[cells[:, coordinate] == value].sum()
+            assert float(reward.marginals()[coordinate, value]) == pytest.approx(float(share))
+    torch.testing.assert_close(reward.value(cells), reward(cells).exp())
+    assert HyperGrid(dim, side, reward).log_partition() == reward.log_partition(dim)
+    with pytest.raises(ConfigError, match="is for 3 coordinates, the grid has 2"):
+        HyperGrid(2, side, reward)
+
+
+def test_grids_of_many_coordinates_are_sampled_and_measured() -> None:
+    task = HypergridTask(dim=512, side=4, reward="independent")
+    exact = task.grid_reward().marginals()  # type: ignore[attr-defined]
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.multinomial(exact, 400, replacement=True, generator=generator).T
+
+    class Context:
+        best = None
+
+    near = task.metrics(Context(), cells)["marginal_tv"]  # type: ignore[arg-type]
+    far = task.metrics(Context(), cells.flip(-1))["marginal_tv"]  # type: ignore[arg-type]
+    assert near < 0.04
+    assert far > 0.2

@@ -23,7 +23,7 @@ from gflow.objectives import (
     TrajectoryBalance,
 )
 from gflow.policies.base import Policy
-from gflow.policies.chunked import Chunked, shares_work
+from gflow.policies.chunked import Chunked
 from gflow.policies.split import SplitPolicy
 from gflow.policies.transformer import CausalTransformer
 from gflow.testing.slipping import SlippingGrid
@@ -236,9 +236,9 @@ def test_sequence_models_are_asked_about_some_trajectories_at_a_time() -> None:
     with torch.no_grad():
         DetailedBalance().evaluate(WORDS, Chunked(policy, 3 * width + 1), batch)
     assert asked == [3] * 12 + [2] * 2
-    assert shares_work(policy)
-    assert shares_work(SplitPolicy(policy, mlp(WORDS)))
-    assert not shares_work(CASES["split"][1](GRID))
+    assert policy.shares_work
+    assert SplitPolicy(policy, mlp(WORDS)).shares_work
+    assert not CASES["split"][1](GRID).shares_work
 
 
 def trainer(**settings: Any) -> Trainer:

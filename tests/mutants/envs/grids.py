@@ -2,6 +2,18 @@
 
 MUTANTS = (
     (
+        "grid-log-sum-sign", "envs/grids/rewards.py",
+        "low = [(1.0, 0.0)] if self.side == 3 else [(1.0, dim * math.log(2)), (-1.0, 0.0)]",
+        "low = [(1.0, 0.0)] if self.side == 3 else [(1.0, dim * math.log(2)), (1.0, 0.0)]",
+        "tests/envs/grids/test_hypergrid.py::test_rewards_and_partition_functions_by_brute_force",
+    ),
+    (
+        "grid-independent-marginals", "envs/grids/rewards.py",
+        "return self._table.softmax(-1)",
+        "return self._table.softmax(0)",
+        "tests/envs/grids/test_hypergrid.py::test_independent_coordinates_by_brute_force",
+    ),
+    (
         "grid-step", "envs/grids/hypergrid.py",
         "return states.scatter_add(1, actions[:, None], torch.ones_like(actions)[:, None])",
         "return states.scatter_add(1, actions[:, None], 2 * torch.ones_like(actions)[:, None])",

@@ -8,6 +8,30 @@ CHUNKED = "tests/gflow/policies/test_chunked.py"
 
 MUTANTS = (
     (
+        "changes-first-alone", "gflow/policies/changes.py",
+        "total.view(count, longest, -1)], 1).cumsum(1)",
+        "total.view(count, longest, -1)], 1)",
+        "tests/gflow/policies/test_changes.py::test_losses_and_gradients_are_those_of_reading_everything",
+    ),
+    (
+        "changes-unguided", "gflow/policies/changes.py",
+        "return self._said(self.rest(table[row, time], condition), states, condition)",
+        "return self.head.all(self.rest(table[row, time], condition))",
+        "tests/gflow/policies/test_changes.py::test_losses_and_gradients_are_those_of_reading_everything",
+    ),
+    (
+        "changes-rows-of-others", "gflow/policies/changes.py",
+        "old, x = old[kept], x[kept]",
+        "old, x = old[: len(kept)], x[: len(kept)]",
+        "tests/gflow/policies/test_changes.py::test_a_memory_follows_its_rows",
+    ),
+    (
+        "changes-sign", "gflow/policies/mlp.py",
+        "F.embedding(after, self.table) - F.embedding(before, self.table)",
+        "F.embedding(before, self.table) - F.embedding(after, self.table)",
+        "tests/gflow/policies/test_changes.py::test_losses_and_gradients_are_those_of_reading_everything",
+    ),
+    (
         "chunks-held", "gflow/policies/chunked.py",
         "if not torch.is_grad_enabled():",
         "if parts:",

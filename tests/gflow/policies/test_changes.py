@@ -1,0 +1,132 @@
+"""Reading changes gives what reading everything gives: outputs, gradients, trajectories, chunks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gflow import Sampler, evaluate
+from gflow.environment.discrete import DiscreteEnvironment
+from gflow.envs.dags.env import Dags
+from gflow.envs.dags.guide import CompletionGuide
+from gflow.envs.dags.policy import DagPolicy
+from gflow.envs.dags.scores import BGe
+from gflow.envs.grids.hypergrid import HyperGrid
+from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
+from gflow.objectives import OBJECTIVES
+from gflow.policies.changes import ChangesPolicy
+from gflow.policies.chunked import Chunked
+from gflow.policies.mlp import MLPPolicy
+from gflow.rewards.wrappers import TemperatureConditional
+
+MANY = "gflow.policies.changes.MANY"
+
+
+def seeded(number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+def dags() -> tuple[DiscreteEnvironment[Any], ChangesPolicy]:
+    score = BGe(torch.randn(30, 6, generator=seeded(0)) @ torch.randn(6, 6, generator=seeded(1)))
+    return Dags(6, score), DagPolicy(Dags(6), 8, 3, guide=CompletionGuide(score), log_flow=True)
+
+
+def grid() -> tuple[DiscreteEnvironment[Any], ChangesPolicy]:
+    env = HyperGrid(5, 4)
+    return env, MLPPolicy(env, 8, 2, log_flow=1)
+
+
+def sets() -> tuple[DiscreteEnvironment[Any], ChangesPolicy]:
+    env = FixedSizeSets(9, 4, AdditiveEnergy(torch.linspace(-1, 1, 9)))
+    return env, MLPPolicy(env, 8, 2, log_flow=1)
+
+
+def told() -> tuple[DiscreteEnvironment[Any], ChangesPolicy]:
+    env = HyperGrid(3, 4, TemperatureConditional(HyperGrid(3, 4).reward))
+    env.condition_dim = 1
+    return env, MLPPolicy(env, 8, 2, log_flow=1)
+
+
+CASES: dict[str, Callable[[], tuple[DiscreteEnvironment[Any], ChangesPolicy]]] = {
+    "dags": dags,
+    "grid": grid,
+    "sets": sets,
+    "told": told,
+}
+
+
+def conditions(env: DiscreteEnvironment[Any], count: int) -> Tensor | None:
+    return torch.linspace(0.5, 2, count)[:, None] if env.condition_dim else None
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("chunk", [0, 17])
+def test_losses_and_gradients_are_those_of_reading_everything(
+    case: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    env, policy = CASES[case]()
+    objective = OBJECTIVES["subtb"].build(env)
+    batch = Sampler(env).forward(policy, 20, condition=conditions(env, 20), generator=seeded(1))
+    assert not policy.shares_work
+
+    def loss() -> tuple[Tensor, list[Tensor]]:
+        asked = Chunked(policy, chunk) if chunk else policy
+        value = objective(evaluate(env, asked, batch, objective.needs))
+        return value.detach(), list(torch.autograd.grad(value, list(policy.parameters())))
+
+    whole, wanted = loss()
+    monkeypatch.setattr(MANY, 1)
+    monkeypatch.setattr("gflow.policies.changes.PART", 40)
+    assert policy.shares_work
+    value, found = loss()
+    torch.testing.assert_close(value, whole)
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs)
+        assert float(theirs.abs().max()) > 0
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("plan", ["ragged", "static"])
+def test_rollouts_are_the_same_trajectories(
+    case: str, plan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    env, policy = CASES[case]()
+    given = conditions(env, 12)
+
+    def sampled() -> Any:
+        sampler = Sampler(env, plan, share=False)
+        return sampler.forward(policy, 12, condition=given, generator=seeded(2))
+
+    plain = sampled()
+    monkeypatch.setattr(MANY, 1)
+    remembered = sampled()
+    assert torch.equal(plain.actions, remembered.actions)
+    assert torch.equal(plain.length, remembered.length)
+    torch.testing.assert_close(plain.log_reward, remembered.log_reward)
+    assert int(plain.length.max()) > int(plain.length.min()) or not env.every_state_stops
+
+
+def test_a_memory_follows_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    env, policy = dags()
+    monkeypatch.setattr(MANY, 1)
+    session = policy.begin(env, 3)
+    assert session is not None
+    states, rows = env.initial(3), torch.arange(3)
+    torch.testing.assert_close(session(states, rows), policy.forward_logits(env, states))
+    states = env.step(states, torch.tensor([1, 2, 9]))
+    torch.testing.assert_close(session(states, rows), policy.forward_logits(env, states))
+    states = env.step(env.initial(1), torch.tensor([9]))
+    states = env.step(states, torch.tensor([1]))
+    found = session(states, torch.tensor([2]))
+    torch.testing.assert_close(found, policy.forward_logits(env, states))
+
+
+def test_few_features_are_read_as_ever() -> None:
+    assert dags()[1].begin(Dags(6), 3) is None
+    assert MLPPolicy(HyperGrid(192, 2), width=2).shares_work
+    assert not MLPPolicy(HyperGrid(191, 2), width=2).shares_work
