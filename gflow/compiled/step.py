@@ -18,6 +18,7 @@ from gflow.environment.base import Environment
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.objective import Objective
 from gflow.policies.base import Policy
+from gflow.policies.changes import everything_read
 from gflow.sampling.exploration import Exploration
 from gflow.sampling.sampler import Sampler
 from gflow.trajectories import Trajectories
@@ -113,8 +114,9 @@ class PureStep:
         forget = getattr(self.policy, "forget", None)
         if forget is not None:
             forget()
-        batch = self.behaviour.collect(self.sampling(device), self.batch_size)
-        terms = self.objective.evaluate(self.env, self.policy, batch)
+        with everything_read():
+            batch = self.behaviour.collect(self.sampling(device), self.batch_size)
+            terms = self.objective.evaluate(self.env, self.policy, batch)
         loss: Tensor = self.objective(terms)
         if forget is not None:
             forget()

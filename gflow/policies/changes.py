@@ -6,6 +6,9 @@ those of the old ones away: for K features the work on a state falls from K rows
 """
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -24,13 +27,26 @@ MANY = 192
 PART = 1 << 22
 """Features that are compared at a time."""
 
+_whole: ContextVar[bool] = ContextVar("first layers read everything", default=False)
+
+
+@contextmanager
+def everything_read() -> Iterator[None]:
+    """Read every feature of every state within a block: in graphs of fixed sizes, and in stacks."""
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
 
 class ChangesPolicy(TrunkPolicy):
     """A policy whose trunk begins with a sum over features.
 
     A subclass defines `features`, `first`, `change` and `rest`, and sets `num_features`. Where
     there are many, rollouts and losses on the CPU read changes; GPUs prefer products of matrices,
-    and `torch.compile` needs them.
+    and compiled and stacked steps need them (`everything_read`), as how much changes is no fixed
+    size.
 
     Attributes:
         num_features: K.
@@ -67,7 +83,7 @@ class ChangesPolicy(TrunkPolicy):
     @property
     def shares_work(self) -> bool:
         """Whether changes are read."""
-        here = self.head.weight.device.type == "cpu" and not torch.compiler.is_compiling()
+        here = self.head.weight.device.type == "cpu" and not _whole.get()
         return here and self.num_features >= MANY
 
     def trunk(self, env: Environment[Any], states: Any, condition: Tensor | None = None) -> Tensor:

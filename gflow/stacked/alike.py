@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from gflow.behaviours.base import Around, Behaviour
 from gflow.objective import Objective
 from gflow.policies.base import Policy
+from gflow.policies.changes import everything_read
 from gflow.rewards.base import LogReward
 from gflow.rewards.wrappers import Tempered
 from gflow.stacked.parameters import shapes
@@ -65,7 +66,9 @@ def refusal(trainer: Trainer) -> str | None:
         return "compile makes one graph of the step of one run"
     if type(policy).begin is not Policy.begin:
         condition = None if trainer.condition is None else trainer.condition(1, _aside(trainer))
-        if policy.begin(env, 1, condition) is not None:
+        with everything_read():  # stacked policies are shown states, not changes
+            remembers = policy.begin(env, 1, condition) is not None
+        if remembers:
             return f"{type(policy).__name__} remembers what it computed on the way, row by row"
     for module in policy.modules():
         if isinstance(module, _DropoutNd | _NormBase):

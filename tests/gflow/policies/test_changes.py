@@ -1,6 +1,7 @@
 """Reading changes gives what reading everything gives: outputs, gradients, trajectories, chunks."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gflow import Sampler, evaluate
+from gflow.compiled.runner import CompiledStep
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.dags.env import Dags
 from gflow.envs.dags.guide import CompletionGuide
@@ -15,11 +17,14 @@ from gflow.envs.dags.policy import DagPolicy
 from gflow.envs.dags.scores import BGe
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets
+from gflow.errors import IncompatibleError
 from gflow.objectives import OBJECTIVES
 from gflow.policies.changes import ChangesPolicy
 from gflow.policies.chunked import Chunked
 from gflow.policies.mlp import MLPPolicy
 from gflow.rewards.wrappers import TemperatureConditional
+from gflow.stacked import refusal
+from gflow.training.trainer import TrainConfig, Trainer
 
 MANY = "gflow.policies.changes.MANY"
 
@@ -31,6 +36,11 @@ def seeded(number: int) -> torch.Generator:
 def dags() -> tuple[DiscreteEnvironment[Any], ChangesPolicy]:
     score = BGe(torch.randn(30, 6, generator=seeded(0)) @ torch.randn(6, 6, generator=seeded(1)))
     return Dags(6, score), DagPolicy(Dags(6), 8, 3, guide=CompletionGuide(score), log_flow=True)
+
+
+def dags3() -> tuple[DiscreteEnvironment[Any], ChangesPolicy]:
+    score = BGe(torch.randn(30, 3, generator=seeded(0)))
+    return Dags(3, score), DagPolicy(Dags(3), 8, 2, log_flow=True)
 
 
 def grid() -> tuple[DiscreteEnvironment[Any], ChangesPolicy]:
@@ -54,6 +64,7 @@ CASES: dict[str, Callable[[], tuple[DiscreteEnvironment[Any], ChangesPolicy]]] =
     "grid": grid,
     "sets": sets,
     "told": told,
+    "dags3": dags3,
 }
 
 
@@ -61,7 +72,7 @@ def conditions(env: DiscreteEnvironment[Any], count: int) -> Tensor | None:
     return torch.linspace(0.5, 2, count)[:, None] if env.condition_dim else None
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["dags", "grid", "sets", "told"])
 @pytest.mark.parametrize("chunk", [0, 17])
 def test_losses_and_gradients_are_those_of_reading_everything(
     case: str, chunk: int, monkeypatch: pytest.MonkeyPatch
@@ -88,7 +99,7 @@ def test_losses_and_gradients_are_those_of_reading_everything(
         assert float(theirs.abs().max()) > 0
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["dags", "grid", "sets", "told"])
 @pytest.mark.parametrize("plan", ["ragged", "static"])
 def test_rollouts_are_the_same_trajectories(
     case: str, plan: Any, monkeypatch: pytest.MonkeyPatch
@@ -130,3 +141,45 @@ def test_few_features_are_read_as_ever() -> None:
     assert dags()[1].begin(Dags(6), 3) is None
     assert MLPPolicy(HyperGrid(192, 2), width=2).shares_work
     assert not MLPPolicy(HyperGrid(191, 2), width=2).shares_work
+
+
+def trainer_of(case: str) -> Trainer:
+    torch.manual_seed(0)
+    env, policy = CASES[case]()
+    objective = OBJECTIVES["subtb"].build(env)
+    return Trainer(env, policy, objective, TrainConfig(batch_size=3, lr=0.02))
+
+
+class AsGraph(CompiledStep):
+    """The graph of the step, called as it is."""
+
+    def _built(self, module: Any, given: list[Tensor]) -> Callable[[], list[Tensor]]:
+        return lambda: list(module(*given) or ())
+
+
+@pytest.mark.parametrize("case", ["dags3", "sets"])
+def test_graphs_of_a_step_read_everything(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes has no fixed size; trained on the same batches, weights are the same."""
+    monkeypatch.setattr(MANY, 1)
+    monkeypatch.setattr("gflow.compiled.runner.listing", lambda *_: None)
+    one, two = trainer_of(case), trainer_of(case)
+    batches: list[Any] = []
+    one.callbacks = (lambda _, batch, __: batches.append(batch),)
+    one.compiled = AsGraph(one)
+    one.train(3)
+    assert two.policy.shares_work
+    two.objective.begin(batches[0])
+    for batch in batches:
+        two.descend(batch)
+    for mine, theirs in zip(one.policy.parameters(), two.policy.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-9, rtol=1e-8)
+    monkeypatch.setattr("gflow.compiled.step.everything_read", nullcontext)
+    three = trainer_of(case)
+    three.compiled = AsGraph(three)
+    with pytest.raises(IncompatibleError, match=r"changes.py:\d+"):
+        three.train(1)
+
+
+def test_runs_with_many_features_can_be_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MANY, 1)
+    assert refusal(trainer_of("grid")) is None

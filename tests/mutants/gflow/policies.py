@@ -22,8 +22,20 @@ MUTANTS = (
     (
         "changes-rows-of-others", "gflow/policies/changes.py",
         "old, x = old[kept], x[kept]",
-        "old, x = old[: len(kept)], x[: len(kept)]",
+        "old, x = old[kept], x[: len(kept)]",
         "tests/gflow/policies/test_changes.py::test_a_memory_follows_its_rows",
+    ),
+    (
+        "changes-stacked-never", "gflow/stacked/alike.py",
+        "with everything_read():  # stacked policies are shown states, not changes",
+        "if True:",
+        "tests/gflow/policies/test_changes.py::test_runs_with_many_features_can_be_stacked",
+    ),
+    (
+        "changes-in-graphs", "gflow/compiled/step.py",
+        "        with everything_read():\n            batch",
+        "        if True:\n            batch",
+        "tests/gflow/policies/test_changes.py::test_graphs_of_a_step_read_everything",
     ),
     (
         "changes-sign", "gflow/policies/mlp.py",
