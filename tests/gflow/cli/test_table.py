@@ -11,6 +11,7 @@ import torch
 from gflow.cli.main import main
 from gflow.cli.table import build_objective, marks, refusals
 from gflow.errors import IncompatibleError
+from gflow.language import TokenEnvironment
 from gflow.objectives import OBJECTIVES
 from gflow.source import Source
 from gflow.tasks.parts import BEHAVIOURS, Part
@@ -24,6 +25,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "searchers": {"workers": 0},
 }
 """Settings of behaviours in place of those that fill large memories or start processes."""
+PARENTS = {"fm", "opfm"}
+"""They ask the policy for all parents of a state, and a text has as many as it has tokens."""
 BOARDS = {"tictactoe", "connect4"}
 """Their networks are the largest."""
 
@@ -93,11 +96,12 @@ class Training:
         noisy = getattr(self.env, "takes_noise", False)
         explores: dict[str, Any] = {"noise": 0.2} if noisy else {"epsilon": 0.2}
         explores = explores if Source.EXPLORED in loss.learns_from else {}
+        size = 2 if objective in PARENTS and isinstance(self.env, TokenEnvironment) else 16
         return Trainer(
             self.env,
             policy,
             loss,
-            TrainConfig(batch_size=16, lr=3e-4, log_z_lr=1e-2, **explores),
+            TrainConfig(batch_size=size, lr=3e-4, log_z_lr=1e-2, **explores),
             condition=self.task.condition(self.env),
             behaviour=Part.of("behaviour", behaviour, SMALL.get(behaviour, {})).build(),
         )
