@@ -1,5 +1,5 @@
-# Two commands do everything on a machine with Python 3.11, make and a C compiler:
-#   make demo   design molecules        make test   run all tests
+# Three commands do everything on a machine with Python 3.11, make and a C compiler:
+#   make demo   design molecules        make test   run all tests       make docs   build the site
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export WANDB_MODE ?= offline
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test fast lint types check clean
+.PHONY: demo test fast lint types docs check clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,7 +37,12 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-check: lint types test
+# The site, in build/site: strictly built, then every link and anchor followed.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	$(BIN)/python docs/making/links.py build/site
+
+check: lint types docs test
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis

@@ -30,7 +30,10 @@ class Box(UnitCube):
     Args:
         reward: Log-reward of points; by default the ringed corners.
         delta: Length of a step, in (0, 1].
-        components, source_components, concentrations, border: As of `UnitCube`.
+        components: As of `UnitCube`.
+        source_components: As of `UnitCube`.
+        concentrations: As of `UnitCube`.
+        border: As of `UnitCube`.
 
     Reference:
         Lahlou et al., A theory of continuous generative flow networks, 2023,

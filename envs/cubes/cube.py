@@ -28,7 +28,10 @@ class Cube(UnitCube):
         reward: Log-reward of points; by default the ringed corners.
         min_step: m, in (0, 1).
         home: Probability of going straight home under the fixed backward kernel.
-        components, source_components, concentrations, border: As of `UnitCube`.
+        components: As of `UnitCube`.
+        source_components: As of `UnitCube`.
+        concentrations: As of `UnitCube`.
+        border: As of `UnitCube`.
 
     Reference:
         Lahlou et al., A theory of continuous generative flow networks, 2023,

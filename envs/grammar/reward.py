@@ -24,7 +24,7 @@ class GrammarReward(JointReward):
 
     Args:
         model: The grammar.
-        sentences: (K, L) int64 words, or `Observations` of them.
+        data: (K, L) int64 words, or `Observations` of them.
     """
 
     model: GrammarModel

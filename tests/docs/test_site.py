@@ -1,0 +1,125 @@
+"""The site builds without a warning, and its links, formulas and docstrings hold."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.dom import minidom
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAKING = ROOT / "docs" / "making"
+pytest.importorskip("mkdocs")
+sys.path.append(str(MAKING))
+from docstrings import BLOCK, INLINE, shown  # noqa: E402
+from formulas import mathml  # noqa: E402
+from links import faults  # noqa: E402
+
+
+def built(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The site without docstrings, which take half a minute: `make docs` builds those too."""
+    environment = os.environ | {"GFLOW_DOCS_REFERENCE": "false", "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "-d", str(folder), *arguments],
+        capture_output=True, text=True, cwd=ROOT, env=environment, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_site_builds_strictly_and_every_link_leads_somewhere(tmp_path: Path) -> None:
+    done = built(tmp_path / "site")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert faults(tmp_path / "site") == []
+    pages = {str(p.relative_to(tmp_path / "site")) for p in (tmp_path / "site").rglob("*.html")}
+    assert {"index.html", "reference/gflow.exact.html", "reference/gflow.objectives.html"} <= pages
+    assert "repository/benchmarks/index.html" in pages  # linked to, and so a page
+    for source in (ROOT / "docs").rglob("*.md"):
+        assert str(source.relative_to(ROOT / "docs").with_suffix(".html")) in pages
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
+    (tmp_path / "b.html").write_text('<h2 id="there">b</h2>')
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">fine</a><a href="b.html#gone">no</a><a href="c.html">no</a>'
+        '<a href="https://example.org">elsewhere</a><a href="#me">no</a>'
+        '<script src="https://example.org/x.js"></script><img src="none.png">'
+    )
+    assert faults(tmp_path) == [
+        "a.html: fetches https://example.org/x.js from another host",
+        "a.html: b.html#gone leads to no anchor of its page",
+        "a.html: c.html leads to no page",
+        "a.html: #me leads to no anchor of its page",
+        "a.html: none.png leads to no page",
+    ]
+
+
+def plain(latex: str) -> str:
+    """MathML without what it says to screen readers."""
+    return re.sub(r' aria-label="[^"]*"', "", mathml(latex))
+
+
+@pytest.mark.parametrize(
+    ("latex", "inner"),
+    [
+        (r"F_i^2", "<msubsup><mi>F</mi><mrow><mi>i</mi></mrow><mrow><mn>2</mn></mrow></msubsup>"),
+        (r"s'", "<msup><mi>s</mi><mrow><mo>′</mo></mrow></msup>"),
+        (r"\frac12", "<mfrac><mn>1</mn><mn>2</mn></mfrac>"),
+        (r"\frac{a}b", "<mfrac><mrow><mi>a</mi></mrow><mi>b</mi></mfrac>"),
+        (r"\sqrt{-x}", "<msqrt><mrow><mo>−</mo><mi>x</mi></mrow></msqrt>"),
+        (r"\sum_s", "<munder><mo>∑</mo><mrow><mi>s</mi></mrow></munder>"),
+        (r"\text{a < b}", "<mtext>a&#160;&lt;&#160;b</mtext>"),
+        (r"\mathbb{E}", '<mi mathvariant="normal">𝔼</mi>'),
+        (r"\operatorname{sin}", '<mi mathvariant="normal">sin</mi>'),
+    ],
+)
+def test_formulas(latex: str, inner: str) -> None:
+    assert plain(latex) == f"<math><mrow>{inner}</mrow></math>"
+
+
+def test_lines_of_a_formula_are_rows_aligned_at_their_signs() -> None:
+    table = minidom.parseString(mathml(r"a &= b \\ c &= d", display=True)).documentElement
+    assert table is not None
+    assert table.getAttribute("display") == "block"
+    assert table.getAttribute("aria-label") == r"a &= b \\ c &= d"
+    rows = table.getElementsByTagName("mtr")
+    assert [len(row.getElementsByTagName("mtd")) for row in rows] == [2, 2]
+
+
+def test_what_a_formula_may_not_have() -> None:
+    with pytest.raises(ValueError, match=r"\\foo, which docs/making/formulas.py does not know"):
+        mathml(r"a + \foo")
+    with pytest.raises(ValueError, match="ends too early"):
+        mathml(r"\frac{a}")
+    with pytest.raises(ValueError, match="ends too early"):
+        mathml("{a")
+
+
+def test_every_formula_of_the_package_is_understood() -> None:
+    found = 0
+    for folder in ("gflow", "envs", "objectives"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text()
+            for formula in [m.group(2) for m in BLOCK.finditer(text)] + INLINE.findall(text):
+                drawn = mathml(formula, display=True)
+                assert minidom.parseString(drawn).getElementsByTagName("mrow"), (path, formula)
+                found += 1
+    assert found > 200
+
+
+def test_docstrings_become_markdown() -> None:
+    text = shown(
+        "Of :class:`Policy`, with :math:`x`.\n\n"
+        ".. math:: a\n"
+        "          + b\n\n"
+        "Then.\n\n"
+        "Example:\n"
+        "    >>> f(1)\n"
+        "    [2]\n"
+    )
+    assert text.startswith("Of `Policy`, with <math")
+    assert text.count("<math") == 2
+    assert '<math display="block" aria-label="a + b">' in text
+    assert "</div>\n\nThen." in text.replace("\n\n\n", "\n\n")
+    assert "    ```pycon\n    >>> f(1)\n    [2]\n    ```" in text
