@@ -39,6 +39,8 @@ class DagPolicy(ChangesPolicy):
         guide: ``states -> (B, d^2 + 1)`` logits to start from, or None for none.
     """
 
+    many = 800
+
     def __init__(
         self,
         env: Dags,

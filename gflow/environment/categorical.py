@@ -97,6 +97,18 @@ class Categorical(Law[Tensor]):
             return chosen_log_prob(self.logits, self.mask, rows, torch.full_like(rows, action))
         return self._table[:, action]
 
+    def log_prob_and(
+        self, action: int, moves: Tensor, rows: Tensor, exists: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`log_prob` of (...) moves and `of` one action, with one pass over many actions."""
+        if self._even or self.mask.shape[1] <= TABLE_ACTIONS or self.classes is not None:
+            return self.log_prob(moves, rows, exists), self.of(action)
+        each = torch.arange(len(self.mask), device=moves.device)
+        asked = torch.cat([moves.flatten(), torch.full_like(each, action)])
+        both = chosen_log_prob(self.logits, self.mask, torch.cat([rows.flatten(), each]), asked)
+        chosen, single = both.split([moves.numel(), len(each)])
+        return chosen.view(moves.shape).where(exists, 0.0), single
+
     def table(self) -> Tensor:
         """(N, A) log-probability of what each legal action leads to; -inf for others.
 

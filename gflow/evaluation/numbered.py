@@ -34,7 +34,12 @@ def parts(
     if needs.edge_flow and table is not None:
         inflow, outflow = flows.edge_flows(table, output)
     law = env.law(states, output.forward_logits)
-    log_pf = law.log_prob(trajectories.actions, index[:, :-1], trajectories.mask)
+    asked = (trajectories.actions, index[:, :-1], trajectories.mask)
+    if needs.stop:
+        assert env.stop_action is not None  # refused by the objective otherwise
+        log_pf, log_stop = law.log_prob_and(env.stop_action, *asked)
+    else:
+        log_pf = law.log_prob(*asked)
     back = None
     if env.has_backward and needs.log_pb:
         back = backward_law(env, policy, states, output.backward_logits)
@@ -46,8 +51,6 @@ def parts(
         ends = _at_the_end(env, output.forward_logits, inflow, outflow, trajectories)
         found.others["log_inflow"], found.others["log_outflow"] = ends
     if needs.stop:
-        assert env.stop_action is not None  # refused by the objective otherwise
-        log_stop = law.of(env.stop_action)
         objects = None if env.every_state_stops else log_stop.detach() > -torch.inf
         found.others["log_stop"] = log_stop[index]
         found.others["state_log_reward"] = env.target_of_trajectories(trajectories, objects)[index]

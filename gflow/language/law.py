@@ -77,6 +77,12 @@ class TokenLaw(Categorical):
         found = found.masked_fill(~may & (told < 0), -torch.inf)
         return torch.where(told >= 0, torch.where(told == moves, 0.0, -torch.inf), found)
 
+    def log_prob_and(
+        self, action: int, moves: Tensor, rows: Tensor, exists: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Both, which share the normalisers."""
+        return self.log_prob(moves, rows, exists), self.of(action)
+
     def of(self, action: int) -> Tensor:
         """(N,) log-probability of one token; -inf where it is illegal."""
         rows = torch.arange(len(self.scores), device=self.legal.device)

@@ -21,9 +21,6 @@ from gflow.policies.heads import TrunkPolicy
 from gflow.state import take
 from gflow.trajectories import Trajectories
 
-MANY = 192
-"""With at least so many features the changes are read."""
-
 PART = 1 << 22
 """Features that are compared at a time."""
 
@@ -50,9 +47,12 @@ class ChangesPolicy(TrunkPolicy):
 
     Attributes:
         num_features: K.
+        many: With at least so many features the changes are read. It is where that becomes
+            cheaper, as measured on a CPU, and a product of matrices is the harder to beat.
     """
 
     num_features: int = 0
+    many: int = 192
 
     @abstractmethod
     def features(self, env: Environment[Any], states: Any) -> Tensor:
@@ -84,7 +84,7 @@ class ChangesPolicy(TrunkPolicy):
     def shares_work(self) -> bool:
         """Whether changes are read."""
         here = self.head.weight.device.type == "cpu" and not _whole.get()
-        return here and self.num_features >= MANY
+        return here and self.num_features >= self.many
 
     def trunk(self, env: Environment[Any], states: Any, condition: Tensor | None = None) -> Tensor:
         """(N, width) what the heads read of N states."""

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from gflow.masking import (
     class_log_prob,
+    counted,
     masked_log_softmax,
     merge_classes,
     representatives,
     sample_masked,
+    some,
     uniform_log_prob,
 )
 
@@ -86,6 +88,19 @@ def test_equal_logits_as_large_as_they_come_are_drawn_alike(dtype: torch.dtype) 
     share = sample_masked(logits, mask, torch.Generator().manual_seed(1)).double().mean().item()
     p = 1 / (1 + math.exp(-1))
     assert abs(share - p) < 4.5 * math.sqrt(p * (1 - p) / 20_000)
+
+
+@pytest.mark.parametrize("actions", [0, 3, 64, 65, 300, 40_000])
+def test_long_rows_are_counted_as_short_ones(actions: int) -> None:
+    mask = torch.rand(6, actions, generator=torch.Generator().manual_seed(0)) < 0.5
+    mask[2] = False
+    if actions > 1:
+        mask[3] = False
+        mask[3, -1] = True
+    mask[4] = True
+    for shown in (mask, mask[::2], mask.T.contiguous().T):
+        assert counted(shown).tolist() == shown.sum(-1).tolist()
+        assert torch.equal(some(shown), shown.any(-1, keepdim=True))
 
 
 CLASSES = torch.tensor([[0, 0, 2, 3, 2], [0, 1, 2, 3, 4]])

@@ -84,6 +84,36 @@ def test_tables_and_single_actions_agree_with_what_is_asked_one_by_one(
     assert float(wanted[1]) == -math.inf, "the action is illegal in row 1"
 
 
+@pytest.mark.parametrize("least", [2, 100], ids=["one by one", "table"])
+@pytest.mark.parametrize("even", [False, True])
+def test_moves_and_one_action_are_asked_for_together(
+    least: int, even: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(categorical, "TABLE_ACTIONS", least)
+    logits = logits_of().requires_grad_()
+
+    def law() -> Categorical:
+        return Categorical(None if even else logits, MASK)
+
+    rows = torch.tensor([[0, 1, 0], [2, 2, 1]])
+    moves = MASK.int().argmax(-1)[rows]
+    exists = torch.tensor([[True, True, False], [True, False, False]])
+    together, apart = (
+        law().log_prob_and(2, moves, rows, exists),
+        law().log_prob(moves, rows, exists),
+    )
+    torch.testing.assert_close(together[0], apart)
+    torch.testing.assert_close(together[1], law().of(2))
+    if not even:
+        weight = torch.randn(2, 3, generator=seeded(3))
+        seen = MASK[:, 2]
+        one, two = (
+            torch.autograd.grad((weight * a).sum() + b[seen].square().sum(), logits)[0]
+            for a, b in (together, (apart, law().of(2)))
+        )
+        torch.testing.assert_close(one, two)
+
+
 def test_many_actions_keep_nothing_but_their_logits() -> None:
     """No second table of the size of the logits is saved for the backward pass."""
     logits = torch.randn(4, 50_000, generator=seeded()).requires_grad_()

@@ -26,7 +26,16 @@ from gflow.rewards.wrappers import TemperatureConditional
 from gflow.stacked import refusal
 from gflow.training.trainer import TrainConfig, Trainer
 
-MANY = "gflow.policies.changes.MANY"
+
+@pytest.fixture
+def changes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let changes be read however few features there are."""
+
+    def read() -> None:
+        for kind in (MLPPolicy, DagPolicy):
+            monkeypatch.setattr(kind, "many", 1)
+
+    return read
 
 
 def seeded(number: int) -> torch.Generator:
@@ -75,7 +84,7 @@ def conditions(env: DiscreteEnvironment[Any], count: int) -> Tensor | None:
 @pytest.mark.parametrize("case", ["dags", "grid", "sets", "told"])
 @pytest.mark.parametrize("chunk", [0, 17])
 def test_losses_and_gradients_are_those_of_reading_everything(
-    case: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+    case: str, chunk: int, changes: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     env, policy = CASES[case]()
@@ -89,7 +98,7 @@ def test_losses_and_gradients_are_those_of_reading_everything(
         return value.detach(), list(torch.autograd.grad(value, list(policy.parameters())))
 
     whole, wanted = loss()
-    monkeypatch.setattr(MANY, 1)
+    changes()
     monkeypatch.setattr("gflow.policies.changes.PART", 40)
     assert policy.shares_work
     value, found = loss()
@@ -102,7 +111,7 @@ def test_losses_and_gradients_are_those_of_reading_everything(
 @pytest.mark.parametrize("case", ["dags", "grid", "sets", "told"])
 @pytest.mark.parametrize("plan", ["ragged", "static"])
 def test_rollouts_are_the_same_trajectories(
-    case: str, plan: Any, monkeypatch: pytest.MonkeyPatch
+    case: str, plan: Any, changes: Callable[[], None]
 ) -> None:
     torch.manual_seed(0)
     env, policy = CASES[case]()
@@ -113,7 +122,7 @@ def test_rollouts_are_the_same_trajectories(
         return sampler.forward(policy, 12, condition=given, generator=seeded(2))
 
     plain = sampled()
-    monkeypatch.setattr(MANY, 1)
+    changes()
     remembered = sampled()
     assert torch.equal(plain.actions, remembered.actions)
     assert torch.equal(plain.length, remembered.length)
@@ -121,10 +130,10 @@ def test_rollouts_are_the_same_trajectories(
     assert int(plain.length.max()) > int(plain.length.min()) or not env.every_state_stops
 
 
-def test_a_memory_follows_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_follows_its_rows(changes: Callable[[], None]) -> None:
     torch.manual_seed(0)
     env, policy = dags()
-    monkeypatch.setattr(MANY, 1)
+    changes()
     session = policy.begin(env, 3)
     assert session is not None
     states, rows = env.initial(3), torch.arange(3)
@@ -141,6 +150,8 @@ def test_few_features_are_read_as_ever() -> None:
     assert dags()[1].begin(Dags(6), 3) is None
     assert MLPPolicy(HyperGrid(192, 2), width=2).shares_work
     assert not MLPPolicy(HyperGrid(191, 2), width=2).shares_work
+    assert DagPolicy(Dags(29), 2, 1).shares_work
+    assert not DagPolicy(Dags(28), 2, 1).shares_work
 
 
 def trainer_of(case: str) -> Trainer:
@@ -158,9 +169,11 @@ class AsGraph(CompiledStep):
 
 
 @pytest.mark.parametrize("case", ["dags3", "sets"])
-def test_graphs_of_a_step_read_everything(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_of_a_step_read_everything(
+    case: str, changes: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What changes has no fixed size; trained on the same batches, weights are the same."""
-    monkeypatch.setattr(MANY, 1)
+    changes()
     monkeypatch.setattr("gflow.compiled.runner.listing", lambda *_: None)
     one, two = trainer_of(case), trainer_of(case)
     batches: list[Any] = []
@@ -180,6 +193,6 @@ def test_graphs_of_a_step_read_everything(case: str, monkeypatch: pytest.MonkeyP
         three.train(1)
 
 
-def test_runs_with_many_features_can_be_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MANY, 1)
+def test_runs_with_many_features_can_be_stacked(changes: Callable[[], None]) -> None:
+    changes()
     assert refusal(trainer_of("grid")) is None

@@ -30,20 +30,20 @@ MUTANTS = (
     ),
     (
         "masking-uniform", "gflow/masking.py",
-        "return -mask.sum(-1).clamp(min=1).log().to(torch.get_default_dtype())",
-        "return -(mask.sum(-1) + 1).log().to(torch.get_default_dtype())",
+        "return -counted(mask).clamp(min=1).log().to(torch.get_default_dtype())",
+        "return -(counted(mask) + 1).log().to(torch.get_default_dtype())",
         "tests/gflow/test_masking.py::test_equivalent_actions_count_once",
     ),
     (
         "masking-finite", "gflow/masking.py",
-        "return logits.masked_fill(~(mask | ~mask.any(-1, keepdim=True)), -torch.inf)",
-        "return logits.masked_fill(~(mask | ~mask.any(-1, keepdim=True)), -10.0)",
+        "return torch.where(mask | ~some(mask), logits, -torch.inf)",
+        "return torch.where(mask | ~some(mask), logits, -10.0)",
         "tests/gflow/test_masking.py::test_probabilities_are_those_of_the_legal_logits_alone",
     ),
     (
         "masking-noise", "gflow/masking.py",
-        "return torch.sub(logits, noise, out=noise)",
-        "return torch.add(logits, noise, out=noise)",
+        "torch.sub(logits, noise, out=noise)",
+        "torch.add(logits, noise, out=noise)",
         "tests/gflow/test_masking.py::test_frequencies_are_the_softmax",
     ),
     (
@@ -84,9 +84,27 @@ MUTANTS = (
     ),
     (
         "chosen-total", "gflow/masking.py",
-        "found.exp_().mul_(total.neg_()[:, None])",
-        "found.exp_().mul_(total[:, None])",
+        "norm[:, None], total.neg_()[:, None], mask)",
+        "norm[:, None], total[:, None], mask)",
         f"{LAWS}::test_many_actions_keep_nothing_but_their_logits",
+    ),
+    (
+        "masking-some-long", "gflow/masking.py",
+        "amax(-1, keepdim=True).view(torch.bool)",
+        "amin(-1, keepdim=True).view(torch.bool)",
+        "tests/gflow/test_masking.py::test_long_rows_are_counted_as_short_ones[65]",
+    ),
+    (
+        "masking-counted-bytes", "gflow/masking.py",
+        "dtype=torch.int16)",
+        "dtype=torch.uint8)",
+        "tests/gflow/test_masking.py::test_long_rows_are_counted_as_short_ones[300]",
+    ),
+    (
+        "asked-together-turned", "gflow/environment/categorical.py",
+        "return chosen.view(moves.shape).where(exists, 0.0), single",
+        "return chosen.view(moves.shape), single",
+        f"{LAWS}::test_moves_and_one_action_are_asked_for_together",
     ),
     (
         "chosen-illegal", "gflow/masking.py",
