@@ -22,6 +22,7 @@ from gflow import MLPPolicy, enumerate_states
 from gflow.backward.choice import own_backward, with_backward
 from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.grids.rewards import Corners
+from gflow.errors import MissingExtraError
 from gflow.metrics import total_variation
 from gflow.objectives import OBJECTIVES
 from gflow.training.trainer import TrainConfig, Trainer
@@ -129,7 +130,7 @@ def picture(
     try:
         import matplotlib as mpl
     except ImportError:
-        sys.exit("no picture: matplotlib is missing. Install the extra: pip install -e '.[plot]'")
+        sys.exit(f"no picture: {MissingExtraError('matplotlib', 'plot', 'One')}")
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from gflow.installing import how_to_install
+
 
 class GFlowError(Exception):
     """Base class; catch it to catch everything gflow raises on purpose."""
@@ -64,5 +66,5 @@ class MissingExtraError(GFlowError, ImportError):
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed. "
-            f"Install it with: pip install 'gflow-torch[{extra}]'"
+            f"Install the extra {extra!r} with: {how_to_install(package, extra)}"
         )

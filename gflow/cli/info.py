@@ -5,9 +5,7 @@ import re
 from importlib.metadata import PackageNotFoundError, requires, version
 
 import gflow
-
-NAME = "gflow-torch"
-"""Of the distribution."""
+from gflow.installing import DISTRIBUTION
 
 
 def info() -> int:
@@ -35,10 +33,10 @@ def lines() -> list[str]:
 def extras() -> dict[str, dict[str, str]]:
     """The packages of each extra with the versions that are installed; empty for none."""
     found: dict[str, dict[str, str]] = {}
-    for line in requires(NAME) or []:
+    for line in requires(DISTRIBUTION) or []:
         extra = re.search(r"""extra == ["'](\w+)["']""", line)
         name = re.match(r"[\w.-]+", line)
-        if extra is not None and name is not None and name[0] != NAME:
+        if extra is not None and name is not None and name[0] != DISTRIBUTION:
             found.setdefault(extra[1], {})[name[0]] = _version(name[0])
     return found
 

@@ -1,5 +1,7 @@
 """Messages of refusals: who, what was got, what is allowed."""
 
+import tomllib
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -8,6 +10,9 @@ import torch
 from gflow.bounds import Positive
 from gflow.checks import check_numbers, check_shapes, checked
 from gflow.errors import ConfigError, GFlowError, MissingExtraError, ShapeError, UnknownNameError
+from gflow.installing import DISTRIBUTION, how_to_install
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_letters_have_one_size_throughout() -> None:
@@ -34,8 +39,22 @@ def test_unknown_names_come_with_the_closest_one() -> None:
 
 def test_a_missing_package_says_how_to_install_it() -> None:
     error = MissingExtraError("wandb", "track", "WandbTracker")
-    assert "pip install 'gflow-torch[track]'" in str(error)
     assert isinstance(error, ImportError)
+    assert str(error).startswith("WandbTracker needs the package 'wandb', which is not installed. ")
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = " ".join(f"'{name}'" for name in declared["optional-dependencies"]["track"])
+    assert str(error).endswith(f"Install the extra 'track' with: pip install {wanted}")
+    assert how_to_install("some", "no-such-extra") == "pip install 'some'"
+
+
+def test_no_message_names_a_distribution_that_no_index_has() -> None:
+    """What the package is called, and how its extras are installed, stands in one place."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert declared["name"] == DISTRIBUTION
+    for folder in ("gflow", "envs", "objectives"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path.name != "installing.py":
+                assert DISTRIBUTION not in path.read_text(), path
 
 
 def test_numbers_are_refused_with_their_row() -> None:

@@ -139,7 +139,7 @@ def test_pools_have_names() -> None:
 
 def test_ray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"gflow-torch\[ray\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'ray\[client\]"):
         RayPool(1).map(whoami, [1])
 
 
