@@ -47,6 +47,8 @@ class Solution(Enum):
         ADVERSARIAL: Two players have opposite rewards; one flow is the soft value of their game
             with even moves as the prior of both.
         EQUILIBRIUM: Each player has a flow, of expected rewards under the policies of the others.
+        POSTERIOR: Objects are sampled in proportion to the reward times the probability of another
+            sampler (`gflow.exact.posterior_flows`).
         ORDERED: Objects are the likelier the better, and the best take over. The objective learns
             a reward of its own (`implied_log_reward`), of which the order alone is given.
     """
@@ -55,6 +57,7 @@ class Solution(Enum):
     EXPECTED = "expected"
     ADVERSARIAL = "adversarial"
     EQUILIBRIUM = "equilibrium"
+    POSTERIOR = "posterior"
     ORDERED = "ordered"
 
 

@@ -47,6 +47,7 @@ from gflow.objectives.regression import (
     Squared,
     SquaredUpTo,
 )
+from gflow.objectives.relative import RelativeTrajectoryBalance
 from gflow.objectives.subtb import SubTrajectoryBalance
 from gflow.objectives.tb import TrajectoryBalance
 from gflow.objectives.vargrad import LogPartitionVariance
@@ -104,6 +105,7 @@ __all__ = [
     "OrderPreservingTrajectoryBalance",
     "PathwiseDivergence",
     "Regression",
+    "RelativeTrajectoryBalance",
     "ShiftedCosh",
     "Solution",
     "Squared",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gflow.em.mean_field import MeanFieldEM
     from gflow.em.mixing import BackAndForth
     from gflow.em.model import LatentModel
-    from gflow.em.monte_carlo import EvenPolicy, MonteCarloEM
+    from gflow.em.monte_carlo import MonteCarloEM
     from gflow.em.observations import Observations
     from gflow.em.pace import Every, Pace, Threshold
     from gflow.em.reward import JointReward
@@ -25,7 +25,6 @@ _HOME = {
     "DataEncoder": "gflow.em.encoder",
     "Dreams": "gflow.em.dreams",
     "EMTask": "gflow.em.task",
-    "EvenPolicy": "gflow.em.monte_carlo",
     "Every": "gflow.em.pace",
     "ExactEM": "gflow.em.exact",
     "JointReward": "gflow.em.reward",
@@ -48,7 +47,6 @@ __all__ = [
     "DataEncoder",
     "Dreams",
     "EMTask",
-    "EvenPolicy",
     "Every",
     "ExactEM",
     "JointReward",

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gflow.behaviours.base import Sampling
 from gflow.bounds import Count
@@ -12,26 +11,9 @@ from gflow.em.learner import MStep
 from gflow.em.mixing import BackAndForth
 from gflow.environment.base import Environment
 from gflow.environment.discrete import require_numbered
-from gflow.policies.base import Policy, PolicyOutput
+from gflow.policies.even import EvenPolicy
 from gflow.sampling.sampler import Sampler
-from gflow.state import batch_size, tensors, tree_map
-
-
-class EvenPolicy(Policy):
-    """Every legal action, forward and backward, with the same probability; nothing to learn."""
-
-    backward = "uniform"
-
-    def __init__(self, num_actions: int) -> None:
-        super().__init__()
-        self.num_actions = num_actions
-
-    def forward(
-        self, env: Environment[Any], states: Any, condition: Tensor | None = None
-    ) -> PolicyOutput:
-        """(N, A) zeros."""
-        device = tensors(states)[0].device
-        return PolicyOutput(torch.zeros(batch_size(states), self.num_actions, device=device))
+from gflow.state import tensors, tree_map
 
 
 class MonteCarloEM:

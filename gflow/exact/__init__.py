@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     )
     from gflow.exact.graph import StateGraph, enumerate_states
     from gflow.exact.noisy import realised_flows, stochastic_flows
+    from gflow.exact.posterior import posterior_flows
     from gflow.exact.tabular import TabularPolicy
 
 _HOME = {
@@ -29,6 +30,7 @@ _HOME = {
     "optimal_actions": "gflow.exact.games",
     "optimal_moves": "gflow.exact.games",
     "player_flows": "gflow.exact.games",
+    "posterior_flows": "gflow.exact.posterior",
     "realised_flows": "gflow.exact.noisy",
     "stochastic_flows": "gflow.exact.noisy",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "optimal_actions",
     "optimal_moves",
     "player_flows",
+    "posterior_flows",
     "realised_flows",
     "stochastic_flows",
 ]

@@ -192,7 +192,7 @@ class StateGraph(Generic[S]):
         """(N,) float64 log of the number of paths from the source to each state."""
         total = torch.full((len(self),), -torch.inf, dtype=torch.float64)
         total[0] = 0
-        return self._push(total, torch.zeros(len(self.parent), dtype=torch.float64))
+        return self.summed_over_paths(total, torch.zeros(len(self.parent), dtype=torch.float64))
 
     def uniform_log_pb(self) -> Tensor:
         """(E,) float64 log P_B of the uniform backward policy over distinct parents.
@@ -310,7 +310,7 @@ class StateGraph(Generic[S]):
         """
         reach = torch.full((len(self),), -torch.inf, dtype=torch.float64)
         reach[0] = 0
-        return (self._push(reach, log_pf.double()) + log_stop)[self.objects]
+        return (self.summed_over_paths(reach, log_pf.double()) + log_stop)[self.objects]
 
     def terminal_distribution(self, policy: Policy, condition: Tensor | None = None) -> Tensor:
         """(X,) float64 exact log-probability with which `policy` builds each object."""
@@ -318,10 +318,13 @@ class StateGraph(Generic[S]):
 
     terminal_law = formerly("terminal_law", terminal_distribution)
 
-    # ------------------------------------------------------------------ helpers
+    def summed_over_paths(self, start: Tensor, weight: Tensor) -> Tensor:
+        """(N,) log-sums of the weights of all paths to each state, level by level.
 
-    def _push(self, start: Tensor, weight: Tensor) -> Tensor:
-        """Sum weights over all paths from the source, in log space, level by level."""
+        Args:
+            start: (N,) log-weight with which paths begin at each state.
+            weight: (E,) log-weight of every transition.
+        """
         total = start.clone()
         for edges in self.levels_by_child:
             if not len(edges):
@@ -330,6 +333,8 @@ class StateGraph(Generic[S]):
             value = total[self.parent[edges]] + weight[edges]
             total[children] = group_logsumexp(value, inverse, len(children))
         return total
+
+    # ------------------------------------------------------------------ helpers
 
     def _parts(
         self, policy: Policy, condition: Tensor | None, size: int = 65536

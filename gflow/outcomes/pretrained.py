@@ -30,7 +30,7 @@ SAME = (
 """What environments with the same states and moves share."""
 
 
-def same_states(env: Environment[Any], pretrained: Environment[Any]) -> None:
+def same_moves(env: Environment[Any], pretrained: Environment[Any]) -> None:
     """Refuse an environment whose states and moves are not those of pre-training.
 
     Raises:
@@ -53,6 +53,15 @@ def same_states(env: Environment[Any], pretrained: Environment[Any]) -> None:
             f"here and {there} there. Choose options that change the reward alone, or pre-train "
             f"on these states."
         )
+
+
+def same_states(env: Environment[Any], pretrained: Environment[Any]) -> None:
+    """As `same_moves`, and refuse one that reads a condition.
+
+    Raises:
+        IncompatibleError: With the first thing in which they differ.
+    """
+    same_moves(env, pretrained)
     if env.condition_dim:
         raise IncompatibleError(
             f"{env.name} reads a condition, and conversion is to one reward. Fix the condition in "

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from gflow.policies.base import Policy, PolicyOutput
     from gflow.policies.chunked import Chunked
     from gflow.policies.encoder import StateEncoder
+    from gflow.policies.even import EvenPolicy
     from gflow.policies.mlp import MLPPolicy
     from gflow.policies.split import SplitPolicy
     from gflow.policies.transformer import CausalTransformer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CausalTransformer": "gflow.policies.transformer",
     "Chunked": "gflow.policies.chunked",
+    "EvenPolicy": "gflow.policies.even",
     "MLPPolicy": "gflow.policies.mlp",
     "Policy": "gflow.policies.base",
     "PolicyOutput": "gflow.policies.base",
@@ -25,6 +27,7 @@ _HOME = {
 __all__ = [
     "CausalTransformer",
     "Chunked",
+    "EvenPolicy",
     "MLPPolicy",
     "Policy",
     "PolicyOutput",

@@ -31,6 +31,9 @@ from gflow.terms import FlowTerms
 from gflow.training.trainer import Trainer
 from gflow.trajectories import Trajectories
 
+ELSEWHERE = (Solution.EXPECTED, Solution.POSTERIOR)
+"""Solutions that do not sample in proportion to the reward alone."""
+
 
 @torch.no_grad()
 def evaluate_run(context: Context, samples: int) -> dict[str, float]:
@@ -187,7 +190,7 @@ def _solution(context: Context, graph: StateGraph[Any]) -> tuple[Tensor, float] 
     None where it has no solution there.
     """
     objective, env = context.trainer.objective, context.trainer.env
-    if objective.solution is not Solution.EXPECTED:
+    if objective.solution not in ELSEWHERE:
         return graph.log_target(), float(graph.log_reward().logsumexp(0))
     reads = objective.needs.log_pb and env.has_backward
     try:
@@ -213,7 +216,7 @@ def exact_numbers(
     found = None if graph is None else _solution(context, graph)
     env = context.trainer.env
     if graph is None or found is None:
-        sums = context.trainer.objective.solution is not Solution.EXPECTED
+        sums = context.trainer.objective.solution not in ELSEWHERE
         known = env.log_partition() if sums else None
         return {}, {} if known is None else {"log_z": known}
     target, log_z = found

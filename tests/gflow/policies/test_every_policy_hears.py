@@ -14,7 +14,6 @@ from gflow import Environment, MLPPolicy, Needs, Policy, Sampler, Trajectories, 
 from gflow.backward.choice import with_backward
 from gflow.behaviours.sources import Tempered
 from gflow.conditions.temperature import Temperature
-from gflow.em.monte_carlo import EvenPolicy
 from gflow.em.tempered import TemperedPolicy
 from gflow.energies.policy import RandomOrderPolicy
 from gflow.environment.rewarded import with_reward
@@ -60,9 +59,11 @@ from gflow.outcomes.tables import OutcomeTables
 from gflow.policies.asked import Asked
 from gflow.policies.chunked import Chunked
 from gflow.policies.encoder import FeatureEncoder, StateEncoder
+from gflow.policies.even import EvenPolicy
 from gflow.policies.logit_scaled import LogitScaled
 from gflow.policies.split import SplitPolicy
 from gflow.policies.transformer import CausalTransformer
+from gflow.policies.untold import Untold
 from gflow.rewards.base import FunctionReward
 from gflow.rewards.wrappers import TemperatureConditional
 from gflow.stacked.perceptron import StackedPerceptrons
@@ -161,6 +162,7 @@ EXEMPT = {
     OutcomePolicy: "compares states with the outcome that it is told, by features of both",
     TemperedPolicy: "tells another policy what it is told",
     Tempered: "likewise",
+    Untold: "hides the condition from a policy that reads none",
     EvenPolicy: "moves evenly, whatever it is told: a baseline",
     CodePolicy: "looks up the picture that its condition calls, and is no policy without",
     HuggingFacePolicy: "reads the prompt, which is part of its states, and refuses the rest",

@@ -9,7 +9,39 @@ BOX = "tests/envs/cubes/test_box.py"
 LOSS = "tests/objectives/test_loss_invariances.py"
 MSUBTB = "tests/objectives/test_msubtb.py"
 
+RELATIVE = "tests/objectives/test_relative.py"
+
 MUTANTS = (
+    (
+        "rtb-prior-backwards", "objectives/relative.py",
+        "log_pb=self.log_prior(env, trajectories).to(terms.log_pf.dtype),",
+        "log_pb=-self.log_prior(env, trajectories).to(terms.log_pf.dtype),",
+        f"{RELATIVE}::test_it_vanishes_at_the_posterior_and_there_alone",
+    ),
+    (
+        "rtb-counts-symmetries", "objectives/relative.py",
+        "likelihood = likelihood + terms.log_symmetry",
+        "likelihood = likelihood - terms.log_symmetry",
+        f"{RELATIVE}::test_symmetric_objects_count_as_often_as_the_prior_builds_them",
+    ),
+    (
+        "rtb-prior-learns", "objectives/relative.py",
+        "self._prior = (prior,)  # no part of this module: nothing of it trains or is saved with it",
+        "self.own = prior; self._prior = (prior,)",
+        f"{RELATIVE}::test_training_finds_the_posterior[learned]",
+    ),
+    (
+        "posterior-without-stops", "gflow/exact/posterior.py",
+        "ends[objects] = log_reward + log_stop[objects]",
+        "ends[objects] = log_reward",
+        f"{RELATIVE}::test_it_vanishes_at_the_posterior_and_there_alone",
+    ),
+    (
+        "untold-is-told", "gflow/policies/untold.py",
+        "return self.policy.of_trajectories(env, trajectories)",
+        "return self.policy.of_trajectories(env, trajectories, condition)",
+        f"{RELATIVE}::test_a_prior_that_is_told_nothing_has_a_posterior_for_each_condition",
+    ),
     (
         "needs-from-source", "gflow/objective.py",
         "if self.needs.from_source and terms.from_source is not None:",
