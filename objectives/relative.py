@@ -75,7 +75,7 @@ class RelativeTrajectoryBalance(Objective):
             else LogPartitionVariance()
         )
         self.compares = partition == "mean"  # type: ignore[misc]
-        self._prior = (prior,)  # no part of this module: nothing of it trains or is saved with it
+        self._prior = (prior,)  # no part of this module: nothing of it trains, or is saved with it
 
     @classmethod
     @checked

@@ -5,7 +5,7 @@ GAMES = "tests/envs/games/test_games_task.py::"
 MUTANTS = (
     (
         "measured-by-reward", "gflow/tasks/measure.py",
-        "if objective.solution is not Solution.EXPECTED:",
+        "if objective.solution not in ELSEWHERE:",
         "if True:",
         "tests/gflow/tasks/test_measures_of_chance.py"
         "::test_expected_flows_are_measured_against_their_own_distribution",

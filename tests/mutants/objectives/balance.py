@@ -26,7 +26,7 @@ MUTANTS = (
     ),
     (
         "rtb-prior-learns", "objectives/relative.py",
-        "self._prior = (prior,)  # no part of this module: nothing of it trains or is saved with it",
+        "self._prior = (prior,)",
         "self.own = prior; self._prior = (prior,)",
         f"{RELATIVE}::test_training_finds_the_posterior[learned]",
     ),
