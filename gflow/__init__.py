@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gflow.policies.mlp import MLPPolicy
     from gflow.rewards.base import FunctionReward, LogReward
     from gflow.rewards.remembering import HostReward
-    from gflow.runs.trained import fit, load
+    from gflow.runs.trained import fit, from_pretrained, load
     from gflow.sampling.exploration import Exploration
     from gflow.sampling.sampler import Sampler
     from gflow.tasks.task import Task
@@ -59,6 +59,7 @@ _HOME = {
     "enumerate_states": "gflow.exact.graph",
     "evaluate": "gflow.evaluation.evaluate",
     "fit": "gflow.runs.trained",
+    "from_pretrained": "gflow.runs.trained",
     "load": "gflow.runs.trained",
     "with_backward": "gflow.backward.choice",
 }
@@ -86,6 +87,7 @@ __all__ = [
     "enumerate_states",
     "evaluate",
     "fit",
+    "from_pretrained",
     "load",
     "with_backward",
 ]

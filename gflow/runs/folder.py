@@ -247,6 +247,11 @@ def _held(folder: RunFolder, config: RunConfig) -> RunFolder:
     return folder
 
 
+def run_folder_of(path: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return RunFolder(path).holds_run
+
+
 def default_folder(config: RunConfig) -> Path:
     """What `--out` says, or runs/ENV-OBJECTIVE-SEED under the working folder."""
     if config.run.out:

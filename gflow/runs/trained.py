@@ -1,4 +1,7 @@
-"""A trained sampler in Python: `gflow.fit` makes one, `gflow.load` takes one from a folder."""
+"""A trained sampler in Python: `gflow.fit` makes one, `gflow.load` takes one from a folder.
+
+`Trained.save_pretrained` puts one into a folder that can be given away, `from_pretrained` is back.
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.bounds import Count, Natural
 from gflow.conditions.conditioning import Conditioning
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
@@ -19,10 +23,14 @@ from gflow.outcomes.flows import OutcomeFlows
 from gflow.outcomes.pretrained import converted, same_states
 from gflow.policies.asked import Asked
 from gflow.policies.base import Policy
+from gflow.runs import pretrained
 from gflow.runs.build import build_context
+from gflow.runs.folder import run_folder_of
 from gflow.runs.objects import rows_of
+from gflow.runs.probability import log_prob
 from gflow.runs.run import Run
 from gflow.sampling.sampler import Sampler
+from gflow.state import batch_size
 from gflow.tasks.bare import task_of_object
 from gflow.tasks.flags import backward_field
 from gflow.tasks.measure import evaluate_run
@@ -40,10 +48,18 @@ class Trained:
     Attributes:
         config: All settings.
         context: The task, its environment, the trainer, the best objects, the graph of all states.
+        given: What was made in Python and passed: policy, condition.
     """
 
     config: RunConfig
     context: Context
+    given: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        told = "" if self.trainer.condition is None else f", told {self.config.condition.name}"
+        return (
+            f"Trained({self.env!r}, {self.policy!r}, by {self.objective!r}{told}, step {self.step})"
+        )
 
     @property
     def env(self) -> Environment[Any]:
@@ -122,6 +138,57 @@ class Trained:
             condition: As of `trajectories`.
         """
         return rows_of(self.context, self.env, self.trajectories(number, seed, condition))
+
+    def log_prob(
+        self,
+        objects: Any,
+        condition: Sequence[float] | Tensor | None = None,
+        trajectories: Count = 100,
+        seed: int = 0,
+    ) -> Tensor:
+        """(B,) float64 log-probabilities (log-densities) with which it gives finished objects.
+
+        Exact where the run lists all states and the sampler is told nothing; else estimated by
+        backward importance sampling (`gflow.metrics.log_likelihood`), exact on trees.
+
+        Args:
+            objects: B finished objects, as states of the environment.
+            condition: (B, C), or (C,) for all, what the sampler is told.
+            trajectories: Drawn backward from each object, where it is estimated.
+            seed: Of these.
+
+        Raises:
+            IncompatibleError: Without moves back, or of what is no finished object.
+        """
+        count = batch_size(objects)
+        if condition is None and self.trainer.condition is not None:
+            raise IncompatibleError(
+                f"{self.env.name}: this sampler is told conditions, and its probabilities depend "
+                f"on them. Pass condition=, (C,) for all or (B, C) one row an object."
+            )
+        told = None if condition is None else self._checked(condition, count)
+        return log_prob(self, objects, told, trajectories, seed)
+
+    def save_pretrained(self, folder: str | Path, samples: Natural = 100) -> Path:
+        """Write the sampler into a folder that can be moved, given away, or put on a hub.
+
+        It holds `config.json` (all settings), `model.safetensors` (the evaluated policy, what the
+        objective and learners learned), `README.md` (a card), and `files/`: copies of the files and
+        folders that the settings name, code of your own among them. The state of the optimiser and
+        memories stay behind: what goes on training exactly is a run's folder.
+
+        Args:
+            folder: Where; these files are replaced if they are there.
+            samples: Objects drawn to measure the sampler for the card; 0 for none.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ConfigError: If the folder is that of a run.
+            MissingExtraError: Without safetensors.
+        """
+        return pretrained.save(self, folder, samples)
 
     def asked(self, condition: Sequence[float] | Tensor) -> Policy:
         """The policy for one condition, as one that is told nothing.
@@ -225,18 +292,62 @@ def fit(
         torch.manual_seed(config.train.seed)
         context = build_context(config, policy, condition)
         context.trainer.train()
-    return Trained(config, context)
+    passed = {"policy": policy, "condition": condition}
+    return Trained(config, context, tuple(name for name, one in passed.items() if one is not None))
 
 
 def load(folder: str | Path) -> Trained:
-    """The sampler of a run's folder at its last checkpoint.
+    """The sampler of a run's folder at its last checkpoint, or of `save_pretrained`.
+
+        sampler = gflow.load("runs/hypergrid-tb-0")
+        objects = sampler.sample(100)
+        sampler.log_prob(objects), sampler.table(5), sampler.env, sampler.policy
 
     Raises:
-        ConfigError: The folder holds no run.
+        ConfigError: The folder holds neither.
         CheckpointError: There is no checkpoint, or it is damaged.
     """
-    run = Run.open(Path(folder))
+    path = Path(folder).expanduser()
+    if (path / pretrained.SETTINGS).exists() and not run_folder_of(path):
+        return from_pretrained(path)
+    run = Run.open(path)
     return Trained(run.config, run.context)
+
+
+def from_pretrained(
+    folder: str | Path,
+    *,
+    environment: Environment[Any] | Task[Any] | None = None,
+    policy: Policy | None = None,
+    condition: ConditionSampler | Conditioning | None = None,
+    trust_code: bool = False,
+    device: str = "cpu",
+) -> Trained:
+    """The sampler that `Trained.save_pretrained` wrote into a folder, with equal numbers.
+
+    It may be trained on, with a fresh optimiser.
+
+    Args:
+        folder: The folder.
+        environment: The environment or task again, if it was made in Python.
+        policy: Likewise one like the policy that was passed to `gflow.fit`; gets the weights.
+        condition: Likewise what draws the conditions.
+        trust_code: Run the Python files that came with the folder.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: There is no sampler in it, something must be passed, or it brings code.
+        CheckpointError: The weights are damaged or do not fit.
+        MissingExtraError: Without safetensors.
+    """
+    return pretrained.load(
+        folder,
+        environment=environment,
+        policy=policy,
+        condition=condition,
+        trust_code=trust_code,
+        device=device,
+    )
 
 
 def settings_for(

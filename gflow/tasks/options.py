@@ -145,8 +145,12 @@ class RunConfig:
         return found
 
     @classmethod
-    def from_dict(cls, data: Any) -> "RunConfig":
+    def from_dict(cls, data: Any, cls_of_task: type[Task[Any]] | None = None) -> "RunConfig":
         """The inverse of `to_dict`.
+
+        Args:
+            data: What that gave.
+            cls_of_task: The class of the task, where it is not the one that is named.
 
         Raises:
             ConfigError: A section or a key is missing, unknown or of a wrong type.
@@ -162,7 +166,8 @@ class RunConfig:
         unknown = [s for s in data if s not in ("environment", "task", "train", "run", *KINDS)]
         if unknown:
             raise ConfigError(f"The configuration has an unknown section {unknown[0]!r}.")
-        task = _object(task_class(data["environment"]), data.get("task", {}), "task")
+        found = task_class(data["environment"]) if cls_of_task is None else cls_of_task
+        task = _object(found, data.get("task", {}), "task")
         defaults = cls.of(task)
         parts = {}
         for kind in KINDS:
