@@ -102,6 +102,15 @@ def take(states: S, index: Tensor) -> S:
     return tree_map(lambda t: t[index], states)
 
 
+def as_tuples(rows: Tensor) -> list[Any]:
+    """Rows of a (B, ...) tensor as nested tuples of numbers."""
+
+    def tupled(value: Any) -> Any:
+        return tuple(tupled(v) for v in value) if isinstance(value, list) else value
+
+    return [tupled(row) for row in rows.tolist()]
+
+
 def cat(batches: Sequence[S]) -> S:
     """Batches joined one after the other."""
     if len(batches) == 1:

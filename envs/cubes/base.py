@@ -11,6 +11,7 @@ from gflow.environment.continuous import ContinuousEnvironment
 from gflow.envs.cubes.rewards import CubeReward
 from gflow.errors import ConfigError, ShapeError
 from gflow.rewards.base import LogReward
+from gflow.state import as_tuples
 
 
 class UnitCube(ContinuousEnvironment[Tensor]):
@@ -109,6 +110,10 @@ class UnitCube(ContinuousEnvironment[Tensor]):
         """The first coordinates."""
         rest = ", ..." if self.dim > 6 else ""
         return [f"({', '.join(f'{v:.4g}' for v in row[:6])}{rest})" for row in states.tolist()]
+
+    def written(self, states: Tensor) -> list[Any]:
+        """Coordinates, as tuples of floats."""
+        return as_tuples(states)
 
     @property
     def has_exact_objects(self) -> bool:

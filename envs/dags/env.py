@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -167,6 +168,10 @@ class Dags(DiscreteEnvironment[DagState]):
             " ".join(f"{i}->{j}" for i, j in graph.nonzero().tolist()) or "empty"
             for graph in states.adjacency
         ]
+
+    def written(self, states: DagState) -> list[Any]:
+        """Edges, as tuples of pairs (cause, effect)."""
+        return [tuple(map(tuple, graph.nonzero().tolist())) for graph in states.adjacency]
 
     def _step(self, states: DagState, actions: Tensor) -> DagState:
         above, below = self._around(states, actions)

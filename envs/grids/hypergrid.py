@@ -1,6 +1,6 @@
 """The hypergrid: cells reached from a corner, one coordinate at a time."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.grids.rewards import Corners, GridReward
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
+from gflow.state import as_tuples
 
 LARGEST_KEY = 2**62
 
@@ -152,6 +153,10 @@ class HyperGrid(DiscreteEnvironment[Tensor]):
     def show(self, states: Tensor) -> list[str]:
         """Coordinates."""
         return ["(" + ", ".join(map(str, row)) + ")" for row in states.tolist()]
+
+    def written(self, states: Tensor) -> list[Any]:
+        """Coordinates, as tuples of integers."""
+        return as_tuples(states)
 
     def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter_add(1, actions[:, None], torch.ones_like(actions)[:, None])

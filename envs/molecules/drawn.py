@@ -15,6 +15,11 @@ SIZE = (220, 160)
 class MoleculeTables:
     """What tables of objects say of molecules: for tasks whose environment writes SMILES."""
 
+    def smiles(self, env: Any, objects: Any) -> list[str] | None:
+        """Canonical SMILES."""
+        found: list[str] = env.smiles(objects)
+        return found
+
     def object_facts(self, env: Any, objects: Any) -> dict[str, list[Any]]:
         """QED, synthetic accessibility, logP and weight."""
         return properties_of(env.smiles(objects))

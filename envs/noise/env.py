@@ -321,6 +321,10 @@ class WithNoise(DiscreteEnvironment[NoisyState]):
         lines = zip(self.inner.show(states.inner), states.announced.tolist(), strict=True)
         return [f"{line}, {said - 1} announced" if said else line for line, said in lines]
 
+    def written(self, states: NoisyState) -> list[Any]:
+        """As the environment without noise writes objects."""
+        return self.inner.written(states.inner)
+
 
 def _quiet(inner: Any) -> NoisyState:
     device = device_of(inner)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -219,6 +220,10 @@ class FixedSizeSets(DiscreteEnvironment[Tensor]):
     def show(self, states: Tensor) -> list[str]:
         """Members."""
         return ["{" + ", ".join(map(str, row.nonzero().flatten().tolist())) + "}" for row in states]
+
+    def written(self, states: Tensor) -> list[Any]:
+        """Members in order, as tuples of integers."""
+        return [tuple(row.nonzero().flatten().tolist()) for row in states]
 
     def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         return states.scatter(1, actions[:, None], True)

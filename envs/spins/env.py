@@ -1,6 +1,7 @@
 """Discrete energy models: sites get their values one by one, in any order."""
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.spins.rewards import SiteReward
 from gflow.errors import ConfigError
 from gflow.rewards.base import LogReward
+from gflow.state import as_tuples
 
 LARGEST_KEY = 2**62
 
@@ -127,6 +129,10 @@ class EnergyModel(DiscreteEnvironment[Tensor]):
         """One digit per site, a dot where there is no value; numbers if K exceeds 9."""
         join = "" if self.values < 10 else " "
         return [join.join(str(v) if v else "." for v in row) for row in states.tolist()]
+
+    def written(self, states: Tensor) -> list[Any]:
+        """Values from 1, one for each site, as tuples of integers; of spins -1 and 1."""
+        return as_tuples(2 * states - 3 if self.values == 2 else states)
 
     def _step(self, states: Tensor, actions: Tensor) -> Tensor:
         site = (actions // self.values)[:, None]

@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from gflow.envs.targets.tempered import TemperedTarget
 from gflow.envs.torus.von_mises import UniformAngles, VonMisesMixture, wrap
 from gflow.errors import ConfigError, ShapeError
 from gflow.rewards.base import LogReward
-from gflow.state import take
+from gflow.state import as_tuples, take
 
 MOST_LOG_CONCENTRATION = 10.0
 """Concentrations beyond e^10 = 22026, a standard deviation of 0.4 degrees, are not reached."""
@@ -152,6 +152,10 @@ class Torus(ContinuousEnvironment[TorusState]):
             f"{self.horizon} moves"
             for row, step in zip(shown, states.step.tolist(), strict=True)
         ]
+
+    def written(self, states: TorusState) -> list[Any]:
+        """Angles in radians, as tuples of floats."""
+        return as_tuples(states.angles)
 
     def log_partition(self) -> float | None:
         """Log Z of the target where it is known."""

@@ -8,12 +8,12 @@ from gflow.bounds import Count, Natural
 from gflow.cli.pretrain import finetune as finetuning
 from gflow.cli.pretrain import pretrain as pretraining
 from gflow.cli.pretrain import started
-from gflow.cli.train_flags import parse, show_help
+from gflow.cli.train_flags import parse, show_help, task_of
 from gflow.cli.words import HELP
 from gflow.runs.run import Run
 from gflow.runs.trained import load
 from gflow.tasks.measure import evaluate_run
-from gflow.tasks.registry import importable, task_class
+from gflow.tasks.registry import importable
 from gflow.training.json_lines import to_json
 
 
@@ -25,7 +25,7 @@ def train(words: list[str]) -> int:
         lines += [f"  {name:<16} ({reason})" for name, reason in broken.items()]
         print("\n".join(["usage: gflow train ENV [flags]", "", "environments:", *lines]))
         return 0 if words else 2
-    cls = task_class(words[0])
+    cls = task_of(words[0], words[1:])
     if any(word in HELP for word in words):
         show_help(words[0], cls, words[1:])
         return 0

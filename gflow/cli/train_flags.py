@@ -7,6 +7,7 @@ from gflow.cli.words import Word, listing, split, value_of, wrapped
 from gflow.errors import ConfigError
 from gflow.tasks.flags import LONG, Flag, chosen_parts, find, flags_of, prefix
 from gflow.tasks.options import RunConfig
+from gflow.tasks.registry import task_class, with_own_reward
 from gflow.tasks.signature import dashed
 from gflow.tasks.task import Task
 
@@ -20,6 +21,18 @@ TITLES = {
     "train": "training",
     "run": "run",
 }
+
+
+def task_of(called: str, words: Sequence[str]) -> type[Task[Any]]:
+    """The class of the task that words ask for: by --reward with a reward of one's own.
+
+    Args:
+        called: What the task is called.
+        words: After that.
+    """
+    typed = [word.values for word in split(words)[1] if word.name == "reward"]
+    given = [values[0] for values in typed if len(values) == 1]
+    return task_class(with_own_reward(called, given[-1] if given else None))
 
 
 def parse(
@@ -72,6 +85,8 @@ def show_help(
     for parent in dict.fromkeys(hidden.values()):
         more = ", ".join(f.names[0] for f, p in hidden.items() if p == parent)
         lines += wrapped(f"More with {dashed(parent)} set: {more.replace('_', '-')}.")
+    if "reward" not in {name for flag in flags for name in flag.names}:
+        lines += wrapped("A reward of your own: --reward file.py:function (more: add --help).")
     lines += wrapped(
         "Other parts have other flags: add --help to e.g. --objective subtb, --behaviour "
         "local_search, --condition temperature."

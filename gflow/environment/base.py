@@ -14,7 +14,7 @@ from gflow.rewards.base import LogReward
 from gflow.rewards.scalarizations import AtTemperature
 from gflow.rewards.values import real
 from gflow.rewards.vector import VectorReward
-from gflow.state import batch_size, describe, device_of, shorten, take
+from gflow.state import as_tuples, batch_size, describe, device_of, shorten, take
 
 if TYPE_CHECKING:
     from gflow.conditions.conditioning import Conditioning
@@ -230,6 +230,15 @@ class Environment(ABC, Generic[S]):
     def show(self, states: S) -> list[str]:
         """B short lines for people: used in errors, logs and notebooks."""
         return describe(states)
+
+    def written(self, states: S) -> list[Any]:
+        """B objects as people write them in Python, hashable: what their own functions take.
+
+        By default the lines of `show`, or, without it, the numbers of states as tuples.
+        """
+        if type(self).show is Environment.show and isinstance(states, Tensor):
+            return as_tuples(states)
+        return list(self.show(states))
 
     def shown(self, states: S, row: int) -> str:
         """One of B states for error messages: a line of at most some hundred characters."""

@@ -35,7 +35,7 @@ from gflow.tasks.bare import task_of_object
 from gflow.tasks.flags import backward_field
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
-from gflow.tasks.registry import task_class
+from gflow.tasks.registry import task_class, with_own_reward
 from gflow.tasks.task import Context, Task
 from gflow.training.trainer import Trainer
 from gflow.trajectories import Trajectories
@@ -359,7 +359,7 @@ def settings_for(
     """The settings that `fit` trains with."""
     task: Task[Any] | type[Task[Any]]
     if isinstance(what, str):
-        task = task_class(what)
+        task = task_class(with_own_reward(what, settings.get("reward")))
     elif isinstance(what, Environment):
         task = task_of_object(what)
     elif isinstance(what, Task):

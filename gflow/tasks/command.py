@@ -21,6 +21,8 @@ def words_of(config: RunConfig) -> list[str]:
     way, _, inside = called.partition(" ")
     if way in ("amortised", "converted") and inside:
         start = ["finetune", str(getattr(task, "pretrained", "")), "--task", inside, "--how", way]
+    elif way == "rewarded":
+        start = ["train", inside]
     else:
         start = [way, inside] if inside else ["train", called]
     names = {kind: getattr(config, kind).name for kind in KINDS}

@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,6 +52,37 @@ def load_class(reference: str, kinds: tuple[type, ...]) -> type[Any]:
         missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise ConfigError(f"{name} in {where} is not complete: it does not define {missing}.")
     return found
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """The function that a reference names, after importing its module or file.
+
+    Args:
+        reference: ``package.module:function`` or ``file.py:function``.
+
+    Raises:
+        ConfigError: The file or module is missing or fails, or holds no such function.
+    """
+    where, _, name = reference.rpartition(":")
+    if not where or not name:
+        raise ConfigError(
+            f"--reward takes file.py:function or package.module:function, got {reference!r}."
+        )
+    module = _of_file(Path(where)) if where.endswith(".py") else _of_module(where)
+    known = [
+        key
+        for key, one in vars(module).items()
+        if inspect.isfunction(one) and one.__module__ == module.__name__ and key[0] != "_"
+    ]
+    holds = f"It holds {', '.join(known)}." if known else "It holds none."
+    found = getattr(module, name, None)
+    if found is None:
+        raise ConfigError(f"{where} has no function {name!r}. {holds}")
+    if isinstance(found, type) or not callable(found):
+        is_what = "a class" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise ConfigError(f"{name} in {where} is {is_what}; a function is wanted. {holds}")
+    function: Callable[..., Any] = found
+    return function
 
 
 def absolute(reference: str) -> str:

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from gflow.bounds import complaint
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, GFlowError, UnknownNameError
 from gflow.tasks.bare import task_of
 from gflow.tasks.locate import absolute, load_class
+from gflow.tasks.signature import options_of
 from gflow.tasks.task import Task
 from gflow.tasks.wrapped import wrapping
 
@@ -115,10 +117,37 @@ def task_class(reference: str) -> type[Task[Any]]:
 
 def _wrapped(word: str, inside: str) -> type[Task[Any]]:
     from gflow.tasks.outcomes import WRAPPED
+    from gflow.tasks.own_reward import RewardedTask
 
-    if word not in WRAPPED:
+    known = WRAPPED | {RewardedTask.word: RewardedTask}
+    if word not in known:
         return TASKS[f"{word} {inside}"]  # refuses
-    return wrapping(WRAPPED[word], task_class(inside), absolute(inside))
+    return wrapping(known[word], task_class(inside), absolute(inside))
+
+
+def with_own_reward(reference: str, reward: str | None) -> str:
+    """The reference of a task for what was said by --reward, if anything was.
+
+    Args:
+        reference: Of the task.
+        reward: A function, or a name among those that the task itself has.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    from gflow.tasks.own_reward import WORD
+
+    if reward is None or reference.startswith(f"{WORD} "):
+        return reference
+    own = {option.name: option for option in options_of(task_class(reference))}.get("reward")
+    if own is not None and (":" not in reward or complaint(reward, own.hint) is None):
+        return reference
+    if ":" not in reward:
+        raise ConfigError(
+            f"--reward takes a function of your own here, as file.py:function or "
+            f"package.module:function, got {reward!r}."
+        )
+    return f"{WORD} {reference}"
 
 
 def _installed() -> dict[str, EntryPoint]:

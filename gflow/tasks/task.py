@@ -277,6 +277,20 @@ class Task(ABC, Generic[E]):
         lines: list[str] = env.show(objects)
         return lines
 
+    def written(self, env: E, objects: Any) -> list[Any]:
+        """Objects as people write them, hashable: what functions of `--reward` are called with.
+
+        By default `Environment.written`, or the lines of `describe` where the task has its own.
+        """
+        if type(self).describe is not Task.describe:
+            return list(self.describe(env, objects))
+        found: list[Any] = env.written(objects)
+        return found
+
+    def smiles(self, env: E, objects: Any) -> list[str] | None:
+        """SMILES of objects that are molecules; None for others."""
+        return None
+
     def object_facts(self, env: E, objects: Any) -> dict[str, list[Any]]:
         """What else tables of objects say of each, by name: numbers or text, one for each."""
         return {}

@@ -71,6 +71,14 @@ class WrappedTask(Task[Any]):
         """As inside."""
         return self.inside.describe(env, objects)
 
+    def written(self, env: Any, objects: Any) -> list[Any]:
+        """As inside."""
+        return self.inside.written(env, objects)
+
+    def smiles(self, env: Any, objects: Any) -> list[str] | None:
+        """As inside."""
+        return self.inside.smiles(env, objects)
+
     def object_facts(self, env: Any, objects: Any) -> dict[str, list[Any]]:
         """As inside."""
         return self.inside.object_facts(env, objects)

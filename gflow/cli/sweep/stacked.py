@@ -9,14 +9,13 @@ from typing import Any
 
 from gflow.cli.sweep.command import Command
 from gflow.cli.sweep.points import Point
-from gflow.cli.train_flags import parse
+from gflow.cli.train_flags import parse, task_of
 from gflow.errors import GFlowError
 from gflow.runs.run import Run
 from gflow.stacked.alike import FREE
 from gflow.stacked.commit import finish_saving
 from gflow.stacked.runs import Grouped, StackedRuns, grouped, stacked
 from gflow.tasks.options import RunConfig
-from gflow.tasks.registry import task_class
 
 Label = Callable[[int], str]
 """Number of a point to what tells it from the others."""
@@ -132,7 +131,7 @@ def notes(stack: StackedRuns) -> list[str]:
 def _config(command: Command, point: Point, folder: Path) -> RunConfig:
     """The settings of a run, as its own process would read them."""
     words = command.line(point, folder)
-    config = parse(task_class(words[1]), words[2:], words[1])
+    config = parse(task_of(words[1], words[2:]), words[2:], words[1])
     out = str(Path(os.path.expandvars(config.run.out)).expanduser())
     return dataclasses.replace(config, run=dataclasses.replace(config.run, out=out))
 

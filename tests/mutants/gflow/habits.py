@@ -2,6 +2,7 @@
 
 SAVED = "tests/gflow/runs/test_pretrained.py::"
 EQUAL = SAVED + "test_saved_loaded_and_saved_again_it_gives_equal_numbers"
+OWN = "tests/gflow/cli/test_own_reward.py::"
 
 MUTANTS = (
     (
@@ -45,5 +46,40 @@ MUTANTS = (
         "    return total[place]\n",
         "    return law[place]\n",
         SAVED + "test_log_probabilities_are_exact_where_states_are_listed",
+    ),
+    (
+        "own-reward-energy",
+        "gflow/tasks/scored.py",
+        'log = -number if self.gives == "energy" else number',
+        'log = number if self.gives == "energy" else number',
+        OWN + "test_a_scorer_says_what_functions_mean",
+    ),
+    (
+        "own-reward-beta",
+        "gflow/tasks/scored.py",
+        "return self.beta * math.log(number)",
+        "return math.log(number)",
+        OWN + "test_objects_are_sampled_in_proportion_to_it",
+    ),
+    (
+        "own-reward-value",
+        "gflow/tasks/scored.py",
+        "(log_reward.double() / self.beta).exp()",
+        "log_reward.double().exp()",
+        OWN + "test_objects_are_sampled_in_proportion_to_it",
+    ),
+    (
+        "own-reward-path",
+        "gflow/tasks/own_reward.py",
+        'object.__setattr__(self, "reward", absolute(self.reward))',
+        "pass",
+        OWN + "test_a_run_of_the_command_line_and_what_comes_after",
+    ),
+    (
+        "spins-written",
+        "envs/spins/env.py",
+        "2 * states - 3 if self.values == 2",
+        "2 * states - 1 if self.values == 2",
+        OWN + "test_objects_are_written_as_people_write_them[spins]",
     ),
 )
