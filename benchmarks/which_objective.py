@@ -57,6 +57,9 @@ LARGE: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Large ones, which only samples are judged of."""
 
+SHARE_OF = {"molecules": 0.25}
+"""What part of the reward calls an environment gets whose calls take long."""
+
 ALSO = ("led", "gafn")
 """Objectives beside the self-contained ones that end in R / Z."""
 
@@ -75,6 +78,16 @@ BEHAVIOURS: dict[str, dict[str, Any]] = {
 
 CENTRES = ("tb", "subtb", "db")
 """Around which behaviours and backward policies are varied."""
+
+KEPT = (
+    "tv",
+    "mean_reward",
+    "mean_log_reward",
+    "log_z_error",
+    "modes_in_sample",
+    "mode_regions",
+)
+"""Numbers of an evaluation that are kept."""
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 """Of the reward calls, at which samplers are judged."""
@@ -119,18 +132,12 @@ class Calls:
     """Counts the states whose reward an environment is asked for."""
 
     def __init__(self, env: Any) -> None:
-        self.number = 0
-        self._of = {name: getattr(env, name) for name in ("log_reward", "partial_log_reward")}
-        for name in self._of:
-            setattr(env, name, self._counting(name))
+        self.number, self._checked = 0, env._checked
+        env._checked = self._counted  # all rewards pass there, those of unfinished objects too
 
-    def _counting(self, name: str) -> Any:
-        def counted(states: Any, *rest: Any, **more: Any) -> Any:
-            value = self._of[name](states, *rest, **more)
-            self.number += len(value)
-            return value
-
-        return counted
+    def _counted(self, value: Any, *rest: Any) -> Any:
+        self.number += len(value)
+        return self._checked(value, *rest)
 
 
 def settings(run: Run, lr: float, batch_size: int) -> RunConfig:
@@ -158,17 +165,15 @@ def trained(run: Run, calls: int, lr: float, batch_size: int) -> dict[str, Any]:
     except GFlowError as error:
         return asdict(run) | {"refused": str(error)}
     trainer, counter = context.trainer, Calls(context.trainer.env)
-    curve, spent, seconds = [], 0, 0.0
+    trainer._sharing = None  # rewards that are looked up in a list of all states are not asked for
+    curve, seconds = [], 0.0
     for share in SHARES:
-        while spent < share * calls:
-            before, began = counter.number, time.process_time()
+        began = time.process_time()
+        while counter.number < share * calls:
             trainer.train(16)
-            seconds += time.process_time() - began
-            # Where all states are listed nothing is asked: each trajectory counts.
-            spent += (counter.number - before) or 16 * batch_size
-        before = counter.number
+        seconds, spent = seconds + time.process_time() - began, counter.number
         curve.append({"calls": spent, "seconds": round(seconds, 2), **judged(context)})
-        counter.number = before
+        counter.number = spent  # judging is free
     config.task.close(context.env)
     return asdict(run) | {"budget": calls, "curve": curve}
 
@@ -176,7 +181,14 @@ def trained(run: Run, calls: int, lr: float, batch_size: int) -> dict[str, Any]:
 def judged(context: Context) -> dict[str, float]:
     """The numbers of an evaluation that the page shows."""
     found = evaluate_run(context, 256)
-    kept = ("tv", "mean_reward", "mean_log_reward", "log_z_error", "modes_in_sample", "mode_regions")
+    kept = (
+        "tv",
+        "mean_reward",
+        "mean_log_reward",
+        "log_z_error",
+        "modes_in_sample",
+        "mode_regions",
+    )
     numbers = {name: found[name] for name in kept if name in found}
     best = context.best
     if best is not None and len(best):
@@ -221,14 +233,16 @@ def main() -> None:
         if time.monotonic() - began > args.seconds:
             print(f"{len(wanted) - number} of {len(wanted)} runs are left; run it again to go on")
             break
-        known[run] = trained(run, args.calls, args.lr, args.batch_size)
+        share = SHARE_OF.get(run.environment, 1.0)
+        known[run] = trained(run, round(share * args.calls), args.lr, args.batch_size)
         with file.open("a") as out:
             out.write(json.dumps(known[run]) + "\n")
         print(f"{number + 1}/{len(wanted)} {line(known[run])}", flush=True)
-    if args.page is not None:
+    rows = [row for row in known.values() if "curve" in row]
+    if args.page is not None and rows:
         from which_objective_page import write
 
-        write([row for row in known.values() if "curve" in row], args.page, args.calls)
+        write(rows, args.page, args.calls)
         print(f"see {args.page}")
 
 
