@@ -3,7 +3,7 @@
 Run:   python benchmarks/which_objective.py                          the star, 3 seeds
        python benchmarks/which_objective.py --design product         every triple that can train
        python benchmarks/which_objective.py --seconds 1800           some of it; run again to go on
-       python benchmarks/which_objective.py --page docs/compare/objectives.md
+       python benchmarks/which_objective.py --page docs/topics/which_objective.md
 Takes: the star 1,400 runs of 2 to 60 CPU seconds, the product some twelve times as many.
 Shows: on six environments whose exact law is known how far each sampler is from it (total
        variation), and on three large ones the mean reward of its samples and the best that it saw,

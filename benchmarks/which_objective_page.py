@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ What an objective, a behaviour and a backward policy are worth at equal numbers 
 six environments whose exact law is known and three large ones. Everything here is printed by one
 command, which keeps its runs and goes on where it stopped:
 
-```bash skip
-python benchmarks/which_objective.py --seeds {seeds} --calls {calls} --page {page}
-```
+    python benchmarks/which_objective.py --seeds {seeds} --calls {calls} --page {page}
 
 {count} runs of {calls} reward calls (molecules: a quarter), {hours:.1f} CPU hours of training on
 one thread. Nothing is tuned for any method: the same network for each environment, batches of 16,
@@ -79,26 +78,36 @@ def write(rows: list[Row], page: Path, calls: int) -> None:
 
 def sections() -> list[tuple[str, Callable[[Row], str], Callable[[Row], bool]]]:
     """Headings with what names a row of their table, and which runs are theirs."""
+
+    def plain(row: Row) -> bool:
+        return row["behaviour"] == "on_policy" and row["backward"] in ("uniform", "learned")
+
+    def behaviours(row: Row, centre: str) -> bool:
+        return row["objective"] == centre and row["backward"] == "uniform"
+
+    def backwards(row: Row, centre: str) -> bool:
+        return row["objective"] == centre and row["behaviour"] == "on_policy"
+
     found: list[tuple[str, Callable[[Row], str], Callable[[Row], bool]]] = [
         (
             "Objectives, fresh trajectories",
             lambda row: f"`{row['objective']}`, {row['backward']}",
-            lambda row: (
-                row["behaviour"] == "on_policy" and row["backward"] in ("uniform", "learned")
-            ),
+            plain,
         )
     ]
     for centre in CENTRES:
-        found.append((
-            f"Behaviours with `{centre}`, uniform backward policy",
-            lambda row: f"`{row['behaviour']}`",
-            lambda row, c=centre: row["objective"] == c and row["backward"] == "uniform",
-        ))  # fmt: skip
-        found.append((
-            f"Backward policies with `{centre}`, fresh trajectories",
-            lambda row: f"`{row['backward']}`",
-            lambda row, c=centre: row["objective"] == c and row["behaviour"] == "on_policy",
-        ))  # fmt: skip
+        found += [
+            (
+                f"Behaviours with `{centre}`, uniform backward policy",
+                lambda row: f"`{row['behaviour']}`",
+                partial(behaviours, centre=centre),
+            ),
+            (
+                f"Backward policies with `{centre}`, fresh trajectories",
+                lambda row: f"`{row['backward']}`",
+                partial(backwards, centre=centre),
+            ),
+        ]
     return found
 
 
@@ -119,11 +128,9 @@ def table(
     places = ranks(values, shown, sign)
     lines = ["| | " + " | ".join([*shown, "rank"]) + " |", "| --- |" + " --- |" * (len(shown) + 1)]
     for name in sorted(values, key=lambda name: places[name]):
-        cells = []
-        for environment in shown:
-            mine = values[name].get(environment)
-            cells.append("" if mine is None else cell(mine, environment, values, sign))
-        lines.append(f"| {name} | " + " | ".join([*cells, f"{places[name]:.1f}"]) + " |")
+        own = values[name]
+        texts = [cell(own[e], e, values, sign) if e in own else "" for e in shown]
+        lines.append(f"| {name} | " + " | ".join([*texts, f"{places[name]:.1f}"]) + " |")
     return "\n".join(lines)
 
 
@@ -168,8 +175,8 @@ def times(rows: list[Row]) -> str:
         "| --- |" + " --- |" * len(shown),
     ]
     for name, cells in sorted(found.items()):
-        row = [f"{statistics.median(cells[e]):.2f}" if e in cells else "" for e in shown]
-        lines.append(f"| `{name}` | " + " | ".join(row) + " |")
+        texts = [f"{statistics.median(cells[e]):.2f}" if e in cells else "" for e in shown]
+        lines.append(f"| `{name}` | " + " | ".join(texts) + " |")
     return "\n".join(lines)
 
 
