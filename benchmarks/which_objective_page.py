@@ -83,10 +83,10 @@ def sections() -> list[tuple[str, Callable[[Row], str], Callable[[Row], bool]]]:
         return row["behaviour"] == "on_policy" and row["backward"] in ("uniform", "learned")
 
     def behaviours(row: Row, centre: str) -> bool:
-        return row["objective"] == centre and row["backward"] == "uniform"
+        return bool(row["objective"] == centre and row["backward"] == "uniform")
 
     def backwards(row: Row, centre: str) -> bool:
-        return row["objective"] == centre and row["behaviour"] == "on_policy"
+        return bool(row["objective"] == centre and row["behaviour"] == "on_policy")
 
     found: list[tuple[str, Callable[[Row], str], Callable[[Row], bool]]] = [
         (
