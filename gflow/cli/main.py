@@ -16,6 +16,7 @@ USAGE = """usage: gflow COMMAND ...
 
   train ENV [flags]                 train a sampler; ENV is a name, file.py:Class or
                                     package.module:Class of a Task or an Environment
+  train [ENV] --config FILE [flags] the same with flags from a YAML file, which flags override
   pretrain ENV [flags]              train a sampler that is told what to build
   finetune DIR [--task ENV] [flags] turn it to a reward: amortised, or converted without training
   resume DIR [--steps N]            continue a run that was stopped or killed, or extend one

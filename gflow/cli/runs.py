@@ -1,10 +1,12 @@
 """The commands about runs: train, resume, measure, sample, sweep; and what there is to train."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gflow.bounds import Count, Natural
+from gflow.cli.config_file import reward_of, typed_flags, with_config
 from gflow.cli.pretrain import finetune as finetuning
 from gflow.cli.pretrain import pretrain as pretraining
 from gflow.cli.pretrain import started
@@ -19,17 +21,24 @@ from gflow.training.json_lines import to_json
 
 def train(words: list[str]) -> int:
     """Train a sampler: its own flags come from the environment and the parts that are chosen."""
+    words, file = with_config(words)
+    if file is not None:
+        named = bool(words) and not words[0].startswith("-")
+        words = [file.called(words[0] if named else ""), *(words[1:] if named else words)]
     if not words or words[0].startswith("-"):
         tasks, broken = importable()
         lines = [f"  {name:<16} {cls.summary}" for name, cls in tasks.items()]
         lines += [f"  {name:<16} ({reason})" for name, reason in broken.items()]
         print("\n".join(["usage: gflow train ENV [flags]", "", "environments:", *lines]))
         return 0 if words else 2
-    cls = task_of(words[0], words[1:])
+    cls = task_of(words[0], words[1:], reward_of(file))
     if any(word in HELP for word in words):
         show_help(words[0], cls, words[1:])
         return 0
-    return _train(started(parse(cls, words[1:], words[0])))
+    known: dict[str, Any] = {}
+    if file is not None:
+        known = file.values(cls, typed_flags(words[1:]), f"gflow train {words[0]} --help")
+    return _train(started(parse(cls, words[1:], words[0], known=known)))
 
 
 def pretrain(words: list[str]) -> int:

@@ -23,16 +23,17 @@ TITLES = {
 }
 
 
-def task_of(called: str, words: Sequence[str]) -> type[Task[Any]]:
+def task_of(called: str, words: Sequence[str], reward: str | None = None) -> type[Task[Any]]:
     """The class of the task that words ask for: by --reward with a reward of one's own.
 
     Args:
         called: What the task is called.
         words: After that.
+        reward: What --reward is without them.
     """
     typed = [word.values for word in split(words)[1] if word.name == "reward"]
     given = [values[0] for values in typed if len(values) == 1]
-    return task_class(with_own_reward(called, given[-1] if given else None))
+    return task_class(with_own_reward(called, given[-1] if given else reward))
 
 
 def parse(
@@ -59,7 +60,7 @@ def parse(
     free, typed = split(words)
     if free:
         raise ConfigError(f"There is no use for {free[0]!r}: flags begin with --. See `{listed}`.")
-    parts = _chosen(cls, typed)
+    parts = _chosen(cls, typed, known)
     flags = flags_of(cls, parts)
     given: dict[str, Any] = dict(known or {})
     for word in typed:
@@ -87,6 +88,7 @@ def show_help(
         lines += wrapped(f"More with {dashed(parent)} set: {more.replace('_', '-')}.")
     if "reward" not in {name for flag in flags for name in flag.names}:
         lines += wrapped("A reward of your own: --reward file.py:function (more: add --help).")
+    lines += wrapped("Flags from a file, which those of the command override: --config run.yaml.")
     lines += wrapped(
         "Other parts have other flags: add --help to e.g. --objective subtb, --behaviour "
         "local_search, --condition temperature."
@@ -110,8 +112,11 @@ def dependent(flags: Sequence[Flag], given: set[str]) -> dict[Flag, str]:
     return found
 
 
-def _chosen(cls: type[Task[Any]], typed: Sequence[Word]) -> dict[str, str]:
-    return chosen_parts(cls, {w.name: w.values[0] for w in typed if len(w.values) == 1})
+def _chosen(
+    cls: type[Task[Any]], typed: Sequence[Word], known: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    said = {w.name: w.values[0] for w in typed if len(w.values) == 1}
+    return chosen_parts(cls, {**(known or {}), **said})
 
 
 def _note(section: str, parts: dict[str, str], count: int) -> str:

@@ -3,6 +3,7 @@
 SAVED = "tests/gflow/runs/test_pretrained.py::"
 EQUAL = SAVED + "test_saved_loaded_and_saved_again_it_gives_equal_numbers"
 OWN = "tests/gflow/cli/test_own_reward.py::"
+CONFIG = "tests/gflow/cli/test_config_file.py::"
 
 MUTANTS = (
     (
@@ -81,5 +82,19 @@ MUTANTS = (
         "2 * states - 3 if self.values == 2",
         "2 * states - 1 if self.values == 2",
         OWN + "test_objects_are_written_as_people_write_them[spins]",
+    ),
+    (
+        "config-replaced-part",
+        "gflow/cli/config_file.py",
+        "                continue  # of a part that was replaced\n",
+        "                pass\n",
+        CONFIG + "test_words_override_the_file",
+    ),
+    (
+        "config-folder",
+        "gflow/cli/config_file.py",
+        '            del run["out"]\n',
+        "            pass\n",
+        CONFIG + "test_a_run_begins_from_the_settings_of_another",
     ),
 )
