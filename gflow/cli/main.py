@@ -21,7 +21,8 @@ USAGE = """usage: gflow COMMAND ...
   finetune DIR [--task ENV] [flags] turn it to a reward: amortised, or converted without training
   resume DIR [--steps N]            continue a run that was stopped or killed, or extend one
   eval DIR [--samples N]            measure a run at its last checkpoint
-  sample DIR [-n N] [--condition C] draw objects from a trained sampler, as JSON lines
+  sample DIR [-n N] [--condition C] [--format F] [--out FILE] [--diverse K]
+                                    draw objects from a trained sampler: JSON, CSV, SMI, SDF
   report DIR ... [--out FILE]       write a page about a run, a sweep, or several runs
   sweep FILE [--out DIR] [--stacked]
                                     run a sweep file (grid or random) on this machine

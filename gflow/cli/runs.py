@@ -1,21 +1,23 @@
 """The commands about runs: train, resume, measure, sample, sweep; and what there is to train."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from gflow.bounds import Count, Natural
+from gflow.bounds import Count, Natural, Probability
 from gflow.cli.config_file import reward_of, typed_flags, with_config
 from gflow.cli.pretrain import finetune as finetuning
 from gflow.cli.pretrain import pretrain as pretraining
 from gflow.cli.pretrain import started
 from gflow.cli.train_flags import parse, show_help, task_of
 from gflow.cli.words import HELP
+from gflow.errors import FolderError
 from gflow.runs.run import Run
 from gflow.runs.trained import load
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.registry import importable
+from gflow.training.atomic import write_text
 from gflow.training.json_lines import to_json
 
 
@@ -101,24 +103,48 @@ def evaluate(folder: str, samples: Count = 500) -> int:
 
 
 def sample(
-    folder: str, number: Count = 10, seed: Natural = 0, condition: tuple[float, ...] = ()
+    folder: str,
+    number: Count = 10,
+    seed: Natural = 0,
+    condition: tuple[float, ...] = (),
+    format: Literal["", "jsonl", "json", "csv", "smi", "sdf"] = "",
+    out: str = "",
+    diverse: Natural = 0,
+    alike: Probability = 0.5,
 ) -> int:
-    """Draw objects from a trained sampler, as JSON lines.
+    """Draw objects from a trained sampler, as JSON lines or in another format.
 
     Args:
-        folder: Folder of the run.
+        folder: Folder of the run, or of save_pretrained.
         number: How many.
         seed: Of the random numbers.
         condition: What a conditional sampler is asked for, as an inverse temperature; by default
             drawn as in training.
+        format: What to write: jsonl (one object a line), json, csv, and of molecules smi and sdf,
+            with all that is known of each object; by default as the name of --out ends, else jsonl.
+        out: File to write; the screen if empty.
+        diverse: Keep at most so many, the best first, each unlike all before it; 0 keeps all.
+        alike: Similarity from which two objects are alike for --diverse.
     """
+    from gflow.runs.export import drawn, format_of, text_of
+
+    form = format_of(format, out)
     trained = load(folder)
     try:
         asked = torch.tensor(condition) if condition else None
-        for row in trained.table(number, seed, asked):
-            print(to_json(row))
+        rows, smiles = drawn(trained, number, seed, asked, diverse, alike)
+        text = text_of(rows, smiles, form)
     finally:
         trained.close()
+    if out:
+        path = Path(out).expanduser()
+        try:
+            write_text(path, text)
+        except OSError as error:
+            raise FolderError(f"{path} cannot be written: {error.strerror or error}.") from None
+        print(f"{len(rows)} objects in {path}")
+    else:
+        print(text, end="")
     return 0
 
 

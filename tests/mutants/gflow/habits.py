@@ -4,6 +4,7 @@ SAVED = "tests/gflow/runs/test_pretrained.py::"
 EQUAL = SAVED + "test_saved_loaded_and_saved_again_it_gives_equal_numbers"
 OWN = "tests/gflow/cli/test_own_reward.py::"
 CONFIG = "tests/gflow/cli/test_config_file.py::"
+FORMS = "tests/gflow/cli/test_sample_formats.py::"
 
 MUTANTS = (
     (
@@ -96,5 +97,26 @@ MUTANTS = (
         '            del run["out"]\n',
         "            pass\n",
         CONFIG + "test_a_run_begins_from_the_settings_of_another",
+    ),
+    (
+        "sample-diverse",
+        "gflow/runs/export.py",
+        "kept = [first[i] for i in greedy",
+        "kept = [i for i in greedy",
+        FORMS + "test_a_diverse_choice_is_good_and_far_apart",
+    ),
+    (
+        "sample-alike",
+        "gflow/runs/export.py",
+        "near, alike)]",
+        "near, 0.9)]",
+        FORMS + "test_a_diverse_choice_is_good_and_far_apart",
+    ),
+    (
+        "sample-sdf-rows",
+        "gflow/runs/export.py",
+        "        for key, value in row.items():\n            if key",
+        "        for key, value in rows[0].items():\n            if key",
+        FORMS + "test_molecules_are_written_for_chemists",
     ),
 )
