@@ -4,6 +4,7 @@ Two kinds: the reference, one page a room of the package, from its docstrings; a
 repository that pages link to (examples, benchmarks), so that no link leaves the site.
 """
 
+import json
 import os
 import posixpath
 import re
@@ -80,13 +81,24 @@ def _follow(page: File, files: Files, config: MkDocsConfig) -> None:
             continue
         text = (ROOT / source).read_text()
         suffix = source.suffix
-        if suffix != ".md":
+        if suffix == ".ipynb":
+            text = _notebook(source, text)
+        elif suffix != ".md":
             fence = SHOWN.get(suffix, "text")
             text = f"# {source}\n\n````{fence}\n{text}````\n"
         made = File.generated(config, _name(source), content=text)
         files.append(made)
         if suffix == ".md":
             _follow(made, files, config)
+
+
+def _notebook(source: Path, text: str) -> str:
+    """A notebook as a page: its prose and its code, in order."""
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        inside = "".join(cell["source"])
+        parts.append(inside if cell["cell_type"] == "markdown" else f"```python\n{inside}\n```")
+    return "\n\n".join([*parts, f"*The notebook is `{source}`.*"]) + "\n"
 
 
 def _source(link: str, page: File) -> Path | None:
