@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rdkit import Chem, rdBase
 
 from gflow.envs.molecules import Goal, MoleculePolicy, Molecules, Vocabulary
 from gflow.objectives import TrajectoryBalance
@@ -36,37 +35,6 @@ from gflow.training.trainer import TrainConfig, Trainer
 SIZES = {"small": (64, 3, 5), "peer": (128, 4, 9)}
 HERE = Path(__file__).resolve().parents[1]
 STAGES = ("sample", "score", "evaluate", "step")
-
-
-def blocks(path: Path, most: int = 4) -> Vocabulary:
-    """Fragments of a table with ``block_smi`` and ``block_r``, the atoms that may bond."""
-    table = json.loads(path.read_text())
-    ends: dict[str, set[int]] = {}
-    for name, smiles in table["block_smi"].items():
-        ends.setdefault(smiles, set()).update(table["block_r"][name])
-    found: dict[str, None] = {}
-    for smiles, atoms in ends.items():
-        for count in range(1, min(most, len(atoms)) + 1):
-            for chosen in itertools.combinations(sorted(atoms), count):
-                piece = _with_ports(smiles, chosen)
-                if piece:
-                    found.setdefault(piece)
-    return Vocabulary.from_fragments(list(found))
-
-
-def _with_ports(smiles: str, atoms: tuple[int, ...]) -> str:
-    """A block with a port in place of a hydrogen at some atoms; empty if that is not neutral."""
-    molecule = Chem.RWMol(Chem.MolFromSmiles(smiles))
-    for index in atoms:
-        port = molecule.AddAtom(Chem.Atom(0))
-        molecule.AddBond(index, port, Chem.BondType.SINGLE)
-        atom = molecule.GetAtomWithIdx(index)
-        atom.SetNumExplicitHs(max(atom.GetNumExplicitHs() - 1, 0))
-    with rdBase.BlockLogs():
-        if Chem.SanitizeMol(molecule, catchErrors=True) or Chem.GetFormalCharge(molecule):
-            return ""
-    radicals = any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
-    return "" if radicals else str(Chem.MolToSmiles(molecule))
 
 
 class Case:
@@ -133,7 +101,9 @@ def serve(args: argparse.Namespace) -> None:
     """Run a round for every line of the standard input, and print it as one of JSON."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    vocabulary = blocks(args.blocks) if args.blocks else Vocabulary.default()
+    vocabulary = Vocabulary.default()
+    if args.blocks:
+        vocabulary = Vocabulary.from_fragment_file(args.blocks)
     goals = {"qed, sa": ("qed", "sa")} | ({"seh": (f"seh:{args.seh}",)} if args.seh else {})
     cases = {
         f"{size}, {name}": Case(vocabulary, goal, *SIZES[size])

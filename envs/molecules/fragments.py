@@ -99,6 +99,59 @@ def make_fragment(
     return Fragment(canonical, union, group, orbits, count)
 
 
+def with_ports(smiles: str, atoms: Sequence[int], where: str) -> list[str]:
+    """SMILES of a building block with ports in place of hydrogens, for each choice of its atoms.
+
+    Choices of up to `MAX_PORTS` atoms are made; those for which there is no hydrogen are none.
+
+    Args:
+        smiles: The block, without ports.
+        atoms: Numbers of the atoms that may bond, as often as they may.
+        where: Who asks, for messages.
+
+    Raises:
+        ConfigError: If there is no such atom, or no choice is left.
+    """
+    try:
+        molecule = parse_smiles(smiles, where)
+    except MoleculeError as error:
+        raise ConfigError(str(error)) from error
+    size = molecule.GetNumAtoms()
+    if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
+        raise ConfigError(f"{where}: {smiles!r} has ports already; leave the atoms out.")
+    if max(atoms) >= size:
+        raise ConfigError(
+            f"{where}: {smiles!r} has {size} atoms, counted from 0, and none is {max(atoms)}."
+        )
+    found: dict[str, None] = {}
+    for count in range(1, min(MAX_PORTS, len(atoms)) + 1):
+        for chosen in itertools.combinations(sorted(atoms), count):
+            piece = _substituted(molecule, chosen)
+            if piece:
+                found.setdefault(piece)
+    if not found:
+        raise ConfigError(
+            f"{where}: no atom of {smiles!r} among {sorted(atoms)} has a hydrogen to give away."
+        )
+    return list(found)
+
+
+def _substituted(block: Any, atoms: Sequence[int]) -> str:
+    """A block with a port in place of a hydrogen at each of the atoms; empty if impossible."""
+    chem = rdkit()
+    molecule = chem.RWMol(block)
+    for index in atoms:
+        port = molecule.AddAtom(chem.Atom(0))
+        molecule.AddBond(index, port, chem.BondType.SINGLE)
+        atom = molecule.GetAtomWithIdx(index)
+        atom.SetNumExplicitHs(max(atom.GetNumExplicitHs() - 1, 0))
+    with rdkit("rdkit.rdBase").BlockLogs():
+        if chem.SanitizeMol(molecule, catchErrors=True):
+            return ""
+    radicals = any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
+    return "" if radicals else str(chem.MolToSmiles(molecule))
+
+
 def canonical_with_ports(molecule: Any) -> tuple[str, list[int]]:
     """Canonical SMILES, and the atom numbers of its dummies from left to right."""
     written = rdkit().MolToSmiles(molecule)

@@ -33,6 +33,8 @@ class MoleculesTask(MoleculeTables, SeveralScores):
             Pareto front, and for conditions about them.
         max_fragments: Largest number of fragments of a molecule.
         min_fragments: Smallest number of fragments of a molecule.
+        fragments: A file of your own fragments, taken as they are: SMILES with attachment points
+            (*), or JSON with building blocks and the atoms that may bond (docs/topics/files.md).
         smiles: A file of your own molecules to cut the fragments from (SMI, CSV, SDF;
             docs/topics/files.md); RDKit's own if empty.
         skip_invalid: Pass over molecules of that file that RDKit cannot read.
@@ -77,6 +79,7 @@ class MoleculesTask(MoleculeTables, SeveralScores):
     vector: bool = False
     max_fragments: Count = 5
     min_fragments: Count = 2
+    fragments: str = ""
     smiles: str = ""
     skip_invalid: bool = False
     vocabulary_size: Count = 128
@@ -92,8 +95,15 @@ class MoleculesTask(MoleculeTables, SeveralScores):
         """The environment with its vocabulary and reward."""
         from gflow.envs.molecules import CutOptions, Goal, Molecules, Vocabulary
 
+        if self.fragments and self.smiles:
+            raise ConfigError(
+                f"molecules: fragments={self.fragments!r} are taken as they are, and "
+                f"smiles={self.smiles!r} would be cut into others. Give one of them."
+            )
         options = CutOptions(size=self.vocabulary_size, min_count=self.fragment_count)
-        if self.smiles:
+        if self.fragments:
+            vocabulary = Vocabulary.from_fragment_file(self.fragments)
+        elif self.smiles:
             vocabulary = Vocabulary.from_files(
                 [Path(self.smiles)], options, skip_invalid=self.skip_invalid
             )

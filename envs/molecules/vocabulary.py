@@ -27,8 +27,15 @@ from gflow.envs.molecules.extras import (
     rdkit,
     several,
 )
-from gflow.envs.molecules.fragments import MAX_PORTS, Fragment, make_fragment, may_bond
+from gflow.envs.molecules.fragments import (
+    MAX_PORTS,
+    Fragment,
+    make_fragment,
+    may_bond,
+    with_ports,
+)
 from gflow.errors import ConfigError
+from gflow.readers.fragments import read_blocks
 from gflow.readers.molecules import Entry, read_molecules
 
 CACHE_FORMAT = 1
@@ -154,6 +161,29 @@ class Vocabulary:
         """The fragments given, in this order, e.g. ``["*C", "*c1ccc(*)cc1", "[1*]C(=O)O[3*]"]``."""
         texts = several(smiles, "Vocabulary.from_fragments")
         return cls(tuple(make_fragment(s) for s in texts))
+
+    @classmethod
+    def from_fragment_file(cls, path: str | Path) -> "Vocabulary":
+        """The fragments of a file, as they are; see `gflow.readers.fragments.read_blocks`.
+
+        Of a building block with the atoms that may bond, each choice of up to four of them is a
+        fragment. What stands there twice is taken once.
+
+        Raises:
+            ConfigError: With file, line or entry, and what is wrong.
+        """
+        found: dict[str, Fragment] = {}
+        for block in read_blocks(path, is_smiles):
+            pieces = [block.smiles]
+            if block.atoms is not None:
+                pieces = with_ports(block.smiles, block.atoms, block.place)
+            for piece in pieces:
+                try:
+                    fragment = make_fragment(piece)
+                except ConfigError as error:
+                    raise ConfigError(f"{block.place}: {error}") from error
+                found.setdefault(fragment.smiles, fragment)
+        return cls(tuple(found.values()))
 
     def extensible(self) -> "Vocabulary":
         """Without fragments that cannot be followed by one with two ports.

@@ -1,14 +1,22 @@
 """Vocabularies: cutting, closure, symmetry, caching, complaints."""
 
 import gzip
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from gflow import enumerate_states
 from gflow.envs.molecules import CutOptions, MoleculeError, Vocabulary, make_fragment
 from gflow.envs.molecules.fragments import may_bond
+from gflow.envs.molecules.task import MoleculesTask
 from gflow.envs.molecules.vocabulary import closed, cut, unmatched_port
 from gflow.errors import ConfigError
+from gflow.exact.graph import ExactFlows
+from gflow.state import take
 
 Chem = pytest.importorskip("rdkit.Chem")
 SOME = CutOptions(size=40, min_count=2)
@@ -307,3 +315,103 @@ def test_complaints() -> None:
         Vocabulary.from_smiles(["CCO", None])  # type: ignore[list-item]
     with pytest.raises(ConfigError, match="There is no file nowhere.smi"):
         Vocabulary.from_files(["nowhere.smi"])
+
+
+# ---------------------------------------------------------------------- files of fragments
+
+TABLE = {
+    "block_name": {"0": "c1ccccc1_0", "1": "O_0", "2": "c1ccccc1_3"},
+    "block_smi": {"0": "c1ccccc1", "1": "O", "2": "c1ccccc1"},
+    "block_r": {"0": [0], "1": [0], "2": [3, 0]},
+}
+"""As the table of the first GFlowNet paper: a benzene ring twice, with different atoms."""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("ports.smi", "# mine\n*C methyl\n*c1ccc(*)cc1\n*C\n", ["*C", "*c1ccc(*)cc1"]),
+        ("ports.csv", "name,smiles\nmethyl,*C\nether,*O*\n", ["*C", "*O*"]),
+        ("ports.json", '["*C", "[1*]C(=O)O[3*]"]', ["*C", "*OC(*)=O"]),
+        ("atoms.json", '[["C", [0, 0]], ["*O*", [0]]]', None),
+        ("atoms.json", '[["C", [0, 0]], "*O*"]', ["*C", "*C*", "*O*"]),
+        ("named.json", '{"c1ccccc1": [0, 3], "N": [0]}', ["*c1ccccc1", "*c1ccc(*)cc1", "*N"]),
+        ("table.json", json.dumps(TABLE), ["*c1ccccc1", "*c1ccc(*)cc1", "*O"]),
+    ],
+)
+def test_fragments_of_a_file_are_taken_as_they_are(
+    tmp_path: Path, name: str, text: str, wanted: list[str] | None
+) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    if wanted is None:  # ports, and atoms beside them
+        with pytest.raises(ConfigError, match=r"atoms.json, entry 2: .*ports already"):
+            Vocabulary.from_fragment_file(file)
+        return
+    found = [f.smiles for f in Vocabulary.from_fragment_file(file).fragments]
+    assert found == [make_fragment(s).smiles for s in wanted]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.json", "{", "a.json is no JSON"),
+        ("a.json", "3", "holds int, and no fragments. JSON of fragments is"),
+        ("a.json", "[]", "holds no fragment"),
+        ("a.json", '[["C", []]]', r"entry 1: the atoms of 'C' that may bond must be .* got \[\]"),
+        ("a.json", '[["C", [0]], ["C", [true]]]', r"entry 2: .* got \[true\]"),
+        ("a.json", '[["CO", [0, 2]]]', "entry 1: 'CO' has 2 atoms, counted from 0, and none is 2"),
+        ("a.json", '[["FC(F)(F)F", [1]]]', "no atom of .* has a hydrogen to give away"),
+        ("a.json", '[["C%", [0]]]', "entry 1: 'C%' is not a valid SMILES"),
+        ("a.json", '{"block_smi": {"0": "C"}, "block_r": {"1": [0]}}', "must have the same rows"),
+        ("a.smi", "*C\nCC\n", "a.smi, line 2: .* has 0 attachment points"),
+        ("a.smi", "*C\n*C*.O\n", "a.smi, line 2: .* it has several parts"),
+    ],
+)
+def test_files_that_are_none_of_fragments_are_refused(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        Vocabulary.from_fragment_file(tmp_path / name)
+
+
+def test_a_file_of_fragments_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^There is no file .*none.json"):
+        Vocabulary.from_fragment_file(tmp_path / "none.json")
+
+
+def test_a_choice_of_atoms_never_changes_the_charge(tmp_path: Path) -> None:
+    """Pyridine's nitrogen has no hydrogen to give away, and those of others have one."""
+    rings = {"c1ccncc1": [3, 0], "c1cc[nH]c1": [3], "c1cc[nH+]cc1": [3]}
+    (tmp_path / "rings.json").write_text(json.dumps(rings))
+    found = Vocabulary.from_fragment_file(tmp_path / "rings.json").fragments
+    wanted = ["*c1ccncc1", "*n1cccc1", "*[n+]1ccccc1"]
+    assert [f.smiles for f in found] == wanted
+
+
+def test_one_flag_trains_on_a_table_of_blocks(tmp_path: Path) -> None:
+    """And molecules come in proportion to their reward, however blocks may make them."""
+    table = {"block_smi": ["C", "O", "CC"], "block_r": [[0, 0], [0, 0], [0, 1]]}
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    task = MoleculesTask(fragments=str(tmp_path / "table.json"), max_fragments=4, workers=0)
+    env: Any = task.environment()
+    assert len(env.vocabulary) == 6
+    graph = enumerate_states(env)
+    law = graph.terminal_log_prob(*vars_of(graph.exact_flows()))
+    objects = take(graph.states, graph.objects)
+    by_name: dict[str, float] = {}
+    for name, share in zip(env.smiles(objects), law.exp().tolist(), strict=True):
+        by_name[name] = by_name.get(name, 0.0) + share
+    assert len(by_name) < len(law)  # some are built in several ways
+    first = {name: i for i, name in reversed(list(enumerate(env.smiles(objects))))}
+    rows = torch.tensor([first[name] for name in by_name])
+    reward = env.log_reward(take(objects, rows)) + env.log_multiplicity(take(objects, rows))
+    wanted = reward.double().softmax(0)
+    torch.testing.assert_close(torch.tensor(list(by_name.values())), wanted, atol=1e-6, rtol=0)
+    with pytest.raises(ConfigError, match="would be cut into others. Give one of them"):
+        replace(task, smiles="mine.smi").environment()
+
+
+def vars_of(flows: ExactFlows) -> tuple[torch.Tensor, torch.Tensor]:
+    return flows.log_pf, flows.log_stop

@@ -5,7 +5,21 @@ MOLECULES = "tests/envs/molecules/test_molecules_objectives.py"
 SOLE = "tests/envs/molecules/test_sole.py"
 SEH = "tests/envs/molecules/test_seh_proxy.py"
 
+FILES = "tests/envs/molecules/test_molecules_vocabulary.py"
+
 MUTANTS = (
+    (
+        "fragments-atoms-once", "envs/molecules/fragments.py",
+        "for chosen in itertools.combinations(sorted(atoms), count):",
+        "for chosen in itertools.combinations(sorted(set(atoms)), count):",
+        f"{FILES}::test_fragments_of_a_file_are_taken_as_they_are",
+    ),
+    (
+        "fragments-blocks-apart", "gflow/readers/fragments.py",
+        "blocks[block.smiles] = Block(known.place, known.smiles, known.atoms + more)",
+        "pass",
+        f"{FILES}::test_fragments_of_a_file_are_taken_as_they_are",
+    ),
     (
         "molecules-symmetry", "envs/molecules/env.py",
         "return self.canonical(states).log_overcount()",
