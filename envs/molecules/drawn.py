@@ -15,7 +15,7 @@ SIZE = (220, 160)
 class MoleculeTables:
     """What tables of objects say of molecules: for tasks whose environment writes SMILES."""
 
-    def smiles(self, env: Any, objects: Any) -> list[str] | None:
+    def object_smiles(self, env: Any, objects: Any) -> list[str] | None:
         """Canonical SMILES."""
         found: list[str] = env.smiles(objects)
         return found

@@ -66,7 +66,7 @@ def drawn(
     batch = trained.trajectories(number, seed, condition)
     context, objects = trained.context, batch.final_states
     rows = rows_of(context, trained.env, batch)
-    smiles = context.task.smiles(context.env, objects)
+    smiles = context.task.object_smiles(context.env, objects)
     if not diverse:
         return rows, smiles
     name = "reward" if "reward" in rows[0] else "log_reward"

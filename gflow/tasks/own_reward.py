@@ -138,9 +138,9 @@ class RewardedTask(WrappedTask):
         """As inside."""
         return self.inside.written(own_reward(env).plain, objects)
 
-    def smiles(self, env: Any, objects: Any) -> list[str] | None:
+    def object_smiles(self, env: Any, objects: Any) -> list[str] | None:
         """As inside."""
-        return self.inside.smiles(own_reward(env).plain, objects)
+        return self.inside.object_smiles(own_reward(env).plain, objects)
 
     def object_facts(self, env: Any, objects: Any) -> dict[str, list[Any]]:
         """As inside."""

@@ -287,7 +287,7 @@ class Task(ABC, Generic[E]):
         found: list[Any] = env.written(objects)
         return found
 
-    def smiles(self, env: E, objects: Any) -> list[str] | None:
+    def object_smiles(self, env: E, objects: Any) -> list[str] | None:
         """SMILES of objects that are molecules; None for others."""
         return None
 

@@ -75,9 +75,9 @@ class WrappedTask(Task[Any]):
         """As inside."""
         return self.inside.written(env, objects)
 
-    def smiles(self, env: Any, objects: Any) -> list[str] | None:
+    def object_smiles(self, env: Any, objects: Any) -> list[str] | None:
         """As inside."""
-        return self.inside.smiles(env, objects)
+        return self.inside.object_smiles(env, objects)
 
     def object_facts(self, env: Any, objects: Any) -> dict[str, list[Any]]:
         """As inside."""
