@@ -223,7 +223,8 @@ def main() -> None:
                 found[name].append(numbers[name])
             lines.append([method, str(seed), *(f"{numbers[name]:.4g}" for name in COLUMNS)])
             print("  " + "  ".join(lines[-1]), flush=True)
-        rows.append([method, *(spread(found[name]) for name in COLUMNS)])
+        said = ("" if math.isnan(found[name][0]) else spread(found[name]) for name in COLUMNS)
+        rows.append([method, *said])
     table(rows)
     if args.out:
         with args.out.open("w", newline="") as file:

@@ -11,9 +11,26 @@ CHAINS = f"{POLICY}::test_chains_leave_the_distribution_as_it_is"
 
 DISTILLED = "tests/objectives/marginals/test_marginal_consistency.py"
 
+SOLUTION = f"{POLICY}::test_exact_marginals_are_the_solution"
+LATTICE = f"{POLICY}::test_it_learns_the_marginals_of_a_lattice"
+
 MUTANTS = (
     (
-        "marginal-without-choices",
+        "conditionals-over-places",  # MM-2
+        "gflow/marginals/policy.py",
+        ".masked_fill(~legal, -torch.inf).log_softmax(-1)",
+        ".masked_fill(~legal, -torch.inf).log_softmax(-2)",
+        SOLUTION,
+    ),
+    (
+        "moves-never-end",  # MM-3, MM-4
+        "gflow/marginals/moves.py",
+        "size = torch.randint(places, (count,)",
+        "size = torch.randint(places - 1, (count,)",
+        LATTICE,
+    ),
+    (
+        "marginal-without-choices",  # MM-1
         "gflow/marginals/policy.py",
         "return value - log_choices(symbols, self.sites.symbols).to(value.dtype)",
         "return value + log_choices(symbols, self.sites.symbols).to(value.dtype)",
@@ -55,7 +72,7 @@ MUTANTS = (
         ORDERS,
     ),
     (
-        "likelihood-forgets-what-is-known",
+        "likelihood-forgets-what-is-known",  # MM-6
         "gflow/marginals/policy.py",
         "            known = known.index_put((rows, place), value)\n",
         "",
@@ -69,7 +86,7 @@ MUTANTS = (
         f"{POLICY}::test_evidence_stays_and_the_rest_is_drawn_from_the_posterior",
     ),
     (
-        "chains-erase-one-more",
+        "chains-erase-one-more",  # MM-7
         "gflow/behaviours/marginal_chains.py",
         "erased = order.argsort(1) < self.erase",
         "erased = order.argsort(1) <= self.erase",

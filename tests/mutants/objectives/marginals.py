@@ -81,6 +81,14 @@ MUTANTS = (
         MATCHED,
     ),
     (
+        "matching-of-nothing",  # MM-4
+        "objectives/marginals/matching.py",
+        "return gap.square() / (self.places * ends.sum())",
+        "return 0 * gap.square() / (self.places * ends.sum())",
+        "tests/objectives/marginals/test_marginal_matching.py::"
+        "test_it_learns_all_marginals_of_a_lattice",
+    ),
+    (
         "consistency-held-at-nought",
         "objectives/marginals/consistency.py",
         "self.anchor = self.places * math.log(symbols) if anchor is None else anchor",

@@ -18,51 +18,30 @@ from gflow.marginals import (
     transitions,
 )
 from gflow.objectives.marginals.divergence import MarginalDivergence
-from gflow.trajectories import Trajectories
 
 
 @pytest.mark.parametrize("standardised", [True, False])
-def test_the_loss_is_that_of_the_definition(standardised: bool) -> None:
-    weight = torch.tensor([0.3, -1.2, 0.8])
-    env = AnyOrder("ab", 3, FunctionReward(lambda s: (s * weight).sum(1)))
-    torch.manual_seed(0)
-    policy = MarginalPolicy(env, ResidualSites(3, 2, 16, 1))
-    for parameter in policy.parameters():
-        parameter.data.normal_(0, 0.4)
-    generator = torch.Generator().manual_seed(1)
-    whole = torch.randint(2, (6, 3), generator=generator)
-    last = transitions(env, policy.sites, whole, generator, torch.full((6,), 2))
-    early = transitions(env, policy.sites, whole, generator, torch.zeros(6, dtype=torch.int64))
-    batch = Trajectories.join([early, last])
-    objective = MarginalDivergence(env, 2.5, standardised, anchor=0.7)
-    terms = objective.evaluate(env, policy, batch)
+def test_the_loss_is_that_of_the_definition(by_hand: Any, standardised: bool) -> None:
+    objective = MarginalDivergence(by_hand.env, 2.5, standardised, anchor=0.7)
+    terms = objective.evaluate(by_hand.env, by_hand.policy, by_hand.batch)
     loss = objective(terms)
-    network = policy.network
-    empty = network.log_marginal(torch.full((1, 3), 2))[0]
-    learned = network.log_marginal(whole)
-    delta = []
-    for row in range(len(batch)):
-        before, after = (batch.states[batch.state_index[row, t]][None] for t in (0, 1))
-        place, value = divmod(int(batch.actions[row, 0]), 2)
-        said = policy.log_conditionals(before)[0, place, value]
-        delta.append(network.log_marginal(before)[0] + said - network.log_marginal(after)[0])
-    gap = (learned - (whole * weight).sum(1)).detach()
+    gap = (by_hand.learned - by_hand.wanted).detach()
     advantage = gap - gap.mean()
     if standardised:
         advantage = advantage / (gap.std() + 1e-7)
-    consistency = torch.stack(delta).square().mean()
-    wanted = (advantage * learned).mean()
-    wanted = wanted + 2.5 * (3 * consistency + (empty - 0.7).square())
+    consistency = by_hand.delta.square().mean()
+    wanted = (advantage * by_hand.learned).mean()
+    wanted = wanted + 2.5 * (3 * consistency + (by_hand.empty - 0.7).square())
     torch.testing.assert_close(loss, wanted)
     mine, hand = (
-        torch.autograd.grad(one, list(policy.parameters()), allow_unused=True)
+        torch.autograd.grad(one, list(by_hand.policy.parameters()), allow_unused=True)
         for one in (loss, wanted)
     )
     for one, two in zip(mine, hand, strict=True):
         torch.testing.assert_close(one, two)
     found = objective.metrics(terms)
     torch.testing.assert_close(found["consistency"], consistency.detach())
-    torch.testing.assert_close(found["drift"], empty.detach() - 0.7)
+    torch.testing.assert_close(found["drift"], by_hand.empty.detach() - 0.7)
 
 
 def test_it_needs_objects_and_marginals() -> None:
