@@ -8,6 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+COLUMNS = 64
+"""Sums of more rows than this are left to the operation made for it."""
+
+ROWS = 24
+"""With so many rows of a table for each that is added, its gradient as a product costs as much as
+sorting and adding, as measured on a CPU."""
+
 
 class _Known(torch.autograd.Function):
     """A linear layer whose output is there: nothing forward, as ever backward."""
@@ -23,6 +30,33 @@ class _Known(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         bias = gradient.sum(0) if ctx.biased else None
         return gradient @ weight, gradient.T @ x, bias, None
+
+
+class _Rows(torch.autograd.Function):
+    """Sums of rows of a table; the gradient of the table is a product of matrices."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(features)
+        ctx.rows = len(table)
+        return _added(features, table)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        (features,) = ctx.saved_tensors
+        every = torch.arange(ctx.rows, device=features.device)
+        named = [column[:, None] == every for column in features.unbind(1)]
+        counts = sum(part.to(gradient.dtype) for part in named[1:]) + named[0].to(gradient.dtype)
+        return None, counts.T @ gradient
+
+
+def _added(features: Tensor, table: Tensor) -> Tensor:
+    """(N, width) sums of the rows that (N, K) features name, one after the other.
+
+    Compilers merge this with what is around it, and go along the rows.
+    """
+    parts = [F.embedding(column, table) for column in features.unbind(1)]
+    return sum(parts[1:], start=parts[0])
 
 
 class Layers(TorchFunctionMode):
@@ -70,12 +104,16 @@ class Layers(TorchFunctionMode):
     def embedding(self, features: Tensor, table: Tensor) -> Tensor:
         """The sum of the rows of a table that (N, K) features name.
 
-        Without gradient by plain operations, which a compiler merges with those around it; the
-        gradient is that of the operation made for it, which compilers call as it is.
+        With gradient of a long table it is the operation made for it, which compilers call as it
+        is: the gradient as a product would be the more work the longer the table.
         """
-        if features.dim() != 2 or torch.is_grad_enabled():
+        count = features.shape[1]
+        if not 0 < count <= COLUMNS or (torch.is_grad_enabled() and len(table) > ROWS * count):
             return F.embedding_bag(features, table, mode="sum")
-        return F.embedding(features, table).sum(1)
+        if not torch.is_grad_enabled():
+            return _added(features, table)
+        out: Tensor = _Rows.apply(features, table)
+        return out
 
 
 def _plain_sum(settings: Mapping[str, Any]) -> bool:

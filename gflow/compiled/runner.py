@@ -1,9 +1,11 @@
 """Training steps that run as one graph: compiled, or captured on a GPU."""
 
+import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -161,9 +163,11 @@ class CompiledStep:
 
     def _built(self, module: Any, given: list[Tensor]) -> Callable[[], list[Tensor]]:
         """What runs the graph on the tensors that it was traced for."""
-        from torch._inductor import standalone_compile
+        from torch._inductor import config, standalone_compile
 
-        with warnings.catch_warnings():
+        # What calls the kernels is C++, too, on a CPU: in Python it takes longer than many kernels.
+        calls = {"cpp_wrapper": self.trainer.device.type == "cpu"}
+        with warnings.catch_warnings(), _quiet("torch._inductor.ir"), config.patch(calls):
             warnings.simplefilter("ignore")
             compiled: Any = standalone_compile(
                 module, [*given], dynamic_shapes="from_example_inputs", options={}
@@ -256,3 +260,15 @@ class CompiledStep:
     def reload(self) -> None:
         """Take the tensors of the trainer anew, after it was given a state."""
         self._call, self.steps = None, 0
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Let a logger say nothing but errors within a block."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -398,6 +398,24 @@ def test_a_layer_is_known_only_where_it_saw_the_same_rows() -> None:
         torch.testing.assert_close(one, two)
 
 
+@pytest.mark.parametrize("columns", [1, 3, 65])
+@pytest.mark.parametrize("rows", [5, 200])
+def test_sums_of_embeddings_are_those_of_torch(columns: int, rows: int) -> None:
+    """Short sums of short tables, whose gradient is a product; and all others."""
+    torch.manual_seed(0)
+    table = torch.randn(rows, 4, requires_grad=True)
+    features = torch.randint(rows, (6, columns))
+    weight = torch.randn(6, 4)
+    plain = nn.functional.embedding_bag(features, table, mode="sum")
+    with Layers({}, lambda _: None):
+        found = nn.functional.embedding_bag(features, table, mode="sum")
+    product = type(found.grad_fn).__name__ == "_RowsBackward"
+    assert product == (columns <= 64 and rows <= 24 * columns)
+    torch.testing.assert_close(found, plain)
+    one, two = (torch.autograd.grad((x * weight).sum(), table)[0] for x in (found, plain))
+    torch.testing.assert_close(one, two)
+
+
 def test_sums_of_embeddings_without_gradient_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     table = torch.randn(7, 4, requires_grad=True)
     features = torch.tensor([[0, 3, 3], [6, 1, 2]])

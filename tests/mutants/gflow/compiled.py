@@ -42,6 +42,20 @@ MUTANTS = (
         f"{STEP}::test_a_layer_is_known_only_where_it_saw_the_same_rows",
     ),
     (
+        "rows-counted-once",
+        "gflow/compiled/replayed.py",
+        "named[0].to(gradient.dtype)",
+        "named[-1].to(gradient.dtype)",
+        f"{STEP}::test_sums_of_embeddings_are_those_of_torch",
+    ),
+    (
+        "rows-without-the-first",
+        "gflow/compiled/replayed.py",
+        "return sum(parts[1:], start=parts[0])",
+        "return sum(parts[1:], start=parts[-1])",
+        f"{STEP}::test_sums_of_embeddings_are_those_of_torch",
+    ),
+    (
         "layers-known-unseen",
         "gflow/compiled/replayed.py",
         "if close and torch.allclose(before, x.detach()[:count], atol=1e-4, rtol=1e-4):",
