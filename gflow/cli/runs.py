@@ -80,20 +80,24 @@ def _train(run: Run) -> int:
         before, after = summary["untrained"][name], metrics[name]
         print(f"{name.replace('_', ' ')} {before:.4g} untrained, {after:.4g} trained")
         print("  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+        if "ended" in summary:
+            print(f"Ended early: {summary['ended']}. To go on: gflow resume {run.folder}", end="")
+            print("" if run.halting.late else " --steps N (N in all)")
         print(f"{summary['step']} steps in {summary['timing']['seconds']} s; see {run.folder}")
         return 0
     finally:
         run.close()
 
 
-def evaluate(folder: str, samples: Count = 500) -> int:
+def evaluate(folder: str, samples: Count = 500, checkpoint: str = "last") -> int:
     """Measure a run at its last checkpoint.
 
     Args:
         folder: Folder of the run.
         samples: Objects to draw.
+        checkpoint: Another one that was kept: best, step-N.
     """
-    trained = load(folder)
+    trained = load(folder, checkpoint)
     try:
         numbers = evaluate_run(trained.context, samples)
         print(to_json({"step": trained.step, "metrics": numbers}, indent=2))
@@ -111,6 +115,7 @@ def sample(
     out: str = "",
     diverse: Natural = 0,
     alike: Probability = 0.5,
+    checkpoint: str = "last",
 ) -> int:
     """Draw objects from a trained sampler, as JSON lines or in another format.
 
@@ -125,11 +130,12 @@ def sample(
         out: File to write; the screen if empty.
         diverse: Keep at most so many, the best first, each unlike all before it; 0 keeps all.
         alike: Similarity from which two objects are alike for --diverse.
+        checkpoint: Another one that was kept: best, step-N.
     """
     from gflow.runs.export import drawn, format_of, text_of
 
     form = format_of(format, out)
-    trained = load(folder)
+    trained = load(folder, checkpoint)
     try:
         asked = torch.tensor(condition) if condition else None
         rows, smiles = drawn(trained, number, seed, asked, diverse, alike)

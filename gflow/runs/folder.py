@@ -160,7 +160,8 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the files of the run that was here."""
         written = (self.path / name for name in ("about.json", "objects.jsonl", "report.html"))
-        for path in (self.summary, self.metrics, self.checkpoint, *written):
+        kept = self.checkpoint.parent.glob("*.pt")
+        for path in (self.summary, self.metrics, self.checkpoint, *kept, *written):
             path.unlink(missing_ok=True)
 
     def difference(self, config: RunConfig) -> str:

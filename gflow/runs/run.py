@@ -17,6 +17,7 @@ from gflow.report import write_report
 from gflow.runs.about import label_of, write_about
 from gflow.runs.build import build_context
 from gflow.runs.folder import RunFolder, identity, open_for_new, with_steps
+from gflow.runs.halting import BEST, Halting, checkpoint_named
 from gflow.runs.interrupt import interruptible
 from gflow.runs.memory import give_back
 from gflow.runs.objects import write_objects
@@ -58,6 +59,7 @@ class Run:
         self.seconds = 0.0
         self.untrained: dict[str, float] = {}
         self.reported = -1
+        self.halting = Halting(config.run)
         self.trackers = Trackers()
         self._extra: list[Tracker] = []
 
@@ -142,6 +144,8 @@ class Run:
             run.files = files
             if ranks.lead(files.checkpoint.exists() or files.has_results):
                 run._load()
+            if steps is not None:
+                run.halting.again()
             at = run.context.trainer.step
             if at > config.train.steps:
                 raise ConfigError(
@@ -162,15 +166,22 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path, load: bool = True) -> "Run":
+    def open(cls, folder: Path, load: bool = True, checkpoint: str = "last") -> "Run":
         """A run at its last checkpoint, to look at; another process may be training it.
 
+        Args:
+            folder: Its folder.
+            load: Whether to read the checkpoint.
+            checkpoint: Another one that was kept: "best", "step-N".
+
         Raises:
-            ConfigError: If the folder holds no run.
+            ConfigError: If the folder holds no run, or no such checkpoint.
             CheckpointError: If there is no checkpoint, or it belongs to another configuration.
         """
         run = cls(RunFolder(folder).read_config(), folder)
         if load:
+            kept = checkpoint_named(run.files.checkpoint.parent, checkpoint)
+            run.files.checkpoint = run.files.checkpoint if checkpoint == "last" else kept
             run._load(to_look_at=True)
         return run
 
@@ -193,15 +204,21 @@ class Run:
         began = time.monotonic() - self.seconds
         with interruptible() as interrupted:
             try:
-                while trainer.step < steps and not self.ranks.any(bool(interrupted)):
+                while (
+                    trainer.step < steps
+                    and not self.halting.ended
+                    and not self.ranks.any(bool(interrupted))
+                ):
                     self._step(console)
                     self.seconds = time.monotonic() - began
+                    self._watch()
                     if (
                         trainer.step % self.config.run.checkpoint_every == 0
                         or trainer.step == steps
+                        or self.halting.ended
                     ):
                         self.save()
-                if trainer.step < steps:
+                if trainer.step < steps and not self.halting.ended:
                     self.save()
                     self._say_stopped(f"Stopped at step {trainer.step}.")
                     return {}
@@ -219,8 +236,19 @@ class Run:
         if self.reported < 0:
             self.report()  # for comparison
             self.untrained = self.context.numbers
+            if self.ranks.first:
+                self.halting.known(self.untrained)
             self.save()
         return console
+
+    def _watch(self) -> None:
+        """Look at the clock, for all processes alike, and keep a checkpoint if one is due."""
+        if self.config.run.minutes:
+            self.halting.watch()
+            self.halting.late = self.ranks.lead(self.halting.late)
+        kept = self.halting.kept(self.context.trainer.step)
+        if kept:
+            self.save(self.files.checkpoint.with_name(kept))
 
     def _step(self, console: ConsoleTracker | None) -> None:
         trainer = self.context.trainer
@@ -235,6 +263,10 @@ class Run:
             console.progress(trainer.step)
         if record or trainer.step == self.config.train.steps:
             self.report(record)
+            best = self.halting.judge(trainer.step, self.context.numbers) if self.ranks.first else 0
+            best, self.halting.reason = self.ranks.lead((bool(best), self.halting.reason))
+            if best:
+                self.save(self.files.checkpoint.with_name(BEST))
 
     def _save_before_failure(self, step: int, generator: torch.Tensor) -> None:
         """Keep the steps done, so that a run whose cause of failure is mended repeats that one."""
@@ -324,6 +356,7 @@ class Run:
             "environment": self.config.task.name,
             "objective": trainer.objective.name,
             "step": trainer.step,
+            **({"ended": self.halting.ended} if self.halting.ended else {}),
             "metrics": self.context.numbers,
             "untrained": self.untrained,
             "exact": self.context.exact,
@@ -370,6 +403,7 @@ class Run:
             "numbers": dict(self.context.numbers),
             "untrained": dict(self.untrained),
             "reported": self.reported,
+            "halting": self.halting.state_dict(),
         }
         if self.ranks.first:
             with self.files.writing():
@@ -386,6 +420,7 @@ class Run:
             self.front.load_state_dict(state["front"])
         self.seconds = state["seconds"]
         self.context.numbers, self.untrained = dict(state["numbers"]), dict(state["untrained"])
+        self.halting.load_state_dict(state["halting"])
         self.reported, self.files.saved = state["reported"], self.context.trainer.step
 
     def _load(self, to_look_at: bool = False) -> None:

@@ -37,7 +37,8 @@ from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.registry import task_class, with_own_reward
 from gflow.tasks.task import Context, Task
-from gflow.training.trainer import Trainer
+from gflow.training.callbacks import told_of
+from gflow.training.trainer import Callback, Trainer
 from gflow.trajectories import Trajectories
 
 
@@ -263,9 +264,12 @@ def fit(
     *,
     policy: Policy | None = None,
     condition: str | ConditionSampler | Conditioning | None = None,
+    progress: bool = False,
+    tracker: Any = None,
+    callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Trained:
-    """Train a sampler, without a folder and without a word.
+    """Train a sampler, without a folder and, unless asked to, without a word.
 
         >>> from gflow.envs import HyperGrid
         >>> trained = fit(HyperGrid(2, 4), "subtb", steps=20, lam=0.8, width=16)
@@ -279,6 +283,9 @@ def fit(
             `feature_sizes`.
         condition: What the sampler is told: a name with settings `condition_...`, a `Conditioning`,
             or, for an environment that reads conditions, what draws them.
+        progress: As of `Trainer`; records come every `eval_every` steps.
+        tracker: Likewise.
+        callbacks: Likewise: `EarlyStopping`, `TimeLimit` and others, or functions.
         settings: Every flag of `gflow train` by its name: `steps`, `lr`, `lam`, `led_lr`, `side`.
 
     Raises:
@@ -291,26 +298,34 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         context = build_context(config, policy, condition)
+        told = told_of(progress, tracker, config.train.steps, config.train)
+        context.trainer.callbacks = (*context.trainer.callbacks, *callbacks, *told)
         context.trainer.train()
     passed = {"policy": policy, "condition": condition}
     return Trained(config, context, tuple(name for name, one in passed.items() if one is not None))
 
 
-def load(folder: str | Path) -> Trained:
+def load(folder: str | Path, checkpoint: str = "last") -> Trained:
     """The sampler of a run's folder at its last checkpoint, or of `save_pretrained`.
 
         sampler = gflow.load("runs/hypergrid-tb-0")
         objects = sampler.sample(100)
         sampler.log_prob(objects), sampler.table(5), sampler.env, sampler.policy
 
+    Args:
+        folder: The folder.
+        checkpoint: Of a run, another one that was kept: "best", "step-N".
+
     Raises:
-        ConfigError: The folder holds neither.
+        ConfigError: The folder holds neither, or no such checkpoint.
         CheckpointError: There is no checkpoint, or it is damaged.
     """
     path = Path(folder).expanduser()
     if (path / pretrained.SETTINGS).exists() and not run_folder_of(path):
+        if checkpoint != "last":
+            raise ConfigError(f"{path} holds one sampler and no checkpoints: leave checkpoint out.")
         return from_pretrained(path)
-    run = Run.open(path)
+    run = Run.open(path, checkpoint=checkpoint)
     return Trained(run.config, run.context)
 
 

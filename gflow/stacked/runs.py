@@ -36,7 +36,7 @@ def grouped(runs: Sequence[Run], most: int) -> Grouped:
     """
     found, left = Grouped(), []
     for run in runs:
-        reason = refusal(run.context.trainer)
+        reason = refusal(run.context.trainer) or _halts(run)
         if reason is None:
             left.append(run)
         else:
@@ -57,6 +57,15 @@ def grouped(runs: Sequence[Run], most: int) -> Grouped:
         else:
             found.alone.append((first, f"no other run goes with it: {reason}"))
     return found
+
+
+def _halts(run: Run) -> str | None:
+    """Why a run ends or keeps checkpoints by itself, or None."""
+    options = run.config.run
+    for name in ("stop_metric", "minutes", "keep_best", "keep_every"):
+        if getattr(options, name):
+            return f"--{name.replace('_', '-')} looks at one run, and a stack goes on together"
+    return None
 
 
 class StackedRuns:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gflow.backward.choice import BACKWARD_POLICIES, own_backward, with_backward
 from gflow.behaviours.base import Behaviour
-from gflow.bounds import Count, Natural, check_fields
+from gflow.bounds import Count, Natural, NotNegative, check_fields
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
@@ -26,6 +26,7 @@ from gflow.policies.mlp import MLPPolicy
 from gflow.sampling.sampler import Sampler
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
+from gflow.training.improvement import Goal, goal_of
 from gflow.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ class RunOptions:
         eval_every: Steps between evaluations.
         eval_samples: Objects sampled per evaluation.
         checkpoint_every: Steps between checkpoints.
+        stop_metric: End early when this metric of the evaluations (tv, loss, mean_reward) no longer
+            improves.
+        patience: Evaluations without an improvement after which it ends.
+        stop_goal: Whether small or large values of that metric are good; auto by its name.
+        min_delta: What an improvement must be more than.
+        minutes: Minutes of this process after which the run ends; gflow resume goes on. 0 for none.
+        keep_best: Keep checkpoints/best.pt of the evaluation where this metric is best.
+        best_goal: Whether small or large values of that metric are good; auto by its name.
+        keep_every: Keep checkpoints/step-N.pt every so many steps; 0 for none.
         track: Further trackers: tensorboard, wandb.
         threads: Threads of torch; 0 leaves its own choice.
         matmul: How exact products of float32 matrices are. "high" and "medium" may be faster, on
@@ -60,6 +70,14 @@ class RunOptions:
     eval_every: Count = 200
     eval_samples: Count = 500
     checkpoint_every: Count = 200
+    stop_metric: str = ""
+    patience: Count = 10
+    stop_goal: Goal = "auto"
+    min_delta: NotNegative = 0.0
+    minutes: NotNegative = 0.0
+    keep_best: str = ""
+    best_goal: Goal = "auto"
+    keep_every: Natural = 0
     track: tuple[str, ...] = ()
     threads: Natural = 0
     matmul: Literal["highest", "high", "medium"] = "highest"
@@ -68,6 +86,15 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for metric, goal in ((self.stop_metric, self.stop_goal), (self.keep_best, self.best_goal)):
+            if metric and goal == "auto":
+                goal_of(metric)
+        for name, usual in (("patience", 10), ("stop_goal", "auto"), ("min_delta", 0.0)):
+            if not self.stop_metric and getattr(self, name) != usual:
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r} is about ending early, and no metric is "
+                    f"watched: set stop_metric too."
+                )
         try:
             kind = torch.device(self.device).type
         except RuntimeError as e:

@@ -1,12 +1,9 @@
 """The training loop: sample, evaluate, balance, step. Small enough to copy and change."""
 
-import ast
 import copy
-import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
@@ -30,9 +27,11 @@ from gflow.sampling.exploration import ON_POLICY, Exploration, check_exploration
 from gflow.sampling.sampler import Sampler
 from gflow.source import source_refusal
 from gflow.terms import FlowTerms
+from gflow.training.callbacks import TrainingCallback, load_state_of, state_of, told_of
 from gflow.training.config import TrainConfig
 from gflow.training.diagnosis import refuse_late, refuse_loss
 from gflow.training.ledger import Ledger, Record
+from gflow.training.random_state import load_random_state, random_state
 from gflow.trajectories import Trajectories
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ class Trainer:
         learners: What is learned beside the policy, in addition to what the objective learns.
         callbacks: Called after every step; see `Callback`.
         record_every: Steps between records, which are means over these steps.
+        progress: Show a bar, or lines, of the records.
+        tracker: Gets the records: "wandb", "tensorboard", or an object with `log(step, numbers)`.
         ranks: The processes that train together (`gflow.machines.join()` under torchrun);
             `config.batch_size` is that of all of them.
 
@@ -76,6 +77,7 @@ class Trainer:
 
     Attributes:
         step: Number of gradient steps done.
+        stopped: Why `train` goes no further (see `stop`); empty if it may.
         generator: Source of all randomness of sampling.
         compiled: The step as one graph, where `config.compile` asks for it.
         deferring: Whether checks wait for the next record, as sampling reads nothing either.
@@ -93,6 +95,8 @@ class Trainer:
         learners: Sequence[Learner] = (),
         callbacks: Sequence[Callback] = (),
         record_every: int = 1,
+        progress: bool = False,
+        tracker: Any = None,
         ranks: Ranks = ALONE,
     ) -> None:
         reads = env.condition_dim > 0
@@ -114,7 +118,10 @@ class Trainer:
             self.behaviour.further_objective.check(env, policy, conditional=condition is not None)
         self.learners = [*objective.learners(env), *learners]
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
-        self.condition, self.callbacks = condition, tuple(callbacks)
+        told = told_of(progress, tracker if ranks.first else None, config.steps, config)
+        self.callbacks: tuple[Callback, ...] = (*callbacks, *told)
+        self.condition = condition
+        self.stopped = ""
         self._chunked = chunked(policy, config.chunk)
         self.device = next(policy.parameters()).device
         on_gpu = config.plan == "auto" and self.device.type != "cpu"
@@ -367,17 +374,26 @@ class Trainer:
             refuse_late(self.env, self.objective, found[1], found[0], self.step)
 
     def train(self, steps: int | None = None) -> Record:
-        """`steps` gradient steps, by default up to `config.steps` in all.
+        """`steps` gradient steps, by default up to `config.steps` in all, unless it is stopped.
 
         Returns:
             The last record, which the last step always makes.
         """
         record: Record = {}
         last = self.config.steps if steps is None else self.step + steps
+        self.stopped = self.stopped if steps is None else ""
         with self.ranks.together():
-            while self.step < last:
+            while self.step < last and not self.ranks.any(bool(self.stopped)):
                 record = self.train_step(record=True if self.step + 1 == last else None)
+        if self.step >= self.config.steps or self.stopped:
+            for callback in self.callbacks:
+                if isinstance(callback, TrainingCallback):
+                    callback.finish(self)
         return record
+
+    def stop(self, reason: str) -> None:
+        """Have `train` end after this step; so does a trainer that takes its state up again."""
+        self.stopped = reason
 
     def means(self) -> Record:
         """The means since the last record, without beginning anew."""
@@ -416,14 +432,14 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "reward_version": self.env.reward.version,
+            "stopped": self.stopped,
+            "callbacks": state_of(self.callbacks),
             "others": others,
             **mine,
         }
 
     def _own_state(self) -> dict[str, Any]:
         """What differs from process to process."""
-        numpy_state: Any = np.random.get_state()  # noqa: NPY002
-        kind, keys, *rest = numpy_state
         objective = self.objective.state_dict()
         return {
             "ledger": self.ledger.state_dict(),
@@ -432,9 +448,7 @@ class Trainer:
             "condition": None if self.condition is None else self.condition.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
             "generator": self.generator.get_state(),
-            "torch_random": torch.get_rng_state(),
-            "python_random": repr(random.getstate()),
-            "numpy_random": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+            **random_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any], to_look_at: bool = False) -> None:
@@ -480,9 +494,7 @@ class Trainer:
         for learner, saved in zip(self.learners, mine["learners"], strict=True):
             learner.load_state_dict(saved)
         self.env.reward.version = state["reward_version"]
+        self.stopped = state["stopped"]
+        load_state_of(self.callbacks, state["callbacks"])
         self.generator.set_state(mine["generator"])
-        torch.set_rng_state(mine["torch_random"])
-        version, internal, gauss = ast.literal_eval(mine["python_random"])
-        random.setstate((version, tuple(internal), gauss))
-        kind, keys, *rest = mine["numpy_random"]
-        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+        load_random_state(mine)

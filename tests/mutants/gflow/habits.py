@@ -5,6 +5,8 @@ EQUAL = SAVED + "test_saved_loaded_and_saved_again_it_gives_equal_numbers"
 OWN = "tests/gflow/cli/test_own_reward.py::"
 CONFIG = "tests/gflow/cli/test_config_file.py::"
 FORMS = "tests/gflow/cli/test_sample_formats.py::"
+STOP = "tests/gflow/training/test_stopping.py::"
+HALT = "tests/gflow/runs/test_halting.py::"
 
 MUTANTS = (
     (
@@ -118,5 +120,47 @@ MUTANTS = (
         "        for key, value in row.items():\n            if key",
         "        for key, value in rows[0].items():\n            if key",
         FORMS + "test_molecules_are_written_for_chemists",
+    ),
+    (
+        "stop-sign",
+        "gflow/training/improvement.py",
+        "gain = self.sign * (value - self.best)",
+        "gain = -self.sign * (value - self.best)",
+        STOP + "test_patience_counts_reports_without_an_improvement",
+    ),
+    (
+        "stop-waiting-forgotten",
+        "gflow/runs/halting.py",
+        "                one.load_state_dict(saved[one.metric])\n",
+        "                pass\n",
+        HALT + "test_a_run_ends_early_and_a_killed_one_likewise",
+    ),
+    (
+        "stop-again",
+        "gflow/runs/run.py",
+        "                run.halting.again()\n",
+        "                pass\n",
+        HALT + "test_a_run_ends_early_and_a_killed_one_likewise",
+    ),
+    (
+        "stop-callbacks-state",
+        "gflow/training/callbacks.py",
+        'state.get(f"{number} {type(one).__name__}") or one.state_dict()',
+        "one.state_dict()",
+        STOP + "test_a_stopped_trainer_resumes_to_where_the_unbroken_one_stopped",
+    ),
+    (
+        "keep-every",
+        "gflow/runs/halting.py",
+        "step % every == 0",
+        "step % every == 1",
+        HALT + "test_checkpoints_that_are_kept_are_opened",
+    ),
+    (
+        "tracker-step",
+        "gflow/training/callbacks.py",
+        "self.tracker.log(trainer.step, dict(record))",
+        "self.tracker.log(trainer.step - 1, dict(record))",
+        STOP + "test_trackers_and_progress",
     ),
 )
