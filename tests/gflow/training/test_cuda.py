@@ -135,6 +135,10 @@ class MirrorOnDevice(MLPPolicy):
         keys, order = table.graph.keys
         self.keys, self.logits = keys.to(device), table.forward_table.detach()[order].to(device)
 
+    @property
+    def shares_work(self) -> bool:
+        return False
+
     def forward_logits(self, env: Any, states: Any, condition: Any = None) -> torch.Tensor:
         return self.logits[torch.searchsorted(self.keys, env.key(states))]
 

@@ -40,8 +40,8 @@ MUTANTS = (
     ),
     (
         "machines-stop-apart", "gflow/runs/run.py",
-        "while trainer.step < steps and not self.ranks.any(bool(interrupted)):",
-        "while trainer.step < steps and not interrupted:",
+        "and not self.ranks.any(bool(interrupted))",
+        "and not interrupted",
         f"{MACHINES}::test_a_run_is_written_once_and_resumes_to_the_same_numbers",
     ),
     (
