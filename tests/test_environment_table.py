@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,15 @@ def load() -> Any:
 
 
 TABLE = load()
+GALLERY = {
+    name: tuple(int(number.replace(",", "")) for number in numbers)
+    for name, *numbers in re.findall(
+        r"^\| `([\w-]+)` \| `\w+` \| .* \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$",
+        (SCRIPT.parents[1] / "docs" / "gallery" / "environments.md").read_text(),
+        re.MULTILINE,
+    )
+}
+"""States, transitions and objects of each instance, as the gallery says."""
 ENTRIES = {entry.name: entry for entry in TABLE.ENTRIES}
 
 
@@ -82,6 +92,7 @@ def test_every_environment_is_in_the_table() -> None:
 
 def test_names_differ() -> None:
     assert len(ENTRIES) == len(TABLE.ENTRIES)
+    assert list(GALLERY) == list(ENTRIES)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +106,7 @@ def test_all_checks_pass(name: str) -> None:
     row = TABLE.check(made(ENTRIES[name]))
     assert row.passed, row.check
     assert row.states >= row.objects > 1
+    assert GALLERY[name] == (row.states, row.transitions, row.objects), "docs/gallery"
     assert row.transitions >= row.states - 1  # every state but the source has a parent
 
 

@@ -12,10 +12,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MAKING = ROOT / "docs" / "making"
 pytest.importorskip("mkdocs")
+pytest.importorskip("matplotlib")
 sys.path.append(str(MAKING))
 from docstrings import BLOCK, INLINE, shown  # noqa: E402
 from formulas import mathml  # noqa: E402
+from gallery import SHOWN  # noqa: E402
 from links import faults  # noqa: E402
+from pictures import PICTURES  # noqa: E402
+
+from gflow.objectives import OBJECTIVES  # noqa: E402
+from gflow.tasks.parts import BEHAVIOURS  # noqa: E402
 
 
 def built(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +43,26 @@ def test_the_site_builds_strictly_and_every_link_leads_somewhere(tmp_path: Path)
     assert "repository/benchmarks/index.html" in pages  # linked to, and so a page
     for source in (ROOT / "docs").rglob("*.md"):
         assert str(source.relative_to(ROOT / "docs").with_suffix(".html")) in pages
+
+
+def test_the_gallery_has_every_objective_and_behaviour() -> None:
+    page = (ROOT / "docs" / "gallery" / "objectives.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    assert set(OBJECTIVES) - named == set()
+    assert set(BEHAVIOURS) - named == set()
+
+
+def test_pictures_are_small_described_and_drawn_by_a_command() -> None:
+    """Each picture of a page has words for who does not see it, and a command that draws it."""
+    shown = set()
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for words, link in re.findall(r"!\[(.*)\]\(([^)]+)\)", page.read_text()):
+            assert len(words) > 10, (page, link)
+            shown.add((page.parent / link).resolve())
+    drawn = {ROOT / "docs" / "pictures" / f"{name}.png" for name in PICTURES}
+    drawn |= {ROOT / "docs" / "pictures" / "gallery" / f"{name}.png" for name in SHOWN}
+    assert shown == drawn == set((ROOT / "docs" / "pictures").rglob("*.png"))
+    assert all(path.stat().st_size < 80_000 for path in drawn)
 
 
 def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
