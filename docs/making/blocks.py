@@ -7,11 +7,14 @@ with `gflow` are run by this process, the others by bash; what stands below
 
 is only read. A `text` block right after one that was run is what it prints: numbers with a point
 agree within a quarter, since machines differ in the last bits and training spreads them; `...`
-stands for anything.
+stands for anything. Where the block is titled "for example", sampled objects differ from machine to
+machine, too: lines must begin with the same word, and lines of JSON have the same keys; lines that
+begin with an object or a number may be others.
 """
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -25,7 +28,8 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 LONG = "<!-- minutes or more: the tests read the flags -->"
-FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLE = 'title="for example"'
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
 
 
@@ -39,6 +43,7 @@ class Block:
         language: `python` or `sh`.
         code: What stands in it.
         printed: What the page says that it prints, if it does.
+        example: Whether that is an example, of which objects and numbers may differ.
         long: Whether it is not run.
     """
 
@@ -47,6 +52,7 @@ class Block:
     language: str
     code: str
     printed: str | None
+    example: bool
     long: bool
 
     @property
@@ -65,17 +71,18 @@ def blocks(page: Path) -> list[Block]:
     text, found = page.read_text(), []
     fences = list(FENCE.finditer(text))
     for fence, after in zip_longest(fences, fences[1:]):
-        language, code = fence.groups()
+        language, _, code = fence.groups()
         if language not in ("python", "sh"):
             continue
-        printed = None
+        printed, example = None, False
         if after is not None and after.group(1) == "text":
             if not text[fence.end() : after.start()].strip():
-                printed = after.group(2)
+                printed, example = after.group(3), EXAMPLE in after.group(2)
         before = text[: fence.start()].rstrip()
         line = text[: fence.start()].count("\n") + 1
         name = str(page.relative_to(ROOT))
-        found.append(Block(name, line, language, code, printed, before.endswith(LONG)))
+        long = before.endswith(LONG)
+        found.append(Block(name, line, language, code, printed, example, long))
     return found
 
 
@@ -116,29 +123,46 @@ def words(line: str) -> list[str]:
     return shlex.split(line, comments=True)
 
 
-def agrees(printed: str, expected: str) -> str:
+def agrees(printed: str, expected: str, example: bool = False) -> str:
     """Empty if a block printed what its page says, else the first line that differs.
 
     Args:
         printed: What it printed.
         expected: What the page says.
+        example: Whether it says so for example.
     """
+    same = _alike if example else _same
     came = [line.rstrip() for line in printed.rstrip().splitlines()]
+    wanted = expected.rstrip().splitlines()
+    if example:
+        came, wanted = ([line for line in lines if _says(line)] for lines in (came, wanted))
     at, skipping = 0, False
-    for line in expected.rstrip().splitlines():
+    for line in wanted:
         if line.strip() == "...":
             skipping = True
             continue
         if skipping:
-            while at < len(came) and not _same(came[at], line.rstrip()):
+            while at < len(came) and not same(came[at], line.rstrip()):
                 at += 1
             skipping = False
-        if at >= len(came) or not _same(came[at], line.rstrip()):
+        if at >= len(came) or not same(came[at], line.rstrip()):
             return (
                 f"{line!r}, where {came[at]!r} came" if at < len(came) else f"{line!r} is missing"
             )
         at += 1
     return "" if skipping or at == len(came) else f"{came[at]!r} was printed as well"
+
+
+def _says(line: str) -> bool:
+    """Whether a line begins with a word, or is JSON; others begin with an object or a number."""
+    return line.startswith("{") or re.match(r"\s*(?=\w*[a-z])[A-Za-z_]+(\s|$)", line) is not None
+
+
+def _alike(came: str, expected: str) -> bool:
+    """Whether a line says the same of something else."""
+    if expected.startswith("{"):
+        return came.startswith("{") and list(json.loads(came)) == list(json.loads(expected))
+    return came.split()[:1] == expected.split()[:1]
 
 
 def _same(came: str, expected: str) -> bool:

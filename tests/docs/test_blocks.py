@@ -38,7 +38,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_block_runs_alone_and_prints_what_the_page_says(block: Block) -> None:
     printed = run(block)
     if block.printed is not None:
-        assert agrees(printed, block.printed) == "", printed
+        assert agrees(printed, block.printed, block.example) == "", printed
 
 
 @pytest.mark.parametrize("block", READ, ids=lambda block: block.name)
@@ -92,6 +92,13 @@ def test_what_agrees_with_a_page() -> None:
     assert agrees("x\ny\n", "x\n") == "'y' was printed as well"
     assert agrees("x\n", "x\ny\n") == "'y' is missing"
     assert agrees("took 3 s\n", "took ... s\n") == ""
+    assert agrees('n 3\n{"a": 1}\n', 'n 4\n{"a": 2}\n', example=True) == ""
+    assert "where" in agrees('{"a": 1}\n', '{"b": 1}\n', example=True)
+    assert "where" in agrees("tv 3\n", "kl 3\n", example=True)
+    assert (
+        agrees("best\n 0.9 CCO\nmean 3\n", "best\n 0.8 CCN\n 0.7 CC\nmean 1\n", example=True) == ""
+    )
+    assert "missing" in agrees("best\n 0.9 CCO\n", "best\n 0.8 CCN\nmean 1\n", example=True)
 
 
 def test_commands_are_cut_at_lines_of_gflow() -> None:
