@@ -155,7 +155,9 @@ def agrees(printed: str, expected: str, example: bool = False) -> str:
 
 def _says(line: str) -> bool:
     """Whether a line begins with a word, or is JSON; others begin with an object or a number."""
-    return line.startswith("{") or re.match(r"\s*(?=\w*[a-z])[A-Za-z_]+(\s|$)", line) is not None
+    if line.startswith("{") or line.strip() == "...":
+        return True
+    return re.match(r"\s*(?=\w*[a-z])[A-Za-z_]+(\s|$)", line) is not None
 
 
 def _alike(came: str, expected: str) -> bool:
