@@ -15,6 +15,7 @@ from gflow.environment.base import Environment
 from gflow.errors import ConfigError
 from gflow.memory.rescore import of_now
 from gflow.policies.base import Policy
+from gflow.shown import in_a_line
 from gflow.state import tensors, tree_map
 from gflow.trajectories import Trajectories
 
@@ -36,6 +37,8 @@ class Learner(ABC):
     module: nn.Module
     optimizer: torch.optim.Optimizer
     grad_clip: float = 0.0
+
+    __repr__ = in_a_line
 
     @abstractmethod
     def learn(

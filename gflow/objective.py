@@ -16,6 +16,7 @@ from gflow.errors import IncompatibleError
 from gflow.evaluation.evaluate import evaluate
 from gflow.learner import Learner
 from gflow.policies.base import Policy
+from gflow.shown import in_a_line
 from gflow.source import Source
 from gflow.terms import FlowTerms, Needs
 from gflow.trajectories import Trajectories
@@ -167,6 +168,10 @@ class Objective(nn.Module, ABC):
     ) -> FlowTerms:
         """The flow terms that this objective reads, with gradients."""
         return evaluate(env, policy, trajectories, self.needs)
+
+    def extra_repr(self) -> str:
+        """Its settings."""
+        return in_a_line(self).partition("(")[2][:-1]
 
     def begin(self, batch: Trajectories[Any]) -> None:
         """See the first training batch before any step is taken; nothing by default."""

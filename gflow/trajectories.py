@@ -60,6 +60,12 @@ class Trajectories(Generic[S]):
     from_source: Tensor | None = None
     recorded: "Recording | None" = field(default=None, compare=False, repr=False)
 
+    def __repr__(self) -> str:
+        few, many = (int(self.length.min()), int(self.length.max())) if len(self) else (0, 0)
+        cut = "" if self.complete is None else f", {int((~self.complete).sum())} cut"
+        count = batch_size(self.states)
+        return f"Trajectories({len(self)} of {few} to {many} moves{cut}, {count} states)"
+
     def __len__(self) -> int:
         return self.length.shape[0]
 

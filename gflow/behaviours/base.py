@@ -22,6 +22,7 @@ from gflow.objective import NO_MARGINALS, Objective
 from gflow.policies.base import Policy
 from gflow.sampling.exploration import ON_POLICY, Exploration
 from gflow.sampling.sampler import Sampler
+from gflow.shown import in_a_line
 from gflow.source import Source, source_refusal
 from gflow.trajectories import Trajectories
 
@@ -145,6 +146,8 @@ class Behaviour(ABC):
         Raises:
             ConfigError: With the smallest number that will do.
         """
+
+    __repr__ = in_a_line
 
     def state_dict(self) -> dict[str, Any]:
         """What the next batch depends on; nothing by default."""

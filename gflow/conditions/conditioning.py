@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gflow.conditions.draws import ConditionSampler
 from gflow.environment.base import Environment
 from gflow.errors import IncompatibleError
+from gflow.shown import in_a_line
 
 if TYPE_CHECKING:
     from gflow.behaviours.base import Behaviour
@@ -44,6 +45,8 @@ class Conditioning(ABC):
     def environment(self, env: Environment[Any]) -> Environment[Any]:
         """The environment whose reward reads the conditions; `env` itself, if it does already."""
         return env
+
+    __repr__ = in_a_line
 
     @abstractmethod
     def sampler(

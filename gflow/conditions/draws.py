@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gflow.errors import ConfigError
+from gflow.shown import in_a_line
 
 SHORT = 3
 """Conditions of at most so many entries are spelled out in names of metrics."""
@@ -19,6 +20,8 @@ def evenly(count: int, low: float, high: float) -> Tensor:
 
 class ConditionSampler(ABC):
     """Draws the conditions of a training batch."""
+
+    __repr__ = in_a_line
 
     @abstractmethod
     def __call__(self, count: int, generator: torch.Generator | None = None) -> Tensor:

@@ -14,6 +14,7 @@ from gflow.rewards.base import LogReward
 from gflow.rewards.scalarizations import AtTemperature
 from gflow.rewards.values import real
 from gflow.rewards.vector import VectorReward
+from gflow.shown import in_a_line
 from gflow.state import as_tuples, batch_size, describe, device_of, shorten, take
 
 if TYPE_CHECKING:
@@ -309,6 +310,8 @@ class Environment(ABC, Generic[S]):
         return with_reward(self, reward, self.condition_dim + 1)
 
     # ------------------------------------------------------------------ what the engine adds
+
+    __repr__ = in_a_line
 
     @property
     def name(self) -> str:

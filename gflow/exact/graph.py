@@ -70,6 +70,10 @@ class StateGraph(Generic[S]):
     depth: Tensor
     condition: Tensor | None = None
 
+    def __repr__(self) -> str:
+        moves, objects = len(self.parent), len(self.objects)
+        return f"StateGraph({self.env!r}, {len(self)} states, {moves} moves, {objects} objects)"
+
     def __len__(self) -> int:
         return self.depth.shape[0]
 

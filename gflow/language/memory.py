@@ -17,6 +17,7 @@ from gflow.language.nearness import keep_the_better, near_each_other
 from gflow.language.prefixes import PrefixReward
 from gflow.memory.columns import narrowest
 from gflow.sampling.sampler import Sampler
+from gflow.shown import in_a_line
 from gflow.state import take, to_device
 from gflow.trajectories import Trajectories
 
@@ -83,6 +84,9 @@ class TextMemory:
         """What scores texts."""
         assert isinstance(self.env.reward, PrefixReward)
         return self.env.reward
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"{len(self)} held")
 
     def __len__(self) -> int:
         return int(self._count.sum())

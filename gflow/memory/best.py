@@ -11,6 +11,7 @@ from gflow.checks import checked
 from gflow.environment.base import Environment
 from gflow.evaluation.anchored import plain_log_reward
 from gflow.rewards.scalarizations import LogSum
+from gflow.shown import in_a_line
 from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
 from gflow.trajectories import Trajectories
 
@@ -52,6 +53,9 @@ class BestObjects:
         self.keys = torch.zeros(0, dtype=torch.int64)
         self._scored_by = env.reward.version
         self.device: torch.device | str = "cpu"
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"{len(self)} held")
 
     def __len__(self) -> int:
         return len(self.keys)

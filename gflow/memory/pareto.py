@@ -10,6 +10,7 @@ from gflow.checks import check_numbers, check_shapes, checked
 from gflow.environment.base import Environment
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.exact.graph import StateGraph
+from gflow.shown import in_a_line
 from gflow.state import batch_size, cat, take, tensors, to_device, tree_map
 from gflow.trajectories import Trajectories
 
@@ -104,6 +105,9 @@ class ParetoArchive:
         self._keys = torch.zeros(0, dtype=torch.int64)
         self._scored_by = env.reward.version
         self.device: torch.device | str = "cpu"
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"{len(self)} held")
 
     def __len__(self) -> int:
         self.refresh()

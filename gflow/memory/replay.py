@@ -27,6 +27,7 @@ from gflow.memory.rescore import ends_of, rescored
 from gflow.memory.sorted_index import SortedIndex
 from gflow.policies.base import Policy
 from gflow.sampling.sampler import Sampler
+from gflow.shown import in_a_line
 from gflow.state import take, to_device
 from gflow.trajectories import Trajectories
 
@@ -110,6 +111,9 @@ class ReplayBuffer:
         self._all_scored_by: int | None = None
         self._name_of: dict[int, Hashable] = {}
         self._known: set[Hashable] = set()
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"{len(self)} held")
 
     def __len__(self) -> int:
         return self._columns.size

@@ -15,6 +15,7 @@ from gflow.environment.density import Density
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.environment.law import Law
 from gflow.errors import ConfigError, IncompatibleError
+from gflow.shown import size
 from gflow.trajectories import Trajectories
 
 if TYPE_CHECKING:
@@ -127,6 +128,11 @@ class Policy(nn.Module, ABC):
         between the rollout and the loss.
         """
         return None
+
+    def extra_repr(self) -> str:
+        """How many numbers it learns, and what it gives."""
+        flow = ", log flow" if self.has_log_flow else ""
+        return f"{size(self)}, backward={self.backward!r}{flow}"
 
     @property
     def shares_work(self) -> bool:

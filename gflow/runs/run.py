@@ -21,6 +21,7 @@ from gflow.runs.halting import BEST, Halting, checkpoint_named
 from gflow.runs.interrupt import interruptible
 from gflow.runs.memory import give_back
 from gflow.runs.objects import write_objects
+from gflow.shown import of_trainer
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.pictures import curves
@@ -62,6 +63,9 @@ class Run:
         self.halting = Halting(config.run)
         self.trackers = Trackers()
         self._extra: list[Tracker] = []
+
+    def __repr__(self) -> str:
+        return of_trainer(self.context.trainer, f"Run in {self.folder} ")
 
     # ------------------------------------------------------------------ folder
 

@@ -30,6 +30,7 @@ from gflow.runs.objects import rows_of
 from gflow.runs.probability import log_prob
 from gflow.runs.run import Run
 from gflow.sampling.sampler import Sampler
+from gflow.shown import of_trainer
 from gflow.state import batch_size
 from gflow.tasks.bare import task_of_object
 from gflow.tasks.flags import backward_field
@@ -57,10 +58,7 @@ class Trained:
     given: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        told = "" if self.trainer.condition is None else f", told {self.config.condition.name}"
-        return (
-            f"Trained({self.env!r}, {self.policy!r}, by {self.objective!r}{told}, step {self.step})"
-        )
+        return of_trainer(self.trainer, "Trained")
 
     @property
     def env(self) -> Environment[Any]:

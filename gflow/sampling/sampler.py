@@ -15,6 +15,7 @@ from gflow.sampling.densities import DensityMoves
 from gflow.sampling.exploration import ON_POLICY, Exploration
 from gflow.sampling.numbered import NumberedMoves
 from gflow.sampling.walk import Walk
+from gflow.shown import in_a_line
 from gflow.state import device_of, take
 from gflow.trajectories import Trajectories
 
@@ -46,6 +47,8 @@ class Sampler:
         check_num_keys(env)
         kind: Any = NumberedMoves if env.numbered else DensityMoves
         self.env, self.moves = env, kind(env, plan, share)
+
+    __repr__ = in_a_line
 
     @torch.no_grad()
     def forward(

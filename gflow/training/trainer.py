@@ -25,6 +25,7 @@ from gflow.policies.base import Policy
 from gflow.policies.chunked import chunked
 from gflow.sampling.exploration import ON_POLICY, Exploration, check_exploration
 from gflow.sampling.sampler import Sampler
+from gflow.shown import of_trainer
 from gflow.source import source_refusal
 from gflow.terms import FlowTerms
 from gflow.training.callbacks import TrainingCallback, load_state_of, state_of, told_of
@@ -43,8 +44,7 @@ EXTRA = "_extra_state"
 """How names of what modules save beside tensors end."""
 
 Callback = Callable[["Trainer", Trajectories[Any], Record], None]
-"""Called after every step with the trainer, the whole trajectories of the batch, and the record of
-that step: empty where none is due."""
+"""Called after every step with the trainer, the whole trajectories, and the record, if any."""
 
 
 class Trainer:
@@ -120,8 +120,7 @@ class Trainer:
         self.env, self.policy, self.objective, self.config = env, policy, objective, config
         told = told_of(progress, tracker if ranks.first else None, config.steps, config)
         self.callbacks: tuple[Callback, ...] = (*callbacks, *told)
-        self.condition = condition
-        self.stopped = ""
+        self.condition, self.stopped = condition, ""
         self._chunked = chunked(policy, config.chunk)
         self.device = next(policy.parameters()).device
         on_gpu = config.plan == "auto" and self.device.type != "cpu"
@@ -149,9 +148,8 @@ class Trainer:
         ranks.equalise([policy, objective, *(learner.module for learner in self.learners)])
         self.average = copy.deepcopy(policy).requires_grad_(False) if config.ema else None
         check_exploration(env, self.exploration)
-        reason = None
-        if self.exploration is not ON_POLICY:
-            reason = source_refusal(self.behaviour.gives.explored, objective.learns_from)
+        explored = self.behaviour.gives.explored if self.exploration is not ON_POLICY else None
+        reason = None if explored is None else source_refusal(explored, objective.learns_from)
         if reason is not None:
             raise IncompatibleError(f"{type(objective).__name__} on {env.name}: {reason}")
         self._sharing = None if config.compile else Sharing.of(self)
@@ -160,6 +158,8 @@ class Trainer:
             from gflow.compiled.captured import step_of
 
             self.compiled = step_of(self)
+
+    __repr__ = of_trainer
 
     @property
     def replay(self) -> ReplayBuffer | None:

@@ -7,6 +7,7 @@ CONFIG = "tests/gflow/cli/test_config_file.py::"
 FORMS = "tests/gflow/cli/test_sample_formats.py::"
 STOP = "tests/gflow/training/test_stopping.py::"
 HALT = "tests/gflow/runs/test_halting.py::"
+SHOWN = "tests/gflow/test_shown.py::"
 
 MUTANTS = (
     (
@@ -162,5 +163,12 @@ MUTANTS = (
         "self.tracker.log(trainer.step, dict(record))",
         "self.tracker.log(trainer.step - 1, dict(record))",
         STOP + "test_trackers_and_progress",
+    ),
+    (
+        "shown-defaults",
+        "gflow/shown.py",
+        "if text and not _same(value, default):",
+        "if text:",
+        SHOWN + "test_what_things_are_is_said_in_a_line",
     ),
 )
