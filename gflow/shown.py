@@ -1,7 +1,6 @@
 """What things say they are: their class and the settings that they were made with."""
 
 import inspect
-from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
@@ -21,9 +20,9 @@ def in_a_line(thing: Any, *said: str, leave: tuple[str, ...] = ()) -> str:
     left out.
 
     Example:
-        >>> from gflow.envs import HyperGrid
-        >>> HyperGrid(2, 4)
-        HyperGrid(side=4, reward=Corners)
+        >>> from gflow.conditions.draws import UniformCondition
+        >>> in_a_line(UniformCondition(1.0, 4.0))
+        'UniformCondition(low=1, high=4)'
 
     Args:
         thing: What to show.
@@ -31,7 +30,8 @@ def in_a_line(thing: Any, *said: str, leave: tuple[str, ...] = ()) -> str:
         leave: Arguments that are left out.
     """
     words = [*said]
-    for name, default in _arguments(type(thing)):
+    cls: Any = type(thing)
+    for name, default in _arguments(cls):
         if name in leave:
             continue
         value = vars(thing).get(name, getattr(thing, "_modules", {}).get(name))
@@ -83,11 +83,10 @@ def _text(value: Any) -> str:
 
 
 @cache
-def _arguments(cls: Hashable) -> tuple[tuple[str, Any], ...]:
+def _arguments(cls: Any) -> tuple[tuple[str, Any], ...]:
     """Names and defaults of what a class takes."""
     try:
-        kind: Any = cls
-        found = inspect.signature(kind).parameters.values()
+        found = inspect.signature(cls).parameters.values()
     except (TypeError, ValueError):
         return ()
     return tuple((p.name, p.default) for p in found if p.kind not in (2, 4))

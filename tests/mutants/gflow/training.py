@@ -26,8 +26,8 @@ MUTANTS = (
     ),
     (
         "kl-explores", "gflow/training/trainer.py",
-        "source_refusal(self.behaviour.gives.explored, objective.learns_from)",
-        "None",
+        "else source_refusal(explored, objective.learns_from)",
+        "else None",
         f"{PATHWISE}::test_what_the_divergence_cannot_learn_from",
     ),
     (
