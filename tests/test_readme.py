@@ -1,10 +1,12 @@
 """The README is short, its links lead somewhere, and its first example converges."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -22,6 +24,15 @@ def test_it_is_short_and_its_links_and_targets_exist() -> None:
     assert "docs" in targets
     for target in targets:
         assert f"\n{target}:" in makefile
+
+
+def test_the_citation_is_of_this_version() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == declared["version"]
+    assert cited["license"] == declared["license"]
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert "CITATION.cff" in TEXT
 
 
 def test_every_page_of_the_docs_is_named() -> None:
