@@ -24,6 +24,7 @@ USAGE = """usage: gflow COMMAND ...
   sample DIR [-n N] [--condition C] [--format F] [--out FILE] [--diverse K]
                                     draw objects from a trained sampler: JSON, CSV, SMI, SDF
   report DIR ... [--out FILE]       write a page about a run, a sweep, or several runs
+  serve DIR [--port N]              runs in a browser on this machine: live curves, stop, resume
   sweep FILE [--out DIR] [--stacked]
                                     run a sweep file (grid or random) on this machine
   arena RUN RUN ... [--players P]   let runs of one game and others (uniform, mcts:100, minimax)
@@ -96,6 +97,7 @@ COMMANDS = {
     "eval": "gflow.cli.runs:evaluate",
     "sample": "gflow.cli.runs:sample",
     "report": "gflow.cli.report:report",
+    "serve": "gflow.cli.serve:serve",
     "sweep": "gflow.cli.runs:sweep",
     "info": "gflow.cli.info:info",
     "list": "gflow.cli.runs:list_",

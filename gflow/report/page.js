@@ -7,44 +7,47 @@ function say(text, x, y) {
   tip.style.left = Math.max(4, Math.min(x + 14, innerWidth - box.width - 4)) + "px";
   tip.style.top = (y + box.height + 24 > innerHeight ? y - box.height - 12 : y + 18) + "px";
 }
-for (const one of document.querySelectorAll("[data-tip]")) {
-  one.addEventListener("pointermove", (e) => say(one.dataset.tip, e.clientX, e.clientY));
-  one.addEventListener("pointerleave", () => say("", 0, 0));
-  one.addEventListener("focus", () => {
-    const box = one.getBoundingClientRect();
-    say(one.dataset.tip, box.left, box.bottom - 14);
-  });
-  one.addEventListener("blur", () => say("", 0, 0));
-}
 const number = (value) => (Math.abs(value) >= 1e6 || !Number.isInteger(value) ? Number(value.toPrecision(4)) : value);
-for (const chart of document.querySelectorAll(".chart")) {
-  const lines = JSON.parse(chart.dataset.points);
-  const dots = lines.map(() => {
-    const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-    dot.setAttribute("class", "dot");
-    dot.setAttribute("r", 3);
-    dot.style.display = "none";
-    chart.append(dot);
-    return dot;
-  });
-  chart.addEventListener("pointermove", (e) => {
-    const box = chart.getBoundingClientRect();
-    const x = ((e.clientX - box.left) / box.width) * chart.viewBox.baseVal.width;
-    const said = [];
-    lines.forEach((line, k) => {
-      const near = line.points.reduce((a, b) => (Math.abs(b[2] - x) < Math.abs(a[2] - x) ? b : a));
-      dots[k].style.display = "";
-      dots[k].setAttribute("cx", near[2]);
-      dots[k].setAttribute("cy", near[3]);
-      said.push((lines.length > 1 ? line.label + ", " : "") + "step " + near[0] + ": " + number(near[1]));
+function wire(root) {
+  for (const one of root.querySelectorAll("[data-tip]")) {
+    one.addEventListener("pointermove", (e) => say(one.dataset.tip, e.clientX, e.clientY));
+    one.addEventListener("pointerleave", () => say("", 0, 0));
+    one.addEventListener("focus", () => {
+      const box = one.getBoundingClientRect();
+      say(one.dataset.tip, box.left, box.bottom - 14);
     });
-    say(said.slice(0, 12).join("\n"), e.clientX, e.clientY);
-  });
-  chart.addEventListener("pointerleave", () => {
-    dots.forEach((dot) => (dot.style.display = "none"));
-    say("", 0, 0);
-  });
+    one.addEventListener("blur", () => say("", 0, 0));
+  }
+  for (const chart of root.querySelectorAll(".chart")) {
+    const lines = JSON.parse(chart.dataset.points);
+    const dots = lines.map(() => {
+      const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+      dot.setAttribute("class", "dot");
+      dot.setAttribute("r", 3);
+      dot.style.display = "none";
+      chart.append(dot);
+      return dot;
+    });
+    chart.addEventListener("pointermove", (e) => {
+      const box = chart.getBoundingClientRect();
+      const x = ((e.clientX - box.left) / box.width) * chart.viewBox.baseVal.width;
+      const said = [];
+      lines.forEach((line, k) => {
+        const near = line.points.reduce((a, b) => (Math.abs(b[2] - x) < Math.abs(a[2] - x) ? b : a));
+        dots[k].style.display = "";
+        dots[k].setAttribute("cx", near[2]);
+        dots[k].setAttribute("cy", near[3]);
+        said.push((lines.length > 1 ? line.label + ", " : "") + "step " + near[0] + ": " + number(near[1]));
+      });
+      say(said.slice(0, 12).join("\n"), e.clientX, e.clientY);
+    });
+    chart.addEventListener("pointerleave", () => {
+      dots.forEach((dot) => (dot.style.display = "none"));
+      say("", 0, 0);
+    });
+  }
 }
+wire(document);
 const value = (cell) => (cell.dataset.value === undefined ? cell.textContent.trim() : parseFloat(cell.dataset.value));
 function compare(a, b) {
   const missing = (v) => v === "" || Number.isNaN(v);

@@ -10,8 +10,7 @@ import weakref
 from pathlib import Path
 
 from gflow.errors import FolderError
-
-LOCK = "run.lock"
+from gflow.runs.holder import LOCK, born
 
 
 class FolderInUseError(FolderError):
@@ -35,7 +34,12 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK
         descriptor = self._acquire(folder)
-        about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
+        about = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "born": born(os.getpid()),
+            "since": time.strftime("%F %T"),
+        }
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name on it
             os.ftruncate(descriptor, 0)
             os.write(descriptor, json.dumps(about).encode())

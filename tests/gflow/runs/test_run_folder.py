@@ -19,7 +19,8 @@ from gflow.cli.main import main
 from gflow.envs.grids.task import HypergridTask
 from gflow.errors import CheckpointError, ConfigError, FolderError
 from gflow.runs import run as run_module
-from gflow.runs.lock import LOCK, FolderLock
+from gflow.runs.holder import LOCK
+from gflow.runs.lock import FolderLock
 from gflow.runs.run import Run
 from gflow.tasks.measure import evaluate_run
 from gflow.training.json_lines import read_jsonl
