@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -73,3 +74,32 @@ def rendered(sketches: Callable[..., None] | None, monkeypatch: pytest.MonkeyPat
     """Pictures are saved all the same."""
     if sketches is not None:
         monkeypatch.setattr("matplotlib.figure.Figure.savefig", sketches)
+
+
+@pytest.fixture(scope="session")
+def _chromium() -> Iterator[Any]:
+    """One browser for all tests."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("chromium and chromedriver are not installed (chromium-driver of Debian)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+
+    options = Options()
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    options.binary_location = program
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    found = webdriver.Chrome(options=options, service=Service(driver))
+    yield found
+    found.quit()
+
+
+@pytest.fixture
+def browser(_chromium: Any) -> Any:
+    """The browser, of its own size, at an empty page, with nothing in its log."""
+    _chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    _chromium.get("about:blank")
+    _chromium.get_log("browser")
+    return _chromium

@@ -108,8 +108,10 @@ class RunFacts:
     @property
     def metrics(self) -> dict[str, float]:
         """The numbers of the last report."""
-        last = self.rows[-1] if self.rows else {}
-        numbers: dict[str, float] = self.summary.get("metrics", last)
+        numbers: dict[str, float] = self.summary.get("metrics", {})
+        # A run that is extended has a summary of its end before.
+        if self.rows and self.rows[-1]["step"] > self.summary.get("step", -1):
+            numbers = self.rows[-1]
         return {k: v for k, v in numbers.items() if k not in LEFT_OUT}
 
     @property

@@ -1,7 +1,5 @@
 """The page in a real browser: without errors, sorted, filtered, with values under the pointer."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +7,6 @@ import pytest
 
 from gflow.report import write_report
 from tests.gflow.report.folders import run_folder
-
-BROWSER = shutil.which("chromium")
-DRIVER = shutil.which("chromedriver")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None or DRIVER is None:
-        pytest.skip("chromium and chromedriver are not installed (chromium-driver of Debian)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    options = Options()
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
 
 
 def cells(browser: Any, column: int) -> list[str]:
