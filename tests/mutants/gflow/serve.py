@@ -51,4 +51,4 @@ MUTANTS = (
         "False",
         ROUTES + "test_a_process_that_is_over_but_not_collected_trains_nothing",
     ),
-)
+)  # fmt: skip
