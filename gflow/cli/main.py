@@ -33,6 +33,7 @@ USAGE = """usage: gflow COMMAND ...
   prove RUN STATEMENT [--budget N]  search for a proof with a run of proofs, and check it again
   alphazero ENV [--minutes M]       train an AlphaZero on a game, to measure runs against
   list                              environments, objectives, behaviours: which go together
+  completion SHELL                  a script by which bash, zsh or fish completes all this
   info                              versions, extras, devices (gflow --version: the version)
 
 Each says more with --help; `gflow train ENV --help` lists the flags of an environment.
@@ -56,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _refuse_several(words[0])
         if words[0] in OWN_FLAGS:
-            code = _found(OWN_FLAGS[words[0]])(words[1:])
+            code = command_at(OWN_FLAGS[words[0]])(words[1:])
         else:
-            code = call(_found(COMMANDS[words[0]]), words[1:], {"n": "number"})
+            code = call(command_at(COMMANDS[words[0]]), words[1:], {"n": "number"})
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # as in `gflow list | head`
@@ -85,7 +86,7 @@ def _refuse_several(command: str) -> None:
         )
 
 
-def _found(place: str) -> Callable[..., int]:
+def command_at(place: str) -> Callable[..., int]:
     """What `module:function` names."""
     module, _, name = place.partition(":")
     function: Callable[..., int] = getattr(import_module(module), name)
@@ -101,6 +102,7 @@ COMMANDS = {
     "sweep": "gflow.cli.runs:sweep",
     "info": "gflow.cli.info:info",
     "list": "gflow.cli.runs:list_",
+    "completion": "gflow.cli.completion:completion",
     "arena": "gflow.cli.arena:arena",
     "play": "gflow.cli.play:play",
     "prove": "gflow.cli.prove:prove",

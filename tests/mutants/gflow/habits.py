@@ -8,6 +8,7 @@ FORMS = "tests/gflow/cli/test_sample_formats.py::"
 STOP = "tests/gflow/training/test_stopping.py::"
 HALT = "tests/gflow/runs/test_halting.py::"
 SHOWN = "tests/gflow/test_shown.py::"
+SHELL = "tests/gflow/cli/test_completion.py::"
 
 MUTANTS = (
     (
@@ -170,5 +171,19 @@ MUTANTS = (
         "if text and not _same(value, default):",
         "if text:",
         SHOWN + "test_what_things_are_is_said_in_a_line",
+    ),
+    (
+        "completion-parts",
+        "gflow/cli/completion.py",
+        'case "${{COMP_WORDS[i]}} ${{COMP_WORDS[i+1]}}" in',
+        'case "${{COMP_WORDS[i-1]}} ${{COMP_WORDS[i+1]}}" in',
+        SHELL + "test_bash_offers_what_the_parser_takes",
+    ),
+    (
+        "completion-common-values",
+        "gflow/cli/completion.py",
+        "pattern = f'*\"{key[1:]}\"' if key",
+        "pattern = f'\"{key[1:]}\"' if key",
+        SHELL + "test_bash_offers_what_the_parser_takes",
     ),
 )
