@@ -33,6 +33,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return LINK.sub(lambda link: _inside(link, page.file, files), markdown)
 
 
+def on_post_build(config: MkDocsConfig) -> None:
+    """The search's index as a script as well, for pages that are opened from disk."""
+    index = Path(config.site_dir) / "search" / "search_index.json"
+    index.with_suffix(".js").write_text(f"var __index = {index.read_text()}")
+
+
 def rooms() -> dict[str, list[str]]:
     """The packages of gflow and the public modules of each, as they are imported."""
     found: dict[str, list[str]] = {}

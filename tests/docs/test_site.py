@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 from xml.dom import minidom
 
 import pytest
@@ -33,16 +35,46 @@ def built(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.slow
-def test_the_site_builds_strictly_and_every_link_leads_somewhere(tmp_path: Path) -> None:
-    done = built(tmp_path / "site")
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    done = built(folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert faults(tmp_path / "site") == []
-    pages = {str(p.relative_to(tmp_path / "site")) for p in (tmp_path / "site").rglob("*.html")}
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_builds_strictly_and_every_link_leads_somewhere(site: Path) -> None:
+    assert faults(site) == []
+    pages = {str(page.relative_to(site)) for page in site.rglob("*.html")}
     assert {"index.html", "reference/gflow.exact.html", "reference/gflow.objectives.html"} <= pages
     assert "repository/benchmarks/index.html" in pages  # linked to, and so a page
     for source in (ROOT / "docs").rglob("*.md"):
         assert str(source.relative_to(ROOT / "docs").with_suffix(".html")) in pages
+
+
+@pytest.mark.slow
+def test_it_opens_from_disk_and_is_searched_there(site: Path, browser: Any) -> None:
+    for width in (1200, 400):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        for page in ("index.html", "guides/causal.html", "gallery/environments.html"):
+            browser.get((site / page).as_uri())
+            script = "const e = document.documentElement; return e.scrollWidth - e.clientWidth"
+            assert browser.execute_script(script) == 0, f"{page} is too wide for {width} pixels"
+    browser.execute_script(
+        "document.querySelector('[data-md-toggle=search]').click();"
+        "const box = document.querySelector('input.md-search__input');"
+        "box.focus(); box.value = 'trajectory balance';"
+        "box.dispatchEvent(new Event('keyup', {bubbles: true}));"
+    )
+    found = "return document.querySelectorAll('li.md-search-result__item').length"
+    for _ in range(300):
+        if browser.execute_script(found):
+            break
+        time.sleep(0.1)
+    assert browser.execute_script(found) > 3
+    assert browser.get_log("browser") == []
 
 
 def test_the_gallery_has_every_objective_and_behaviour() -> None:
