@@ -154,8 +154,6 @@ class MarginalsTask(Task[Environment[Any]]):
         task, source = given.get("task", "ising"), given.get("learn_from", "auto")
         if task in HOME and _source(task, source) == "data":
             parts["objective"] = "marginal_consistency"
-        elif task in HOME and not problem_class(task).periodic:
-            parts["objective"] = "db"  # rewards of strings are rough: only that was seen to learn
         if (given.get("objective") or parts["objective"]) in SINGLE:
             parts["behaviour"] = "marginal_chains"
         return parts

@@ -38,7 +38,7 @@ pytest.importorskip("selfies")
         ({"objective": "db"}, "db", "marginal_chains"),
         ({"objective": "marginal_divergence"}, "marginal_divergence", "marginal_chains"),
         ({"task": "digits"}, "marginal_consistency", "marginal_chains"),
-        ({"task": "selfies"}, "db", "marginal_chains"),
+        ({"task": "selfies"}, "marginal_matching", "marginal_chains"),
         ({"task": "selfies", "learn_from": "data"}, "marginal_consistency", "marginal_chains"),
         ({"objective": "tb"}, "tb", "on_policy"),
         ({"objective": "db", "behaviour": "on_policy"}, "db", "on_policy"),
