@@ -12,7 +12,7 @@ from gflow.runs.folder import RunFolder
 from gflow.runs.run import Run
 from gflow.tasks.advice import advised
 from gflow.tasks.options import RunConfig
-from gflow.tasks.registry import task_class
+from gflow.tasks.registry import task_class, with_own_reward
 
 PRETRAIN = """usage: gflow pretrain ENV [flags]
 
@@ -28,6 +28,7 @@ Turns a sampler of gflow pretrain to a reward. The run is an ordinary one, with 
   --task ENV   the task whose reward is wanted: a name, file.py:Class or package.module:Class, with
                its flags. Its states must be those of pre-training: choose flags that change the
                reward alone. By default the task of pre-training, with its options.
+  --reward F   a reward of your own, as for gflow train: file.py:function
   --how HOW    amortised: a network learns the sums of the flows to outcomes (default).
                converted: they are summed as they are, nothing is trained.
                scratch: the task is trained as by gflow train, for comparison.
@@ -80,6 +81,8 @@ def finetune(words: Sequence[str]) -> Run | None:
         raise UnknownNameError("way to fine-tune", how, WAYS)
     same = before.task.origin.partition(" ")[2]
     called = chosen["task"][0] if "task" in chosen else same
+    rewards = [w.values[0] for w in typed if w.name == "reward" and len(w.values) == 1]
+    called = with_own_reward(called, rewards[-1] if rewards else None)
     cls = task_class(called if how == "scratch" else f"{how} {called}")
     rest = _without(words[words.index(free[0]) + 1 :], ("task", "how"))
     command = f"finetune {free[0]} --how {how} --task"

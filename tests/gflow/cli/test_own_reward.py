@@ -209,3 +209,17 @@ def test_errors_are_those_of_gflow(scores: str, capsys: pytest.CaptureFixture[st
     )
     assert "scores_of_mine.py:fails failed on" in capsys.readouterr().err
     assert issubclass(RewardError, GFlowError)
+
+
+@pytest.mark.usefixtures("sketches")
+def test_a_pretrained_sampler_is_turned_to_it(
+    scores: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "--steps 2 --batch-size 4 --width 8 --quiet --eval-samples 8"
+    before, after = str(tmp_path / "before"), str(tmp_path / "after")
+    assert main(["pretrain", "hypergrid", *f"{small} --side 3".split(), "--out", before]) == 0
+    words = ["finetune", before, "--how", "converted", "--reward", f"{scores}:cell"]
+    assert main([*words, "--quiet", "--eval-samples", "8", "--out", after]) == 0
+    capsys.readouterr()
+    env = gflow.load(after).env
+    assert float(env.log_reward(torch.tensor([[2, 1]]))) == pytest.approx(math.log(5.0))
