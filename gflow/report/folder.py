@@ -102,8 +102,9 @@ class RunFacts:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
-        return bool(self.summary) and self.step >= self.steps
+        """Whether the run came to its end, or ended early as it was to."""
+        early = bool(self.summary.get("ended")) and self.step == self.summary.get("step")
+        return bool(self.summary) and (early or self.step >= self.steps)
 
     @property
     def metrics(self) -> dict[str, float]:

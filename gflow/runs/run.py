@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from gflow.errors import CheckpointError, ConfigError, GFlowError, MissingExtraError
+from gflow.errors import CheckpointError, ConfigError, GFlowError
 from gflow.machines.distributed import join
 from gflow.machines.ranks import ALONE, Ranks
 from gflow.report import write_report
 from gflow.runs.about import label_of, write_about
 from gflow.runs.build import build_context
+from gflow.runs.drawing import draw
 from gflow.runs.folder import RunFolder, identity, open_for_new, with_steps
 from gflow.runs.halting import BEST, Halting, checkpoint_named
 from gflow.runs.interrupt import interruptible
@@ -24,7 +25,6 @@ from gflow.runs.objects import write_objects
 from gflow.shown import of_trainer
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
-from gflow.tasks.pictures import curves
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
 from gflow.training.services import open_trackers
 from gflow.training.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers
@@ -271,6 +271,17 @@ class Run:
             best, self.halting.reason = self.ranks.lead((bool(best), self.halting.reason))
             if best:
                 self.save(self.files.checkpoint.with_name(BEST))
+        self._show()
+
+    def _show(self) -> None:
+        """Draw what the task shows, if pictures are due; the end has its own."""
+        every, step = self.config.run.pictures_every, self.context.trainer.step
+        if not every or step % every or step == self.config.train.steps or not self.ranks.first:
+            return
+        with self.files.writing():
+            for name, path in draw(self.context, self.folder).items():
+                if path.suffix == ".png":
+                    self.trackers.picture(name, path)
 
     def _save_before_failure(self, step: int, generator: torch.Tensor) -> None:
         """Keep the steps done, so that a run whose cause of failure is mended repeats that one."""
@@ -376,13 +387,8 @@ class Run:
             self.files.write_summary(summary)
             # First, as it may score objects that tasks then list.
             rows = write_objects(self.context, self.folder, self.config.run.eval_samples)
-            try:
-                pictures = self.config.task.artifacts(self.context, self.folder)
-                curves(self.folder, self.config.task.headline)
-                for name, path in pictures.items():
-                    self.trackers.picture(name, path)
-            except MissingExtraError as e:
-                print(f"No pictures: {e}")
+            for name, path in draw(self.context, self.folder).items():
+                self.trackers.picture(name, path)
             self.trackers.table("objects", rows)
             write_report([self.folder])
             self.trackers.finish(self.context.numbers)

@@ -48,6 +48,8 @@ class RunOptions:
         eval_every: Steps between evaluations.
         eval_samples: Objects sampled per evaluation.
         checkpoint_every: Steps between checkpoints.
+        pictures_every: Steps between pictures of the run while it trains, for trackers and gflow
+            serve, a multiple of eval_every; 0 for the end alone.
         stop_metric: End early when this metric of the evaluations (tv, loss, mean_reward) no longer
             improves.
         patience: Evaluations without an improvement after which it ends.
@@ -70,6 +72,7 @@ class RunOptions:
     eval_every: Count = 200
     eval_samples: Count = 500
     checkpoint_every: Count = 200
+    pictures_every: Natural = 0
     stop_metric: str = ""
     patience: Count = 10
     stop_goal: Goal = "auto"
@@ -95,6 +98,11 @@ class RunOptions:
                     f"{name}={getattr(self, name)!r} is about ending early, and no metric is "
                     f"watched: set stop_metric too."
                 )
+        if self.pictures_every % self.eval_every:
+            raise ConfigError(
+                f"pictures_every={self.pictures_every} must be a multiple of "
+                f"eval_every={self.eval_every}: pictures are drawn where the run is evaluated."
+            )
         try:
             kind = torch.device(self.device).type
         except RuntimeError as e:

@@ -24,19 +24,20 @@ class TensorBoardTracker:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as e:
             raise MissingExtraError("tensorboard", "track", "TensorBoardTracker") from e
-        self.writer = SummaryWriter(str(folder), purge_step=resume_step + 1)
+        self.writer, self.step = SummaryWriter(str(folder), purge_step=resume_step + 1), 0
 
     def log(self, step: int, numbers: Numbers) -> None:
         """Write scalars."""
         for name, value in numbers.items():
             self.writer.add_scalar(name, value, step)
+        self.step = step
 
     def picture(self, name: str, path: Path) -> None:
         """Write the picture."""
         import matplotlib.image
 
         pixels = matplotlib.image.imread(path)[..., :3]
-        self.writer.add_image(name, pixels, dataformats="HWC")
+        self.writer.add_image(name, pixels, self.step, dataformats="HWC")
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the table as text."""
@@ -45,7 +46,8 @@ class TensorBoardTracker:
         heads = list(rows[0])
         lines = [heads, ["---"] * len(heads)]
         lines += [[str(row.get(head, "")) for head in heads] for row in rows]
-        self.writer.add_text(name, "\n".join(f"| {' | '.join(line)} |" for line in lines))
+        text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        self.writer.add_text(name, text, self.step)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Close the files."""

@@ -204,3 +204,20 @@ def test_scales_of_powers() -> None:
     assert [short(v) for v in (3, 3.0, 0.123456, 1e-13, "x", float("inf"))] == [
         "3", "3", "0.1235", "1.0e-13", "x", "inf",
     ]  # fmt: skip
+
+
+def test_numbers_of_a_run_that_is_extended(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", steps=400)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 300, "tv": 0.004}\n')
+    run = RunFacts.read(folder)
+    assert run.metrics == {"tv": 0.004}, "not those of its end before"
+    assert (run.step, run.finished) == (300, False)
+
+
+def test_a_run_that_ended_early_is_finished(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", steps=400)
+    assert not RunFacts.read(folder).finished
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "ended": "no improvement"}))
+    assert RunFacts.read(folder).finished

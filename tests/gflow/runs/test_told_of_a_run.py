@@ -1,11 +1,16 @@
 """What a run leaves beside its numbers: where it was resumed, its objects, its page."""
 
 import json
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from gflow.cli.main import main
+from gflow.envs.grids.task import HypergridTask as Grid
+from gflow.tasks.task import Context
 from gflow.training.json_lines import read_objects
 
 WORDS = "hypergrid --side 4 --eval-every 10 --eval-samples 20 --quiet --width 16".split()
@@ -44,6 +49,32 @@ def test_exact_numbers(folder: Path) -> None:
         1.0, summary["metrics"]["expected_reward"] / summary["exact"]["mean_reward"]
     )
     assert accuracy == pytest.approx(summary["metrics"]["reward_accuracy"], rel=1e-5)
+
+
+def test_pictures_in_between_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where drawing takes random numbers from wherever it can."""
+    drawn = []
+    usual = Grid.artifacts
+
+    def artifacts(self: Grid, context: Context, folder: Path) -> dict[str, Path]:
+        torch.rand(3), random.random(), np.random.rand()
+        torch.rand(3, generator=context.trainer.generator)
+        drawn.append(context.trainer.step)
+        return usual(self, context, folder)
+
+    monkeypatch.setattr(Grid, "artifacts", artifacts)
+    numbers = []
+    for every in ("0", "10"):
+        path = tmp_path / every
+        words = ["--steps", "30", "--pictures-every", every, "--out", str(path)]
+        assert main(["train", *WORDS, *words]) == 0
+        rows = read_objects(path / "metrics.jsonl")
+        numbers.append([{k: v for k, v in row.items() if k != "timing"} for row in rows])
+    assert drawn == [30, 10, 20, 30]
+    assert numbers[0] == numbers[1]
+    assert main(["train", *WORDS, "--pictures-every", "15", "--out", str(tmp_path / "no")]) == 2
 
 
 def test_the_page(folder: Path) -> None:

@@ -6,6 +6,18 @@ WORDS = "tests/gflow/tasks/test_command_words.py::"
 
 MUTANTS = (
     (
+        "pictures-untouched", "gflow/runs/drawing.py",
+        "        trainer.generator.set_state(own)\n",
+        "",
+        TOLD + "test_pictures_in_between_change_nothing",
+    ),
+    (
+        "report-extended", "gflow/report/folder.py",
+        '> self.summary.get("step", -1)',
+        '< 0',
+        PAGE + "test_numbers_of_a_run_that_is_extended",
+    ),
+    (
         "report-markup", "gflow/report/html.py",
         'return f"<td>{escape(str(value))}</td>"',
         'return f"<td>{value}</td>"',
