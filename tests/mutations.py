@@ -71,7 +71,8 @@ def copy_of_the_repository() -> Iterator[Path]:
             shutil.copytree(
                 ROOT / name, copy / name, symlinks=True
             )  # with times and compiled files, so that only what is broken is compiled anew
-        shutil.copy(ROOT / "pyproject.toml", copy)
+        for name in ("pyproject.toml", "README.md"):
+            shutil.copy(ROOT / name, copy)
         yield copy
 
 

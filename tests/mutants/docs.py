@@ -1,6 +1,7 @@
 """Mutants of `docs/making`."""
 
 SITE = "tests/docs/test_site.py"
+BLOCKS = "tests/docs/test_blocks.py"
 
 MUTANTS = (
     (
@@ -26,5 +27,23 @@ MUTANTS = (
         "{base}{below}{over}",
         "{base}{over}{below}",
         f"{SITE}::test_formulas",
+    ),
+    (
+        "block-tolerance", "docs/making/blocks.py",
+        "0.02 + 0.25 * abs(float(b))",
+        "0.02 + 2.5 * abs(float(b))",
+        f"{BLOCKS}::test_what_agrees_with_a_page",
+    ),
+    (
+        "block-keys", "docs/making/blocks.py",
+        "list(json.loads(came)) == list(json.loads(expected))",
+        "len(json.loads(came)) == len(json.loads(expected))",
+        f"{BLOCKS}::test_what_agrees_with_a_page",
+    ),
+    (
+        "block-more", "docs/making/blocks.py",
+        'return "" if skipping or at == len(came)',
+        'return "" if skipping or at <= len(came)',
+        f"{BLOCKS}::test_what_agrees_with_a_page",
     ),
 )  # fmt: skip
