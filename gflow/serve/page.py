@@ -19,9 +19,9 @@ def inner_script() -> str:
 
 def listing(root: Path, token: str) -> str:
     """The page of all runs; its rows come by the script."""
-    name = escape(root.name or str(root))
+    name = root.name or str(root)
     body = (
-        f"<header><h1>{name}</h1><p>{escape(str(root))}</p></header>"
+        f"<header><h1>{escape(name)}</h1><p>{escape(str(root))}</p></header>"
         '<p id="note" role="status"></p>'
         '<section id="runs"><div class="scroll"><table class="runs"><caption>Runs</caption><thead>'
         '<tr><th scope="col">run</th><th scope="col">state</th><th scope="col">step</th>'
