@@ -134,9 +134,9 @@ class RewardedTask(WrappedTask):
         """As inside."""
         return self.inside.describe(own_reward(env).plain, objects)
 
-    def written(self, env: Any, objects: Any) -> list[Any]:
+    def object_written(self, env: Any, objects: Any) -> list[Any]:
         """As inside."""
-        return self.inside.written(own_reward(env).plain, objects)
+        return self.inside.object_written(own_reward(env).plain, objects)
 
     def object_smiles(self, env: Any, objects: Any) -> list[str] | None:
         """As inside."""
@@ -183,7 +183,7 @@ class _Written:
         self.task, self.plain = task, plain
 
     def __call__(self, states: Any) -> list[Any]:
-        return self.task.written(self.plain, states)
+        return self.task.object_written(self.plain, states)
 
 
 def refusal(task: Task[Any], plain: Any) -> str:

@@ -312,7 +312,7 @@ class Task(ABC, Generic[E]):
         lines: list[str] = env.show(objects)
         return lines
 
-    def written(self, env: E, objects: Any) -> list[Any]:
+    def object_written(self, env: E, objects: Any) -> list[Any]:
         """Objects as people write them, hashable: what functions of `--reward` are called with.
 
         By default `Environment.written`, or the lines of `describe` where the task has its own.

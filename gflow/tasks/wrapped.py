@@ -71,9 +71,9 @@ class WrappedTask(Task[Any]):
         """As inside."""
         return self.inside.describe(env, objects)
 
-    def written(self, env: Any, objects: Any) -> list[Any]:
+    def object_written(self, env: Any, objects: Any) -> list[Any]:
         """As inside."""
-        return self.inside.written(env, objects)
+        return self.inside.object_written(env, objects)
 
     def object_smiles(self, env: Any, objects: Any) -> list[str] | None:
         """As inside."""

@@ -205,7 +205,7 @@ def test_a_backward_policy_is_fitted_to_what_was_done_and_what_chance_did() -> N
     log_pf, _ = GRAPH.log_pf(policy)
     reach = torch.full((len(GRAPH),), -torch.inf, dtype=torch.float64)
     reach[0] = 0.0
-    reach = GRAPH._push(reach, log_pf)
+    reach = GRAPH.summed_over_paths(reach, log_pf)
     wanted = (reach[GRAPH.parent] + log_pf - reach[GRAPH.child]).exp()
     found = GRAPH.log_pb(back).exp()
     assert float((found - wanted).abs().max()) < 0.05

@@ -193,7 +193,7 @@ def test_objects_are_written_as_people_write_them(name: str) -> None:
 
     generator = torch.Generator().manual_seed(0)
     objects = Sampler(env).forward(task.policy(env, Needs()), 3, generator=generator).final_states
-    found = task.written(env, objects)
+    found = task.object_written(env, objects)
     kind, inner = WRITTEN[name]
     assert len({hash(thing) for thing in found}) >= 1
     assert all(isinstance(thing, kind) for thing in found)
