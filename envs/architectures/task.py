@@ -12,6 +12,8 @@ from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.architectures.data import (
+    EDGES,
+    OPERATIONS,
     ArchitectureTable,
     cell_index,
     load_architectures,
@@ -21,6 +23,7 @@ from gflow.envs.architectures.env import ArchitectureReward, Architectures, Arch
 from gflow.policies.base import Policy
 from gflow.policies.mlp import MLPPolicy
 from gflow.tasks.several import SeveralScores, enumerated_front
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -122,6 +125,24 @@ class ArchitectureTask(SeveralScores):
             text = "".join(f"{value:.3f}\t{line}\n" for value, line in pairs)
             (folder / "cells.tsv").write_text(text)
         return super().artifacts(context, folder)
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """The best cells, drawn and as text."""
+        from gflow.envs.architectures.draw import cells_picture
+
+        found = shown.best(3)
+        if found is None:
+            return {}
+        column = read_table(self.table).column(self.rewarded)
+        values = column[cell_index(found[0]).cpu()].tolist()
+        cells = [
+            (
+                [(*edge, OPERATIONS[name]) for edge, name in zip(EDGES, row, strict=True)],
+                f"{self.rewarded}: {value:.2f}",
+            )
+            for row, value in zip(found[0].tolist(), values, strict=True)
+        ]
+        return {"cells": cells_picture(cells, "The best cells and their operations.")}
 
     def report(self, context: Context) -> str:
         """The best cell, and a warning where nothing was measured."""

@@ -159,5 +159,5 @@ class BoxTask(Task[UnitCube]):
             "exact": reward.sample(3000, generator, trainer.device)[:, :2].cpu(),
         }
         path = folder / "samples.png"
-        scatter(clouds, reward if self.dim == 2 else None, path)
+        scatter(clouds, reward if self.dim == 2 else None, path, domain=(0.0, 1.0))
         return {"samples": path}

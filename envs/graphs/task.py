@@ -19,6 +19,7 @@ from gflow.envs.graphs.policy import GraphEncoder, GraphPolicy
 from gflow.policies.base import Policy
 from gflow.policies.encoder import StateEncoder
 from gflow.sampling.sampler import Sampler
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -125,6 +126,32 @@ class IndependentSetTask(Task[IndependentSet]):
     ) -> Tensor | None:
         """R is exponential in the size of a set, and sizes are reported."""
         return None
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """Held-out graphs with the largest set that was sampled for each."""
+        from gflow.envs.graphs.chosen import GRAPHS, chosen_nodes
+
+        env, best, _ = held_out(self)
+        policy, trainer = shown.context.policy, shown.context.trainer
+        if policy is None:
+            return {}
+        env, count = env.on(list(range(min(GRAPHS, len(best))))), min(GRAPHS, len(best))
+        found = Sampler(env, trainer.config.plan).forward(
+            policy,
+            self.samples * count,
+            generator=torch.Generator(trainer.device).manual_seed(trainer.config.seed),
+            device=trainer.device,
+        )
+        sets = []
+        for graph in range(count):
+            mine = (found.final_states.graph.cpu() == graph).nonzero()[:, 0]
+            inside = found.final_states.label.cpu()[mine] == 1
+            largest = inside[int(inside.sum(-1).argmax())]
+            size = int(env.graphs.sizes[graph])
+            said = f"{int(largest.sum())} of {size} nodes; optimum {int(best[graph])}"
+            sets.append((env.graphs.adjacency[graph, :size, :size], largest[:size], said))
+        caption = f"The largest of {self.samples} sampled sets on graphs never trained on (black)."
+        return {"sets": chosen_nodes(sets, caption)}
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Sizes on the held-out graphs, as numbers and as shares of the optimum."""

@@ -15,6 +15,7 @@ from gflow.envs.phylogeny.alignments import Alignment
 from gflow.envs.phylogeny.env import Forest, Parsimony, Phylogeny
 from gflow.policies.base import Policy
 from gflow.policies.mlp import MLPPolicy
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -118,6 +119,24 @@ class PhylogenyTask(Task[Phylogeny]):
         lines = [f"[{mutations:g}] {tree}" for tree, mutations in self.trees(context)]
         (folder / "trees.nwk").write_text("\n".join(lines) + "\n")
         return {}
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """The two sampled trees of fewest mutations."""
+        from gflow.envs.phylogeny.draw import tree_of, trees_picture
+
+        env, states = shown.env, shown.objects
+        lines, mutations = env.show(states), _mutations(env, states).tolist()
+        rows = {line: number for number, line in reversed(list(enumerate(lines)))}
+        order = sorted(rows.values(), key=lambda row: (mutations[row], lines[row]))[:2]
+        trees = [
+            (
+                tree_of(states.into[row].tolist(), states.made[row].tolist(), list(env.names)),
+                f"{mutations[row]:g} mutations",
+            )
+            for row in order
+        ]
+        caption = f"The most parsimonious trees of {shown.count} samples."
+        return {"trees": trees_picture(trees, caption)}
 
     def report(self, context: Context) -> str:
         """The three best trees."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoiceOrAuto, own_backward
 from gflow.bounds import Count, Natural, Positive
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.envs.sequences.alphabet import Alphabet
 from gflow.envs.sequences.bits import (
     Form,
     ModesFound,
@@ -24,6 +25,7 @@ from gflow.metrics import log_likelihood, spearman
 from gflow.policies.base import Backward, Policy
 from gflow.policies.mlp import MLPPolicy
 from gflow.policies.transformer import CausalTransformer
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -143,6 +145,14 @@ class BitsTask(Task[DiscreteEnvironment[Any]]):
         """The bits."""
         rows = to_bits(objects, self.word).tolist()
         return ["".join(map(str, row)) for row in rows]
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """Logos of bits, learned against exact; the best strings as text."""
+        from gflow.envs.sequences.draw import logos
+
+        bits = Alphabet("01")
+        drawn = logos(shown, bits, lambda words: bits.encode(self.describe(shown.env, words)))
+        return drawn | super().pictures(shown)
 
 
 def _reward(env: DiscreteEnvironment[Any]) -> NearModes:

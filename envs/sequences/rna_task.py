@@ -12,12 +12,14 @@ from torch import Tensor
 from gflow.backward.choice import BackwardChoiceOrAuto, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
+from gflow.envs.sequences.alphabet import Alphabet
 from gflow.envs.sequences.env import AnyOrder, Autoregressive
 from gflow.envs.sequences.rna import PAIRS, SINGLES, DesignReward, rna_design
 from gflow.envs.sequences.rna_scores import Measure, folds_into, vienna
 from gflow.policies.base import Backward, Policy
 from gflow.policies.mlp import MLPPolicy
 from gflow.rewards.base import FunctionReward
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -124,6 +126,31 @@ class RNATask(Task[DiscreteEnvironment[Any]]):
                 structure, energy = vienna().fold(design)
                 table.writerow([design, structure, f"{energy:.2f}", f"{value:.6f}"])
         return {}
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """The best designs as they fold, drawn; how often each nucleotide is where."""
+        from gflow.envs.sequences.draw import logos
+        from gflow.envs.sequences.structure import structures
+
+        found = self.designs(shown.env)[:3]
+        told = [(*self._folded(design), f"agreement {value:.3f}") for design, value in found]
+        caption = "The best designs, folded by ViennaRNA: lines across are pairs."
+        if not told:
+            best = sorted(_reward(shown.env).memory.items(), key=lambda item: (-item[1], item[0]))
+            told = [
+                (*self._folded(design), "best so far, another structure") for design, _ in best[:2]
+            ]
+            told.append(("N" * len(self.target), self.target, "target"))
+            caption = "No design folds into the target yet: the best ones, and the target."
+        rna, reward = Alphabet("ACGU"), _reward(shown.env)
+
+        def read(objects: Tensor) -> Tensor:
+            return rna.encode(reward.sequences(objects))
+
+        return {"structures": structures(told, caption)} | logos(shown, rna, read)
+
+    def _folded(self, design: str) -> tuple[str, str]:
+        return design, vienna().fold(design)[0]
 
     def report(self, context: Context) -> str:
         """The ten best designs that fold into the target."""

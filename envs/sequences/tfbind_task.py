@@ -15,6 +15,7 @@ from gflow.envs.sequences.rewards import TableReward
 from gflow.envs.sequences.tfbind import load_e_scores, synthetic_e_scores, tf_binding
 from gflow.policies.base import Policy
 from gflow.policies.mlp import MLPPolicy
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -87,3 +88,10 @@ class TFBindTask(Task[DiscreteEnvironment[Any]]):
         if self.table != "synthetic":
             return ""
         return "This landscape is made up; give a measured one with --table FILE."
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """Logos, learned against exact; the best strings as text."""
+        from gflow.envs.sequences.draw import logos
+
+        env: Any = shown.env
+        return logos(shown, env.alphabet) | super().pictures(shown)

@@ -10,6 +10,7 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sets.bags import Bags, Substructures
 from gflow.policies.base import Policy
 from gflow.policies.mlp import MLPPolicy
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -104,3 +105,9 @@ class BagsTask(Task[Bags]):
             "modes_in_sample": float(len(modes.unique(dim=0))),
             "unique": len(objects.unique(dim=0)) / len(objects),
         }
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """How many of each letter are in a bag; the best bags as text."""
+        from gflow.envs.sets.draw import items_picture
+
+        return {"letters": items_picture(shown, "mean number")} | super().pictures(shown)

@@ -13,6 +13,7 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.sets.sets import AdditiveEnergy, FixedSizeSets, PairwiseEnergy, published_sets
 from gflow.policies.base import Policy
 from gflow.policies.mlp import MLPPolicy
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -88,3 +89,9 @@ class SetsTask(Task[FixedSizeSets]):
             got: Tensor = context.best.log_reward.double()
             numbers["top100_ratio"] = float(got.exp().sum() / best.exp().sum())
         return numbers
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """How often each item is in a set; the best sets as text."""
+        from gflow.envs.sets.draw import items_picture
+
+        return {"items": items_picture(shown, "probability")} | super().pictures(shown)

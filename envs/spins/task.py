@@ -13,6 +13,7 @@ from gflow.envs.spins.env import EnergyModel
 from gflow.envs.spins.rewards import WIDEST_STRIP, IsingReward
 from gflow.policies.base import Policy
 from gflow.policies.mlp import MLPPolicy
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, RunOptions, Task
 from gflow.terms import Needs
 from gflow.training.trainer import TrainConfig
@@ -95,3 +96,16 @@ class SpinsTask(Task[EnergyModel]):
                 ),
             }
         return numbers
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """Configurations, and their mean spins against exact ones."""
+        from gflow.envs.spins.draw import lattices, means
+
+        reward = shown.env.reward
+        assert isinstance(reward, IsingReward)
+        spins = reward.spins(shown.objects)
+        exact = None if shown.target is None else reward.spins(shown.target[0])
+        return {
+            "configurations": lattices(spins, self.height, self.width),
+            "mean_spins": means(shown, spins, exact),
+        }

@@ -28,6 +28,7 @@ class RunFacts:
         about: Versions, the command, where it was resumed; empty in folders of older versions.
         objects: The best objects and samples, each with the set that it belongs to.
         pictures: Files, by name.
+        captions: What they show, by name.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class RunFacts:
     about: dict[str, Any] = field(default_factory=dict)
     objects: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, Path] = field(default_factory=dict)
+    captions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "RunFacts":
@@ -62,6 +64,7 @@ class RunFacts:
             read_document(folder / "about.json"),
             read_objects(objects) if objects.exists() else [],
             {path.stem: path for path in sorted(folder.glob("*.png")) if path.stem != "curves"},
+            read_document(folder / "captions.json"),
         )
 
     @property

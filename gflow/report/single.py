@@ -99,7 +99,7 @@ def pictures(run: RunFacts) -> str:
             left.append(path.name)
             continue
         room -= size
-        found.append(picture(path, name.replace("_", " ")))
+        found.append(picture(path, run.captions.get(name) or name.replace("_", " ")))
     note = f"<p>Too large for this page: {escape(', '.join(left))}.</p>" if left else ""
     return f'<div class="pictures">{"".join(found)}</div>{note}' if found or left else ""
 

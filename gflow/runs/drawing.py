@@ -9,31 +9,30 @@ import numpy as np
 import torch
 
 from gflow.errors import MissingExtraError
-from gflow.tasks.pictures import curves
+from gflow.runs.pictures import write_pictures
 from gflow.tasks.task import Context
 from gflow.training.trainer import Trainer
 
 
-def draw(context: Context, folder: Path) -> dict[str, Path]:
-    """Write what the task shows and the curves of a run; what was written, by name.
+def draw(context: Context, folder: Path, samples: int) -> dict[str, Path]:
+    """Write the pictures of a run; what was written, by name.
 
     Without matplotlib nothing is drawn, which is said.
 
     Args:
         context: The run.
         folder: Of the run.
+        samples: Objects of which it shows rewards and the like.
 
     Raises:
         OSError: A file cannot be written.
     """
     try:
         with untouched(context.trainer):
-            found = context.task.artifacts(context, folder)
-            curves(folder, context.task.headline)
+            return write_pictures(context, folder, samples)
     except MissingExtraError as e:
         print(f"No pictures: {e}")
         return {}
-    return found
 
 
 @contextmanager

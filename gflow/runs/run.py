@@ -279,7 +279,7 @@ class Run:
         if not every or step % every or step == self.config.train.steps or not self.ranks.first:
             return
         with self.files.writing():
-            for name, path in draw(self.context, self.folder).items():
+            for name, path in draw(self.context, self.folder, self.config.run.eval_samples).items():
                 if path.suffix == ".png":
                     self.trackers.picture(name, path)
 
@@ -387,7 +387,7 @@ class Run:
             self.files.write_summary(summary)
             # First, as it may score objects that tasks then list.
             rows = write_objects(self.context, self.folder, self.config.run.eval_samples)
-            for name, path in draw(self.context, self.folder).items():
+            for name, path in draw(self.context, self.folder, self.config.run.eval_samples).items():
                 self.trackers.picture(name, path)
             self.trackers.table("objects", rows)
             write_report([self.folder])

@@ -46,8 +46,7 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
     follows.
     """
     trainer = context.trainer
-    seed = trainer.config.seed * 1_000_003 + trainer.step
-    generator = torch.Generator(trainer.device).manual_seed(seed)
+    generator = context.evaluation_generator()
     condition = trainer.condition(samples, generator) if trainer.condition else None
     batch, terms = sampled(trainer, samples, condition, generator)
     objects = batch.final_states

@@ -173,6 +173,10 @@ class PretrainTask(WrappedTask):
         """None: those of the task inside are about its reward."""
         return {}
 
+    def pictures(self, shown: Any) -> dict[str, Any]:
+        """None: objects are asked for, and have no reward of their own."""
+        return {}
+
     def report(self, context: Context) -> str:
         """How to go on."""
         return "To turn it to a reward: gflow finetune FOLDER --task NAME, of the same states."

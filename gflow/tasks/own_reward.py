@@ -1,7 +1,7 @@
 """Tasks with a reward of a person's own: `gflow train molecules --reward score.py:function`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from gflow.rewards.pools import open_pool
 from gflow.state import take
 from gflow.tasks.locate import absolute, load_function
 from gflow.tasks.scored import Gives, OwnReward, Scorer, own_reward
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, Task
 from gflow.tasks.wrapped import WrappedTask
 from gflow.terms import Needs
@@ -156,6 +157,14 @@ class RewardedTask(WrappedTask):
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """None: those of the task inside are about its reward."""
+        return {}
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """As inside, of objects of its environment."""
+        return self.inside.pictures(replace(shown, env=own_reward(shown.env).plain))
+
+    def captions(self) -> dict[str, str]:
+        """None, as there are no artifacts."""
         return {}
 
     def report(self, context: Context) -> str:

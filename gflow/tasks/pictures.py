@@ -28,6 +28,10 @@ def pyplot() -> Any:
     return plt
 
 
+WRITTEN = 11
+"""Rows up to which grids have their values written in."""
+
+
 def heatmaps(
     grids: dict[str, Tensor], path: Path, axes_names: tuple[str, str], ticks: Sequence[str] = ()
 ) -> None:
@@ -37,19 +41,33 @@ def heatmaps(
         grids: Title and (rows, columns) values of each; rows run to the right, columns upwards.
         path: Where to save the picture.
         axes_names: What rows and columns are.
-        ticks: Names of the rows and, alike, of the columns; numbers if there are none.
+        ticks: Names of the rows and, alike, of the columns; numbers if there are none. Named grids
+            of few rows have their values written in.
     """
     plt = pyplot()
     top = max(float(grid.nan_to_num().max()) for grid in grids.values())
-    figure, axes = plt.subplots(1, len(grids), figsize=(4.2 * len(grids), 3.8), squeeze=False)
+    side = max(4.2, min(9.0, 0.3 * len(ticks)))
+    figure, axes = plt.subplots(
+        1, len(grids), figsize=(side * len(grids), side - 0.4), squeeze=False, layout="constrained"
+    )
     for axis, (name, grid) in zip(axes[0], grids.items(), strict=True):
         image = axis.imshow(grid.T.numpy(), origin="lower", vmin=0, vmax=top, cmap="viridis")
         axis.set_title(name)
         axis.set_xlabel(axes_names[0])
         axis.set_ylabel(axes_names[1])
         if ticks:
-            axis.set_xticks(range(len(ticks)), ticks, rotation=45, ha="right")
-            axis.set_yticks(range(len(ticks)), ticks)
+            size = max(3.0, min(10.0, 72 * 0.7 * (side - 1.6) / len(ticks)))
+            axis.set_xticks(range(len(ticks)), ticks, rotation=90, fontsize=size)
+            axis.set_yticks(range(len(ticks)), ticks, fontsize=size)
+        if ticks and len(ticks) <= WRITTEN:
+            for (i, j), value in zip(
+                torch.cartesian_prod(*[torch.arange(len(grid))] * 2).tolist(),
+                grid.flatten().tolist(),
+                strict=True,
+            ):
+                said = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+                shade = "black" if value > 0.6 * top else "white"
+                axis.text(i, j, said, ha="center", va="center", color=shade, fontsize=6.5)
     figure.colorbar(image, ax=list(axes[0]), label="probability")
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)
@@ -122,15 +140,25 @@ MARKS = ((".", 12), ("o", 30), ("x", 30))
 """Marks of the sets of vectors in a picture and their sizes, in order."""
 
 
+DEEP = 12.0
+"""Nats below the maximum at which a drawn density ends."""
+
+
 def scatter(
-    clouds: dict[str, Tensor], log_density: Callable[[Tensor], Tensor] | None, path: Path
+    clouds: dict[str, Tensor],
+    log_density: Callable[[Tensor], Tensor] | None,
+    path: Path,
+    domain: tuple[float, float] | None = None,
 ) -> None:
     """Points of the plane side by side, over the log-density where it has two dimensions.
+
+    There, a colour bar tells the log-density, down to `DEEP` nats below its maximum.
 
     Args:
         clouds: (n, 2) points by name.
         log_density: ``(m, 2) -> (m,)``, or None.
         path: Where to save.
+        domain: Ends of both coordinates; by default what holds nearly all points.
     """
     plt = pyplot()
     every = torch.cat([points.double() for points in clouds.values()])
@@ -138,21 +166,37 @@ def scatter(
     high = every.quantile(0.998, 0)
     margin = 0.1 * (high - low).clamp(min=1e-3)
     low, high = low - margin, high + margin
+    if domain is not None:
+        low, high = (torch.full_like(low, end) for end in domain)
     figure, axes = plt.subplots(
-        1, len(clouds), figsize=(4.4 * len(clouds), 4.2), squeeze=False, sharex=True, sharey=True
+        1,
+        len(clouds),
+        figsize=(4.4 * len(clouds) + 0.8, 4.2),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
     )
+    filled: Any = None
     for axis, (name, points) in zip(axes[0], clouds.items(), strict=True):
         if log_density is not None:
             line = [torch.linspace(float(a), float(b), 160) for a, b in zip(low, high, strict=True)]
             x, y = torch.meshgrid(*line, indexing="ij")
             height = log_density(torch.stack([x, y], -1).view(-1, 2)).view(x.shape)
-            height = height.clamp(min=float(height.max()) - 12)
-            axis.contourf(x.numpy(), y.numpy(), height.numpy(), levels=14, cmap="Blues")
-        axis.scatter(points[:, 0].numpy(), points[:, 1].numpy(), s=3, alpha=0.5, color="tab:red")
+            height = (height - height.max()).clamp(min=-DEEP)
+            levels = torch.linspace(-DEEP, 0, 13).tolist()
+            filled = axis.contourf(
+                x.numpy(), y.numpy(), height.numpy(), levels=levels, cmap="Blues"
+            )
+        style = {"s": 3, "alpha": 0.5, "color": "tab:red", "label": f"{len(points):,} samples"}
+        axis.scatter(points[:, 0].numpy(), points[:, 1].numpy(), **style)
+        axis.legend(loc="upper right", markerscale=3, fontsize="small")
         axis.set_xlim(float(low[0]), float(high[0]))
         axis.set_ylim(float(low[1]), float(high[1]))
         axis.set_title(name)
         axis.set_xlabel("coordinate 0")
     axes[0, 0].set_ylabel("coordinate 1")
+    if filled is not None:
+        figure.colorbar(filled, ax=list(axes[0]), label="log-density less its maximum")
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gflow.tasks.games import SolvedGame
     from gflow.tasks.levels import Levels
     from gflow.tasks.parts import Part
+    from gflow.tasks.shown import Picture, Shown
 
 E = TypeVar("E", bound=Environment[Any])
 
@@ -342,6 +343,21 @@ class Task(ABC, Generic[E]):
         """Write what a user of this task expects to find; pictures and tables by name."""
         return {}
 
+    def pictures(self, shown: "Shown") -> "dict[str, Picture]":
+        """Figures of the learned sampler by name; by default a table of the best objects.
+
+        Environments draw in a module of their own beside them (`draw.py`); the run saves what
+        comes back, with captions for its page. The rewards are drawn for every environment.
+        """
+        from gflow.tasks.histogram import object_table
+
+        table = object_table(shown)
+        return {} if table is None else {"best_objects": table}
+
+    def captions(self) -> dict[str, str]:
+        """What pictures of `artifacts` show, by the names of their files without ending."""
+        return {}
+
     def report(self, context: "Context") -> str:
         """What to print at the end."""
         return ""
@@ -396,6 +412,12 @@ class Context:
         if told is None or not told.chosen:
             return self.trainer.sampler
         return Sampler(self.env, self.trainer.config.plan)
+
+    def evaluation_generator(self) -> torch.Generator:
+        """The random numbers of the evaluation at this step, apart from those of training."""
+        trainer = self.trainer
+        seed = trainer.config.seed * 1_000_003 + trainer.step
+        return torch.Generator(trainer.device).manual_seed(seed)
 
     @property
     def solution(self) -> "SolvedGame | None":

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gflow.errors import ConfigError
 from gflow.policies.encoder import StateEncoder
+from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.signature import REQUIRED, Option, documented, options_of
 from gflow.tasks.task import Context, Task
 
@@ -94,6 +95,14 @@ class WrappedTask(Task[Any]):
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """As inside."""
         return self.inside.artifacts(context, folder)
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """As inside."""
+        return self.inside.pictures(shown)
+
+    def captions(self) -> dict[str, str]:
+        """As inside."""
+        return self.inside.captions()
 
     def report(self, context: Context) -> str:
         """As inside."""

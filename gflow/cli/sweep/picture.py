@@ -54,7 +54,8 @@ def _rows(plt: Any, comparison: Comparison, done: list[Setting], axes: dict[str,
     axis.set_xlabel(_metric(comparison))
     axis.grid(axis="x", alpha=0.3)
     if _wide(comparison.values):
-        axis.set_xscale("log")
+        axis.set_xscale("log", nonpositive="clip")
+        axis.set_xlim(*_limits(comparison.values, done))
     axis.set_title(_caption(comparison, done), fontsize="small", loc="left")
     if hue is not None:
         axis.legend(title=hue, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
@@ -62,12 +63,17 @@ def _rows(plt: Any, comparison: Comparison, done: list[Setting], axes: dict[str,
 
 
 def _mean(axis: Any, s: Setting, y: float, colour: Any, label: str | None) -> None:
-    """The mean and one standard deviation to each side, not below the least positive value."""
+    """The mean and one standard deviation to each side; on a logarithmic axis as far as it goes."""
     mean, spread = statistics.fmean(s.values), s.spread or 0.0
-    least = min(s.values)
-    low = min(spread, mean - least) if least > 0 else spread
     style = {"fmt": "D", "ms": 5, "capsize": 3, "lw": 1.4, "color": colour, "mec": "white"}
-    axis.errorbar(mean, y, xerr=[[low], [spread]], label=label, **style)
+    axis.errorbar(mean, y, xerr=[[spread], [spread]], label=label, **style)
+
+
+def _limits(values: list[Any], done: list[Setting]) -> tuple[float, float]:
+    """Ends of a logarithmic axis: bars that would pass zero run into the lower one."""
+    ends = [statistics.fmean(s.values) + sign * (s.spread or 0.0) for s in done for sign in (-1, 1)]
+    shown = [*values, *(end for end in ends if end > min(values) / WIDE)]
+    return min(shown) / 1.5, max(shown) * 1.5
 
 
 def _panels(

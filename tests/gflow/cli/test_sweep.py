@@ -216,6 +216,10 @@ def test_the_picture_groups_by_what_was_swept(tmp_path: Path) -> None:
     assert {t.get_text() for t in axis.get_legend().get_texts()} == {"uniform", "tlm"}
     dots = [line for line in axis.lines if len(line.get_xdata()) == 2 and line.get_marker() == "o"]
     assert sorted(x for line in dots for x in line.get_xdata()) == sorted(comparison.values)
+    for bar in axis.containers:  # one standard deviation to both sides of each mean
+        (mean,), (((low, _), (high, _)),) = bar[0].get_xdata(), bar[2][0].get_segments()
+        assert mean - low == pytest.approx(high - mean)
+        assert any(high - mean == pytest.approx(s.spread) for s in done)
     plt.close(figure)
     comparison.plot(tmp_path / "results.png", scattered=False)
     assert (tmp_path / "results.png").stat().st_size > 5000

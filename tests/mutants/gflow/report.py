@@ -2,6 +2,7 @@
 
 PAGE = "tests/gflow/report/test_report_page.py::"
 TOLD = "tests/gflow/runs/test_told_of_a_run.py::"
+DRAWN = "tests/gflow/runs/test_run_pictures.py::"
 WORDS = "tests/gflow/tasks/test_command_words.py::"
 
 MUTANTS = (
@@ -76,5 +77,47 @@ MUTANTS = (
         'DISTANCES if known and "tv" in self.metrics else ()',
         "DISTANCES if known else ()",
         PAGE + "test_a_histogram_is_not_said_to_be_exact",
+    ),
+    (
+        "pictures-information", "envs/sequences/draw.py",
+        "return probabilities * information(probabilities)[:, None]",
+        "return probabilities",
+        DRAWN + "test_letters_of_a_place_sum_to_its_information",
+    ),
+    (
+        "pictures-blanks", "envs/sequences/draw.py",
+        "symbols + 1)[..., :symbols]",
+        "symbols + 1)[..., 1:]",
+        DRAWN + "test_letters_of_a_place_sum_to_its_information",
+    ),
+    (
+        "pictures-weights", "gflow/tasks/histogram.py",
+        "weights[inside]) / weights.sum()",
+        "weights[inside]) / weights[inside].sum()",
+        DRAWN + "test_histograms_hold_all_weight",
+    ),
+    (
+        "pictures-clades", "envs/phylogeny/draw.py",
+        "in reversed(node.children)]",
+        "in node.children]",
+        DRAWN + "test_trees_are_drawn_with_clades_between_their_children",
+    ),
+    (
+        "pictures-chosen", "envs/graphs/chosen.py",
+        '((~chosen, "o", "white"), (chosen, "s", "black"))',
+        '((chosen, "o", "white"), (~chosen, "s", "black"))',
+        DRAWN + "test_chosen_nodes_are_marked_and_apart",
+    ),
+    (
+        "pictures-captions", "gflow/report/single.py",
+        'run.captions.get(name) or name.replace("_", " ")',
+        'name.replace("_", " ")',
+        DRAWN + "test_a_run_has_pictures_with_captions_and_shows_them",
+    ),
+    (
+        "sweep-lower-bars", "gflow/cli/sweep/picture.py",
+        "xerr=[[spread], [spread]]",
+        "xerr=[[min(spread, mean - min(s.values))], [spread]]",
+        "tests/gflow/cli/test_sweep.py::test_the_picture_groups_by_what_was_swept",
     ),
 )  # fmt: skip
