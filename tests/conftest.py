@@ -58,14 +58,21 @@ DOT = bytes.fromhex(
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw no pictures, which take most of a short run's time."""
+    monkeypatch.setattr("gflow.runs.run.draw", lambda *args: {})
+
+
+@pytest.fixture
 def sketches(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None] | None:
-    """Pictures are drawn, but dots are saved: to render them takes most of a short run's time."""
+    """What tasks draw of themselves is drawn, but dots are saved, for short runs; nothing else."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return None
     real: Callable[..., None] = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, path, **how: Path(path).write_bytes(DOT))
+    monkeypatch.setattr("gflow.runs.pictures.shown_pictures", lambda *args: {})
     return real
 
 

@@ -31,12 +31,7 @@ def write_pictures(context: Context, folder: Path, samples: int) -> dict[str, Pa
     task = context.task
     found = task.artifacts(context, folder)
     curves(folder, task.headline)
-    drawn: dict[str, Picture] = {}
-    shown = Shown.of(context, samples)
-    if shown is not None:
-        rewards = reward_histogram(shown)
-        drawn = {} if rewards is None else {"rewards": rewards}
-        drawn |= task.pictures(shown)
+    drawn = shown_pictures(context, samples)
     for name, picture in drawn.items():
         path = folder / f"{name}.png"
         picture.figure.savefig(path, dpi=120, bbox_inches="tight")
@@ -45,3 +40,17 @@ def write_pictures(context: Context, folder: Path, samples: int) -> dict[str, Pa
     captions = {name: picture.caption for name, picture in drawn.items()}
     write_text(folder / CAPTIONS, json.dumps(task.captions() | captions, indent=2) + "\n")
     return found
+
+
+def shown_pictures(context: Context, samples: int) -> dict[str, Picture]:
+    """The rewards, and what the task draws of its objects; by name.
+
+    Args:
+        context: The run.
+        samples: Objects that are drawn for them.
+    """
+    shown = Shown.of(context, samples)
+    if shown is None:
+        return {}
+    rewards = reward_histogram(shown)
+    return ({} if rewards is None else {"rewards": rewards}) | context.task.pictures(shown)

@@ -96,7 +96,7 @@ def object_table(shown: Shown) -> Picture | None:
     found = shown.best(LINES)
     if found is None:
         return None
-    lines = shown.context.task.describe(shown.env, found[0])
+    lines = shown.task.describe(shown.env, found[0])
     return text_table(
         [(f"{value:.3f}", line) for value, line in zip(found[1].tolist(), lines, strict=True)],
         ("log R", "object"),

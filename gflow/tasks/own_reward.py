@@ -161,7 +161,9 @@ class RewardedTask(WrappedTask):
 
     def pictures(self, shown: Shown) -> dict[str, Picture]:
         """As inside, of objects of its environment."""
-        return self.inside.pictures(replace(shown, env=own_reward(shown.env).plain))
+        return self.inside.pictures(
+            replace(shown, task=self.inside, env=own_reward(shown.env).plain)
+        )
 
     def captions(self) -> dict[str, str]:
         """None, as there are no artifacts."""

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gflow.environment.base import Environment
 from gflow.state import batch_size, take
-from gflow.tasks.task import Context, object_log_reward
+from gflow.tasks.task import Context, Task, object_log_reward
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -30,6 +31,7 @@ class Shown:
 
     Attributes:
         context: The run.
+        task: The task whose objects they are; inside that of the run where that has another reward.
         env: The environment whose objects are drawn, with the task's own reward.
         objects: B objects of the evaluated policy.
         condition: (B, C) what they were drawn under, or None.
@@ -37,6 +39,7 @@ class Shown:
     """
 
     context: Context
+    task: Task[Any]
     env: Environment[Any]
     objects: Any
     condition: Tensor | None
@@ -61,7 +64,8 @@ class Shown:
             policy, count, condition=condition, generator=generator, device=trainer.device
         )
         objects = batch.final_states
-        return cls(context, env, objects, condition, object_log_reward(env, objects, condition))
+        values = object_log_reward(env, objects, condition)
+        return cls(context, context.task, env, objects, condition, values)
 
     @property
     def count(self) -> int:
@@ -87,7 +91,7 @@ class Shown:
         if kept is not None and len(kept):
             states, values = kept.states, kept.log_reward
         else:
-            lines = self.context.task.describe(self.env, self.objects)
+            lines = self.task.describe(self.env, self.objects)
             rows = {line: row for row, line in reversed(list(enumerate(lines)))}
             first = torch.tensor(sorted(rows.values()))
             states, values = take(self.objects, first.to(self.log_reward.device)), self.log_reward

@@ -12,6 +12,8 @@ import yaml
 
 from gflow.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ROOT = Path(__file__).parents[3]
 TRIPLES = ROOT / "examples" / "custom_environment.py"
 QUICK = ["--width=32", "--eval-samples=50", "--quiet"]

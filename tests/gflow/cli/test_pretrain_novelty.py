@@ -13,7 +13,6 @@ from gflow.cli.main import main
 from gflow.envs.grids.task import HypergridTask
 from gflow.objectives import GenerativeAugmentation
 from gflow.outcomes import OutcomeConditioned, Stored
-from gflow.runs import run as run_module
 from gflow.tasks.registry import task_class
 
 SMALL = ["--side=4", "--width=32", "--steps=60", "--eval-every=30", "--eval-samples=20"]
@@ -21,9 +20,7 @@ SMALL += ["--ema=0", "--batch-size=16", "--lr=0.01", "--checkpoint-every=10", "-
 
 
 @pytest.fixture(autouse=True)
-def _single_precision(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(run_module, "curves", lambda *args: None)
-    monkeypatch.setattr(HypergridTask, "artifacts", lambda *args: {})
+def _single_precision(undrawn: None) -> Any:
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     yield

@@ -17,6 +17,8 @@ from gflow.tasks.parts import REGISTRIES
 from gflow.tasks.registry import TASKS
 from gflow.tasks.signature import dashed, members_of_tuple, shown_type
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WRONG = ("nan", "inf", "-inf", "1e30")
 SELECTED = [
     (kind, name)
@@ -175,7 +177,7 @@ def test_help_of_hypergrid_is_short_and_whole(capsys: pytest.CaptureFixture[str]
     assert main(["train", "hypergrid", "--help"]) == 0
     said = capsys.readouterr().out
     flags = [line.split()[0] for line in said.splitlines() if line.startswith("  --")]
-    assert len(flags) == len(set(flags)) < 55
+    assert len(flags) == len(set(flags)) < 60
     for name in ("--dim", "--objective", "--log-z", "--lr", "--out", "--overwrite", "--backward"):
         assert name in flags
     assert "--lam" not in flags

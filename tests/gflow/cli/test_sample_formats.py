@@ -13,6 +13,8 @@ from gflow.cli.main import main
 from gflow.errors import ConfigError, IncompatibleError
 from gflow.runs.export import drawn, format_of, text_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:

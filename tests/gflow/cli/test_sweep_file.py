@@ -16,6 +16,8 @@ from gflow.cli.sweep.file import SweepFile
 from gflow.cli.sweep.points import sweep_points
 from gflow.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TRAIN = ["gflow", "train", "hypergrid", "${args}"]
 GOOD: dict[str, Any] = {
     "method": "grid",

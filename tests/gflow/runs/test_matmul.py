@@ -8,6 +8,8 @@ import torch
 
 from gflow.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 QUICK = ["--steps=20", "--side=4", "--width=16", "--eval-every=20", "--eval-samples=20", "--quiet"]
 
 

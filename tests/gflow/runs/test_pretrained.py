@@ -18,6 +18,8 @@ from gflow.runs.packed import pack, unpack
 from gflow.runs.trained import Trained
 from gflow.state import tensors
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL: dict[str, Any] = {"steps": 3, "batch_size": 8, "width": 8}
 
 OWN = '''

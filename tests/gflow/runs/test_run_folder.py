@@ -16,7 +16,6 @@ import torch
 import yaml
 
 from gflow.cli.main import main
-from gflow.envs.grids.task import HypergridTask
 from gflow.errors import CheckpointError, ConfigError, FolderError
 from gflow.runs import run as run_module
 from gflow.runs.holder import LOCK
@@ -30,10 +29,8 @@ SMALL += ["--checkpoint-every=5", "--quiet=True"]
 
 
 @pytest.fixture(autouse=True)
-def _single_precision(monkeypatch: pytest.MonkeyPatch) -> Any:
+def _single_precision(undrawn: None) -> Any:
     """As users run it, but without the pictures, which take most of the time."""
-    monkeypatch.setattr(run_module, "curves", lambda *args: None)
-    monkeypatch.setattr(HypergridTask, "artifacts", lambda *args: {})
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     yield
