@@ -138,7 +138,7 @@ class ArchitectureTask(SeveralScores):
         cells = [
             (
                 [(*edge, OPERATIONS[name]) for edge, name in zip(EDGES, row, strict=True)],
-                f"{self.rewarded}: {value:.2f}",
+                f"accuracy ({self.rewarded}): {value:.2f}",
             )
             for row, value in zip(found[0].tolist(), values, strict=True)
         ]

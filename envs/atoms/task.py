@@ -127,8 +127,9 @@ class AtomsTask(MoleculeTables, SeveralScores):
         return numbers | metrics_of(context, objects, _names(env))
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
-        """The best molecules as a table and as a picture."""
-        return write_best(context, folder, _names(context.env)) | super().artifacts(context, folder)
+        """The best molecules as a table."""
+        write_best(context, folder, _names(context.env))
+        return super().artifacts(context, folder)
 
     def known_front(self, env: DiscreteEnvironment[Any]) -> Tensor | None:
         """Nobody knows it."""

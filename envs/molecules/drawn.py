@@ -1,15 +1,29 @@
-"""Molecules in tables: what chemists ask of each, and its drawing."""
+"""Molecules in tables and pictures: what chemists ask of each, and its drawing."""
 
 import re
+from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gflow.envs.molecules.extras import parse_smiles, rdkit
 from gflow.envs.molecules.report import similarities
+from gflow.metrics import greedy_modes
+from gflow.tasks.pictures import pyplot
+from gflow.tasks.shown import Picture, Shown
 
 SIZE = (220, 160)
 """Of a drawing, in pixels."""
+PANEL, ACROSS = 12, 4
+"""Molecules in a picture, and in a row of it."""
+CONSIDERED = 100
+"""Best molecules among which the diverse ones are sought."""
+ALIKE = 0.5
+"""Tanimoto similarity from which two molecules are no different ones of a diverse panel."""
+LONG = 44
+"""Characters of SMILES that a picture shows."""
 
 
 class MoleculeTables:
@@ -31,6 +45,63 @@ class MoleculeTables:
     def object_similarity(self, env: Any, objects: Any) -> Tensor:
         """(B, B) Tanimoto similarities of Morgan fingerprints."""
         return similarities(env.smiles(objects))
+
+    def pictures(self, shown: Shown) -> dict[str, Picture]:
+        """The best molecules of the run, and those of the best that are unlike each other."""
+        found = shown.best(CONSIDERED)
+        if found is None:
+            return {}
+        context, smiles = shown.context, shown.env.smiles(found[0])
+        values = context.task.rewards(context.env, found[0])
+        lines = [
+            f"log R {value:.3f}" if values is None else f"R {float(values[row]):.3f}"
+            for row, value in enumerate(found[1].tolist())
+        ]
+        falling = torch.arange(len(smiles), 0, -1).double()
+        apart = greedy_modes(falling, 0.0, similarities(smiles), ALIKE)[:PANEL]
+        best = list(range(min(PANEL, len(smiles))))
+        said = "with rank, SMILES, reward, QED (1 is drug-like) and SA (1 is easy to make, 10 hard)"
+        unlike = f"those of the {len(smiles)} best with similarities below {ALIKE:g} (Tanimoto)"
+        return {
+            "molecules": panel(smiles, lines, best, f"The best molecules of the run, {said}."),
+            "diverse": panel(smiles, lines, apart, f"Diverse molecules: {unlike}, {said}."),
+        }
+
+
+def panel(smiles: Sequence[str], values: Sequence[str], rows: list[int], caption: str) -> Picture:
+    """Molecules drawn in rows, each with rank, SMILES, value, QED and SA below.
+
+    Args:
+        smiles: Molecules, best first.
+        values: What is said of the reward of each.
+        rows: Which are drawn.
+        caption: What the picture shows.
+    """
+    facts = properties_of([smiles[row] for row in rows])
+    down = -(-len(rows) // ACROSS)
+    figure, axes = pyplot().subplots(
+        down, ACROSS, figsize=(3.0 * ACROSS, 2.55 * down), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for place, row in enumerate(rows):
+        axis, text = axes.flat[place], smiles[row]
+        axis.imshow(_pixels(text))
+        short = text if len(text) <= LONG else f"{text[: LONG - 3]}..."
+        told = f"QED {facts['QED'][place]:.2f}   SA {facts['SA'][place]:.2f}"
+        style = {"ha": "center", "va": "top", "parse_math": False, "transform": axis.transAxes}
+        axis.text(0.5, -0.01, f"{row + 1}.  {values[row]}   {told}", fontsize=9, **style)
+        axis.text(0.5, -0.10, short, fontsize=7, color="0.35", **style)
+    return Picture(figure, caption)
+
+
+def _pixels(smiles: str) -> Any:
+    """(H, W, 4) of a structure."""
+    draw = rdkit("rdkit.Chem.Draw.rdMolDraw2D")
+    canvas = draw.MolDraw2DCairo(2 * SIZE[0], 2 * SIZE[1])
+    draw.PrepareAndDrawMolecule(canvas, parse_smiles(smiles, "A drawing"))
+    canvas.FinishDrawing()
+    return pyplot().imread(BytesIO(canvas.GetDrawingText()), format="png")
 
 
 def properties_of(smiles: list[str]) -> dict[str, list[Any]]:

@@ -10,9 +10,6 @@ from torch import Tensor
 from gflow.metrics import diversity
 from gflow.tasks.task import Context
 
-SHOWN = 12
-"""Molecules in the picture of the best."""
-
 
 def metrics_of(context: Context, objects: Any, names: tuple[str, ...]) -> dict[str, float]:
     """Distinctness of a sample, its properties, and the best seen in the whole run."""
@@ -27,26 +24,14 @@ def metrics_of(context: Context, objects: Any, names: tuple[str, ...]) -> dict[s
     return numbers
 
 
-def write_best(context: Context, folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    """The best molecules as a table and as a picture."""
-    from rdkit import Chem
-    from rdkit.Chem import Draw
-
-    top = best_molecules(context, 100)
+def write_best(context: Context, folder: Path, names: tuple[str, ...]) -> None:
+    """The best molecules as a table, molecules.csv."""
     with (folder / "molecules.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["smiles", "reward", *names])
-        table.writerows([r.smiles, f"{r.value:.6f}", *r.properties] for r in top)
-    shown = top[:SHOWN]
-    picture = Draw.MolsToGridImage(
-        [Chem.MolFromSmiles(r.smiles) for r in shown],
-        molsPerRow=4,
-        subImgSize=(300, 220),
-        legends=[f"{r.value:.3f}" for r in shown],
-    )
-    path = folder / "molecules.png"
-    picture.save(path)
-    return {"molecules": path}
+        table.writerows(
+            [r.smiles, f"{r.value:.6f}", *r.properties] for r in best_molecules(context, 100)
+        )
 
 
 def report_best(context: Context, names: tuple[str, ...]) -> str:

@@ -153,9 +153,10 @@ class MoleculesTask(MoleculeTables, SeveralScores):
         return numbers | metrics_of(context, objects, _molecules(context.env).host.goal.names)
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
-        """The best molecules as a table and as a picture."""
+        """The best molecules as a table."""
         names = _molecules(context.env).host.goal.names
-        return write_best(context, folder, names) | super().artifacts(context, folder)
+        write_best(context, folder, names)
+        return super().artifacts(context, folder)
 
     def known_front(self, env: DiscreteEnvironment[Any]) -> Tensor | None:
         """Nobody knows it."""

@@ -38,8 +38,15 @@ class Line:
         return kept if not kept or kept[-1] == self.points[-1] else [*kept, self.points[-1]]
 
 
-def is_logarithmic(values: Sequence[float]) -> bool:
-    """Whether values are positive and spread over more than a factor of thirty."""
+def is_logarithmic(name: str, values: Sequence[float]) -> bool:
+    """Whether values are positive and spread over more than a factor of thirty, and no logarithms.
+
+    Args:
+        name: Of the metric; log_z and mean_log_reward are logarithms, log_z_error is none.
+        values: At least one.
+    """
+    if name.removeprefix("mean_").removeprefix("top_").startswith("log_") and "error" not in name:
+        return False
     return min(values) > 0 and max(values) > 30 * min(values)
 
 
@@ -55,7 +62,7 @@ def chart(
         marks: Steps at which the run was resumed: dotted upright lines.
     """
     values = [value for line in lines for _, value in line.points]
-    logarithmic = is_logarithmic(values)
+    logarithmic = is_logarithmic(name, values)
     if exact is not None and not (logarithmic and exact <= 0):
         values.append(exact)
     else:

@@ -50,7 +50,5 @@ def shown_pictures(context: Context, samples: int) -> dict[str, Picture]:
         samples: Objects that are drawn for them.
     """
     shown = Shown.of(context, samples)
-    if shown is None:
-        return {}
     rewards = reward_histogram(shown)
     return ({} if rewards is None else {"rewards": rewards}) | context.task.pictures(shown)

@@ -11,6 +11,8 @@ from gflow.tasks.task import object_log_reward
 
 BINS = 30
 """Of a histogram."""
+SLIGHT = 0.05
+"""Share of their distance by which values may be off from evenly spaced ones."""
 LINES = 12
 """Objects in a table."""
 WIDE = 88
@@ -18,7 +20,7 @@ WIDE = 88
 
 
 def edges_of(values: Tensor, bins: int = BINS) -> Tensor:
-    """(bins + 1,) edges of equal bins over finite values; a bin each for few distinct ones.
+    """(bins + 1,) edges of equal bins over finite values; a bin each for few evenly spaced ones.
 
     Args:
         values: (n,) values; infinite ones are left out.
@@ -32,7 +34,8 @@ def edges_of(values: Tensor, bins: int = BINS) -> Tensor:
     low, high = float(distinct[0]), float(distinct[-1])
     gap = float(distinct.diff().min())
     even = round((high - low) / gap) + 1 if gap > 1e-9 * (high - low) else bins + 1
-    if even <= bins:
+    apart = (distinct - low) / (high - low) * (even - 1)
+    if even <= bins and float((apart - apart.round()).abs().max()) < SLIGHT:
         half = (high - low) / (even - 1) / 2
         return torch.linspace(low - half, high + half, even + 1, dtype=torch.float64)
     return torch.linspace(low, high, bins + 1, dtype=torch.float64)
@@ -76,7 +79,7 @@ def reward_histogram(shown: Shown) -> Picture | None:
     if exact is not None:
         high = weights_in(*exact, edges)
         axis.stairs(high.numpy(), edges.numpy(), color="black", linewidth=1.6)
-        names.append("target R / Z")
+        names.append("exact target")
     handles = [*axis.containers, *(p for p in axis.patches if type(p).__name__ == "StepPatch")]
     axis.legend(handles, names)
     axis.set_xlabel("log R")

@@ -183,7 +183,7 @@ def mean_bound(context: Context, batch: Trajectories[Any], terms: FlowTerms) -> 
     return {k: v for k, v in bounds(context, batch, terms).items() if k == "elbo"}
 
 
-def _solution(context: Context, graph: StateGraph[Any]) -> tuple[Tensor, float] | None:
+def solution_of(context: Context, graph: StateGraph[Any]) -> tuple[Tensor, float] | None:
     """(X,) float64 exact log-probabilities of objects at the solution of the objective; its log Z.
 
     None where it has no solution there.
@@ -212,7 +212,7 @@ def exact_numbers(
         context: The run.
         graph: All states, for one condition; None if they are not listed.
     """
-    found = None if graph is None else _solution(context, graph)
+    found = None if graph is None else solution_of(context, graph)
     env = context.trainer.env
     if graph is None or found is None:
         sums = context.trainer.objective.solution not in ELSEWHERE

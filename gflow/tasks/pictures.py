@@ -65,9 +65,9 @@ def heatmaps(
                 grid.flatten().tolist(),
                 strict=True,
             ):
-                said = f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+                said = f"{value:.0f}" if value in (0, 1) else f"{value:.2f}".removeprefix("0")
                 shade = "black" if value > 0.6 * top else "white"
-                axis.text(i, j, said, ha="center", va="center", color=shade, fontsize=6.5)
+                axis.text(i, j, said, ha="center", va="center", color=shade, fontsize=8)
     figure.colorbar(image, ax=list(axes[0]), label="probability")
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)
@@ -99,7 +99,7 @@ def curves(folder: Path, headline: Sequence[str], most: int = 6) -> None:
         points = run.curve(name)
         axis.plot(*zip(*points, strict=True))
         exact = run.exact.get(name)
-        if is_logarithmic([value for _, value in points]):
+        if is_logarithmic(name, [value for _, value in points]):
             axis.set_yscale("log")
             exact = exact if exact is not None and exact > 0 else None
         if exact is not None:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gflow.environment.base import Environment
 from gflow.state import batch_size, take
 from gflow.tasks.task import Context, Task, object_log_reward
 
@@ -40,32 +39,34 @@ class Shown:
 
     context: Context
     task: Task[Any]
-    env: Environment[Any]
+    env: Any
     objects: Any
     condition: Tensor | None
     log_reward: Tensor
 
     @classmethod
     @torch.no_grad()
-    def of(cls, context: Context, count: int) -> "Shown | None":
-        """Objects drawn by a generator of their own; None where there is no policy for `env`.
+    def of(cls, context: Context, count: int) -> "Shown":
+        """Objects drawn by a generator of their own.
 
         They are those of the evaluation at this step if that drew as many, so that rewards which
-        remember what they scored score nothing anew.
+        remember what they scored score nothing anew. Where the environment is not among the
+        conditions that the sampler is told, they are for drawn conditions.
         """
-        trainer, policy, env = context.trainer, context.policy, context.env
-        told = context.conditions is not None and context.conditions.chosen
-        if policy is None or (told and env.condition_dim):
-            return None
+        trainer, env, policy = context.trainer, context.env, context.policy
         generator = context.evaluation_generator()
-        draw = None if told else trainer.condition
-        condition = None if draw is None else draw(count, generator)
-        batch = context.sampler.forward(
+        told = context.conditions is not None and context.conditions.chosen
+        sampler, condition = context.sampler, None
+        if policy is None or not told or env.condition_dim:
+            sampler, policy = trainer.sampler, trainer.evaluated_policy
+            draw = trainer.condition
+            condition = None if draw is None else draw(count, generator)
+        batch = sampler.forward(
             policy, count, condition=condition, generator=generator, device=trainer.device
         )
-        objects = batch.final_states
-        values = object_log_reward(env, objects, condition)
-        return cls(context, context.task, env, objects, condition, values)
+        asked = trainer.env if condition is not None else env
+        values = object_log_reward(asked, batch.final_states, condition)
+        return cls(context, context.task, env, batch.final_states, condition, values)
 
     @property
     def count(self) -> int:
@@ -74,16 +75,24 @@ class Shown:
 
     @cached_property
     def target(self) -> "tuple[Any, Tensor] | None":
-        """All objects and their (X,) exact probabilities, where they are listed and R / Z is right.
+        """All objects and their (X,) exact probabilities at the solution, where these are listed.
 
-        None else, and where the law depends on conditions.
+        None else, for games, and where the law depends on conditions.
         """
-        graph, context = self.context.graph, self.context
-        if graph is None or self.condition is not None or context.env.condition_dim:
+        from gflow.tasks.games import GAMES
+        from gflow.tasks.measure import ELSEWHERE, solution_of
+
+        context, graph = self.context, self.context.graph
+        told = context.env is not context.trainer.env
+        kind = context.trainer.objective.solution
+        if graph is None or kind in GAMES or (told and kind in ELSEWHERE):
+            return None
+        if self.condition is not None or context.env.condition_dim:
             return None
         if not context.task.has_exact_law(context.env):
             return None
-        return take(graph.states, graph.objects), graph.log_target().exp()
+        found = solution_of(context, graph)
+        return None if found is None else (take(graph.states, graph.objects), found[0].exp())
 
     def best(self, count: int) -> tuple[Any, Tensor] | None:
         """Up to `count` best objects of the run, or of the sample if none are kept, best first."""

@@ -196,9 +196,10 @@ def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None
 
 
 def test_scales_of_powers() -> None:
-    assert is_logarithmic([1, 31])
-    assert not is_logarithmic([1, 29])
-    assert not is_logarithmic([0, 100])
+    assert is_logarithmic("log_z_error", [1, 31])
+    assert not is_logarithmic("loss", [1, 29])
+    assert not is_logarithmic("loss", [0, 100])
+    assert not is_logarithmic("mean_log_reward", [1, 100])
     assert powers(-2, 1) == pytest.approx([0.01, 0.1, 1, 10])
     assert powers(0, 1) == pytest.approx([1, 2, 5, 10])
     assert [short(v) for v in (3, 3.0, 0.123456, 1e-13, "x", float("inf"))] == [

@@ -115,6 +115,24 @@ MUTANTS = (
         DRAWN + "test_a_run_has_pictures_with_captions_and_shows_them",
     ),
     (
+        "pictures-games", "gflow/tasks/shown.py",
+        "graph is None or kind in GAMES or",
+        "graph is None or",
+        "tests/gflow/runs/test_every_picture.py::test_games_are_not_held_against_rewards",
+    ),
+    (
+        "pictures-ranks", "envs/molecules/drawn.py",
+        'f"{row + 1}.  {values[row]}',
+        'f"{place + 1}.  {values[place]}',
+        "tests/gflow/runs/test_every_picture.py::test_molecules_apart_are_the_best_of_their_kind",
+    ),
+    (
+        "curves-logarithms", "gflow/report/chart.py",
+        'startswith("log_") and "error" not in name',
+        'startswith("log_") and False',
+        PAGE + "test_scales_of_powers",
+    ),
+    (
         "sweep-lower-bars", "gflow/cli/sweep/picture.py",
         "xerr=[[spread], [spread]]",
         "xerr=[[min(spread, mean - min(s.values))], [spread]]",
