@@ -2,7 +2,8 @@
 
 Run:   python benchmarks/infilling.py
        python benchmarks/infilling.py --model SmolLM2-135M-Instruct.Q4_1.gguf --seconds 3600
-Takes: what --seconds says; run again with the same folder, it trains on from where it stopped.
+Takes: what --seconds says, and the judging: run again with the same folder, it trains on from
+       where it stopped, and judges on if there was no further step (--seconds 0).
 Shows: log p of sentence and ending together (mean and the largest of ten), diversity, BLEU and
        GLEU, for stories that were trained on and for others; of micro-stories also how many
        sentences explain the ending, and the share of all that do which was found.
@@ -42,6 +43,15 @@ def trained(trainer: Trainer, path: Path, until: float, told: dict[str, Any]) ->
         numbers = "  ".join(f"{k} {float(record[k]):.3g}" for k in ("loss", "mean_log_reward"))
         print(f"  step {trainer.step:5d}  {numbers}", flush=True)
         save_checkpoint(path, trainer.state_dict(), told)
+
+
+def known(path: Path, run: dict[str, Any]) -> dict[str, Any]:
+    """What was judged before of the same weights, or nothing."""
+    if path.exists():
+        found: dict[str, Any] = json.loads(path.read_text())
+        if {name: found.get(name) for name in run} == run:
+            return found
+    return run | {"sets": {}}
 
 
 def table(results: dict[str, Any]) -> str:
@@ -108,18 +118,18 @@ def main() -> None:
     told = {"model": args.model, "seed": args.seed, "told": task.told, "others": task.others}
     trained(trainer, args.out / "trained.pt", end - args.evaluation, told)
     decoder = Decoder(env, model)
-    generator = torch.Generator().manual_seed(args.seed)
 
     def tuned(numbers: Tensor) -> Any:
         asked = env.prompts.conditions[numbers].repeat_interleave(n, 0)
-        batch = Sampler(env).forward(policy, len(asked), condition=asked, generator=generator)
+        batch = Sampler(env).forward(policy, len(asked), condition=asked, generator=drawn())
         return batch.whole.final_states
 
+    def drawn() -> torch.Generator:  # anew for each, so that a judging can go on where it stopped
+        return torch.Generator().manual_seed(args.seed)
+
     ways: dict[str, Callable[[Tensor], Any]] = {
-        "prompting": lambda k: decoder.sampled(k, n, generator=generator),
-        "prompting, nucleus 0.95": lambda k: decoder.sampled(
-            k, n, nucleus=0.95, generator=generator
-        ),
+        "prompting": lambda k: decoder.sampled(k, n, generator=drawn()),
+        "prompting, nucleus 0.95": lambda k: decoder.sampled(k, n, nucleus=0.95, generator=drawn()),
         "beams 1x": lambda k: decoder.beams(k, n, n),
         "beams 5x": lambda k: decoder.beams(k, n, 5 * n),
         "diverse beams": lambda k: decoder.diverse_beams(k, n),
@@ -127,16 +137,19 @@ def main() -> None:
     }
     numbers = torch.arange(task.told + task.others)
     sets = {"trained": numbers[: task.told][:50], "other": numbers[task.told :]}
-    results: dict[str, Any] = {"steps": trainer.step, "sets": {}}
+    results = known(args.out / "results.json", {"steps": trainer.step, "samples": n, **told})
     for name, rows in sets.items():
-        results["sets"][name] = {}
+        judged = results["sets"].setdefault(name, {})
         for method, sample in ways.items():
+            if method in judged:
+                continue
             states = sample(rows)
-            results["sets"][name][method] = {
+            judged[method] = {
                 **task.measured(env, states),
                 "texts": list(zip(states.prompt.tolist(), env.show(states), strict=True)),
             }
             (args.out / "results.json").write_text(json.dumps(results, indent=1))
+            print(f"  judged {name}: {method}", flush=True)
     (args.out / "table.md").write_text(table(results) + "\n")
     print(table(results))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gflow.envs.proofs.coq.library import HumanProof, library_proofs
     from gflow.envs.proofs.data import shortest_proofs
     from gflow.envs.proofs.env import ProofEnv
-    from gflow.envs.proofs.free_text import OutcomeReward, Transcripts
+    from gflow.envs.proofs.free_text import OutcomeReward, ProofPosterior, Transcripts
     from gflow.envs.proofs.lean import LeanChecker, LeanInteractSession
     from gflow.envs.proofs.policy import TacticPolicy, TheoremEncoder
     from gflow.envs.proofs.pool import CheckerPool
@@ -47,7 +47,7 @@ _MODULES = {
     "coq.library": "HumanProof library_proofs",
     "data": "shortest_proofs",
     "env": "ProofEnv",
-    "free_text": "OutcomeReward Transcripts",
+    "free_text": "OutcomeReward ProofPosterior Transcripts",
     "lean": "LeanChecker LeanInteractSession",
     "policy": "TacticPolicy TheoremEncoder",
     "pool": "CheckerPool",
@@ -81,6 +81,7 @@ __all__ = [
     "PolicyReference",
     "PosteriorReward",
     "ProofEnv",
+    "ProofPosterior",
     "ProofTree",
     "RecordedChecker",
     "Reference",

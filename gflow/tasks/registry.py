@@ -43,6 +43,7 @@ BUILT_IN = {
     "grammar": "gflow.envs.grammar.task:GrammarTask",
     "phylogeny": "gflow.envs.phylogeny.task:PhylogenyTask",
     "proofs": "gflow.envs.proofs.task:ProofsTask",
+    "written-proofs": "gflow.envs.proofs.written_task:WrittenProofsTask",
     "diffusion": "gflow.envs.diffusion.task:DiffusionTask",
     "torus": "gflow.envs.torus.task:TorusTask",
     "arithmetic": "gflow.envs.language.arithmetic_task:ArithmeticTask",

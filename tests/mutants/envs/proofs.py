@@ -11,6 +11,7 @@ SEARCH = "tests/envs/proofs/test_proof_search.py"
 TASK = "tests/envs/proofs/test_proofs_task.py"
 BENCHMARK = "tests/test_proofs_benchmark.py"
 FREE = "tests/envs/proofs/test_free_text_proofs.py"
+WRITTEN = "tests/envs/proofs/test_written_proofs.py"
 SANITISER = "tests/envs/proofs/test_coq_sanitiser.py"
 
 MUTANTS = (
@@ -262,8 +263,8 @@ MUTANTS = (
     (
         "transcripts-that-go-on-after-the-proof",
         "envs/proofs/free_text.py",
-        'return "error" if goes_on else "done"',
-        'return "done"',
+        'found.append("open" if state == "open" else "error")',
+        "found.append(state)",
         f"{FREE}::test_outcomes_of_transcripts",
     ),
     (
@@ -279,5 +280,40 @@ MUTANTS = (
         "return TimedOut() if TOO_LONG in str(error) else Failed(str(error))",
         "return Failed(str(error))",
         f"{SANITISER}::test_every_tactic_is_sent_with_a_time_limit",
+    ),
+    (
+        "transcripts-proved-behind-an-error",
+        "envs/proofs/free_text.py",
+        "if isinstance(reply, Done) and not ended:",
+        "if isinstance(reply, Done):",
+        f"{FREE}::test_outcomes_of_transcripts",
+    ),
+    (
+        "posteriors-of-what-the-checker-says",
+        "envs/proofs/free_text.py",
+        "said = said.cpu().to(value).masked_fill(~own, 0.0)",
+        "said = said.cpu().to(value)",
+        f"{WRITTEN}::test_the_posterior_is_of_the_tactics_alone",
+    ),
+    (
+        "posteriors-over-tokens-that-are-not-legal",
+        "envs/proofs/free_text.py",
+        "masked_fill(~kept, -PENALTY)",
+        "masked_fill(~kept, 0.0)",
+        f"{WRITTEN}::test_the_posterior_is_of_the_tactics_alone",
+    ),
+    (
+        "attempts-that-learn-their-prompts",
+        "envs/proofs/written_base.py",
+        "(place >= opened[:, None]) & (place < size[:, None])",
+        "(place > 0) & (place < size[:, None])",
+        f"{WRITTEN}::test_attempts_try_candidates_and_hear_what_is_said",
+    ),
+    (
+        "attempts-that-fail-at-once",
+        "envs/proofs/written_base.py",
+        "if talk.said(theorem, one) != talk.error),",
+        "),",
+        f"{WRITTEN}::test_attempts_try_candidates_and_hear_what_is_said",
     ),
 )
