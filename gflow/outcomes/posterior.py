@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from gflow.bounds import Count
 from gflow.checks import checked
+from gflow.distinct import Distinct
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.errors import IncompatibleError
@@ -134,6 +135,7 @@ class ListedPosterior(Posterior):
         self.action = nn.Embedding(env.num_actions, self.encoder.out_features)
         self.hidden = nn.Linear(self.encoder.out_features, width)
         self.head = nn.Linear(width, batch_size(objects))
+        self._told: tuple[Moves, Tensor] | None = None
 
     def logits(self, env: Environment[Any], moves: Moves) -> Tensor:
         """(M, K) logits."""
@@ -160,14 +162,20 @@ class ListedPosterior(Posterior):
 
     def _allowed(self, env: DiscreteEnvironment[Any], moves: Moves) -> Tensor:
         """(M, K) bool: what the children lead to, as far as the environment can tell."""
+        if self._told is not None and self._told[0] is moves:
+            return self._told[1]
         count, device = len(self.keys), moves.actions.device
-        rows = torch.arange(len(moves), device=device).repeat_interleave(count)
-        which = torch.arange(count, device=device).repeat(len(moves))
+        first, group = Distinct(env.num_keys)(env.key(moves.children))
+        rows = first.repeat_interleave(count)
+        which = torch.arange(count, device=device).repeat(len(first))
         objects = to_device(self.objects, device)
         known = env.reaches(take(moves.children, rows), take(objects, which))
         if known is None:
-            return torch.ones(len(moves), count, dtype=torch.bool, device=device)
-        return known.view(len(moves), count)
+            allowed = torch.ones(len(moves), count, dtype=torch.bool, device=device)
+        else:
+            allowed = known.view(len(first), count)[group]
+        self._told = moves, allowed
+        return allowed
 
     def _sample(
         self,
@@ -188,7 +196,8 @@ class ListedPosterior(Posterior):
         self, env: DiscreteEnvironment[Any], moves: Moves, objects: Sequence[Any]
     ) -> Tensor:
         rows = torch.stack([self.index(env, some) for some in objects], 1)
-        logits = self.logits(env, moves).masked_fill(~self._allowed(env, moves), -torch.inf)
+        allowed = self._allowed(env, moves)
+        logits = self.logits(env, moves).masked_fill(~allowed, -torch.inf)
         return logits.log_softmax(-1).gather(1, rows)
 
 

@@ -117,6 +117,62 @@ def test_exact_sums_and_shares_have_no_loss(env: DiscreteEnvironment[Any]) -> No
         table.data.copy_(before)
 
 
+def wrong(solved: Solved) -> TablePosterior:
+    """Q far from the shares, of the same outcomes."""
+    shares = solved.shares()
+    noise = torch.randn(shares.shape, generator=torch.Generator().manual_seed(5))
+    return TablePosterior(solved, noise.where(shares > -100, -torch.inf))
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS, ids=["stops", "forced", "any order"])
+def test_draws_have_the_sum_as_their_mean_whatever_q_is(env: DiscreteEnvironment[Any]) -> None:
+    """So N has its minimum at the sum while Q is wrong; residuals alone have it below."""
+    solved = Solved(env)
+    policy = solved.predictor()
+    objective = Amortised(solved.flows, wrong(solved), draws=4000)
+    batch = Sampler(solved.target).forward(policy, 8, generator=torch.Generator().manual_seed(0))
+    terms: Any = objective.evaluate(solved.target, policy, batch)
+    log_n = (terms.log_flow[:, :-1] + terms.log_pf).detach()
+    error = (terms.log_sum - log_n).where(terms.mask, 0.0)
+    assert error.abs().max() < 0.1
+    divergence = (terms.log_numerator - terms.log_posterior.detach() - log_n[..., None])[:, :, 1:]
+    assert divergence.mean(-1).where(terms.mask, 0.0).min() < -0.3
+
+    def slope() -> float:
+        policy.zero_grad()
+        extra = objective.extra(objective.evaluate(solved.target, policy, batch))
+        assert extra is not None
+        (found,) = torch.autograd.grad(extra.sum(), [policy.flow_table])
+        return float(found.sum())
+
+    assert abs(slope()) < 0.05
+    with torch.no_grad():
+        policy.flow_table += 0.2
+    assert slope() > 0.2
+    with torch.no_grad():
+        policy.flow_table -= 0.4
+    assert slope() < -0.2
+
+
+def test_stops_are_learned_where_the_trajectory_went_on() -> None:
+    solved = Solved(HyperGrid(2, 3))
+    policy = solved.predictor()
+    objective = Amortised(solved.flows, TablePosterior(solved, solved.shares()))
+    batch = Sampler(solved.target).forward(policy, 60, generator=torch.Generator().manual_seed(0))
+    batch = batch.select((batch.length == 4).nonzero().squeeze(1)[:1])
+    terms = objective.evaluate(solved.target, policy, batch)
+    assert objective(terms) < 1e-18
+    rows = solved.graph.rows(take(batch.states, batch.state_index[0, :1]))
+    with torch.no_grad():  # log N of the moves stays
+        row, stop = int(rows[0]), solved.target.stop_action
+        before = policy.forward_table[row].logsumexp(0)
+        policy.forward_table[row, stop] += 1.0
+        policy.flow_table[row] += policy.forward_table[row].logsumexp(0) - before
+    terms = objective.evaluate(solved.target, policy, batch)
+    assert float(objective.residual(terms).detach().abs().max()) < 1e-9
+    torch.testing.assert_close(objective(terms) * terms.length.sum(), torch.tensor(1.0))
+
+
 def test_the_sum_of_numerators_is_the_converted_flow() -> None:
     """T3.4: sum over a of N(a | s) is F_r(s), and the policy its share."""
     solved = Solved(HyperGrid(2, 4))
