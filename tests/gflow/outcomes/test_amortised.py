@@ -1,5 +1,6 @@
 """T3.4: the amortised predictor has the exact sums over outcomes as its only solution."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -146,12 +147,69 @@ def test_draws_have_the_sum_as_their_mean_whatever_q_is(env: DiscreteEnvironment
         return float(found.sum())
 
     assert abs(slope()) < 0.05
+    delta = objective.residual(objective.evaluate(solved.target, policy, batch))
+    assert delta.abs().max() > 0.3
+    (none,) = torch.autograd.grad(delta.sum(), [policy.flow_table], allow_unused=True)
+    assert none is None or not none.any()
     with torch.no_grad():
         policy.flow_table += 0.2
     assert slope() > 0.2
     with torch.no_grad():
         policy.flow_table -= 0.4
     assert slope() < -0.2
+
+
+def test_how_errors_of_sums_are_punished() -> None:
+    """w / N - 1 - log(w / N), linear where it is steep and a square where it is flat."""
+    solved = Solved(HyperGrid(2, 3))
+    policy = solved.predictor()
+    objective = Amortised(solved.flows, TablePosterior(solved, solved.shares()))
+    batch = Sampler(solved.target).forward(policy, 8, generator=torch.Generator().manual_seed(0))
+    terms: Any = objective.evaluate(solved.target, policy, batch)
+
+    def loss(error: float) -> float:
+        found = objective.extra(replace(terms, log_sum=terms.log_sum + error))
+        assert found is not None
+        return float(found.detach().sum())
+
+    assert abs(loss(0.0)) < 1e-12
+    for error in (-1.5, -0.3, 0.4, 2.5):
+        assert abs(loss(error) - 2 * (math.expm1(error) - error)) < 1e-9
+    steps = [loss(3.0 + k) - loss(2.0 + k) for k in range(1, 4)]
+    torch.testing.assert_close(steps, [2 * math.expm1(3.0)] * 3)
+    bend = loss(-6.0) - 2 * loss(-5.0) + loss(-4.0)
+    assert 2.0 < bend < 2.1
+
+
+class Recording(ListedPosterior):
+    """Keeps the first outcomes that it was asked about."""
+
+    asked: Tensor
+
+    def log_prob(self, env: Any, moves: Moves, objects: Any) -> Tensor:
+        self.asked = objects[0]
+        return super().log_prob(env, moves, objects)
+
+
+@pytest.mark.parametrize("explore", [0.0, 1.0])
+def test_outcomes_that_were_reached_give_way_to_even_ones(explore: float) -> None:
+    solved = Solved(HyperGrid(2, 3))
+    posterior, policy = Recording(solved.target, solved.objects, width=8), solved.predictor()
+    batch = Sampler(solved.target).forward(policy, 900, generator=torch.Generator().manual_seed(0))
+    objective = Amortised(solved.flows, posterior, explore=explore, draws=0)
+    mask = objective.evaluate(solved.target, policy, batch).mask
+    row, time = mask.nonzero(as_tuple=True)
+    same = (posterior.asked == take(batch.final_states, row)).all(-1)
+    child = take(batch.states, batch.state_index[row, time + 1])
+    assert bool(same[time + 1 == batch.length[row]].all())
+    assert bool((child <= posterior.asked).all())
+    here = (time + 1 < batch.length[row]) & (child == torch.tensor([1, 0])).all(-1)
+    if explore:
+        count = posterior.asked[here].unique(dim=0, return_counts=True)[1]
+        assert len(count) == 6  # all that the child leads to
+        assert count.min() > 0.5 * count.max()
+    else:
+        assert bool(same.all())
 
 
 def test_stops_are_learned_where_the_trajectory_went_on() -> None:
