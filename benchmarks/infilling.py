@@ -1,15 +1,17 @@
 """The missing sentence of a story: a tuned sampler beside prompting and beams.
 
 Run:   python benchmarks/infilling.py
-       python benchmarks/infilling.py --model SmolLM2-135M-Instruct.Q4_1.gguf --seconds 3600
-Takes: what --seconds says, and the judging: run again with the same folder, it trains on from
-       where it stopped, and judges on if there was no further step (--seconds 0).
+       python benchmarks/infilling.py --model SmolLM2-135M-Instruct.Q4_1.gguf --objective vargrad
+Takes: the CPU seconds of training that --seconds says, and the judging. Both may be stopped: a
+       second start with the same folder trains on until there are so many seconds in all, and
+       judges what was not judged yet by the weights that it has.
 Shows: log p of sentence and ending together (mean and the largest of ten), diversity, BLEU and
        GLEU, for stories that were trained on and for others; of micro-stories also how many
        sentences explain the ending, and the share of all that do which was found.
 
 A model of other people's text (see `continuation.py`) writes the stories itself, once; they stand
-in the folder of the run.
+in the folder of the run. `msubtb` scores all beginnings of a text, each with the ending behind it;
+`vargrad` whole texts alone, which costs a large model a tenth, and it has no memory here.
 """
 
 import argparse
@@ -24,25 +26,34 @@ from torch import Tensor
 
 from gflow import Sampler, TrainConfig, Trainer
 from gflow.behaviours.base import OnPolicy
+from gflow.behaviours.sources import Sources
 from gflow.envs.language.infilling_task import InfillingTask
 from gflow.language import Decoder, HuggingFacePolicy
-from gflow.objectives import ModifiedSubTrajectoryBalance
+from gflow.objectives import LogPartitionVariance, ModifiedSubTrajectoryBalance
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
 
 SAVED_EVERY = 10
 """Steps between checkpoints."""
 COLUMNS = ("mean_log_p", "max_log_p", "diversity", "bleu", "gleu", "valid", "found")
 
+Way = Callable[[Tensor, torch.Generator], Any]
+"""(K,) numbers of stories to texts, the same number of each."""
 
-def trained(trainer: Trainer, path: Path, until: float, told: dict[str, Any]) -> None:
-    """Train on from a checkpoint until a time, by `time.monotonic`."""
+
+def trained(trainer: Trainer, path: Path, seconds: float, told: dict[str, Any]) -> None:
+    """Train on from a checkpoint until so many CPU seconds were taken in all."""
+    spent = 0.0
     if path.exists():
-        trainer.load_state_dict(load_checkpoint(path, told))
-    while time.monotonic() < until:
+        kept = load_checkpoint(path, told)
+        spent = kept.pop("seconds")
+        trainer.load_state_dict(kept)
+    began = time.process_time() - spent
+    while (spent := time.process_time() - began) < seconds:
         record = trainer.train(SAVED_EVERY)
         numbers = "  ".join(f"{k} {float(record[k]):.3g}" for k in ("loss", "mean_log_reward"))
         print(f"  step {trainer.step:5d}  {numbers}", flush=True)
-        save_checkpoint(path, trainer.state_dict(), told)
+        spent = time.process_time() - began
+        save_checkpoint(path, trainer.state_dict() | {"seconds": spent}, told)
 
 
 def known(path: Path, run: dict[str, Any]) -> dict[str, Any]:
@@ -54,14 +65,53 @@ def known(path: Path, run: dict[str, Any]) -> dict[str, Any]:
     return run | {"sets": {}}
 
 
+def keep(path: Path, results: dict[str, Any]) -> None:
+    """Write results in one move: a file is never half of one."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(results, indent=1))
+    fresh.replace(path)
+
+
+def judge(
+    path: Path,
+    results: dict[str, Any],
+    sets: dict[str, Tensor],
+    ways: dict[str, Way],
+    measure: Callable[[Any], dict[str, Any]],
+    together: int,
+    seed: int,
+) -> None:
+    """Judge each way on each set of stories, some at a time, and keep what is done in a file.
+
+    What `results` holds already is not done again. The texts of some stories do not depend on what
+    was judged before: each time the generator begins anew.
+    """
+    for name, rows in sets.items():
+        for method, way in ways.items():
+            done = results["sets"].setdefault(name, {}).setdefault(method, [])
+            for part in rows.split(together)[len(done) :]:
+                generator = torch.Generator().manual_seed(seed + int(part[0]))
+                done.append({"stories": len(part), **measure(way(part, generator))})
+                keep(path, results)
+            print(f"  judged {name}: {method}", flush=True)
+
+
+def mean(parts: list[dict[str, Any]], column: str) -> str:
+    """A mean over stories of what was measured of some at a time."""
+    if any(column not in part for part in parts):
+        return ""
+    total = sum(part[column] * part["stories"] for part in parts)
+    return f"{total / sum(part['stories'] for part in parts):.3f}"
+
+
 def table(results: dict[str, Any]) -> str:
     """All methods and sets of stories as a table of Markdown."""
     lines = ["| stories | method | " + " | ".join(COLUMNS) + " |"]
     lines.append("| --- " * (len(COLUMNS) + 2) + "|")
     for name, methods in results["sets"].items():
-        for method, found in methods.items():
-            cells = [f"{found[c]:.3f}" if c in found else "" for c in COLUMNS]
-            lines.append(f"| {name} | {method} | " + " | ".join(cells) + " |")
+        for method, parts in methods.items():
+            cells = " | ".join(mean(parts, column) for column in COLUMNS)
+            lines.append(f"| {name} | {method} | {cells} |")
     return "\n".join([*lines, "", f"{results['steps']} steps"])
 
 
@@ -72,8 +122,8 @@ def main() -> None:
     parser.add_argument("--base", default="runs/infilling-base", help="folder of the small one")
     parser.add_argument("--encoder", default="", help="folder of a sentence encoder")
     parser.add_argument("--out", type=Path, default=Path("infilling"))
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--evaluation", type=float, default=90, help="seconds that one takes")
+    parser.add_argument("--objective", choices=("msubtb", "vargrad"), default="msubtb")
+    parser.add_argument("--seconds", type=float, default=500.0, help="of CPU, to train in")
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--told", type=int, default=0, help="200, or 12 of a model of your own")
     parser.add_argument("--others", type=int, default=0, help="50, or 4 of a model of your own")
@@ -82,7 +132,6 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.0, help="2e-3, or 1e-3")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    end = time.monotonic() + args.seconds
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     own = bool(args.model)
@@ -105,51 +154,44 @@ def main() -> None:
         grad_clip=1.0,
         seed=args.seed,
     )
+    whole = args.objective == "vargrad"
     trainer = Trainer(
         env,
         policy,
-        ModifiedSubTrajectoryBalance(),
+        LogPartitionVariance() if whole else ModifiedSubTrajectoryBalance(),
         config,
         condition=task.condition(env),
-        behaviour=task.behaviour(env, OnPolicy()),
+        behaviour=Sources(1, 2, 0) if whole else task.behaviour(env, OnPolicy()),
         learners=task.learners(env, policy),
         record_every=SAVED_EVERY,
     )
-    told = {"model": args.model, "seed": args.seed, "told": task.told, "others": task.others}
-    trained(trainer, args.out / "trained.pt", end - args.evaluation, told)
+    told = {"model": args.model, "objective": args.objective, "seed": args.seed}
+    told |= {"told": task.told, "others": task.others}
+    trained(trainer, args.out / "trained.pt", args.seconds, told)
     decoder = Decoder(env, model)
 
-    def tuned(numbers: Tensor) -> Any:
+    def tuned(numbers: Tensor, generator: torch.Generator) -> Any:
         asked = env.prompts.conditions[numbers].repeat_interleave(n, 0)
-        batch = Sampler(env).forward(policy, len(asked), condition=asked, generator=drawn())
+        batch = Sampler(env).forward(policy, len(asked), condition=asked, generator=generator)
         return batch.whole.final_states
 
-    def drawn() -> torch.Generator:  # anew for each, so that a judging can go on where it stopped
-        return torch.Generator().manual_seed(args.seed)
+    def measure(states: Any) -> dict[str, Any]:
+        shown = list(zip(states.prompt.tolist(), env.show(states), strict=True))
+        return {**task.measured(env, states), "texts": shown}
 
-    ways: dict[str, Callable[[Tensor], Any]] = {
-        "prompting": lambda k: decoder.sampled(k, n, generator=drawn()),
-        "prompting, nucleus 0.95": lambda k: decoder.sampled(k, n, nucleus=0.95, generator=drawn()),
-        "beams 1x": lambda k: decoder.beams(k, n, n),
-        "beams 5x": lambda k: decoder.beams(k, n, 5 * n),
-        "diverse beams": lambda k: decoder.diverse_beams(k, n),
+    ways: dict[str, Way] = {
+        "prompting": lambda k, g: decoder.sampled(k, n, generator=g),
+        "prompting, nucleus 0.95": lambda k, g: decoder.sampled(k, n, nucleus=0.95, generator=g),
+        "beams 1x": lambda k, g: decoder.beams(k, n, n),
+        "beams 5x": lambda k, g: decoder.beams(k, n, 5 * n),
+        "diverse beams": lambda k, g: decoder.diverse_beams(k, n),
         "ours": tuned,
     }
     numbers = torch.arange(task.told + task.others)
     sets = {"trained": numbers[: task.told][:50], "other": numbers[task.told :]}
-    results = known(args.out / "results.json", {"steps": trainer.step, "samples": n, **told})
-    for name, rows in sets.items():
-        judged = results["sets"].setdefault(name, {})
-        for method, sample in ways.items():
-            if method in judged:
-                continue
-            states = sample(rows)
-            judged[method] = {
-                **task.measured(env, states),
-                "texts": list(zip(states.prompt.tolist(), env.show(states), strict=True)),
-            }
-            (args.out / "results.json").write_text(json.dumps(results, indent=1))
-            print(f"  judged {name}: {method}", flush=True)
+    path = args.out / "results.json"
+    results = known(path, {"steps": trainer.step, "samples": n, **told})
+    judge(path, results, sets, ways, measure, 1 if own else 50, args.seed)
     (args.out / "table.md").write_text(table(results) + "\n")
     print(table(results))
 

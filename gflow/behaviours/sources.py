@@ -24,8 +24,8 @@ class Sources(Behaviour):
 
     The policy as it is; the policy with its logits divided by a temperature, drawn for each prompt
     between `low` and `high`; and a `TextMemory`, where it holds texts of the prompt: else one of
-    the other two is chosen. What is sampled is remembered. Exploration that the trainer asks for
-    comes on top of either way of sampling.
+    the other two is chosen. What is sampled is remembered, if the memory has a share. Exploration
+    that the trainer asks for comes on top of either way of sampling.
 
     Args:
         own: Share of the policy as it is.
@@ -127,7 +127,8 @@ class Sources(Behaviour):
                 generator=sampling.generator,
                 device=sampling.device,
             )
-            memory.add(fresh)
+            if self.shares[OLD]:  # else nobody asks, and prefixes may cost much
+                memory.add(fresh)
             parts.insert(0, fresh)
         self._metrics = {
             "from_memory": len(old) / count,

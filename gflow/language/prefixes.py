@@ -42,6 +42,7 @@ class PrefixReward(LogReward[Text]):
         self.vocabulary, self.remembered = vocabulary, remembered
         self._temperature = temperature
         self._scores: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
+        self._wholes: OrderedDict[tuple[int, ...], float] = OrderedDict()
         self.edition = 0
 
     @abstractmethod
@@ -53,6 +54,16 @@ class PrefixReward(LogReward[Text]):
             length: (B,) int64.
             prompt: (B,) int64 numbers of their prompts.
         """
+
+    def whole(self, tokens: Tensor, length: Tensor, prompt: Tensor) -> Tensor | None:
+        """(B,) scores of whole texts, for those whose prefixes cost more than these; else None.
+
+        Args:
+            tokens: (B, n) int64, as `score` takes them.
+            length: (B,) int64.
+            prompt: (B,) int64.
+        """
+        return None
 
     @property
     def temperature(self) -> float:
@@ -71,12 +82,35 @@ class PrefixReward(LogReward[Text]):
     def forget(self) -> None:
         """Score everything anew from now on: what scores is another."""
         self._scores.clear()
+        self._wholes.clear()
         self.version += 1
         self.edition += 1
 
     def scores_of(self, states: Text) -> Tensor:
-        """(B,) scores of finished texts."""
-        return self.prefixes_of(states).gather(1, self._length(states)[:, None]).squeeze(1)
+        """(B,) scores of finished texts; prefixes are not scored where that costs more."""
+        length, names = self._length(states), self._names(states)
+        found = {name: float(self._scores[name][-1]) for name in names if name in self._scores}
+        found |= {name: self._wholes[name] for name in names if name in self._wholes}
+        first = {name: row for row, name in enumerate(names) if name not in found}
+        if first:
+            tokens, rows = self._rows(states, list(first.values()), int(length.max()))
+            with torch.no_grad():
+                scores = self.whole(tokens, length[rows], states.prompt[rows])
+            if scores is None:
+                return self.prefixes_of(states).gather(1, length[:, None]).squeeze(1)
+            fresh = dict(zip(first, scores.tolist(), strict=True))
+            found |= fresh
+            self._wholes |= fresh
+            while len(self._wholes) > self.remembered:
+                self._wholes.popitem(last=False)
+        scores = torch.tensor([found[name] for name in names], dtype=torch.get_default_dtype())
+        return scores.to(length.device)
+
+    def _rows(self, states: Text, rows: list[int], width: int) -> tuple[Tensor, Tensor]:
+        """(B, width) tokens of some texts, and (B,) their rows."""
+        chosen = torch.tensor(rows, device=states.tokens.device)
+        tokens = states.tokens[chosen, :width]
+        return tokens.masked_fill(tokens == self.vocabulary, 0), chosen
 
     def __call__(self, states: Text, condition: Tensor | None = None) -> Tensor:
         """(B,) log R."""
@@ -117,9 +151,7 @@ class PrefixReward(LogReward[Text]):
         width = int(length.max())
         first = {name: row for row, name in enumerate(names) if name not in self._scores}
         if first:
-            rows = torch.tensor(list(first.values()), device=length.device)
-            tokens = states.tokens[rows, :width]
-            tokens = tokens.masked_fill(tokens == self.vocabulary, 0)
+            tokens, rows = self._rows(states, list(first.values()), width)
             with torch.no_grad():
                 found = self.score(tokens, length[rows], states.prompt[rows]).cpu()
             if tuple(found.shape) != (len(rows), width + 1):

@@ -146,6 +146,11 @@ class SuffixLM(PrefixReward):
         table = parts[0].new_zeros(count, width + 1)
         return table.masked_scatter(kept.view(count, -1), torch.cat(parts))
 
+    def whole(self, tokens: Tensor, length: Tensor, prompt: Tensor) -> Tensor:
+        """(B,) log p of each text with the suffix behind it, one row a text."""
+        parts = zip(tokens.split(ROWS), length.split(ROWS), prompt.split(ROWS), strict=True)
+        return torch.cat([self._joint(*part) for part in parts])
+
     def _joint(self, tokens: Tensor, size: Tensor, prompt: Tensor) -> Tensor:
         """(B,) log p of the first `size` tokens and the suffix."""
         where = prompt.to(self.suffix.device)

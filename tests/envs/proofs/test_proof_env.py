@@ -97,6 +97,7 @@ def test_losses_of_replayed_and_of_fresh_trajectories_are_equal(example: ProofEn
     torch.testing.assert_close(
         loss.residual(loss.evaluate(again, policy, replayed)), loss.residual(terms)
     )
+    assert torch.equal(again.key(replayed.final_states), example.key(fresh.final_states))
     one = float(policy.forward_table.detach()[0].log_softmax(0)[actions[0, 0]])
     assert float(terms.log_pf.detach()[0, 0]) == pytest.approx(one)
     assert terms.log_pb.abs().max() == 0

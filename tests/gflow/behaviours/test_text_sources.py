@@ -111,7 +111,7 @@ def test_sources_are_chosen_by_shares_for_whole_prompts() -> None:
 def test_what_is_sampled_is_sampled_at_the_temperature_and_remembered() -> None:
     env, policy = writer(prompts=1, length=1, min_length=1), Fixed()
     for low, high in ((1.0, 1.0), (0.4, 0.4), (3.0, 3.0)):
-        sources = Sources(0, 1, 0, low, high, tolerance=0.0)
+        sources = Sources(0, 1, 1e-9, low, high, tolerance=0.0)
         sources.check(env, LogPartitionVariance())
         batch = sources.collect(sampling(env, policy), 4000)
         found = torch.bincount(batch.actions[:, 0], minlength=3)[:3] / 4000
@@ -119,6 +119,9 @@ def test_what_is_sampled_is_sampled_at_the_temperature_and_remembered() -> None:
         torch.testing.assert_close(found, wanted.to(found), atol=0.03, rtol=0)
         assert sources.memory is not None
         assert {t[0] for t, _ in sources.memory.best(0)} == {0, 1, 2}
+        alone = Sources(0, 1, 0, low, high)
+        alone.collect(sampling(env, policy), 8)
+        assert alone.metrics["remembered"] == 0, "nobody would ask for them"
     nothing = Sources(0, 0, 1)
     nothing.check(env, LogPartitionVariance())
     batch = nothing.collect(sampling(env, policy), 3000)  # nothing is there: the policy itself

@@ -312,6 +312,11 @@ def test_one_pass_scores_prefixes_as_each_by_itself(kind: str) -> None:
     together = env.target_of_trajectories(batch)
     reward.forget()
     torch.testing.assert_close(env.target_log_reward(batch.states), together)
+    reward.forget()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SuffixLM, "score", None)  # whole texts alone cost it less
+        ends = env.target_log_reward(batch.final_states)
+    torch.testing.assert_close(ends, batch.log_reward)
     with model.reference():
         for row in range(min(8, batch.num_states)):
             size = int(env.size(batch.states)[row])

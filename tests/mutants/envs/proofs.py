@@ -12,6 +12,7 @@ TASK = "tests/envs/proofs/test_proofs_task.py"
 BENCHMARK = "tests/test_proofs_benchmark.py"
 FREE = "tests/envs/proofs/test_free_text_proofs.py"
 WRITTEN = "tests/envs/proofs/test_written_proofs.py"
+LIVE = "tests/envs/proofs/test_coq_live.py"
 SANITISER = "tests/envs/proofs/test_coq_sanitiser.py"
 
 MUTANTS = (
@@ -315,5 +316,26 @@ MUTANTS = (
         "if talk.said(theorem, one) != talk.error),",
         "),",
         f"{WRITTEN}::test_attempts_try_candidates_and_hear_what_is_said",
+    ),
+    (
+        "proofs-known-by-their-rows",  # PF-8
+        "envs/proofs/env.py",
+        "return states[:, 0] * self.tree.places + states[:, 1]",
+        "return states[:, 0] * self.tree.places + self.rows(states)",
+        f"{ENV}::test_losses_of_replayed_and_of_fresh_trajectories_are_equal",
+    ),
+    (
+        "coq-asked-where-it-is",  # PF-2
+        "envs/proofs/coq/checker.py",
+        "requests = [edit_at(tip)] if self._at != tip else []",
+        "requests = [edit_at(self._at)] if self._at != tip else []",
+        f"{LIVE}::test_branches_and_replays_give_the_same_states",
+    ),
+    (
+        "coq-messages-of-another-answer",  # PF-3
+        "envs/proofs/coq/markup.py",
+        "                self._messages = []\n",
+        "",
+        f"{MARKUP}::test_answers_are_the_same_however_the_stream_is_cut",
     ),
 )

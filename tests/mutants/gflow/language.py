@@ -333,4 +333,28 @@ MUTANTS = (
         "self.memory.state_dict()",
         f"{SOURCES}::test_runs_resume_to_the_same_numbers",
     ),
+    (
+        "sources-remember-for-nobody", "gflow/behaviours/sources.py",
+        "if self.shares[OLD]:",
+        "if True:",
+        f"{SOURCES}::test_what_is_sampled_is_sampled_at_the_temperature_and_remembered",
+    ),
+    (
+        "whole-texts-without-their-end", "gflow/language/reference.py",
+        "parts = zip(tokens.split(ROWS), length.split(ROWS), prompt.split(ROWS), strict=True)",
+        "parts = zip(tokens.split(ROWS), (length - 1).split(ROWS), prompt.split(ROWS))",
+        f"{PREFIXES}[suffix]",
+    ),
+    (
+        "whole-texts-by-all-prefixes", "gflow/language/reference.py",
+        "return torch.cat([self._joint(*part) for part in parts])",
+        "return self.score(tokens, length, prompt).gather(1, length[:, None])[:, 0]",
+        f"{PREFIXES}[suffix]",
+    ),
+    (
+        "adapters-stay-frozen", "gflow/language/model.py",  # LM-4
+        "            for parameter in asked:\n                parameter.requires_grad_(True)",
+        "            for parameter in asked:\n                parameter.requires_grad_(False)",
+        f"{MODEL}::test_it_learns_the_tempered_posterior",
+    ),
 )  # fmt: skip

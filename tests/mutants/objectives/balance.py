@@ -187,6 +187,13 @@ MUTANTS = (
         f"{MSUBTB}::test_the_loss_is_that_of_the_definition[1.0-all]",
     ),
     (
+        "msubtb-ends-left-out",  # LM-3, rule 1
+        "objectives/msubtb.py",
+        "there = (time <= moves[:, None]) &",
+        "there = (time < moves[:, None]) &",
+        f"{MSUBTB}::test_it_is_learned",
+    ),
+    (
         "msubtb-no-root", "objectives/msubtb.py",
         "return there & ~there[:, :1]",
         "return there & ~there[:, :1] & False",
