@@ -26,7 +26,7 @@ from gflow.shown import of_trainer
 from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.training.checkpoint import load_checkpoint, save_checkpoint
-from gflow.training.services import open_trackers
+from gflow.training.services import Forgiving, open_trackers
 from gflow.training.tracking import ConsoleTracker, JsonlTracker, Tracker, Trackers
 from gflow.training.trainer import Record
 
@@ -62,7 +62,7 @@ class Run:
         self.reported = -1
         self.halting = Halting(config.run)
         self.trackers = Trackers()
-        self._extra: list[Tracker] = []
+        self._extra: list[Forgiving] = []
 
     def __repr__(self) -> str:
         return of_trainer(self.context.trainer, f"Run in {self.folder} ")
@@ -318,6 +318,9 @@ class Run:
                 f"{lines.aside.name}; the other lines are kept.",
                 file=sys.stderr,
             )
+        if self.reported >= 0:
+            for tracker in self._extra:
+                tracker.catch_up(self.files.metrics)
         shown: list[Tracker] = [] if console is None else [console]
         self.trackers = Trackers(*shown, lines, *self._extra)
         return console

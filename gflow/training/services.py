@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gflow.errors import ConfigError, GFlowError, MissingExtraError
+from gflow.training.json_lines import read_jsonl
+from gflow.training.offline_parts import earlier_parts, pictures_of, set_aside
 from gflow.training.tracking import Numbers, Tracker
 
 
@@ -74,7 +76,9 @@ class RunLabel:
 class WandbTracker:
     """Weights & Biases, offline unless WANDB_MODE says otherwise.
 
-    A run that is resumed goes on under its id: `wandb sync` joins its parts into one.
+    A run that is resumed goes on under its id; offline, its new part begins with all that came
+    before (`catch_up`), so that `wandb sync` makes one whole run of it, also after a kill. W&B's
+    own variables go before the label: WANDB_NAME, WANDB_RUN_GROUP; tags in WANDB_TAGS are added.
 
     Args:
         folder: Where W&B keeps its files.
@@ -100,9 +104,9 @@ class WandbTracker:
         if label is not None:
             named = {
                 "id": label.id,
-                "name": label.name,
-                "group": label.group,
-                "tags": label.tags,
+                "name": os.environ.get("WANDB_NAME", label.name),
+                "group": os.environ.get("WANDB_RUN_GROUP", label.group),
+                "tags": (*label.tags, *_words(os.environ.get("WANDB_TAGS", ""))),
                 "resume": "allow",
             }
         self.run = wandb.init(
@@ -117,6 +121,29 @@ class WandbTracker:
         """Log scalars."""
         self.run.log(numbers, step=step)
         self.step = step
+
+    def catch_up(self, reports: Path) -> None:
+        """Offline, tell what a run that is resumed has told before, pictures included.
+
+        Args:
+            reports: Its metrics.jsonl, as far as the run goes on from it.
+        """
+        if not self.run.offline:
+            return
+        present = Path(self.run.dir).parent
+        parts = earlier_parts(present.parent, self.run.id, present)
+        if not parts:
+            return
+        shown: dict[int, dict[str, Path]] = {}
+        for part in parts:
+            for step, named in pictures_of(part).items():
+                shown.setdefault(step, {}).update(named)
+        for row in read_jsonl(reports):
+            numbers = {k: v for k, v in row.items() if isinstance(v, int | float) and k != "step"}
+            self.log(row["step"], numbers)
+            for name, path in shown.get(row["step"], {}).items():
+                self.picture(name, path)
+        set_aside(parts)
 
     def picture(self, name: str, path: Path) -> None:
         """Log the picture."""
@@ -149,6 +176,11 @@ class Forgiving:
     def log(self, step: int, numbers: Numbers) -> None:
         """Numbers at a step."""
         self._try("log", step, numbers)
+
+    def catch_up(self, reports: Path) -> None:
+        """What a run that is resumed told before, to those who lost it."""
+        if hasattr(self.tracker, "catch_up"):
+            self._try("catch_up", reports)
 
     def picture(self, name: str, path: Path) -> None:
         """A picture."""
@@ -213,14 +245,14 @@ def open_trackers(
     config: dict[str, Any],
     resume_step: int = -1,
     label: RunLabel | None = None,
-) -> list[Tracker]:
+) -> list[Forgiving]:
     """Trackers by name, each of which may fail later without stopping the run.
 
     Raises:
         ConfigError: Unknown name, or one cannot start; none is left open then.
         MissingExtraError: If a package is not installed.
     """
-    opened: list[Tracker] = []
+    opened: list[Forgiving] = []
     try:
         for name in names:
             tracker = open_tracker(name, folder, config, resume_step, label)
@@ -230,6 +262,10 @@ def open_trackers(
             tracker.finish({})
         raise
     return opened
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,8 @@
 RECORDS = "tests/gflow/training/test_training_records.py"
 PATHWISE = "tests/objectives/test_pathwise_kl.py"
 
+WANDB = "tests/gflow/runs/test_wandb_runs.py::"
+
 MUTANTS = (
     (
         "batch-of-an-older-reward", "gflow/training/trainer.py",
@@ -74,6 +76,30 @@ MUTANTS = (
         'self.generator.set_state(mine["generator"])',
         'mine["generator"]',
         "tests/gflow/training/test_checkpoint.py::TestInterrupted",
+    ),
+    (
+        "wandb-uploaded", "gflow/training/offline_parts.py",
+        "return [] if any(",
+        "return [] if not all(",
+        WANDB + "test_parts_and_their_pictures",
+    ),
+    (
+        "wandb-pictures", "gflow/training/services.py",
+        'shown.get(row["step"], {}).items()',
+        'shown.get(-1, {}).items()',
+        WANDB + "test_the_new_part_begins_with_all_before",
+    ),
+    (
+        "wandb-aside", "gflow/training/services.py",
+        "        set_aside(parts)\n",
+        "",
+        WANDB + "test_the_new_part_begins_with_all_before",
+    ),
+    (
+        "wandb-names", "gflow/training/services.py",
+        'os.environ.get("WANDB_NAME", label.name)',
+        "label.name",
+        WANDB + "test_variables_of_wandb_are_heard",
     ),
     (
         "lines-after-damage", "gflow/training/tracking.py",
