@@ -19,6 +19,7 @@ from gflow.envs.atoms.chemistry import (
 )
 from gflow.envs.molecules.extras import several
 from gflow.envs.molecules.goal import Goal
+from gflow.envs.molecules.measured import MeasuredMolecules
 from gflow.envs.molecules.rewards import molecule_reward, of_built
 from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import row_hash
@@ -42,7 +43,7 @@ class AtomState:
     bond: Tensor
 
 
-class Atoms(DiscreteEnvironment[AtomState]):
+class Atoms(MeasuredMolecules, DiscreteEnvironment[AtomState]):
     r"""Molecules as graphs of heavy atoms; hydrogens fill the valences that bonds leave free.
 
     Every molecule may be declared finished, so every state but s0 is a valid molecule.
@@ -130,6 +131,7 @@ class Atoms(DiscreteEnvironment[AtomState]):
         self.goal = None if isinstance(reward, LogReward) else Goal.read(reward)
         self.scorer, self.capacity = AtomScorer(self.goal), capacity
         self.pool, self.memory = open_pool(pool, workers, timeout), dict[int, Record]()
+        self.beta = beta
         self.reward = molecule_reward(reward, self.goal, self.records, beta, scalarization)
         if isinstance(self.reward, VectorReward):
             self.condition_dim = self.reward.condition_dim

@@ -11,6 +11,7 @@ from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.drawn import MoleculeTables
 from gflow.envs.molecules.report import metrics_of, report_best, write_best
+from gflow.envs.molecules.wishes import MoleculeWishes
 from gflow.policies.base import Policy
 from gflow.tasks.several import SeveralScores
 from gflow.tasks.task import Context, RunOptions
@@ -19,7 +20,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class AtomsTask(MoleculeTables, SeveralScores):
+class AtomsTask(MoleculeWishes, MoleculeTables, SeveralScores):
     """Small molecules, built atom by atom.
 
     Attributes:
@@ -89,7 +90,7 @@ class AtomsTask(MoleculeTables, SeveralScores):
         several = self.vector
         # Of several scores the mean is what tables and lists show.
         return Atoms(
-            Goal(self.properties, self.weights, self.combine),
+            Goal(self.properties, self.weights, self.combine, factors=self.factors()),
             beta=1.0 if several else self.beta,
             max_atoms=self.max_atoms,
             kinds=self.kinds,
@@ -124,7 +125,7 @@ class AtomsTask(MoleculeTables, SeveralScores):
         numbers = super().metrics(context, objects)
         atoms = (objects.kind > 0).sum(1).tolist()
         numbers["valid"] = valid_fraction(env.smiles(objects), atoms)
-        return numbers | metrics_of(context, objects, _names(env))
+        return numbers | metrics_of(context, objects, _atoms(env).goal)
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table."""

@@ -12,6 +12,7 @@ from gflow.envs.molecules.assembly import Assembly
 from gflow.envs.molecules.extras import several
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.host import Host
+from gflow.envs.molecules.measured import MeasuredMolecules
 from gflow.envs.molecules.rewards import molecule_reward, of_built
 from gflow.envs.molecules.scoring import Record
 from gflow.envs.molecules.symmetry import Canonical, row_hash
@@ -40,7 +41,7 @@ class MoleculeState:
     link: Tensor
 
 
-class Molecules(DiscreteEnvironment[MoleculeState]):
+class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
     r"""Molecules as trees of fragments; the object is finished when no port is open.
 
     An action bonds a port of a new fragment to an open port. Masks keep every state finishable:
@@ -131,6 +132,7 @@ class Molecules(DiscreteEnvironment[MoleculeState]):
             timeout=timeout,
             pool=pool,
         )
+        self.beta = beta
         self.reward = molecule_reward(reward, goal, self.records, beta, scalarization)
         if isinstance(self.reward, VectorReward):
             self.condition_dim = self.reward.condition_dim

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gflow.envs.molecules.factors import Factor, factor_of
 from gflow.envs.molecules.properties import Property, property_name, read_property
 from gflow.errors import ConfigError, RewardError
 
@@ -24,13 +25,15 @@ class Goal:
             has ``many``, from a list of molecules to as many numbers, is asked for lists.
         weights: One positive number per property; all 1 if empty.
         combine: ``"product"`` or ``"sum"``.
-        floor: Smallest reward.
+        floor: Smallest reward of the properties alone.
+        factors: What their reward is multiplied by, in (0, 1] each: ranges, alerts, parts.
     """
 
     properties: tuple[str | Property, ...] = ("qed",)
     weights: tuple[float, ...] = ()
     combine: Literal["product", "sum"] = "product"
     floor: float = 1e-3
+    factors: tuple[Factor, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be combined; read the short forms."""
@@ -81,8 +84,12 @@ class Goal:
                     )
         return rows
 
+    def factor(self, molecule: Any) -> float:
+        """What the reward of the properties of an RDKit molecule is multiplied by."""
+        return factor_of(self.factors, molecule) if self.factors else 1.0
+
     def value(self, measured: Sequence[float]) -> float:
-        """The reward of a molecule with these properties, at least `floor`."""
+        """The reward of a molecule with these properties, at least `floor`, without factors."""
         total = sum(self.weights)
         pairs = list(zip(measured, self.weights, strict=True))
         if self.combine == "sum":

@@ -7,16 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.envs.molecules.goal import Goal
 from gflow.metrics import diversity
 from gflow.tasks.task import Context
 
 
-def metrics_of(context: Context, objects: Any, names: tuple[str, ...]) -> dict[str, float]:
-    """Distinctness of a sample, its properties, and the best seen in the whole run."""
+def metrics_of(context: Context, objects: Any, goal: Goal) -> dict[str, float]:
+    """Distinctness of a sample, its properties, and the best seen in the whole run.
+
+    `hits` is the share of the sample that meets all ranges and has no alerts, if such are asked.
+    """
     records = _records(context, objects)
     numbers = {"unique": len({r.smiles for r in records}) / len(records)}
-    for i, name in enumerate(names):
+    for i, name in enumerate(goal.names):
         numbers[f"mean_{name}"] = sum(r.properties[i] for r in records) / len(records)
+    if goal.factors:
+        numbers["hits"] = sum(r.factor == 1.0 for r in records) / len(records)
     top = best_molecules(context, 100)
     if len(top) > 1:
         numbers["top10_mean_reward"] = sum(r.value for r in top[:10]) / len(top[:10])

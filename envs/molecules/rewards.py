@@ -57,6 +57,8 @@ class MoleculeReward(LogReward[Any]):
 class MoleculeScores(VectorReward[Any]):
     """The properties of a `Goal` as scores; its weights and its `combine` are not read.
 
+    Its factors multiply every score, and so the reward, however scores are combined to it.
+
     Args:
         records: ``states -> records``, normally `Molecules.records`.
         names: Names of the properties.
@@ -74,7 +76,8 @@ class MoleculeScores(VectorReward[Any]):
 
     def scores(self, states: Any) -> Tensor:
         """(B, K) properties of finished molecules."""
-        rows = [record.properties for record in self.records(states)]
+        records = self.records(states)
+        rows = [[y * record.factor for y in record.properties] for record in records]
         return torch.tensor(rows, device=device_of(states))
 
 

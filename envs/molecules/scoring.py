@@ -21,12 +21,14 @@ class Record(NamedTuple):
         value: Raw reward; NaN if the environment has a reward of its own.
         properties: In the order of the goal.
         assemblies: Number of assemblies, within the limits of the environment, that make it.
+        factor: What the reward of the properties was multiplied by to give `value`.
     """
 
     smiles: str
     value: float
     properties: tuple[float, ...]
     assemblies: int
+    factor: float = 1.0
 
 
 def records_of(
@@ -36,8 +38,12 @@ def records_of(
     smiles = [str(rdkit().MolToSmiles(molecule)) for molecule in molecules]
     if goal is None:
         return [Record(s, math.nan, (), m) for s, m in zip(smiles, assemblies, strict=True)]
-    rows = zip(smiles, goal.measure(molecules, smiles), assemblies, strict=True)
-    return [Record(text, goal.value(row), row, m) for text, row, m in rows]
+    measured = goal.measure(molecules, smiles)
+    factors = map(goal.factor, molecules)
+    return [
+        Record(text, goal.value(row) * factor, row, m, factor)
+        for text, row, m, factor in zip(smiles, measured, assemblies, factors, strict=True)
+    ]
 
 
 class Built(NamedTuple):

@@ -11,6 +11,7 @@ from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.drawn import MoleculeTables
 from gflow.envs.molecules.report import metrics_of, report_best, write_best
+from gflow.envs.molecules.wishes import MoleculeWishes
 from gflow.errors import ConfigError
 from gflow.policies.base import Policy
 from gflow.tasks.several import SeveralScores
@@ -20,7 +21,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class MoleculesTask(MoleculeTables, SeveralScores):
+class MoleculesTask(MoleculeWishes, MoleculeTables, SeveralScores):
     """Drug-like molecules, built fragment by fragment with RDKit.
 
     Attributes:
@@ -109,9 +110,13 @@ class MoleculesTask(MoleculeTables, SeveralScores):
             )
         else:
             vocabulary = Vocabulary.default(options)
+        if self.forbid:
+            from gflow.envs.molecules.forbidden import without_parts
+
+            vocabulary = without_parts(vocabulary, self.forbid)
         several = self.vector
         # Of several scores the mean is what tables and lists show.
-        goal = Goal(self.properties, self.weights, self.combine)
+        goal = Goal(self.properties, self.weights, self.combine, factors=self.factors())
         return Molecules(
             vocabulary.extensible() if self.min_fragments > 2 else vocabulary,
             goal,
@@ -150,7 +155,7 @@ class MoleculesTask(MoleculeTables, SeveralScores):
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """Distinctness of the sample, its properties, and the best seen in the whole run."""
         numbers = super().metrics(context, objects)
-        return numbers | metrics_of(context, objects, _molecules(context.env).host.goal.names)
+        return numbers | metrics_of(context, objects, _molecules(context.env).host.goal)
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
         """The best molecules as a table."""

@@ -12,7 +12,7 @@ from gflow.cli.pretrain import pretrain as pretraining
 from gflow.cli.pretrain import started
 from gflow.cli.train_flags import parse, show_help, task_of
 from gflow.cli.words import HELP
-from gflow.errors import FolderError
+from gflow.errors import ConfigError, FolderError
 from gflow.runs.run import Run
 from gflow.runs.trained import load
 from gflow.tasks.measure import evaluate_run
@@ -111,6 +111,7 @@ def sample(
     number: Count = 10,
     seed: Natural = 0,
     condition: tuple[float, ...] = (),
+    range: tuple[str, ...] = (),
     format: Literal["", "jsonl", "json", "csv", "smi", "sdf"] = "",
     out: str = "",
     diverse: Natural = 0,
@@ -125,6 +126,8 @@ def sample(
         seed: Of the random numbers.
         condition: What a conditional sampler is asked for, as an inverse temperature; by default
             drawn as in training.
+        range: Ranges that a sampler trained with --condition ranges is asked for, as "logP 2..3"
+            "weight ..400"; what is not named may be anything.
         format: What to write: jsonl (one object a line), json, csv, and of molecules smi and sdf,
             with all that is known of each object; by default as the name of --out ends, else jsonl.
         out: File to write; the screen if empty.
@@ -137,7 +140,10 @@ def sample(
     form = format_of(format, out)
     trained = load(folder, checkpoint)
     try:
+        if range and condition:
+            raise ConfigError("--range says the whole condition: leave --condition out.")
         asked = torch.tensor(condition) if condition else None
+        asked = trained.ranges(*range) if range else asked
         rows, smiles = drawn(trained, number, seed, asked, diverse, alike)
         text = text_of(rows, smiles, form)
     finally:

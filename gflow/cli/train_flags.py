@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gflow.cli.words import Word, listing, split, value_of, wrapped
+from gflow.cli.words import Word, listing, split, together, value_of, wrapped
 from gflow.errors import ConfigError
 from gflow.tasks.flags import LONG, Flag, chosen_parts, find, flags_of, prefix
 from gflow.tasks.options import RunConfig
@@ -63,9 +63,10 @@ def parse(
     parts = _chosen(cls, typed, known)
     flags = flags_of(cls, parts)
     given: dict[str, Any] = dict(known or {})
-    for word in typed:
+    options = {word.name: find(word.name, flags, parts, listed).option for word in typed}
+    for word in together(typed, options):
         name = word.name
-        option = find(name, flags, parts, listed).option
+        option = options[name]
         given[name] = value_of(word, option, dashed(name))
     return RunConfig.from_flags(cls, given, listed)
 

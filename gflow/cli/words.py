@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,40 @@ def split(words: Sequence[str]) -> tuple[list[str], list[Word]]:
     return free, [Word(name, tuple(values)) for name, values in found]
 
 
+def together(words: Sequence[Word], options: Mapping[str, Option]) -> list[Word]:
+    """Flags as typed, those that take any number of words and came several times put into one.
+
+    Args:
+        words: As typed.
+        options: What they set, by the names that were typed.
+    """
+    found: dict[str, Word] = {}
+    for number, word in enumerate(words):
+        option = options.get(word.name)
+        members = None if option is None else members_of_tuple(option.hint)
+        if members is None or members[-1] is not Ellipsis:
+            found[f"{word.name} {number}"] = word
+            continue
+        values = _listed(word.values)
+        before = found.get(word.name)
+        found[word.name] = Word(word.name, values if before is None else before.values + values)
+    return list(found.values())
+
+
+def _listed(values: tuple[str, ...]) -> tuple[str, ...]:
+    """One value with commas as several; commas in brackets, as of SMARTS, part nothing."""
+    if len(values) != 1:
+        return values
+    parts, depth = [""], 0
+    for letter in values[0]:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return tuple(parts)
+
+
 def value_of(word: Word, option: Option, called: str) -> Any:
     """The value that the words after a flag say.
 
@@ -69,8 +103,7 @@ def value_of(word: Word, option: Option, called: str) -> Any:
     """
     members, values = members_of_tuple(option.hint), word.values
     if members is not None:
-        if len(values) == 1 and "," in values[0]:
-            values = tuple(values[0].split(","))
+        values = _listed(values)
         kinds = members[:1] * len(values) if members[-1] is Ellipsis else members
         if len(kinds) != len(values):
             raise ConfigError(f"{called} takes {len(kinds)} values, got {len(values)}.")
@@ -118,7 +151,7 @@ def call(function: Callable[..., int], words: Sequence[str], short: dict[str, st
         raise ConfigError(f"{name} has no use for {free[len(positional)]!r}. See {name} --help.")
     for option, word in zip(positional, free, strict=False):
         given[option.name] = option.checked(convert(word, option.hint), option.name.upper())
-    for flag in flags:
+    for flag in together(flags, options):
         key = short.get(flag.name, flag.name)
         if key not in options:
             raise ConfigError(

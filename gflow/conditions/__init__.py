@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         PreferenceEncoder,
         UniformDirections,
     )
+    from gflow.conditions.ranges import RangeConditions
     from gflow.conditions.several import GoalConditions, PreferenceConditions
     from gflow.conditions.temperature import Temperature
     from gflow.conditions.temperatures import GammaBeta, LogUniformCondition
@@ -28,6 +29,7 @@ _HOME = {
     "LogUniformCondition": "gflow.conditions.temperatures",
     "PreferenceConditions": "gflow.conditions.several",
     "PreferenceEncoder": "gflow.conditions.preferences",
+    "RangeConditions": "gflow.conditions.ranges",
     "TableCondition": "gflow.conditions.draws",
     "Temperature": "gflow.conditions.temperature",
     "Thermometer": "gflow.conditions.thermometer",
@@ -45,6 +47,7 @@ __all__ = [
     "LogUniformCondition",
     "PreferenceConditions",
     "PreferenceEncoder",
+    "RangeConditions",
     "TableCondition",
     "Temperature",
     "Thermometer",

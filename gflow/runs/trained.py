@@ -15,6 +15,7 @@ from torch import Tensor
 from gflow.bounds import Count, Natural
 from gflow.conditions.conditioning import Conditioning
 from gflow.conditions.draws import ConditionSampler
+from gflow.conditions.ranges import RangeConditions
 from gflow.environment.base import Environment
 from gflow.environment.discrete import DiscreteEnvironment, require_numbered
 from gflow.errors import ConfigError, IncompatibleError, ShapeError
@@ -199,6 +200,24 @@ class Trained:
             ShapeError: If it is not as wide as what the sampler is told.
         """
         return Asked(self.policy, self._checked(condition, 1))
+
+    def ranges(self, *ranges: str) -> Tensor:
+        """(C,) the condition that asks for ranges, for a sampler trained with those.
+
+        Args:
+            ranges: As ``"logP 2..3"``, ``"weight ..400"``; what is not named may be anything.
+
+        Raises:
+            IncompatibleError: This sampler is not told ranges, or none of this quantity.
+            ConfigError: A range that is none.
+        """
+        told = self.context.conditions
+        if told is None or not isinstance(told.conditioning, RangeConditions):
+            raise IncompatibleError(
+                f"{self.env.name}: this sampler is told no ranges, so none can be asked for. Train "
+                f"one with --condition ranges."
+            )
+        return told.conditioning.condition_of(told.env, ranges).to(self.device)
 
     def _checked(self, condition: Sequence[float] | Tensor, number: int) -> Tensor:
         """(number, C) conditions from as many, or from one for all."""

@@ -90,7 +90,8 @@ class RewardedTask(WrappedTask):
             )
         pool = open_pool("local", self.reward_workers) if self.reward_workers else None
         written = _Written(inside, plain)
-        return with_reward(plain, OwnReward(plain, written, scorer, pool))
+        reward = inside.scaled(plain, OwnReward(plain, written, scorer, pool))
+        return with_reward(plain, reward)
 
     def policy(self, env: Any, needs: Needs) -> Policy:
         """As inside."""

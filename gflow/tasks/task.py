@@ -23,6 +23,7 @@ from gflow.policies.asked import Asked
 from gflow.policies.base import Policy
 from gflow.policies.encoder import StateEncoder
 from gflow.policies.mlp import MLPPolicy
+from gflow.rewards.base import LogReward
 from gflow.sampling.sampler import Sampler
 from gflow.terms import Needs
 from gflow.training.config import TrainConfig
@@ -307,6 +308,15 @@ class Task(ABC, Generic[E]):
         densities, energies) or where there are several scores; log R is then what is reported.
         """
         return object_log_reward(env, objects, condition).exp()
+
+    def scaled(self, env: E, reward: LogReward[Any]) -> LogReward[Any]:
+        """A reward of a person's own, with what the options say beside the reward; itself if so.
+
+        Args:
+            env: The environment with the reward that the options describe.
+            reward: What stands in its place.
+        """
+        return reward
 
     def describe(self, env: E, objects: Any) -> list[str]:
         """One line per object, for `gflow sample`."""

@@ -6,6 +6,7 @@ SOLE = "tests/envs/molecules/test_sole.py"
 SEH = "tests/envs/molecules/test_seh_proxy.py"
 
 FILES = "tests/envs/molecules/test_molecules_vocabulary.py"
+WISHES = "tests/envs/molecules/test_molecules_wishes.py"
 
 MUTANTS = (
     (
@@ -121,5 +122,35 @@ MUTANTS = (
         "many(molecules) if many else map(wanted, molecules)",
         "map(wanted, molecules)",
         f"{SEH}::test_goals_ask_for_all_molecules_at_once",
+    ),
+    (
+        "wishes-factors-forgotten", "envs/molecules/scoring.py",
+        "Record(text, goal.value(row) * factor, row, m, factor)",
+        "Record(text, goal.value(row), row, m, factor)",
+        f"{WISHES}::test_the_law_with_factors_is_exact",
+    ),
+    (
+        "wishes-scores-without-factors", "envs/molecules/rewards.py",
+        "[y * record.factor for y in record.properties]",
+        "list(record.properties)",
+        f"{WISHES}::test_scores_that_are_kept_apart_have_the_factors_too",
+    ),
+    (
+        "wishes-own-reward-without-beta", "envs/molecules/wishes.py",
+        "self.env.beta * math.log(record.factor)",
+        "math.log(record.factor)",
+        f"{WISHES}::test_a_reward_of_ones_own_has_the_factors_too",
+    ),
+    (
+        "wishes-parts-of-some-neighbours", "envs/molecules/forbidden.py",
+        'NEIGHBOURS = ("C", "N", "S", "F")',
+        'NEIGHBOURS = ("C",)',
+        f"{WISHES}::test_parts_inside_fragments",
+    ),
+    (
+        "wishes-parts-on-ports", "envs/molecules/forbidden.py",
+        "if not any(set(match).isdisjoint(ports) for match in found):",
+        "if not found:",
+        f"{WISHES}::test_parts_inside_fragments",
     ),
 )  # fmt: skip

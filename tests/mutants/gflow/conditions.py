@@ -4,6 +4,7 @@ TESTS = "tests/gflow/conditions"
 EXACT = f"{TESTS}/test_exact_conditions.py"
 HEARS = "tests/gflow/policies/test_every_policy_hears.py"
 RUNS = "tests/gflow/tasks/test_conditional_runs.py"
+RANGES = f"{TESTS}/test_ranges.py"
 
 MUTANTS = (
     (
@@ -131,5 +132,47 @@ MUTANTS = (
         "if torch.equal(told.forward_logits, misheard.forward_logits):",
         "if told is misheard:",
         f"{RUNS}::test_a_policy_that_does_not_hear_is_refused",
+    ),
+    (
+        "ranges-inside-falls-too", "gflow/conditions/ranges.py",
+        "return torch.maximum(low - value, value - high).clamp(min=0)",
+        "return torch.maximum(low - value, value - high).abs()",
+        f"{RANGES}::test_the_law_of_each_range_is_exact",
+    ),
+    (
+        "ranges-without-widths", "gflow/conditions/ranges.py",
+        "steep = (away / away.new_tensor(self.widths)).sum(-1)",
+        "steep = away.sum(-1)",
+        f"{RANGES}::test_the_law_of_each_range_is_exact",
+    ),
+    (
+        "ranges-without-beta", "gflow/conditions/ranges.py",
+        "return -self.beta * steep.clamp(",
+        "return -steep.clamp(",
+        f"{RANGES}::test_the_law_of_each_range_is_exact",
+    ),
+    (
+        "ranges-of-counts-not-whole", "gflow/conditions/range_draws.py",
+        "torch.where(whole, high.round(), high)",
+        "high",
+        f"{RANGES}::test_draws_are_ranges_of_their_lengths",
+    ),
+    (
+        "ranges-open-both-or-none", "gflow/conditions/range_draws.py",
+        "high = torch.where(free | (unit[4] < self.open_end), OPEN, high)",
+        "high = torch.where(free | (unit[3] < self.open_end), OPEN, high)",
+        f"{RANGES}::test_ends_are_left_open_as_often_as_is_said",
+    ),
+    (
+        "ranges-read-the-wrong-ends", "gflow/conditions/range_draws.py",
+        "(first - over * length).repeat(2)",
+        "(first - over * length).repeat_interleave(2)",
+        f"{RANGES}::test_ends_are_read_by_marks_over_where_they_are_drawn",
+    ),
+    (
+        "ranges-asked-in-another-order", "gflow/conditions/ranges.py",
+        "return torch.tensor(ends[0] + ends[1])",
+        "return torch.tensor(ends[1] + ends[0])",
+        f"{RANGES}::test_conditions_say_the_ends_of_what_is_asked",
     ),
 )  # fmt: skip
