@@ -216,6 +216,13 @@ class DigitsTask(Task[Autoregressive]):
                 atlas(model.decoder(model.every_code()).sigmoid(), paths["atlas"])
         return paths
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "gallery": "Test pictures, as their likeliest codes give them back, and made up ones.",
+            "atlas": "The picture of every code.",
+        }
+
     def report(self, context: Context) -> str:
         """The likelihood of test pictures, and how it is known."""
         value = context.numbers.get("test_nll")

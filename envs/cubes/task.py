@@ -161,3 +161,9 @@ class BoxTask(Task[UnitCube]):
         path = folder / "samples.png"
         scatter(clouds, reward if self.dim == 2 else None, path, domain=(0.0, 1.0))
         return {"samples": path}
+
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "samples": "Learned and exact samples over the density, in two coordinates.",
+        }

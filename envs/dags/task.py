@@ -198,6 +198,12 @@ class DagsTask(Task[Dags]):
         heatmaps(grids, path, ("cause", "effect"), names)
         return {"edges": path}
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "edges": "Probability of each edge: learned, and exact or true where known.",
+        }
+
     def report(self, context: Context) -> str:
         """The likeliest edges."""
         names = self._names(context.env.variables)

@@ -264,6 +264,12 @@ class DiffusionTask(Task[GaussianSteps]):
         scatter(clouds, plane, path)
         return {"samples": path}
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "samples": "Learned samples, and exact ones if there are any, over the density.",
+        }
+
     def report(self, context: Context) -> str:
         """How far log Z is bracketed."""
         numbers = context.numbers

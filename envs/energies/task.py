@@ -290,6 +290,13 @@ class EBGFNTask(Task[EnergyModel]):
         plane_picture(self.training_data(), samples, network, code, path)
         return {"density": path}
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "couplings": "True couplings of the spins and those of the learned energy.",
+            "density": "Data, samples and the learned energy in the plane.",
+        }
+
     def report(self, context: Context) -> str:
         """Likelihood of test data; couplings."""
         numbers = context.numbers

@@ -54,6 +54,12 @@ class RowGameTask(Task[G]):
         line_of_play(context, path)
         return {"line_of_play": path}
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "line_of_play": "Positions of a game of likeliest moves; probabilities of all.",
+        }
+
     def report(self, context: Context) -> str:
         """The first moves and their probabilities."""
         env: RowGame = context.env

@@ -154,3 +154,7 @@ class HypergridTask(Task[HyperGrid]):
         path = folder / "distribution.png"
         heatmaps(grids, path, ("coordinate 0", "coordinate 1"))
         return {"distribution": path}
+
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {"distribution": "Exact and learned probability of each cell."}

@@ -160,6 +160,12 @@ class IntegersTask(Task[TokenEnvironment]):
         plt.close(figure)
         return {"integers": path}
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "integers": "Probability of each integer, by the model before and the tuned one.",
+        }
+
     def report(self, context: Context) -> str:
         """The model before and after."""
         if context.policy is None:

@@ -291,6 +291,16 @@ class MarginalsTask(Task[Environment[Any]]):
         drawn = policy.sample(nothing, generator=torch.Generator().manual_seed(0))
         return self.problem.pictures(policy.sites.read(drawn).cpu(), folder)
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "lattices": "Samples; +1 is black, -1 white.",
+            "digits": "Digits that were sampled.",
+            "density": "Histograms of the data and of samples in the plane.",
+            "molecules": "Molecules that were sampled.",
+            "log_p": "Histogram of the partition coefficients of samples.",
+        }
+
 
 @torch.no_grad()
 def sampled_gap(

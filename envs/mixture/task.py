@@ -138,6 +138,10 @@ class MixtureTask(EMTask[Autoregressive]):
         plt.close(figure)
         return {"mixture": path}
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {"mixture": "The points, and where the model has its clusters and places."}
+
     def report(self, context: Context) -> str:
         """Log-likelihood beside that of the truth."""
         numbers = context.numbers

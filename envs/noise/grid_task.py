@@ -87,3 +87,9 @@ class StochasticGridTask(Task[StochasticGrid]):
         }
         heatmaps(laws, path, ("coordinate 0", "coordinate 1"))
         return {"distribution": path}
+
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "distribution": "R / Z, the solution of expected flows, and what was learned.",
+        }

@@ -174,6 +174,10 @@ class TorusTask(Task[Torus]):
         picture(smoothed_exactly(target), learned, target.axes, path)
         return {"density": path}
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {"density": "Exact and learned density over two angles, and their difference."}
+
     def report(self, context: Context) -> str:
         """Learned and exact weights of the basins."""
         target, numbers = _target(context), context.numbers

@@ -37,8 +37,9 @@ def write_pictures(context: Context, folder: Path, samples: int) -> dict[str, Pa
         picture.figure.savefig(path, dpi=120, bbox_inches="tight")
         pyplot().close(picture.figure)
         found[name] = path
-    captions = {name: picture.caption for name, picture in drawn.items()}
-    write_text(folder / CAPTIONS, json.dumps(task.captions() | captions, indent=2) + "\n")
+    captions = {name: said for name, said in task.captions().items() if name in found}
+    captions |= {name: picture.caption for name, picture in drawn.items()}
+    write_text(folder / CAPTIONS, json.dumps(captions, indent=2) + "\n")
     return found
 
 

@@ -129,6 +129,12 @@ class SeveralScores(Task[DiscreteEnvironment[Any]]):
         fronts(sets, names, path)
         return {"front": path}
 
+    def captions(self) -> dict[str, str]:
+        """What these show."""
+        return {
+            "front": "Scores of fresh objects, the best of the run, and the true front if known.",
+        }
+
 
 @lru_cache(maxsize=4)
 def enumerated_front(task: SeveralScores) -> Tensor:

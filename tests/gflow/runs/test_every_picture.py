@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "diffusion": {"target": "gmm9", "steps_per_trajectory": 5},
     "grammar": {"train_sentences": 20, "test_sentences": 10},
     "proofs": {"theorems": "example"},
+    "written-proofs": {**TEXT, "theorems": "example", "longest": 4},
     "arithmetic": {**TEXT, "train_problems": 20, "test_problems": 2},
     "integers": {"base_steps": 0},
     "continuation": TEXT,

@@ -126,3 +126,12 @@ def test_a_run_has_pictures_with_captions_and_shows_them(tmp_path: Path) -> None
     run = RunFacts.read(folder)
     assert run.captions == captions
     assert f'alt="{captions["items"]}"' in page(run)
+
+
+def test_pictures_of_artifacts_have_captions(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = ["train", "hypergrid", "--side=3", "--width=8", "--steps=2", "--quiet"]
+    assert main([*words, "--eval-samples=20", "--out", str(folder)]) == 0
+    captions = json.loads((folder / "captions.json").read_text())
+    assert list(captions) == ["distribution", "rewards", "best_objects"]
+    assert captions["distribution"] == "Exact and learned probability of each cell."
