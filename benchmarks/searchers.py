@@ -1,15 +1,18 @@
-"""A language model trained on what 0, 1 or 2 searchers found, at equal wall time.
+"""A language model trained on what 0, 1 or 2 searchers found, for equal time of the trainer.
 
 Run:   python benchmarks/searchers.py
-       python benchmarks/searchers.py --seconds 20 --model NAME_OR_FOLDER_OR_GGUF
-Takes: about eight minutes on two cores, with 60 seconds for each line.
+       python benchmarks/searchers.py --seconds 60 --seeds 1 --prompts 2 --model FOLDER_OR_GGUF
+Takes: six lines for each seed, --seconds each: half a minute of a core for the trainer by default,
+       as long for each searcher.
 Shows: tempered continuation (T = 0.7) of a small GPT-2 from nothing, or of any model. `on policy`
        samples and learns in turns; `0` searchers does so too, with the memory of the others; with
        1 and 2, and weights that are shown every 1, 10 or 100 batches, only the learning is here.
        Behind the steps done: tokens trained on and found a second, mean staleness of what was
        trained on (in batches), the mean untempered score (log p) of fresh samples, and the
-       variance of log R - log P_F among the texts of a prompt, which is 0 at the solution. Clocks
-       start after the first batch: starting processes is not counted.
+       variance of log R - log P_F among the texts of a prompt, which is 0 at the solution. With
+       several seeds means and standard deviations. Seconds are CPU seconds of the process that
+       trains, as if each process had a core of its own, so that a busy machine tells no lies;
+       their clock starts after the first batch: starting processes is not counted.
 """
 
 import argparse
@@ -29,8 +32,8 @@ from gflow.objectives import ModifiedSubTrajectoryBalance
 
 TEMPERATURE = 0.7
 LENGTH = 20
-PROMPTS, TEXTS = 8, 8
-"""Prompts of a batch, and texts of each."""
+TEXTS = 8
+"""Texts of each prompt in a batch."""
 STOP = 0
 OPENERS = (
     "The old man looked at the sea and",
@@ -47,7 +50,6 @@ OPENERS = (
 class Line(NamedTuple):
     """What was measured of one way to train."""
 
-    name: str
     steps: int
     trained: float
     found: float
@@ -56,13 +58,13 @@ class Line(NamedTuple):
     variance: float
 
 
-def environment(model: str) -> TokenEnvironment:
-    """Continuations of eight prompts; the same one each time."""
+def environment(model: str, count: int) -> TokenEnvironment:
+    """Continuations of some prompts; the same one each time."""
     torch.manual_seed(0)
     if model:
         language = LanguageModel.load(model)
         prompts, stop = (
-            Prompts([language.encode(text) for text in OPENERS]),
+            Prompts([language.encode(text) for text in OPENERS[:count]]),
             language.encode(".")[0],
         )
     else:
@@ -71,29 +73,29 @@ def environment(model: str) -> TokenEnvironment:
             if value.dim() > 1:
                 value.data.mul_(6.0)
         language, stop = LanguageModel(network), STOP
-        prompts = Prompts([[1 + i, 20 + i, 40 + i] for i in range(len(OPENERS))])
+        prompts = Prompts([[1 + i, 20 + i, 40 + i] for i in range(count)])
     language.adapt(16)
     reward = ReferenceLM(language, prompts, stop, TEMPERATURE)
     return TokenEnvironment(language.vocabulary, stop, reward, LENGTH, 1, prompts=prompts)
 
 
-def measured(name: str, behaviour: Behaviour, args: argparse.Namespace) -> Line:
+def measured(behaviour: Behaviour, args: argparse.Namespace, seed: int) -> Line:
     """One way to train, from the same start, for so many seconds."""
-    env: Any = environment(args.model)
+    env: Any = environment(args.model, args.prompts)
     policy = HuggingFacePolicy(env, env.reward.model)
-    config = TrainConfig(batch_size=PROMPTS * TEXTS, lr=args.lr, grad_clip=1.0, seed=args.seed)
+    config = TrainConfig(batch_size=args.prompts * TEXTS, lr=args.lr, grad_clip=1.0, seed=seed)
     trainer = Trainer(
         env, policy, ModifiedSubTrajectoryBalance(), config,
         condition=env.prompts.sampler(TEXTS), behaviour=behaviour,
     )  # fmt: skip
     first = trainer.train_step(record=True)
     tokens = staleness = 0.0
-    began = time.monotonic()
-    while time.monotonic() - began < args.seconds:
+    began = time.process_time()
+    while time.process_time() - began < args.seconds:
         record = trainer.train_step(record=True)
         tokens += record["mean_length"] * config.batch_size
         staleness += record.get("staleness", 0.0)
-    took, steps = time.monotonic() - began, trainer.step - 1
+    took, steps = time.process_time() - began, trainer.step - 1
     found = (record["searched"] - first["searched"]) if "searched" in record else None
     mean_length = tokens / (steps * config.batch_size)
     searched = tokens if found is None else found * mean_length
@@ -105,9 +107,7 @@ def measured(name: str, behaviour: Behaviour, args: argparse.Namespace) -> Line:
     fresh = Sampler(env).forward(policy, len(told), condition=told, generator=g)
     score = float(env.reward.scores_of(fresh.final_states).mean())
     variance = log_ratio_variance(env, policy, numbers, args.samples, g, temperature=1.0)
-    return Line(
-        name, steps, tokens / took, searched / took, staleness / steps, score, variance
-    )  # fmt: skip
+    return Line(steps, tokens / took, searched / took, staleness / steps, score, variance)
 
 
 def ways() -> Sequence[tuple[str, Behaviour]]:
@@ -127,20 +127,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="of training, for each line")
+    parser.add_argument("--seconds", type=float, default=30.0, help="CPU seconds of each line")
     parser.add_argument("--model", default="", help="a causal language model in place of the small")
+    parser.add_argument("--prompts", type=int, default=len(OPENERS), help="of a batch, eight texts")
     parser.add_argument("--lr", type=float, default=1e-3, help="learning rate")
-    parser.add_argument("--seed", type=int, default=0, help="of sampling")
+    parser.add_argument("--seeds", type=int, default=1, help="of sampling")
     parser.add_argument("--samples", type=int, default=32, help="texts of a prompt, to measure")
+    parser.add_argument("--only", nargs="*", default=[], help="some of the lines, by their names")
     args = parser.parse_args()
     torch.set_num_threads(1)
     titles = ("steps", "trained/s", "found/s", "staleness", "log p", "variance")
-    print(f"{'':<24}" + "".join(f"{title:>12}" for title in titles), flush=True)
-    for name, behaviour in ways():
-        one = measured(name, behaviour, args)
-        counts = "".join(f"{n:>12.0f}" for n in (one.steps, one.trained, one.found))
-        rest = f"{one.staleness:>12.1f}{one.score:>12.2f}{one.variance:>12.2f}"
-        print(f"{one.name:<24}{counts}{rest}", flush=True)
+    print("| |" + "".join(f" {title} |" for title in titles), flush=True)
+    print("| --- |" + " --- |" * len(titles), flush=True)
+    for name in [name for name, _ in ways() if name in (args.only or dict(ways()))]:
+        lines = [measured(dict(ways())[name], args, seed) for seed in range(args.seeds)]
+        cells = [spread([line[place] for line in lines]) for place in range(len(titles))]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def spread(values: list[float]) -> str:
+    """A mean with its standard deviation, if there are several."""
+    found = torch.tensor(values, dtype=torch.float64)
+    digits = 0 if found.abs().min() >= 100 else 1
+    mean = f"{float(found.mean()):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {float(found.std()):.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -70,8 +70,16 @@ def test_branches_and_replays_give_the_same_states(coq: CoqChecker) -> None:
     assert coq.apply(first.handle, "split.") == split  # after Qed, too
 
 
+LETTERS = st.text(alphabet=st.sampled_from("aHP.(*)\"-+{}[]:;|é∀\\ \t\nAS0!#'"), max_size=15)
+PIECES = st.sampled_from(
+    ["intros", "split", "apply", "exact", "auto", "H", "P", "I", ";", ",", "("]
+)
+NEARLY = st.lists(PIECES, min_size=1, max_size=4).map(" ".join)
+"""What is read by Coq, and is a tactic now and then."""
+
+
 @live
-@given(text=st.text(alphabet=st.sampled_from("aHP.(*)\"-+{}[]:;|é∀\\ \t\nAS0!#'"), max_size=15))
+@given(text=st.one_of(LETTERS, NEARLY))
 @pytest.mark.parametrize("ending", ["", "."])
 def test_after_any_text_the_next_tactic_behaves_as_before(
     coq: CoqChecker, text: str, ending: str

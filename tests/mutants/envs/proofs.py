@@ -338,4 +338,18 @@ MUTANTS = (
         "",
         f"{MARKUP}::test_answers_are_the_same_however_the_stream_is_cut",
     ),
+    (
+        "coq-proofs-that-assume",  # PF-4
+        "envs/proofs/coq/checker.py",
+        "if answer.goals() is None and any(CLOSED in text for text in answer.messages):",
+        "if answer.goals() is None:",
+        f"{LIVE}::test_done_means_qed_and_no_assumptions",
+    ),
+    (
+        "coq-tactics-of-before",  # PF-3
+        "envs/proofs/coq/checker.py",
+        "        del self._line[common:]\n",
+        "        del self._line[common + 1 :]\n",
+        f"{LIVE}::test_after_any_text_the_next_tactic_behaves_as_before",
+    ),
 )
