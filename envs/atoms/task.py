@@ -25,7 +25,8 @@ class AtomsTask(MoleculeWishes, MoleculeTables, SeveralScores):
 
     Attributes:
         properties: What is wanted: qed, sa, logp:LOW:HIGH, weight:LOW:HIGH, similarity:SMILES,
-            seh:FILE, dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
+            isomers:FORMULA, guacamol:GOAL (docs/topics/guacamol.md), seh:FILE,
+            dock:FILE:X:Y:Z:DX:DY:DZ (a receptor, and the centre and edges of the box).
         weights: Weight of each property; all 1 if not given.
         combine: Weighted geometric mean (product) or weighted mean (sum) of the properties.
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.

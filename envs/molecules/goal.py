@@ -19,7 +19,8 @@ class Goal:
 
     Attributes:
         properties: Short forms (``"qed"``, ``"sa"``, ``"light"``, ``"logp:1:4"``,
-            ``"weight:200:400"``, ``"similarity:SMILES"``, ``"seh:FILE"``,
+            ``"weight:200:400"``, ``"similarity:SMILES"``,
+            ``"isomers:FORMULA"``, ``"guacamol:GOAL"``, ``"seh:FILE"``,
             ``"dock:FILE:X:Y:Z:DX:DY:DZ"``), property objects, or functions from an RDKit molecule
             to a number that is not negative (importable ones, if workers are used). One that also
             has ``many``, from a list of molecules to as many numbers, is asked for lists.

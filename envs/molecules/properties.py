@@ -129,6 +129,8 @@ NAMES = (
     "logp:LOW:HIGH",
     "weight:LOW:HIGH",
     "similarity:SMILES",
+    "isomers:FORMULA",
+    "guacamol:GOAL",
     "seh:FILE",
     "dock:FILE:BOX",
 )
@@ -160,6 +162,14 @@ def read_property(text: str | Property) -> Property:
         return Window(name, low, high)
     if name == "similarity":
         return Similarity(rest)
+    if name == "isomers":
+        from gflow.envs.molecules.guacamol import Isomers
+
+        return Isomers(rest)
+    if name == "guacamol":
+        from gflow.envs.molecules.guacamol import GuacaMol
+
+        return GuacaMol(rest)
     if name == "seh":
         from gflow.envs.molecules.proxy import SehProxy  # needs torch, which workers start without
 

@@ -8,7 +8,33 @@ SEH = "tests/envs/molecules/test_seh_proxy.py"
 FILES = "tests/envs/molecules/test_molecules_vocabulary.py"
 WISHES = "tests/envs/molecules/test_molecules_wishes.py"
 
+GUACAMOL = "tests/envs/molecules/test_guacamol.py"
+
 MUTANTS = (
+    (
+        "guacamol-hydrogens", "envs/molecules/guacamol/parts.py",
+        'found["H"] += sum(',
+        'found["H"] -= sum(',
+        f"{GUACAMOL}::test_isomers_are_counted_with_their_hydrogens",
+    ),
+    (
+        "guacamol-side", "envs/molecules/guacamol/shapes.py",
+        "return super().__call__(max(value, self.mean))",
+        "return super().__call__(min(value, self.mean))",
+        f"{GUACAMOL}::test_parts",
+    ),
+    (
+        "guacamol-counts", "envs/molecules/guacamol/parts.py",
+        "maxDistance=10, countSimulation=False",
+        "maxDistance=9, countSimulation=False",
+        f"{GUACAMOL}::test_values_are_those_of_the_published_suite[mestranol_similarity]",
+    ),
+    (
+        "guacamol-mean", "envs/molecules/guacamol/parts.py",
+        "product ** (1.0 / len(scores))",
+        "product",
+        f"{GUACAMOL}::test_values_are_those_of_the_published_suite[zaleplon_mpo]",
+    ),
     (
         "fragments-atoms-once", "envs/molecules/fragments.py",
         "for chosen in itertools.combinations(sorted(atoms), count):",
