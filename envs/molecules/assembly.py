@@ -63,13 +63,16 @@ class Builder:
             parts.append(self.templates[f].format(*slots))
         return ".".join(parts)
 
-    def write_assembly(self, assembly: Assembly, mark: bool = False) -> str:
+    def write_assembly(
+        self, assembly: Assembly, mark: bool = False, core: int | None = None
+    ) -> str:
         """An assembly as SMILES, valid but not canonical.
 
         Args:
             assembly: What to write; ports without a bond stay open.
             mark: Put a dummy atom into each bond, so that the bonds can be told from those inside
                 fragments: the canonical form then stands for the assembly, not for the molecule.
+            core: A fragment that is there once, the bonds of which get marks of their own.
         """
         slots = [[OPEN_PORT] * self.ports[f] for f in assembly.fragments]
         markers = []
@@ -77,7 +80,8 @@ class Builder:
             a, b = FIRST_CLOSURE + 2 * index, FIRST_CLOSURE + 2 * index + mark
             slots[i][p], slots[j][q] = f"-%{a}", f"-%{b}"
             if mark:
-                markers.append(f"[*]-%{a}-%{b}")
+                own = "1" if core in (assembly.fragments[i], assembly.fragments[j]) else ""
+                markers.append(f"[{own}*]-%{a}-%{b}")
         pieces = zip(assembly.fragments, slots, strict=True)
         return ".".join([*(self.templates[f].format(*s) for f, s in pieces), *markers])
 

@@ -28,12 +28,19 @@ class Decomposer:
         fragments: The vocabulary.
         max_fragments: Largest number of pieces.
         min_fragments: Smallest number of pieces.
+        has_core: Whether the last fragment is a core: exactly one piece is this one. It may equal
+            another fragment of the vocabulary, and then any of several pieces may be the core.
     """
 
     def __init__(
-        self, fragments: Sequence[Fragment], max_fragments: int, min_fragments: int = 2
+        self,
+        fragments: Sequence[Fragment],
+        max_fragments: int,
+        min_fragments: int = 2,
+        has_core: bool = False,
     ) -> None:
         self.fragments = fragments
+        self.core = len(fragments) - 1 if has_core else None
         self.max_fragments, self.min_fragments = max_fragments, min_fragments
         self.builder = Builder(fragments)
         self.by_signature: dict[int, list[int]] = {}
@@ -56,6 +63,8 @@ class Decomposer:
         search = _Search(self, molecule, self.max_fragments)
         found = [self._assembly(s) for s in search.below(0, None)]
         found = [a for a in found if self.min_fragments <= len(a.fragments)]
+        if self.core is not None:
+            found = [a for a in found if a.fragments.count(self.core) == 1]
         return self._distinct(found)
 
     def sizes(self, molecule: Any, limit: int) -> list[int]:
@@ -80,7 +89,9 @@ class Decomposer:
             if len(group) == 1:
                 out += group
             else:
-                forms = {canonical(self.builder.write_assembly(a, mark=True)): a for a in group}
+                forms = {
+                    canonical(self.builder.write_assembly(a, True, self.core)): a for a in group
+                }
                 out += forms.values()
         return out
 
@@ -196,9 +207,8 @@ class _Search:
             signature, inside, size, frontier, cuts = stack.pop()
             if not frontier:
                 if signature in self.parent.by_signature and (cuts or above is not None):
-                    match = self.match(signature, inside, above, [e for e, _ in cuts])
-                    if match is not None:
-                        out.append((*match, cuts))
+                    matches = self.matches(signature, inside, above, [e for e, _ in cuts])
+                    out += [(*match, cuts) for match in matches]
                 continue
             (bond, block), rest = frontier[0], frontier[1:]
             beyond = self.other(bond, block)
@@ -212,10 +222,14 @@ class _Search:
                 stack.append((joined, [*inside, beyond], larger, rest + more, cuts))
         return out
 
-    def match(
+    def matches(
         self, signature: int, inside: list[int], above: int | None, cuts: list[int]
-    ) -> Match | None:
-        """The fragment that the blocks `inside` are, and the port at which each bond is cut."""
+    ) -> list[Match]:
+        """The fragment that the blocks `inside` are, and the port at which each bond is cut.
+
+        There is one or none, or two, if the core is a fragment of the vocabulary as well.
+        """
+        found: list[Match] = []
         wanted = [i for block in inside for i in self.members[block]]
         bonds = cuts if above is None else [above, *cuts]
         piece = self.piece(wanted, bonds)
@@ -229,8 +243,10 @@ class _Search:
             ):
                 if all(self.hydrogens[wanted[image[i]]] == h for i, h in pattern.hydrogens):
                     ports = enumerate(pattern.dummies)
-                    return index, {bonds[image[i] - len(wanted)]: port for port, i in ports}
-        return None
+                    match = index, {bonds[image[i] - len(wanted)]: port for port, i in ports}
+                    found.append(match)
+                    break
+        return found
 
     def piece(self, wanted: list[int], cuts: list[int]) -> Any:
         """The part of the molecule on atoms `wanted`, then one dummy per cut bond."""

@@ -1,7 +1,7 @@
 """Molecules grown fragment by fragment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from gflow.distinct import text_keys
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.assembly import Assembly
+from gflow.envs.molecules.core import core_fragment
 from gflow.envs.molecules.extras import several
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.host import Host
@@ -82,6 +83,8 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
             then be 1. If it reads a condition, so do the environment and policies for it.
         timeout: Seconds that scoring one molecule may take; None for no limit. Needs workers.
         pool: Where workers are: "local", "ray", "ray://HOST:PORT", or a `Pool` (see `open_pool`).
+        core: A scaffold held fixed, as SMILES with attachment points: s0 is this fragment alone,
+            every molecule holds it, and it is never added nor removed. See `core_fragment`.
 
     Raises:
         ConfigError: If sizes disagree, or a port of the vocabulary cannot be closed or extended.
@@ -107,6 +110,7 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
         scalarization: Scalarization | None = None,
         timeout: float | None = None,
         pool: str | Pool = "local",
+        core: str = "",
     ) -> None:
         if not 2 <= min_fragments <= max_fragments <= 12:
             raise ConfigError(
@@ -116,9 +120,10 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
         self.vocabulary = vocabulary if vocabulary is not None else Vocabulary.default()
         self.max_fragments, self.min_fragments = max_fragments, min_fragments
         self._check_vocabulary()
-        self.tables = make_tables(self.vocabulary.fragments)
+        self.core = core_fragment(core, self.vocabulary.fragments) if core else None
+        self.tables = self._make_tables()
         self._tables_on: dict[torch.device, Tables] = {torch.device("cpu"): self.tables}
-        self.horizon = max_fragments
+        self.horizon = max_fragments - (self.core is not None)
         self.num_actions = (max_fragments - 1) * self.tables.num_ports
         self.num_backward_actions = max_fragments
         goal = None if isinstance(reward, LogReward) else Goal.read(reward)
@@ -131,6 +136,7 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
             capacity=capacity,
             timeout=timeout,
             pool=pool,
+            core=self.core,
         )
         self.beta = beta
         self.reward = molecule_reward(reward, goal, self.records, beta, scalarization)
@@ -149,6 +155,25 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
                     f"partner, or drop such fragments: `vocabulary.extensible()`."
                 )
 
+    def _make_tables(self) -> Tables:
+        """The constants of the vocabulary and, after it, the core, which nothing may add."""
+        if self.core is None:
+            return make_tables(self.vocabulary.fragments)
+        if self.core.ports + 1 > self.max_fragments:
+            raise ConfigError(
+                f"Molecules: the core {self.core.smiles!r} has {self.core.ports} ports, each of "
+                f"which takes a fragment, and max_fragments={self.max_fragments} counts the core: "
+                f"raise it to {self.core.ports + 1} or more, or leave ports out."
+            )
+        if self.min_fragments > 2 and unmatched_port(self.core, self.vocabulary.fragments, (2,)):
+            raise ConfigError(
+                f"Molecules: a port of the core {self.core.smiles!r} may bond to no fragment with "
+                f"two ports, which min_fragments={self.min_fragments} needs: lower it to 2."
+            )
+        tables = make_tables((*self.vocabulary.fragments, self.core))
+        is_core = tables.fragment_of == len(self.vocabulary)
+        return replace(tables, allowed=tables.allowed & ~is_core)
+
     def tables_on(self, device: torch.device) -> Tables:
         """The constants of the vocabulary on a device."""
         if device not in self._tables_on:
@@ -158,12 +183,12 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
     # ------------------------------------------------------------------ states and masks
 
     def initial(self, batch_size: int, device: torch.device | str = "cpu") -> MoleculeState:
-        """B empty trees."""
+        """B empty trees, or B times the core alone."""
         n, k = self.max_fragments, self.tables.max_ports
-        return MoleculeState(
-            torch.full((batch_size, n), -1, device=device),
-            torch.full((batch_size, n, k), -1, device=device),
-        )
+        fragment = torch.full((batch_size, n), -1, device=device)
+        if self.core is not None:
+            fragment[:, 0] = len(self.vocabulary)
+        return MoleculeState(fragment, torch.full((batch_size, n, k), -1, device=device))
 
     def open_ports(self, states: MoleculeState) -> Tensor:
         """(B, N*K) bool: ports without a bond."""
@@ -196,9 +221,11 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
         return (tables.allowed[ports] & fits[:, None]).flatten(1)
 
     def backward_mask(self, states: MoleculeState) -> Tensor:
-        """(B, P) bool: leaves, or the only node."""
+        """(B, P) bool: leaves, or the only node; never the core."""
         filled = (states.link >= 0).sum(2)
         node = states.fragment >= 0
+        if self.core is not None:
+            return node & (filled == 1) & (states.fragment != len(self.vocabulary))
         return node & ((filled == 1) | (node.sum(1, keepdim=True) == 1))
 
     def is_terminal(self, states: MoleculeState) -> Tensor:
@@ -206,8 +233,8 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
         return (states.fragment[:, 0] >= 0) & ~self.open_ports(states).any(1)
 
     def is_initial(self, states: MoleculeState) -> Tensor:
-        """(B,) bool: no fragment is there."""
-        return states.fragment[:, 0] < 0
+        """(B,) bool: no fragment is there, or none but the core."""
+        return states.fragment[:, int(self.core is not None)] < 0
 
     # ------------------------------------------------------------------ steps
 
@@ -317,7 +344,7 @@ class Molecules(MeasuredMolecules, DiscreteEnvironment[MoleculeState]):
 
     def partial_log_reward(self, states: MoleculeState, condition: Tensor | None = None) -> Tensor:
         """(B,) log R of unfinished molecules, open ports holding hydrogen; 0 of s0."""
-        return of_built(self.log_reward, states, (states.fragment >= 0).any(1), condition)
+        return of_built(self.log_reward, states, ~self.is_initial(states), condition)
 
     def records(self, states: MoleculeState) -> list[Record]:
         """SMILES, raw reward, properties and number of assemblies of B finished objects."""

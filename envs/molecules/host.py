@@ -7,6 +7,8 @@ from typing import Any
 from gflow.envs.molecules.assembly import Assembly, Builder, canonical
 from gflow.envs.molecules.decompose import Decomposer
 from gflow.envs.molecules.extras import MoleculeError, oddity, parse_smiles, rdkit
+from gflow.envs.molecules.factors import pattern
+from gflow.envs.molecules.fragments import Fragment
 from gflow.envs.molecules.goal import Goal
 from gflow.envs.molecules.scoring import Built, Record, Scorer
 from gflow.envs.molecules.vocabulary import Vocabulary, cut
@@ -28,6 +30,7 @@ class Host:
         capacity: Number of records kept; the oldest go first.
         timeout: Seconds that scoring one molecule may take; None for no limit.
         pool: Where workers are, or a pool.
+        core: The fragment that every molecule holds once, numbered after the vocabulary; or None.
     """
 
     def __init__(
@@ -40,13 +43,15 @@ class Host:
         capacity: int = 200_000,
         timeout: float | None = None,
         pool: str | Pool = "local",
+        core: Fragment | None = None,
     ) -> None:
         self.vocabulary, self.goal, self.capacity = vocabulary, goal, capacity
         self.max_fragments = max_fragments
-        fragments = vocabulary.fragments
+        self.core = core
+        fragments = vocabulary.fragments if core is None else (*vocabulary.fragments, core)
         self.max_ports = max(f.ports for f in fragments)
         self.builder = Builder(fragments)
-        self.scorer = Scorer(fragments, goal, max_fragments, min_fragments)
+        self.scorer = Scorer(fragments, goal, max_fragments, min_fragments, core is not None)
         self.pool = open_pool(pool, workers, timeout)
         self.memory: dict[int, Record] = {}
         self._ahead: tuple[list[int], Callable[[], list[Record]]] | None = None
@@ -137,6 +142,8 @@ class Host:
         missing = [piece for piece in dict.fromkeys(pieces) if piece not in known]
         if odd:
             reason = odd
+        elif self.core is not None and not molecule.HasSubstructMatch(pattern(self.core.smiles)):
+            reason = f"it does not hold the core {self.core.smiles}"
         elif not pieces:
             reason = "it has no bond that the BRICS rules cut, so it is no tree of fragments"
         elif missing:

@@ -69,6 +69,7 @@ class Scorer:
         goal: What to measure, or None for SMILES and assemblies only.
         max_fragments: Limit within which assemblies are counted.
         min_fragments: As above.
+        has_core: Whether the last fragment is a core, which every assembly holds exactly once.
     """
 
     def __init__(
@@ -77,8 +78,9 @@ class Scorer:
         goal: Goal | None,
         max_fragments: int,
         min_fragments: int,
+        has_core: bool = False,
     ) -> None:
-        self.settings = (tuple(fragments), goal, max_fragments, min_fragments)
+        self.settings = (tuple(fragments), goal, max_fragments, min_fragments, has_core)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"settings": self.settings}
@@ -86,8 +88,8 @@ class Scorer:
     @cached_property
     def decomposer(self) -> Decomposer:
         """Built where it is used."""
-        fragments, _, high, low = self.settings
-        return Decomposer(fragments, high, low)
+        fragments, _, high, low, has_core = self.settings
+        return Decomposer(fragments, high, low, has_core)
 
     @cached_property
     def sole(self) -> Sole:
@@ -103,6 +105,8 @@ class Scorer:
 
     def assemblies(self, molecule: Any, assembly: Assembly) -> int:
         """The number of assemblies of a molecule, of which one is known."""
+        if self.settings[4]:  # which of several equal pieces is the core, only a search can tell
+            return max(len(self.decomposer.assemblies(molecule)), 1)
         rings = sum(self.sole.aromatic[f] for f in assembly.fragments)
         if rings == len(molecule.GetAromaticAtoms()) and self.sole(assembly):
             return 1

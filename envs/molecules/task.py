@@ -35,6 +35,8 @@ class MoleculesTask(MoleculeWishes, MoleculeTables, SeveralScores):
             Pareto front, and for conditions about them.
         max_fragments: Largest number of fragments of a molecule.
         min_fragments: Smallest number of fragments of a molecule.
+        core: A scaffold with which every molecule begins, as SMILES with attachment points (*):
+            "*c1ccc2[nH]cc(*)c2c1". It counts as one of the fragments.
         fragments: A file of your own fragments, taken as they are: SMILES with attachment points
             (*), or JSON with building blocks and the atoms that may bond (docs/topics/files.md).
         smiles: A file of your own molecules to cut the fragments from (SMI, CSV, SDF;
@@ -81,6 +83,7 @@ class MoleculesTask(MoleculeWishes, MoleculeTables, SeveralScores):
     vector: bool = False
     max_fragments: Count = 5
     min_fragments: Count = 2
+    core: str = ""
     fragments: str = ""
     smiles: str = ""
     skip_invalid: bool = False
@@ -128,6 +131,7 @@ class MoleculesTask(MoleculeWishes, MoleculeTables, SeveralScores):
             scalarization=self.scalarization() if several else None,
             timeout=self.timeout or None,
             pool=self.pool,
+            core=self.core,
         )
 
     def policy(self, env: DiscreteEnvironment[Any], needs: Needs) -> Policy:

@@ -7,6 +7,7 @@ SEH = "tests/envs/molecules/test_seh_proxy.py"
 
 FILES = "tests/envs/molecules/test_molecules_vocabulary.py"
 WISHES = "tests/envs/molecules/test_molecules_wishes.py"
+CORE = "tests/envs/molecules/test_molecules_core.py"
 
 GUACAMOL = "tests/envs/molecules/test_guacamol.py"
 
@@ -178,5 +179,41 @@ MUTANTS = (
         "if not any(set(match).isdisjoint(ports) for match in found):",
         "if not found:",
         f"{WISHES}::test_parts_inside_fragments",
+    ),
+    (
+        "core-may-be-removed", "envs/molecules/env.py",
+        "return node & (filled == 1) & (states.fragment != len(self.vocabulary))",
+        "return node & (filled == 1)",
+        f"{CORE}::test_the_contract_and_the_objectives",
+    ),
+    (
+        "core-may-be-added", "envs/molecules/env.py",
+        "return replace(tables, allowed=tables.allowed & ~is_core)",
+        "return tables",
+        f"{CORE}::test_it_starts_from_the_core_and_never_loses_it",
+    ),
+    (
+        "core-counted-several-times", "envs/molecules/decompose.py",
+        "if a.fragments.count(self.core) == 1]",
+        "if a.fragments.count(self.core) >= 1]",
+        f"{CORE}::test_the_law_over_molecules_is_exact",
+    ),
+    (
+        "core-or-fragment-not-both", "envs/molecules/decompose.py",
+        "out += [(*match, cuts) for match in matches]",
+        "out += [(*match, cuts) for match in matches[:1]]",
+        f"{CORE}::test_the_law_over_molecules_is_exact",
+    ),
+    (
+        "core-places-alike", "envs/molecules/assembly.py",
+        'own = "1" if core in (assembly.fragments[i], assembly.fragments[j]) else ""',
+        'own = ""',
+        f"{CORE}::test_a_core_that_is_a_fragment_too_may_stand_in_several_places",
+    ),
+    (
+        "core-bonds-to-its-like-alone", "envs/molecules/core.py",
+        "labels = [any_of_them if own == (ANY_LABEL,) else own for own in core.labels]",
+        "labels = list(core.labels)",
+        f"{CORE}::test_cores_without_labels_bond_to_labelled_fragments",
     ),
 )  # fmt: skip
