@@ -30,13 +30,35 @@ KINDS = {
 }
 """Atomic number, formal charge and valence by name; hydrogens fill what bonds leave free."""
 
+GROUPS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "SO": ((8, 0, 2),),
+    "SO2": ((8, 0, 2), (8, 0, 2)),
+    "PO": ((8, 0, 2),),
+    "NO2": ((8, 0, 2), (8, -1, 1)),
+}
+"""What hangs on the atom of a kind that is a group: atomic number, charge, order of the bond.
+
+Sulfoxides, sulfones and sulfonamides, phosphates and phosphonates, nitro. A group is built at once
+and counts as one atom, so that no sulfur with six hydrogens is ever made.
+"""
+
+CENTRES = {"SO": (16, 0, 2), "SO2": (16, 0, 2), "PO": (15, 0, 3), "NO2": (7, 1, 1)}
+"""The atom of each group as in `KINDS`; the valence is what the group leaves free."""
+
+KINDS |= CENTRES
+
+NITRO = ("N+", "O", "O-")
+"""Kinds that make nitro without the group: with all of them, one molecule would be two graphs."""
+
 Bond = tuple[int, int, int]
 Structure = tuple[tuple[str, ...], tuple[Bond, ...]]
 """A Kekulé structure: names of the kinds of the atoms, and bonds as (atom, atom, order)."""
 
 
 def sanitised(structure: Structure) -> Any:
-    """The RDKit molecule with the same numbers of atoms, aromatic rings marked.
+    """The RDKit molecule with the same numbers of atoms, what hangs on groups after these.
+
+    Aromatic rings are marked.
 
     Raises:
         MoleculeError: If RDKit does not accept it, which would be a fault of the valences here.
@@ -51,17 +73,30 @@ def sanitised(structure: Structure) -> Any:
     molecule = chem.RWMol()
     try:
         for name, hydrogens in zip(atoms, free, strict=True):
-            atom = chem.Atom(KINDS[name][0])
-            atom.SetFormalCharge(KINDS[name][1])
-            atom.SetNoImplicit(True)
-            atom.SetNumExplicitHs(hydrogens)
-            molecule.AddAtom(atom)
+            molecule.AddAtom(_atom(*KINDS[name][:2], hydrogens))
         for i, j, order in bonds:
             molecule.AddBond(i, j, orders[order])
+        for i, name in enumerate(atoms):
+            for number, charge, order in GROUPS.get(name, ()):
+                molecule.AddBond(i, molecule.AddAtom(_atom(number, charge, 0)), orders[order])
         chem.SanitizeMol(molecule)
     except (ValueError, OverflowError) as error:
         raise MoleculeError(f"{structure} is no valid molecule: {error}") from error
     return molecule
+
+
+def _atom(number: int, charge: int, hydrogens: int) -> Any:
+    """An atom with so many hydrogens and no others."""
+    atom = rdkit().Atom(number)
+    atom.SetFormalCharge(charge)
+    atom.SetNoImplicit(True)
+    atom.SetNumExplicitHs(hydrogens)
+    return atom
+
+
+def heavy_atoms(name: str) -> int:
+    """Heavy atoms of a kind: one, or more of a group."""
+    return 1 + len(GROUPS.get(name, ()))
 
 
 def molecule_of(structure: Structure) -> Any:
@@ -138,34 +173,82 @@ def structure_of(smiles: str, kinds: Sequence[str], max_atoms: int) -> Structure
     """A structure of a molecule given as SMILES.
 
     Raises:
-        MoleculeError: If it is no SMILES, or atoms of these kinds cannot make it.
+        MoleculeError: If it is no SMILES, has stereo marks, or these kinds cannot make it.
     """
     where = "Atoms.states_from_smiles"
-    molecule = parse_smiles(smiles, where)
+    molecule = parse_smiles(smiles, where, flat=True)
     odd = oddity(molecule)
     if odd:
         raise MoleculeError(f"{where}: {smiles!r} cannot be built: {odd}.")
     rdkit().Kekulize(molecule, clearAromaticFlags=True)
-    names = {KINDS[name][:2]: name for name in kinds}
+    names = {KINDS[name][:2]: name for name in kinds if name not in GROUPS}
+    groups = _groups(molecule, [name for name in kinds if name in GROUPS])
+    gone = {at for _, hung in groups.values() for at in hung}
+    kept = [atom for atom in molecule.GetAtoms() if atom.GetIdx() not in gone]
+    place = {atom.GetIdx(): at for at, atom in enumerate(kept)}
     bonds = tuple(
         (min(ends), max(ends), int(b.GetBondTypeAsDouble()))
         for b in molecule.GetBonds()
-        for ends in [(b.GetBeginAtomIdx(), b.GetEndAtomIdx())]
+        if not {b.GetBeginAtomIdx(), b.GetEndAtomIdx()} & gone
+        for ends in [(place[b.GetBeginAtomIdx()], place[b.GetEndAtomIdx()])]
     )
     reason, atoms = "", []
-    for at, atom in enumerate(molecule.GetAtoms()):
-        name = names.get((atom.GetAtomicNum(), atom.GetFormalCharge()), "")
+    for at, atom in enumerate(kept):
+        if atom.GetIdx() in groups:
+            name = groups[atom.GetIdx()][0]
+        else:
+            name = names.get((atom.GetAtomicNum(), atom.GetFormalCharge()), "")
         used = sum(order for i, j, order in bonds if at in (i, j)) + atom.GetTotalNumHs()
         if not name:
             reason = f"its atom {at} ({atom.GetSmarts()}) is not among {', '.join(kinds)}"
         elif used != KINDS[name][2]:
             reason = f"its atom {at} ({name}) has {used} bonds, and would need {KINDS[name][2]}"
         atoms.append(name)
+        more = [g for g, c in CENTRES.items() if c[0] == atom.GetAtomicNum() and g not in kinds]
+        if reason and more:
+            reason += f" (kinds that are groups may help: {', '.join(more)})"
+            break
     if len(atoms) > max_atoms:
         reason = f"it has {len(atoms)} heavy atoms and max_atoms is {max_atoms}"
     if reason:
         raise MoleculeError(f"{where}: {smiles!r} cannot be built: {reason}.")
     return tuple(atoms), bonds
+
+
+def _groups(molecule: Any, kinds: Sequence[str]) -> dict[int, tuple[str, list[int]]]:
+    """The groups of a molecule by the number of their atom: the kind, and the atoms hanging on it.
+
+    Args:
+        molecule: Kekulé form.
+        kinds: Groups to look for. One fits an atom at most, by its valence.
+    """
+    found: dict[int, tuple[str, list[int]]] = {}
+    for name in kinds:
+        for atom in molecule.GetAtoms():
+            if (atom.GetAtomicNum(), atom.GetFormalCharge()) != CENTRES[name][:2]:
+                continue
+            bonds = sum(int(bond.GetBondTypeAsDouble()) for bond in atom.GetBonds())
+            whole = CENTRES[name][2] + sum(order for _, _, order in GROUPS[name])
+            if bonds + atom.GetTotalNumHs() != whole:
+                continue
+            hung = _hanging(atom, GROUPS[name])
+            if hung is not None:
+                found[atom.GetIdx()] = name, hung
+    return found
+
+
+def _hanging(atom: Any, wanted: Sequence[tuple[int, int, int]]) -> list[int] | None:
+    """Numbers of atoms at the end of bonds of an atom that are what is wanted, each; or None."""
+    free: dict[tuple[int, int, int], list[int]] = {}
+    for bond in atom.GetBonds():
+        other = bond.GetOtherAtom(atom)
+        if other.GetDegree() == 1 and other.GetTotalNumHs() == 0:
+            kind = other.GetAtomicNum(), other.GetFormalCharge(), int(bond.GetBondTypeAsDouble())
+            free.setdefault(kind, []).append(other.GetIdx())
+    try:
+        return [free.get(kind, []).pop() for kind in wanted]
+    except IndexError:
+        return None
 
 
 def structures(

@@ -11,6 +11,7 @@ from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.atoms.canonical import arranged, canonical_order, resistance
 from gflow.envs.atoms.chemistry import (
     KINDS,
+    NITRO,
     AtomScorer,
     Structure,
     canonical,
@@ -71,7 +72,9 @@ class Atoms(MeasuredMolecules, DiscreteEnvironment[AtomState]):
         reward: A `Goal`, a short form of one such as ``"qed"``, or any `LogReward` of states.
         beta: Inverse temperature of the reward.
         max_atoms: N, between 2 and 16.
-        kinds: Names of kinds of atoms, with charge if any: ``"N+"``.
+        kinds: Names of kinds of atoms, with charge if any: ``"N+"``. Groups are kinds too, built
+            at once and counted as one atom: ``"SO2"`` (sulfones, sulfonamides), ``"SO"``, ``"PO"``
+            (phosphates), ``"NO2"``.
         max_order: Largest order of a bond.
         workers: Processes that score molecules; 0 scores in this one. Close with `close`.
         capacity: Number of scored molecules remembered.
@@ -114,6 +117,11 @@ class Atoms(MeasuredMolecules, DiscreteEnvironment[AtomState]):
         for kind in kinds:
             if kind not in KINDS:
                 raise UnknownNameError("kind of atom", kind, tuple(KINDS))
+        if "NO2" in kinds and set(NITRO) <= set(kinds):
+            raise ConfigError(
+                f"Atoms: the kinds {', '.join(NITRO)} make nitro as the group NO2 does, and one "
+                f"molecule would be two graphs: leave out NO2, or one of {', '.join(NITRO)}."
+            )
         self.max_atoms, self.max_order, self.kinds = max_atoms, max_order, tuple(kinds)
         n, k, top = max_atoms, len(kinds), max(KINDS[kind][2] for kind in kinds)
         pairs = n * (n - 1) // 2

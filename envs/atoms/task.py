@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from gflow.backward.choice import BackwardChoice, own_backward
@@ -32,8 +33,9 @@ class AtomsTask(MoleculeWishes, MoleculeTables, SeveralScores):
         beta: Inverse temperature: molecules are sampled in proportion to reward^beta.
         vector: Keep the properties apart as scores, for objectives that compare them and for the
             Pareto front, and for conditions about them.
-        max_atoms: Largest number of heavy atoms, up to 16.
-        kinds: Kinds of atoms, with charge if any: C N O F S Cl N+ O- ...
+        max_atoms: Largest number of heavy atoms, up to 16; a group counts as one.
+        kinds: Kinds of atoms, with charge if any: C N O F S Cl N+ O- ..., and groups: SO SO2 PO
+            NO2 (sulfoxides, sulfones and sulfonamides, phosphates, nitro).
         max_order: Largest order of a bond.
         workers: Processes that score molecules; 0 scores in the main process.
         pool: Where workers are: local; ray for Ray on this machine (or where RAY_ADDRESS says);
@@ -119,12 +121,14 @@ class AtomsTask(MoleculeWishes, MoleculeTables, SeveralScores):
 
     def metrics(self, context: Context, objects: Any) -> dict[str, float]:
         """What RDKit takes for molecules, and the metrics of `gflow train molecules`."""
+        from gflow.envs.atoms.chemistry import heavy_atoms
         from gflow.envs.atoms.env import Atoms
 
         env = context.env
         assert isinstance(env, Atoms)
         numbers = super().metrics(context, objects)
-        atoms = (objects.kind > 0).sum(1).tolist()
+        heavy = torch.tensor([0, *(heavy_atoms(kind) for kind in env.kinds)])
+        atoms = heavy[objects.kind.cpu()].sum(1).tolist()
         numbers["valid"] = valid_fraction(env.smiles(objects), atoms)
         return numbers | metrics_of(context, objects, _atoms(env).goal)
 

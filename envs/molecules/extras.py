@@ -37,11 +37,16 @@ def several(texts: Sequence[str], where: str) -> Sequence[str]:
     return texts
 
 
-def parse_smiles(smiles: str, where: str) -> Any:
+def parse_smiles(smiles: str, where: str, flat: bool = False) -> Any:
     """The molecule that a SMILES string describes.
 
     Stereo marks and numbers of atoms (``[CH3:1]``) are left out, hydrogens that are written out
     belong to their atoms.
+
+    Args:
+        smiles: The string.
+        where: Who asks, for messages.
+        flat: Refuse stereo marks instead, where the molecule is meant as it stands.
 
     Raises:
         MoleculeError: With the caller `where`, the string and RDKit's reason.
@@ -64,10 +69,26 @@ def parse_smiles(smiles: str, where: str) -> Any:
                     molecule, reason = None, str(error).strip().splitlines()[0]
     if molecule is None:
         raise MoleculeError(f"{where}: {smiles!r} is not a valid SMILES ({reason.rstrip('.')}).")
+    if flat and _has_stereo(molecule):
+        chem.RemoveStereochemistry(molecule)
+        raise MoleculeError(
+            f"{where}: {smiles!r} has stereo marks, and molecules are built here without stereo: "
+            f"what is made stands for all isomers. Leave the marks out: "
+            f"{chem.MolToSmiles(molecule)!r}."
+        )
     chem.RemoveStereochemistry(molecule)
     for atom in molecule.GetAtoms() if ":" in smiles else ():
         atom.SetAtomMapNum(0)
     return molecule
+
+
+def _has_stereo(molecule: Any) -> bool:
+    """Whether a molecule as read, before anything was removed, has marks of stereo."""
+    chem = rdkit()
+    marked = (chem.BondDir.ENDUPRIGHT, chem.BondDir.ENDDOWNRIGHT)
+    return any(
+        a.GetChiralTag() != chem.ChiralType.CHI_UNSPECIFIED for a in molecule.GetAtoms()
+    ) or any(bond.GetBondDir() in marked for bond in molecule.GetBonds())
 
 
 def is_smiles(text: str) -> bool:

@@ -51,11 +51,12 @@ def make_fragment(
 
     Raises:
         ConfigError: If there is no port, too many, or a port that is not on a single bond; or if
-            there are several parts, isotopes, or bonds that are neither single, double nor triple.
+            there are several parts, isotopes, stereo marks, or bonds that are neither single,
+            double nor triple.
     """
     chem = rdkit()
     try:
-        molecule = parse_smiles(smiles, "make_fragment")
+        molecule = parse_smiles(smiles, "make_fragment", flat=True)
     except MoleculeError as error:
         raise ConfigError(str(error)) from error
     dummies = [atom for atom in molecule.GetAtoms() if atom.GetAtomicNum() == 0]
@@ -113,7 +114,7 @@ def with_ports(smiles: str, atoms: Sequence[int], where: str) -> list[str]:
         ConfigError: If there is no such atom, or no choice is left.
     """
     try:
-        molecule = parse_smiles(smiles, where)
+        molecule = parse_smiles(smiles, where, flat=True)
     except MoleculeError as error:
         raise ConfigError(str(error)) from error
     size = molecule.GetNumAtoms()

@@ -123,7 +123,7 @@ class Host:
 
     def decompose(self, smiles: str) -> list[Assembly]:
         """All assemblies of a molecule; none of a salt, a mixture or an isotope."""
-        molecule = parse_smiles(smiles, "Molecules.decompose")
+        molecule = parse_smiles(smiles, "Molecules.decompose", flat=True)
         return [] if oddity(molecule) else self.decomposer.assemblies(molecule)
 
     def one_assembly(self, smiles: str) -> Assembly:
@@ -132,7 +132,7 @@ class Host:
         Raises:
             MoleculeError: If there is none, saying why.
         """
-        molecule = parse_smiles(smiles, "Molecules.states_from_smiles")
+        molecule = parse_smiles(smiles, "Molecules.states_from_smiles", flat=True)
         odd = oddity(molecule)
         found = [] if odd else self.decomposer.assemblies(molecule)
         if found:

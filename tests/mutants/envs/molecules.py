@@ -10,6 +10,7 @@ WISHES = "tests/envs/molecules/test_molecules_wishes.py"
 CORE = "tests/envs/molecules/test_molecules_core.py"
 
 GUACAMOL = "tests/envs/molecules/test_guacamol.py"
+GROUPS = "tests/envs/atoms/test_atom_groups.py"
 
 MUTANTS = (
     (
@@ -215,5 +216,35 @@ MUTANTS = (
         "labels = [any_of_them if own == (ANY_LABEL,) else own for own in core.labels]",
         "labels = list(core.labels)",
         f"{CORE}::test_cores_without_labels_bond_to_labelled_fragments",
+    ),
+    (
+        "atoms-groups-of-other-valence", "envs/atoms/chemistry.py",
+        "if bonds + atom.GetTotalNumHs() != whole:",
+        "if bonds + atom.GetTotalNumHs() < 0:",
+        f"{GROUPS}::test_every_molecule_with_groups_is_one_state",
+    ),
+    (
+        "atoms-groups-share-what-hangs", "envs/atoms/chemistry.py",
+        "return [free.get(kind, []).pop() for kind in wanted]",
+        "return [free.get(kind, [])[-1] for kind in wanted]",
+        f"{GROUPS}::test_every_molecule_with_groups_is_one_state",
+    ),
+    (
+        "atoms-nitro-in-two-ways", "envs/atoms/env.py",
+        'if "NO2" in kinds and set(NITRO) <= set(kinds):',
+        'if "NO2" in kinds and set(NITRO) < set():',
+        f"{GROUPS}::test_nitro_is_built_of_charged_atoms_too",
+    ),
+    (
+        "atoms-groups-weigh-one", "envs/atoms/task.py",
+        "heavy = torch.tensor([0, *(heavy_atoms(kind) for kind in env.kinds)])",
+        "heavy = torch.tensor([0, *(1 for kind in env.kinds)])",
+        f"{GROUPS}::test_a_run_counts_the_heavy_atoms_of_groups",
+    ),
+    (
+        "molecules-stereo-of-bonds", "envs/molecules/extras.py",
+        "bond.GetBondDir() in marked for bond in molecule.GetBonds()",
+        "False for bond in molecule.GetBonds()",
+        f"{GROUPS}::test_stereo_is_refused_where_a_molecule_is_given",
     ),
 )  # fmt: skip
