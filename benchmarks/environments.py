@@ -144,6 +144,17 @@ def atoms() -> DiscreteEnvironment[Any]:
     return Atoms("qed", beta=4.0, max_atoms=4, kinds=("C", "O"))
 
 
+def reactions() -> DiscreteEnvironment[Any]:
+    """Products of one reaction and of two, some of both, by up to six routes."""
+    from gflow.envs.reactions import Reactions, read_templates
+
+    names = ("amide", "Schotten", "Suzuki", "Chan-Lam", "Boc")
+    templates = [t for t in read_templates() if t.name.startswith(names)]
+    acids, amines = ["O=C(O)c1ccccc1", "O=C(Cl)c1ccccc1"], ["C1CNCCN1", "Nc1ccc(Br)cc1"]
+    blocks = [*acids, *amines, "CC(C)(C)OC(=O)N1CCNCC1", "OB(O)c1ccccc1"]
+    return Reactions("qed", 4.0, templates, blocks, max_steps=2)
+
+
 def synthetic_tf_binding() -> DiscreteEnvironment[Any]:
     """A made-up landscape, through a file in the format of the public tables."""
     with tempfile.TemporaryDirectory() as folder:
@@ -198,6 +209,7 @@ ENTRIES = [
     Entry("landscapes", "8x8, branin and currin", lambda: landscape_grid(side=8)),
     Entry("molecules", "4 fragments, up to 5, QED^4", molecules),
     Entry("atoms", "C and O, up to 4, QED^4", atoms, SubTrajectoryBalance, 1000),
+    Entry("reactions", "6 blocks, 5 templates, 2 steps, QED^4", reactions, SubTrajectoryBalance),
     Entry(
         "autoregressive",
         "4 symbols, length 5",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gflow.envs.noise.grid import StochasticGrid
     from gflow.envs.pairs.composition import Product, Stack
     from gflow.envs.phylogeny.env import Phylogeny
+    from gflow.envs.reactions.env import Reactions
     from gflow.envs.sequences.env import AnyOrder, Autoregressive, PrependAppend, VariableLength
     from gflow.envs.sets.bags import Bags
     from gflow.envs.sets.sets import FixedSizeSets
@@ -65,6 +66,7 @@ _HOME = {
     "Pig": "gflow.envs.games.pig",
     "PrependAppend": "gflow.envs.sequences.env",
     "Product": "gflow.envs.pairs.composition",
+    "Reactions": "gflow.envs.reactions.env",
     "SmallGraphs": "gflow.envs.graphs.small_graphs",
     "Stack": "gflow.envs.pairs.composition",
     "StochasticGrid": "gflow.envs.noise.grid",
@@ -102,6 +104,7 @@ __all__ = [
     "Pig",
     "PrependAppend",
     "Product",
+    "Reactions",
     "SmallGraphs",
     "Stack",
     "StochasticGrid",

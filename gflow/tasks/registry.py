@@ -28,6 +28,7 @@ BUILT_IN = {
     "hypergrid": "gflow.envs.grids.task:HypergridTask",
     "molecules": "gflow.envs.molecules.task:MoleculesTask",
     "atoms": "gflow.envs.atoms.task:AtomsTask",
+    "reactions": "gflow.envs.reactions.task:ReactionsTask",
     "dags": "gflow.envs.dags.task:DagsTask",
     "bits": "gflow.envs.sequences.bits_task:BitsTask",
     "tfbind": "gflow.envs.sequences.tfbind_task:TFBindTask",

@@ -17,6 +17,7 @@ from gflow.envs.graphs.instances import GraphBatch
 from gflow.envs.graphs.policy import GraphPolicy
 from gflow.envs.molecules import Molecules
 from gflow.envs.molecules.policy import MoleculePolicy
+from gflow.envs.reactions import ReactionPolicy, Reactions
 from gflow.envs.sequences.env import VariableLength
 from gflow.masking import masked_log_softmax
 from gflow.policies.heads import Heads
@@ -52,7 +53,13 @@ def molecules() -> tuple[DiscreteEnvironment[Any], Policy]:
     return env, MoleculePolicy(env, 8, 1, "learned", True)
 
 
-CASES = [grid, dags, cut, atoms, molecules]
+def reactions() -> tuple[DiscreteEnvironment[Any], Policy]:
+    blocks = ["O=C(O)c1ccccc1", "NCc1ccc(Br)cc1", "OB(O)c1ccccc1", "CN"]
+    env = Reactions(FunctionReward(lambda states: torch.zeros(len(states))), 1.0, blocks=blocks)
+    return env, ReactionPolicy(env, 8, 1, "learned", True)
+
+
+CASES = [grid, dags, cut, atoms, molecules, reactions]
 
 
 @pytest.fixture(params=CASES, ids=lambda make: make.__name__)

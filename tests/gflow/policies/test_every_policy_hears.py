@@ -41,6 +41,7 @@ from gflow.envs.grids.hypergrid import HyperGrid
 from gflow.envs.molecules.policy import MoleculePolicy
 from gflow.envs.molecules.task import MoleculesTask
 from gflow.envs.proofs.policy import TacticPolicy
+from gflow.envs.reactions import ReactionPolicy, Reactions
 from gflow.envs.sequences.env import Autoregressive
 from gflow.envs.targets.gaussian import Gaussian
 from gflow.envs.torus.env import Torus
@@ -105,6 +106,10 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[Any], Policy]]] = {
     "atom": (
         lambda: Atoms("qed", beta=8.0, max_atoms=4, kinds=("C", "N", "O")),
         lambda e: AtomPolicy(e, 8, 1, LEARNED, True),
+    ),
+    "reaction": (
+        lambda: Reactions("qed", 4.0, blocks=["O=C(O)c1ccccc1", "NCc1ccccc1", "CN"], max_steps=1),
+        lambda e: ReactionPolicy(e, 8, 1, LEARNED, True),
     ),
     "dag": (lambda: Dags(3, network()), lambda e: DagPolicy(e, 8, 2, LEARNED, True)),
     "dag-guided": (lambda: Dags(3, network()), guided),

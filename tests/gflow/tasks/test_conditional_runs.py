@@ -37,6 +37,8 @@ pytestmark = pytest.mark.usefixtures("sketches")
 SMALL = ["--side=4", "--width=16", "--depth=1", "--batch-size=8", "--eval-samples=40", "--quiet"]
 TOLD = ["--condition=temperature", "--condition-low=0.5", "--condition-high=4"]
 
+SLOW = ("molecules", "atoms", "reactions", "rna")
+
 NARROW = ["--width=8", "--blocks=1", "--head-width=2"]
 """Of networks that read boards."""
 
@@ -135,7 +137,7 @@ def test_objects_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in TASKS if n not in ("molecules", "atoms", "rna")])
+@pytest.mark.parametrize("name", [n for n in TASKS if n not in SLOW])
 def test_every_task_is_trained_at_every_temperature(name: str) -> None:
     """One step with R^beta, its log-rewards beta times those without; or a refusal that says why.
 
