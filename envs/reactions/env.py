@@ -143,6 +143,7 @@ class Reactions(DiscreteEnvironment[Tensor]):
         step = (self.num_slots + 1, self.num_blocks + 2, max_outcomes + 1)
         self.feature_sizes = (self.num_blocks + 1, *step * max_steps)
         self.views = Remembered(self._view, capacity)
+        self.beta = beta
         self.reward = molecule_reward(reward, self.goal, self.records, beta, scalarization)
         if isinstance(self.reward, VectorReward):
             self.condition_dim = self.reward.condition_dim

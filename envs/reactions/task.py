@@ -11,6 +11,7 @@ from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.drawn import MoleculeTables
 from gflow.envs.molecules.report import best_molecules, metrics_of, report_best, write_best
+from gflow.envs.molecules.wishes import MoleculeWishes
 from gflow.policies.base import Policy
 from gflow.tasks.several import SeveralScores
 from gflow.tasks.task import Context, RunOptions
@@ -22,7 +23,7 @@ DRAWN = 10
 
 
 @dataclass(frozen=True)
-class ReactionsTask(MoleculeTables, SeveralScores):
+class ReactionsTask(MoleculeWishes, MoleculeTables, SeveralScores):
     """Molecules with a route of synthesis: building blocks joined by reaction templates.
 
     Attributes:
@@ -101,7 +102,7 @@ class ReactionsTask(MoleculeTables, SeveralScores):
 
         several = self.vector
         return Reactions(
-            Goal(self.properties, self.weights, self.combine),
+            Goal(self.properties, self.weights, self.combine, factors=self.factors()),
             beta=1.0 if several else self.beta,
             templates=self.templates or TEMPLATES,
             blocks=self.blocks or BLOCKS,
@@ -155,20 +156,29 @@ class ReactionsTask(MoleculeTables, SeveralScores):
         numbers["mean_reactions"] = sum(map(len, routes)) / len(routes)
         used = {made.reaction for route in routes for made in route}
         numbers["templates_used"] = len(used) / len({t.name for t in env.chemist.templates})
-        return numbers | metrics_of(context, objects, env.goal.names)
+        return numbers | metrics_of(context, objects, env.goal)
 
     def artifacts(self, context: Context, folder: Path) -> dict[str, Path]:
-        """The best molecules as a table and as a picture, and a picture of their routes."""
+        """The best molecules as a table, and a picture of their routes."""
         from gflow.envs.reactions.routes import draw_routes, routes_of
 
         env = _reactions(context.env)
-        drawn = write_best(context, folder, env.goal.names) | super().artifacts(context, folder)
+        write_best(context, folder, env.goal.names)
+        drawn = super().artifacts(context, folder)
         best = best_molecules(context, DRAWN)
-        states = env.states_from_smiles([record.smiles for record in best])
-        if len(best):
+        if best:
+            states = env.states_from_smiles([record.smiles for record in best])
             titles = [f"{record.value:.3f}" for record in best]
             drawn["routes"] = draw_routes(routes_of(env, states), folder / "routes.png", titles)
         return drawn
+
+    def captions(self) -> dict[str, str]:
+        """What the picture of routes shows."""
+        said = (
+            "Routes to the best molecules of the run, one a row: blocks, and what each reaction "
+            "makes of them, with its name and, at the end, the reward."
+        )
+        return super().captions() | {"routes": said}
 
     def known_front(self, env: DiscreteEnvironment[Any]) -> Tensor | None:
         """Nobody knows it."""
