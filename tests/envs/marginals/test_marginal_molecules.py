@@ -155,5 +155,5 @@ def test_samples_are_drawn(tmp_path: Path, sketches: Any) -> None:
 
 def test_without_selfies_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "selfies", None)
-    with pytest.raises(MissingExtraError, match=r"'selfies', which is not installed.*\[mol\]"):
+    with pytest.raises(MissingExtraError, match=r"'selfies', which is not installed.*'mol'"):
         molecule("[C]")
