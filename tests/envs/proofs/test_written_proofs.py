@@ -120,11 +120,11 @@ def test_attempts_try_candidates_and_hear_what_is_said() -> None:
     assert sizes <= {1, 2, 3, 4}
     assert {"done", "error"} <= set(ends)
     assert ends.count("error") < 40  # drawn once, most attempts would end so
-    tokens, learned = made(3, generator, 0.0)
+    drawn, learned = made(3, generator, 0.0)
     opened = len(made.prompts[0])
     assert not learned[:, :opened].any()
     assert learned[:, opened].all()
-    assert (tokens[learned] == WORDS.index(EOS)).sum() == 3
+    assert (drawn[learned] == WORDS.index(EOS)).sum() == 3
 
 
 class Sure(Attempts):
