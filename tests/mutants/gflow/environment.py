@@ -6,6 +6,7 @@ CHANCE = "tests/gflow/sampling/test_chance.py"
 REWARDED = "tests/gflow/environment/test_rewarded.py"
 TRAJECTORIES = "tests/gflow/test_trajectories.py"
 BESIDE = "tests/gflow/training/test_beside.py"
+PLAIN = "tests/gflow/environment/test_plain.py"
 
 MUTANTS = (
     (
@@ -116,5 +117,41 @@ MUTANTS = (
         "learner.observe(value)",
         "learner.observe(value * 0)",
         f"{BESIDE}::test_learners_see_the_loss_of_each_batch_after_its_step",
+    ),
+    (
+        "plain-later-action", "gflow/plain/vectorised.py",
+        "classes[number, action] = first.setdefault(child, action)",
+        "classes[number, action] = action",
+        f"{PLAIN}::test_two_actions_with_one_child_are_one_move",
+    ),
+    (
+        "plain-parents-twice", "gflow/plain/moves.py",
+        "                    self.merges = True\n                    continue\n",
+        "                    self.merges = True\n",
+        f"{PLAIN}::test_two_actions_with_one_child_are_one_move",
+    ),
+    (
+        "plain-rank-forgotten", "gflow/plain/vectorised.py",
+        "slot += self.num_actions",
+        "slot += 1",
+        f"{PLAIN}::test_parents_by_one_action_have_ranks",
+    ),
+    (
+        "plain-undone-by-place", "gflow/plain/vectorised.py",
+        "return backward_actions % self.num_actions",
+        "return backward_actions // self.num_actions",
+        f"{PLAIN}::test_parents_by_one_action_have_ranks",
+    ),
+    (
+        "plain-digits-turned", "gflow/plain/vectorised.py",
+        "math.prod(self.feature_sizes[k + 1 :])",
+        "math.prod(self.feature_sizes[:k])",
+        f"{PLAIN}::test_without_a_list_keys_are_digits_or_hashes",
+    ),
+    (
+        "plain-one-state-more", "gflow/plain/moves.py",
+        "if count >= limit:",
+        "if count > limit:",
+        f"{PLAIN}::test_too_many_states_to_list_are_refused_with_the_way_out",
     ),
 )  # fmt: skip
