@@ -3,7 +3,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,23 +64,30 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sketches(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None] | None:
-    """What tasks draw of themselves is drawn, but dots are saved, for short runs; nothing else."""
+def sketches(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What tasks draw of themselves is drawn, but dots are saved, for short runs; nothing else.
+
+    Returns:
+        What does it in earnest, by name.
+    """
     try:
         from matplotlib.figure import Figure
+
+        from gflow.runs import pictures
     except ImportError:
-        return None
-    real: Callable[..., None] = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **how: Path(path).write_bytes(DOT))
-    monkeypatch.setattr("gflow.runs.pictures.shown_pictures", lambda *args: {})
+        return {}
+    save, shown = "matplotlib.figure.Figure.savefig", "gflow.runs.pictures.shown_pictures"
+    real = {save: Figure.savefig, shown: pictures.shown_pictures}
+    monkeypatch.setattr(save, lambda self, path, **how: Path(path).write_bytes(DOT))
+    monkeypatch.setattr(shown, lambda *args: {})
     return real
 
 
 @pytest.fixture
-def rendered(sketches: Callable[..., None] | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures are saved all the same."""
-    if sketches is not None:
-        monkeypatch.setattr("matplotlib.figure.Figure.savefig", sketches)
+def rendered(sketches: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are drawn and saved all the same."""
+    for name, real in sketches.items():
+        monkeypatch.setattr(name, real)
 
 
 @pytest.fixture(scope="session")

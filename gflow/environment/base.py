@@ -53,6 +53,8 @@ class Environment(ABC, Generic[S]):
         numbered: Moves are numbered actions; else they have densities. Said by the kind.
         has_keys: `key` is defined.
         has_movers: `mover` is defined: some moves are not the agent's.
+        chance_adds: Chance adds moves of its own, maybe several in a row, as a tool's answers are;
+            else it decides what becomes of each of the agent's.
         has_backward: Moves back are defined. Without them (games, whose positions do not tell
             whether they can be reached) nothing is sampled backward, and objectives read no P_B.
         num_players: How many have a reward of their own: 1, or the players of a game.
@@ -73,6 +75,7 @@ class Environment(ABC, Generic[S]):
     numbered: ClassVar[bool]
     has_keys: ClassVar[bool]
     has_movers: bool
+    chance_adds: bool = False
     has_backward: ClassVar[bool] = True
 
     def __init_subclass__(cls, kind: bool = False, **kwargs: Any) -> None:

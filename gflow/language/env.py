@@ -105,7 +105,7 @@ class TokenEnvironment(DiscreteEnvironment[Text]):
         self.length = max_length * (1 + self.replies)
         self.horizon = self.length + 1
         self.every_state_stops = min_length == 0 and tool is None
-        self.has_movers = tool is not None
+        self.has_movers = self.chance_adds = tool is not None
         self.condition_dim = int(len(self.prompts) > 1)
         self.source_reads_condition = len(self.prompts) > 1
         self.feature_sizes = (vocabulary + 1,) * self.length + (len(self.prompts),)

@@ -44,6 +44,16 @@ class NaiveRealised(ChanceObjective):
     name = "naive_realised"
     needs = Needs(log_flow=True, mover=True, whole=False, from_source=False)
 
+    @classmethod
+    def refusal(cls, env: Environment[Any]) -> str | None:
+        """Chance that adds moves of its own is refused; see `Objective.refusal`."""
+        if env.has_chance and env.chance_adds:
+            return (
+                "it takes a move of chance for the agent's before it, carried out, and here chance "
+                "adds moves of its own. Use edb or sgfn."
+            )
+        return super().refusal(env)
+
     def exact_flows(self, graph: StateGraph[Any], log_pb: Tensor | None = None) -> ExactFlows:
         """Those of `gflow.exact.realised_flows`."""
         return realised_flows(graph, log_pb) if graph.env.has_chance else graph.exact_flows(log_pb)

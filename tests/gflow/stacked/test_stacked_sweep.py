@@ -59,6 +59,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(
             "matplotlib.figure.Figure.savefig", lambda self, path, **how: Path(path).touch()
         )
+        patch.setattr("gflow.runs.pictures.shown_pictures", lambda *args: {})
         code, out = sweep(tmp_path_factory.mktemp("whole"), seed=[0, 1], lr=[1e-3, 1e-2])
     torch.set_default_dtype(before)
     assert code == 0

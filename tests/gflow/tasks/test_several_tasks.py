@@ -198,7 +198,7 @@ def test_molecules_by_goals(tmp_path: Path) -> None:
     metrics = train("molecules", tmp_path / "run", *flags)
     assert "focus_accuracy" in metrics
     assert (tmp_path / "run" / "front.png").exists()
-    assert (tmp_path / "run" / "molecules.png").exists()
+    assert (tmp_path / "run" / "molecules.csv").exists()
     plain = MoleculesTask(vocabulary_size=20, workers=0).environment()
     assert plain.num_scores == 0
     both = MoleculesTask(vocabulary_size=20, workers=0, vector=True).environment()

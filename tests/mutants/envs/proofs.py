@@ -257,8 +257,8 @@ MUTANTS = (
     (
         "transcripts-that-read-the-checker-s-words-as-tactics",
         "envs/proofs/free_text.py",
-        "begin = place + 1 + len(self.said(theorem, tactics))",
-        "begin = place + 1",
+        "begin = place + 1 + len(self.said(theorem, tactics))\n                found",
+        "begin = place + 1\n                found",
         f"{FREE}::test_outcomes_of_transcripts",
     ),
     (
