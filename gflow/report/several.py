@@ -29,7 +29,7 @@ def page(runs: list[RunFacts], folder: Path | None = None) -> str:
         f"<header><h1>{escape(name)}</h1><p>{len(runs)} runs, {finished} of them finished.</p>"
         "</header>",
         section("Comparison", comparison(runs, folder), "comparison"),
-        section("Pictures", "".join(picture(path, path.stem) for path in drawn), "pictures"),
+        section("Pictures", "".join(picture(p, caption(p.stem)) for p in drawn), "pictures"),
         section("Curves", f"{note}{legend(shown)}{charts(shown)}", "curves"),
     ]
     return document(f"{name}: gflow", "\n".join(body))
@@ -67,8 +67,20 @@ def comparison(runs: list[RunFacts], folder: Path | None) -> str:
         values = [own.get(name) for name in settings]
         cells = [short(v) if isinstance(v, bool | list | dict) else v for v in values]
         rows.append([Raw(link), *cells, run.step, *(run.metrics.get(name) for name in names)])
-    heads = ["run", *(name.split(".")[-1] for name in settings), "step", *names]
+    heads = ["run", *map(head, settings), "step", *names]
     return table(heads, rows, "Runs, by what differs between them", filtered=True)
+
+
+def head(setting: str) -> str:
+    """A setting at the head of a column: by its own name, and a part's name by what it is."""
+    section, _, name = setting.rpartition(".")
+    return section if name == "name" and section else name
+
+
+def caption(name: str) -> str:
+    """What a picture of a sweep shows, by the name of its file."""
+    known = {"results": "The metric of the sweep for its settings, and how seeds spread."}
+    return known.get(name, name)
 
 
 def legend(runs: list[RunFacts]) -> str:

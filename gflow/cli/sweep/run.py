@@ -18,13 +18,14 @@ from gflow.cli.sweep.launch import run_gflow, run_script
 from gflow.cli.sweep.points import Point
 from gflow.cli.sweep.table import Comparison
 from gflow.errors import ConfigError, MissingExtraError
+from gflow.report import write_report
 
 PLAN = "sweep.json"
 """What a sweep's folder holds beside its runs: the command and the points."""
 
 
 def run_sweep(file: Path, out: Path | None = None, most: int = 0) -> int:
-    """Run every point of a sweep that has no summary yet; leave one table and one picture of all.
+    """Run every point of a sweep that has no summary yet; leave a table, a picture and a page.
 
     Args:
         file: The sweep's YAML.
@@ -85,6 +86,8 @@ def run_sweep(file: Path, out: Path | None = None, most: int = 0) -> int:
             print(f"picture: {out / 'results.png'}")
     except MissingExtraError as e:
         print(f"No picture: {e}")
+    if len(list(out.glob("*/config.yaml"))) > 1:  # programs of one's own may leave none
+        print(f"page: {write_report([out])}")
     if failed:
         print(f"failed: {', '.join(failed)}; the reasons are above", file=sys.stderr)
     return 1 if failed else 0

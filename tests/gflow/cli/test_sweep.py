@@ -102,6 +102,7 @@ def test_killed_sweep_goes_on(starter: Any, tmp_path: Path, method: str) -> None
     assert rows_of(out / "001") == rows_of(alone)
     assert [p.name for p in out.glob("*.csv")] == ["results.csv"]
     assert [p.name for p in out.glob("*.png")] == ["results.png"]
+    assert "<h1>out</h1>" in (out / "report.html").read_text()
     table = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
     assert list(table[0]) == ["run", "lr", "tv", "seconds"]
     values = [float(row["tv"]) for row in table]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gflow.cli.main import main
 from gflow.errors import ConfigError, FolderError
@@ -95,6 +96,13 @@ def test_several_runs_stand_side_by_side(tmp_path: Path) -> None:
     assert '<a href="00/report.html">00</a>' in page
     assert 'href="01' not in page, "it has no page"
     assert page.count("<polyline") == 8
+    (sweep / "results.png").write_bytes(PIXEL)
+    other = yaml.safe_load((sweep / "11" / "config.yaml").read_text())
+    other["objective"]["name"] = "db"
+    (sweep / "11" / "config.yaml").write_text(yaml.safe_dump(other))
+    heads = re.findall(r"<button type=\"button\">(.*?)</button>", page_of([sweep]))
+    assert set(heads[:5]) == {"run", "lr", "seed", "objective", "step"}, "parts by what they are"
+    assert "The metric of the sweep" in page_of([sweep])
     two = page_of([sweep / "00", sweep / "11"])
     assert "2 runs, 1 of them finished" in two
 
