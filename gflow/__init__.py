@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from gflow.exact.graph import enumerate_states
     from gflow.exact.tabular import TabularPolicy
     from gflow.objective import Objective
-    from gflow.plain.base import PlainEnvironment
-    from gflow.plain.vectorised import vectorise
     from gflow.policies.base import Policy, PolicyOutput
     from gflow.policies.mlp import MLPPolicy
     from gflow.rewards.base import FunctionReward, LogReward
@@ -50,7 +48,6 @@ _HOME = {
     "MLPPolicy": "gflow.policies.mlp",
     "Needs": "gflow.terms",
     "Objective": "gflow.objective",
-    "PlainEnvironment": "gflow.plain.base",
     "Policy": "gflow.policies.base",
     "PolicyOutput": "gflow.policies.base",
     "Sampler": "gflow.sampling.sampler",
@@ -64,7 +61,6 @@ _HOME = {
     "fit": "gflow.runs.trained",
     "from_pretrained": "gflow.runs.trained",
     "load": "gflow.runs.trained",
-    "vectorise": "gflow.plain.vectorised",
     "with_backward": "gflow.backward.choice",
 }
 
@@ -80,7 +76,6 @@ __all__ = [
     "MLPPolicy",
     "Needs",
     "Objective",
-    "PlainEnvironment",
     "Policy",
     "PolicyOutput",
     "Sampler",
@@ -94,7 +89,6 @@ __all__ = [
     "fit",
     "from_pretrained",
     "load",
-    "vectorise",
     "with_backward",
 ]
 

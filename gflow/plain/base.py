@@ -10,7 +10,7 @@ Row = tuple[int, ...]
 class PlainEnvironment(ABC):
     """States, moves and the reward of one object at a time, in plain Python.
 
-    `gflow.vectorise` makes an environment of it that works with everything there is. A state is a
+    `vectorise` makes an environment of it that works with everything there is. A state is a
     tuple of whole numbers that says all there is to know of it; actions are numbers too. Objects
     end where no action is left, or by `stop_action`.
 
@@ -22,8 +22,9 @@ class PlainEnvironment(ABC):
             objects end by lack of actions alone.
 
     Example:
-        >>> import gflow
-        >>> class Coins(gflow.PlainEnvironment):
+        >>> from gflow import enumerate_states
+        >>> from gflow.plain.vectorised import vectorise
+        >>> class Coins(PlainEnvironment):
         ...     sizes, num_actions, horizon = (3, 3), 2, 2
         ...
         ...     def initial(self):
@@ -37,7 +38,7 @@ class PlainEnvironment(ABC):
         ...
         ...     def log_reward(self, state):
         ...         return float(state[0])
-        >>> len(gflow.enumerate_states(gflow.vectorise(Coins())).objects)
+        >>> len(enumerate_states(vectorise(Coins())).objects)
         3
     """
 

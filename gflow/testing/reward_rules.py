@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from gflow.environment.base import REMEDY
+from gflow.environment.scored import REMEDY
 from gflow.state import batch_size, take
 from gflow.testing.probe import Probe
 

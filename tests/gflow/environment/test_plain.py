@@ -14,6 +14,7 @@ from gflow.errors import ConfigError, IllegalActionError
 from gflow.exact.graph import StateGraph
 from gflow.metrics import total_variation
 from gflow.objectives import TrajectoryBalance
+from gflow.plain import PlainEnvironment, vectorise
 from gflow.plain.base import Row
 from gflow.plain.moves import ListedMoves, Moves
 from gflow.state import as_tuples
@@ -21,7 +22,7 @@ from gflow.testing import check_env
 from gflow.training.trainer import TrainConfig, Trainer
 
 
-class Cells(gflow.PlainEnvironment):
+class Cells(PlainEnvironment):
     """A grid one cell at a time: a step along an axis, or a stop."""
 
     def __init__(self, dim: int = 2, side: int = 4) -> None:
@@ -51,7 +52,7 @@ class CellsAndParents(Cells):
                 yield tuple(y - (j == k) for j, y in enumerate(state)), k
 
 
-class Totals(gflow.PlainEnvironment):
+class Totals(PlainEnvironment):
     """Numbers that grow by 1, 2 or, doubly named, by 2 again, until they are `most` or more."""
 
     num_actions = 3
@@ -72,7 +73,7 @@ class Totals(gflow.PlainEnvironment):
         return 0.5 * state[0]
 
 
-class Fans(gflow.PlainEnvironment):
+class Fans(PlainEnvironment):
     """Three states from which one action leads to one object: ranks among backward actions."""
 
     sizes, num_actions, horizon = (3, 4), 3, 2
@@ -93,7 +94,7 @@ class Fans(gflow.PlainEnvironment):
 @given(dim=st.integers(1, 3), side=st.integers(2, 4), told=st.booleans())
 def test_cells_one_at_a_time_are_a_hypergrid(dim: int, side: int, told: bool) -> None:
     plain = (CellsAndParents if told else Cells)(dim, side)
-    env = gflow.vectorise(plain)
+    env = vectorise(plain)
     mine, theirs = (_law(gflow.enumerate_states(each)) for each in (env, plain.grid))
     assert mine.keys() == theirs.keys()
     assert all(abs(mine[cell] - theirs[cell]) < 1e-12 for cell in mine)
@@ -114,12 +115,12 @@ def _law(graph: StateGraph[torch.Tensor]) -> dict[Any, float]:
         st.builds(Fans),
     )
 )
-def test_plain_environments_keep_the_rules(plain: gflow.PlainEnvironment) -> None:
-    check_env(gflow.vectorise(plain))
+def test_plain_environments_keep_the_rules(plain: PlainEnvironment) -> None:
+    check_env(vectorise(plain))
 
 
 def test_two_actions_with_one_child_are_one_move() -> None:
-    env = gflow.vectorise(Totals(4))
+    env = vectorise(Totals(4))
     classes = env.forward_classes(torch.tensor([[0], [5]]))
     assert classes is not None
     assert classes.tolist() == [[0, 1, 1], [0, 1, 2]]
@@ -134,7 +135,7 @@ def test_two_actions_with_one_child_are_one_move() -> None:
 
 
 def test_parents_by_one_action_have_ranks() -> None:
-    env = gflow.vectorise(Fans())
+    env = vectorise(Fans())
     assert env.num_backward_actions == 9
     end = torch.tensor([[2, 3]] * 3)
     slots = torch.tensor([0, 3, 6])
@@ -152,7 +153,7 @@ def test_states_that_are_listed_are_asked_about_once() -> None:
             asked.append(state)
             return super().actions(state)
 
-    env = gflow.vectorise(Counted())
+    env = vectorise(Counted())
     assert len(asked) == len(set(asked)) == 16
     policy = gflow.MLPPolicy(env, 8, 1)
     Trainer(env, policy, TrajectoryBalance(), TrainConfig(batch_size=8)).train(3)
@@ -163,7 +164,7 @@ def test_states_that_are_listed_are_asked_about_once() -> None:
 @pytest.mark.parametrize("kind", [Cells, CellsAndParents])
 def test_plain_environments_are_learned(kind: type[Cells]) -> None:
     torch.manual_seed(0)
-    env = gflow.vectorise(kind())
+    env = vectorise(kind())
     policy = gflow.MLPPolicy(env, 64, 2)
     config = TrainConfig(batch_size=32, lr=3e-3, log_z_lr=0.1)
     Trainer(env, policy, TrajectoryBalance(), config).train(400)
@@ -174,9 +175,9 @@ def test_plain_environments_are_learned(kind: type[Cells]) -> None:
 
 def test_without_a_list_keys_are_digits_or_hashes() -> None:
     few, many = CellsAndParents(2, 4), CellsAndParents(2, 4)
-    assert gflow.vectorise(few).key(torch.tensor([[1, 2]])).tolist() == [6]
+    assert vectorise(few).key(torch.tensor([[1, 2]])).tolist() == [6]
     many.sizes = (4,) * 32  # 64 bits
-    env = gflow.vectorise(many)
+    env = vectorise(many)
     assert env.num_keys is None
     rows = torch.zeros(2, 32, dtype=torch.int64)
     rows[1, 31] = 1
@@ -193,10 +194,10 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(listed._legal) == 8
 
 
-def broken(**parts: Any) -> gflow.PlainEnvironment:
+def broken(**parts: Any) -> PlainEnvironment:
     """Cells of which some functions are replaced."""
     base = CellsAndParents if "parents" in parts else Cells
-    plain: gflow.PlainEnvironment = type("Broken", (base,), parts)()
+    plain: PlainEnvironment = type("Broken", (base,), parts)()
     return plain
 
 
@@ -215,14 +216,14 @@ def broken(**parts: Any) -> gflow.PlainEnvironment:
     ],
 )
 def test_what_is_no_environment_is_refused(
-    plain: gflow.PlainEnvironment, error: type[Exception], says: str
+    plain: PlainEnvironment, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        gflow.vectorise(plain).backward_mask(torch.tensor([[1, 2]]))
+        vectorise(plain).backward_mask(torch.tensor([[1, 2]]))
 
 
 def test_parents_that_are_left_out_are_noticed() -> None:
-    env = gflow.vectorise(broken(parents=lambda self, s: []))
+    env = vectorise(broken(parents=lambda self, s: []))
     with pytest.raises(ConfigError, match=r"leads from \(0, 0\) to \(1, 0\), and parents"):
         env.backward_action(torch.tensor([[0, 0]]), torch.tensor([0]))
 
@@ -232,18 +233,18 @@ def test_parents_twice_and_by_one_action_are_refused() -> None:
         return [((0, 0), 0)] * 2 if state == (1, 0) else []
 
     with pytest.raises(ConfigError, match="names a parent twice"):
-        gflow.vectorise(broken(parents=twice)).backward_mask(torch.tensor([[1, 0]]))
+        vectorise(broken(parents=twice)).backward_mask(torch.tensor([[1, 0]]))
     fans = Fans()
     fans.parents = lambda state: [((1, k), 0) for k in range(3)]  # type: ignore[method-assign]
     kind = type("FansAndParents", (Fans,), {"parents": lambda self, s: fans.parents(s)})
     with pytest.raises(ConfigError, match="from several states"):
-        gflow.vectorise(kind()).backward_mask(torch.tensor([[2, 3]]))
+        vectorise(kind()).backward_mask(torch.tensor([[2, 3]]))
 
 
 def test_too_many_states_to_list_are_refused_with_the_way_out() -> None:
     with pytest.raises(ConfigError, match=r"more than limit=15 states.*Define `parents"):
-        gflow.vectorise(Cells(), limit=15)
-    assert gflow.vectorise(Cells(), limit=16).num_keys == 16
+        vectorise(Cells(), limit=15)
+    assert vectorise(Cells(), limit=16).num_keys == 16
 
 
 def test_what_a_plain_environment_lacks_is_named() -> None:
@@ -252,8 +253,8 @@ def test_what_a_plain_environment_lacks_is_named() -> None:
             self.sizes, self.num_actions = (2,), 1
 
     with pytest.raises(ConfigError, match="Bare has no `horizon`"):
-        gflow.vectorise(Bare())
+        vectorise(Bare())
     odd = Cells()
     odd.stop_action = 0
     with pytest.raises(ConfigError, match="stop_action=0 must be the last action"):
-        gflow.vectorise(odd)
+        vectorise(odd)

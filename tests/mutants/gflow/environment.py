@@ -10,7 +10,7 @@ PLAIN = "tests/gflow/environment/test_plain.py"
 
 MUTANTS = (
     (
-        "parts-scored-as-wholes", "gflow/environment/base.py",
+        "parts-scored-as-wholes", "gflow/environment/scored.py",
         "shared = trajectories.from_source is None and not own",
         "shared = not own",
         "tests/gflow/rewards/test_prefix_rewards.py"
@@ -23,7 +23,7 @@ MUTANTS = (
         f"{DIFFUSION}::test_residuals_vanish_at_the_time_reversal_of_a_gaussian",
     ),
     (
-        "mo-scores-unshared", "gflow/environment/base.py",
+        "mo-scores-unshared", "gflow/environment/scored.py",
         "        value = _less(value, self.log_multiplicity(states))\n",
         "",
         "tests/envs/molecules/test_molecule_scores.py::test_molecules_come_in_proportion_to_what_is_preferred",
