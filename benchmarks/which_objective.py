@@ -72,7 +72,7 @@ BEHAVIOURS: dict[str, dict[str, Any]] = {
     "incomplete": {},
     "local_search": {},
     "refreshed": {"initial": 512, "added": 256, "every": 16, "capacity": 4096},
-    "searchers": {"workers": 0},
+    "searchers": {"searchers_workers": 0},
 }
 """Behaviours and their settings; memories that fit into the budget."""
 

@@ -95,3 +95,11 @@ def test_places_are_means_over_the_columns_that_are_there(scripts: Any) -> None:
     assert page.ranks(values, ["x"], -1) == {"a": 2.0, "b": 1.0, "c": 3.0}
     assert page.cell([0.1, 0.3], "x", values, 1) == "**0.200 ± 0.141**"
     assert page.cell([0.4], "x", values, 1) == "0.400"
+
+
+def test_searchers_search_in_the_process_that_counts_their_calls(scripts: Any) -> None:
+    pytest.importorskip("rdkit")
+    script, _ = scripts
+    for environment in script.EXACT | script.LARGE:
+        run = script.Run(environment, "db", "searchers", "uniform", 0)
+        assert script.settings(run, 1e-3, 16).behaviour.settings["workers"] == 0
