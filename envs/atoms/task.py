@@ -11,6 +11,7 @@ from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.drawn import MoleculeTables
+from gflow.envs.molecules.judge import JudgedMolecules
 from gflow.envs.molecules.report import metrics_of, report_best, write_best
 from gflow.envs.molecules.wishes import MoleculeWishes
 from gflow.policies.base import Policy
@@ -21,7 +22,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class AtomsTask(MoleculeWishes, MoleculeTables, SeveralScores):
+class AtomsTask(JudgedMolecules, MoleculeWishes, MoleculeTables, SeveralScores):
     """Small molecules, built atom by atom.
 
     Attributes:
@@ -67,6 +68,7 @@ class AtomsTask(MoleculeWishes, MoleculeTables, SeveralScores):
         "valid",
         "unique",
         "top10_mean_reward",
+        "modes",
         "log_z",
         "elbo",
     )

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gflow.envs.molecules.extras import parse_smiles, rdkit
 from gflow.envs.molecules.goal import Goal
+from gflow.envs.molecules.judge import judge_of
+from gflow.envs.molecules.modes import fingerprint, scaffold_of, similar
 from gflow.metrics import diversity
 from gflow.tasks.task import Context
 
@@ -31,17 +34,31 @@ def metrics_of(context: Context, objects: Any, goal: Goal) -> dict[str, float]:
 
 
 def write_best(context: Context, folder: Path, names: tuple[str, ...]) -> None:
-    """The best molecules as a table, molecules.csv."""
+    """Two tables: the best molecules, molecules.csv, and when modes were found, modes.csv.
+
+    The first has the Bemis-Murcko scaffold of each molecule, and how near it is to known ones
+    where a file of these is given.
+    """
+    judge = judge_of(context.trainer)
+    known = None if judge is None else judge.known
     with (folder / "molecules.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["smiles", "reward", *names])
-        table.writerows(
-            [r.smiles, f"{r.value:.6f}", *r.properties] for r in best_molecules(context, 100)
-        )
+        also = ["scaffold"] if known is None else ["scaffold", "nearest_known"]
+        table.writerow(["smiles", "reward", *names, *also])
+        for r in best_molecules(context, 100):
+            near = [] if known is None else [f"{known.nearest(r.smiles):.4f}"]
+            frame = scaffold_of(parse_smiles(r.smiles, "molecules.csv"))
+            table.writerow([r.smiles, f"{r.value:.6f}", *r.properties, frame, *near])
+    if judge is not None:
+        with (folder / "modes.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["modes", "molecules", "cpu_seconds"])
+            rows = judge.modes.reached.items()
+            table.writerows([count, drawn, f"{spent:.2f}"] for count, (drawn, spent) in rows)
 
 
 def report_best(context: Context, names: tuple[str, ...]) -> str:
-    """The ten best molecules."""
+    """The ten best molecules, and what was found in all."""
     widths = [max(8, len(name)) for name in names]
     heads = (f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
     lines = ["best molecules", "  reward  " + "  ".join(heads) + "  SMILES"]
@@ -49,7 +66,8 @@ def report_best(context: Context, names: tuple[str, ...]) -> str:
         values = zip(r.properties, widths, strict=True)
         row = "  ".join(f"{value:{width}.3f}" for value, width in values)
         lines.append(f"  {r.value:.4f}  {row}  {r.smiles}")
-    return "\n".join(lines)
+    judge = judge_of(context.trainer)
+    return "\n".join(lines if judge is None else [*lines, judge.report()])
 
 
 def best_molecules(context: Context, count: int) -> list[Any]:
@@ -63,12 +81,8 @@ def best_molecules(context: Context, count: int) -> list[Any]:
 
 def similarities(smiles: list[str]) -> Tensor:
     """(n, n) Tanimoto similarities of Morgan fingerprints."""
-    from rdkit import Chem, DataStructs
-    from rdkit.Chem import rdFingerprintGenerator
-
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    prints = [generator.GetFingerprint(Chem.MolFromSmiles(text)) for text in smiles]
-    return torch.tensor([DataStructs.BulkTanimotoSimilarity(p, prints) for p in prints])
+    prints = [fingerprint(rdkit().MolFromSmiles(text)) for text in smiles]
+    return torch.tensor([similar(one, prints) for one in prints])
 
 
 def _records(context: Context, objects: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.drawn import MoleculeTables
+from gflow.envs.molecules.judge import JudgedMolecules
 from gflow.envs.molecules.report import metrics_of, report_best, write_best
 from gflow.envs.molecules.wishes import MoleculeWishes
 from gflow.errors import ConfigError
@@ -21,7 +22,7 @@ from gflow.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
-class MoleculesTask(MoleculeWishes, MoleculeTables, SeveralScores):
+class MoleculesTask(JudgedMolecules, MoleculeWishes, MoleculeTables, SeveralScores):
     """Drug-like molecules, built fragment by fragment with RDKit.
 
     Attributes:
@@ -73,6 +74,7 @@ class MoleculesTask(MoleculeWishes, MoleculeTables, SeveralScores):
         "top_reward",
         "unique",
         "top10_mean_reward",
+        "modes",
         "log_z",
         "elbo",
     )

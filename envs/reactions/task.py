@@ -10,6 +10,7 @@ from gflow.backward.choice import BackwardChoice, own_backward
 from gflow.bounds import Count, Natural, NotNegative, Positive
 from gflow.environment.discrete import DiscreteEnvironment
 from gflow.envs.molecules.drawn import MoleculeTables
+from gflow.envs.molecules.judge import JudgedMolecules
 from gflow.envs.molecules.report import best_molecules, metrics_of, report_best, write_best
 from gflow.envs.molecules.wishes import MoleculeWishes
 from gflow.policies.base import Policy
@@ -23,7 +24,7 @@ DRAWN = 10
 
 
 @dataclass(frozen=True)
-class ReactionsTask(MoleculeWishes, MoleculeTables, SeveralScores):
+class ReactionsTask(JudgedMolecules, MoleculeWishes, MoleculeTables, SeveralScores):
     """Molecules with a route of synthesis: building blocks joined by reaction templates.
 
     Attributes:
@@ -71,6 +72,7 @@ class ReactionsTask(MoleculeWishes, MoleculeTables, SeveralScores):
         "top_reward",
         "unique",
         "top10_mean_reward",
+        "modes",
         "mean_reactions",
         "log_z",
         "elbo",

@@ -55,8 +55,8 @@ def build_context(
         joint.model.to(device)
     best = BestObjects(env, without=told.conditioning.without) if env.has_keys else None
     front = ParetoArchive(env, FRONT) if env.num_scores > 0 and env.has_keys else None
-    callbacks = [seer for seer in (best, front) if seer is not None]
-    for seer in callbacks:
+    seers = [seer for seer in (best, front) if seer is not None]
+    for seer in seers:
         seer.device = device
     trainer = Trainer(
         env,
@@ -66,7 +66,7 @@ def build_context(
         condition=told.draw,
         behaviour=told.behaviour(task, config.behaviour.build()),
         learners=learners,
-        callbacks=callbacks,
+        callbacks=[*seers, *task.watchers(told.plain)],
         record_every=config.run.eval_every,
         ranks=ranks,
     )

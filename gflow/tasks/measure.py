@@ -28,6 +28,7 @@ from gflow.tasks.games import GAMES, SolvedGame, against_uniform
 from gflow.tasks.levels import Levels
 from gflow.tasks.task import Context
 from gflow.terms import FlowTerms
+from gflow.training.callbacks import TrainingCallback
 from gflow.training.trainer import Trainer
 from gflow.trajectories import Trajectories
 
@@ -83,6 +84,9 @@ def evaluate_run(context: Context, samples: int) -> dict[str, float]:
             context.policy, samples, generator=generator, device=trainer.device
         )
         objects = batch.final_states
+    for callback in trainer.callbacks:
+        if isinstance(callback, TrainingCallback):
+            numbers |= callback.numbers()
     return numbers | context.task.metrics(context, objects)
 
 

@@ -1,6 +1,6 @@
 """Tasks with a reward of a person's own: `gflow train molecules --reward score.py:function`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ from gflow.tasks.shown import Picture, Shown
 from gflow.tasks.task import Context, Task
 from gflow.tasks.wrapped import WrappedTask
 from gflow.terms import Needs
+from gflow.training.callbacks import TrainingCallback
 
 WORD = "rewarded"
 BEST = 10
@@ -131,6 +132,12 @@ class RewardedTask(WrappedTask):
         """(B,) what the function says, as R, before the temperature."""
         own = own_reward(env)
         return own.log_rewards.value(own(objects))
+
+    def watchers(
+        self, env: Any, rewards: Callable[[Any], Tensor] | None = None
+    ) -> list[TrainingCallback]:
+        """As inside, by the reward of one's own."""
+        return self.inside.watchers(own_reward(env).plain, lambda x: self.rewards(env, x))
 
     def describe(self, env: Any, objects: Any) -> list[str]:
         """As inside."""

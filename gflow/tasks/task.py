@@ -1,7 +1,7 @@
 """Tasks: an environment with what a person needs around it, in Python and on the command line."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
@@ -26,6 +26,7 @@ from gflow.policies.mlp import MLPPolicy
 from gflow.rewards.base import LogReward
 from gflow.sampling.sampler import Sampler
 from gflow.terms import Needs
+from gflow.training.callbacks import TrainingCallback
 from gflow.training.config import TrainConfig
 from gflow.training.improvement import Goal, goal_of
 from gflow.training.trainer import Trainer
@@ -298,6 +299,17 @@ class Task(ABC, Generic[E]):
         Args:
             env: The environment.
             policy: As `policy` made it; a learner may take a part of it over.
+        """
+        return []
+
+    def watchers(
+        self, env: E, rewards: Callable[[Any], Tensor] | None = None
+    ) -> list[TrainingCallback]:
+        """What sees every step and says its `numbers` in evaluations; checkpoints keep it.
+
+        Args:
+            env: The environment.
+            rewards: (B,) rewards of objects, of a task around this one in the place of its own.
         """
         return []
 

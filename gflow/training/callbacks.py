@@ -35,6 +35,10 @@ class TrainingCallback:
     def finish(self, trainer: "Trainer") -> None:
         """Training is over: its steps are done, or it was stopped."""
 
+    def numbers(self) -> dict[str, float]:
+        """What an evaluation of a run says of all that was seen; nothing by default."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """What the next call depends on; nothing by default."""
         return {}

@@ -247,4 +247,46 @@ MUTANTS = (
         "False for bond in molecule.GetBonds()",
         f"{GROUPS}::test_stereo_is_refused_where_a_molecule_is_given",
     ),
+    (
+        "modes-at-the-threshold", "envs/molecules/modes.py",
+        "if reward > self.reward and",
+        "if reward >= self.reward and",
+        "tests/envs/molecules/test_molecules_judged.py::test_modes_are_above_the_threshold_and_unlike_those_before",
+    ),
+    (
+        "modes-as-alike-as-that", "envs/molecules/modes.py",
+        ">= self.similarity:",
+        "> self.similarity:",
+        "tests/envs/molecules/test_molecules_judged.py::test_modes_are_above_the_threshold_and_unlike_those_before",
+    ),
+    (
+        "modes-unlike-one-of-those-before", "envs/molecules/modes.py",
+        "max(similar(own, self._prints))",
+        "min(similar(own, self._prints))",
+        "tests/envs/molecules/test_molecules_judged.py::test_what_was_seen_goes_on_after_a_checkpoint",
+    ),
+    (
+        "modes-forget-prints", "envs/molecules/modes.py",
+        "for text in self.modes]",
+        "for text in ()]",
+        "tests/envs/molecules/test_molecules_judged.py::test_what_was_seen_goes_on_after_a_checkpoint",
+    ),
+    (
+        "novel-are-the-known", "envs/molecules/judge.py",
+        "sum(smiles not in self.known",
+        "sum(smiles in self.known",
+        "tests/envs/molecules/test_molecules_judged.py::test_what_is_known_is_told_whatever_its_spelling",
+    ),
+    (
+        "nearest-is-furthest", "envs/molecules/known.py",
+        "= max(similar(",
+        "= min(similar(",
+        "tests/envs/molecules/test_molecules_judged.py::test_what_is_known_is_told_whatever_its_spelling",
+    ),
+    (
+        "modes-of-properties-for-own-rewards", "envs/molecules/judge.py",
+        "if rewards is not None:",
+        "if rewards is None:",
+        "tests/envs/molecules/test_molecules_judged.py::test_modes_of_a_reward_of_ones_own",
+    ),
 )  # fmt: skip
