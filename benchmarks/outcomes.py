@@ -81,6 +81,10 @@ PRETRAIN = {
     "tfbind": ["tfbind", "--order=left_to_right", "--steps=600", "--lr=0.01", "--lr-half-life=150"],
     "rna": ["{file}:Rna14Task", "--steps=800", "--lr=0.01", "--lr-half-life=200"],
 }
+AMORTISED = {
+    "grid16": ["--steps=1600", "--lr-half-life=400"],
+    "grid32": ["--steps=3500", "--lr-half-life=700"],
+}
 REWARDS: dict[str, Callable[[int], LogReward[Tensor]]] = {
     "corners": Corners,
     "cosine": Cosine,
@@ -139,7 +143,7 @@ def run_grid(part: str, out: Path) -> Iterator[Run]:
         }
         folder = out / f"amortised-{part}-{name}"
         words = ["finetune", str(out / f"pretrain-{part}"), f"--reward={name}", f"--out={folder}"]
-        words += ["--steps=800", "--batch-size=64", "--lr=0.005", "--lr-half-life=200"]
+        words += [*AMORTISED[part], "--batch-size=64", "--lr=0.005"]
         if RunFolder(folder).finished_at < 0:
             again = RunFolder(folder).has_results
             command(["resume", str(folder)] if again else [*words, "--ema=0.95"])
