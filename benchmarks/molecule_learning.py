@@ -34,6 +34,7 @@ import torch
 
 from gflow.envs.molecules.modes import Modes
 from gflow.runs.build import build_context
+from gflow.tasks.measure import evaluate_run
 from gflow.tasks.options import RunConfig
 from gflow.tasks.registry import TASKS
 from gflow.trajectories import Trajectories
@@ -121,12 +122,16 @@ def run(args: argparse.Namespace, settings: str, beta: float, seed: int) -> list
     flags |= {"seed": seed, **SETTINGS[settings]}
     context = build_context(RunConfig.from_flags(TASKS[name], flags, "gflow train"))
     trainer, watch = context.trainer, Watch(context.env)
-    trainer.callbacks = (watch,)
+    trainer.callbacks = tuple(seer for seer in (context.best, watch) if seer is not None)
     while watch.high.drawn < args.molecules:
         if time.process_time() - watch.began > args.seconds:
             watch.found.append(watch.numbers())
             break
         trainer.train(1)
+    if args.reactions:
+        numbers = evaluate_run(context, 256)
+        names = ("valid", "unique", "mean_reactions", "templates_used", "top100_diversity")
+        print("  ".join(f"{name} {numbers[name]:.3f}" for name in names), flush=True)
     context.task.close(context.env)
     return [Row(settings, beta, seed, **found) for found in watch.found]
 
