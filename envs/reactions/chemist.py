@@ -17,6 +17,9 @@ NO_BLOCK = -1
 MOST = 1000
 """Ways of one reaction that RDKit looks at."""
 
+MOLECULES = 20_000
+"""RDKit's molecules that are kept: they are large, and soon read again."""
+
 
 class Step(NamedTuple):
     """A way to a molecule by one reaction.
@@ -88,7 +91,7 @@ class Chemist:
         )
         self.takes_block = tuple(templates[t].reactants == 2 for t, _ in self.slots)
         self.number = {smiles: i for i, smiles in enumerate(blocks)}
-        self.molecules = Remembered[str, Any](rdkit().MolFromSmiles, capacity)
+        self.molecules = Remembered[str, Any](rdkit().MolFromSmiles, min(capacity, MOLECULES))
         self.canonical = Remembered(self._canonical, capacity)
         self.products = Remembered(self._products, capacity)
         self.precursors = Remembered(self._precursors, capacity)
