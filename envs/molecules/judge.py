@@ -18,7 +18,9 @@ Said = tuple[list[str], list[float]]
 
 
 class MoleculeJudge(TrainingCallback):
-    """Sees the molecules of every training batch; of the first process where several train.
+    """Sees the molecules of every training batch; in the first process those of all that train.
+
+    A file of known molecules is read before the first is seen, so that a bad one costs no training.
 
     Args:
         said: SMILES and rewards of finished objects.
@@ -39,18 +41,26 @@ class MoleculeJudge(TrainingCallback):
 
     def __call__(self, trainer: Any, trajectories: Trajectories[Any], record: Any) -> None:
         """See the molecules of a batch."""
-        if len(trajectories):
-            self.see(trajectories.final_states)
+        said = self.said(trajectories.final_states) if len(trajectories) else ([], [])
+        self._see(trainer.ranks.gather(said))
 
     def see(self, objects: Any) -> None:
         """See B finished objects."""
-        smiles, rewards = self.said(objects)
+        self._see([self.said(objects)])
+
+    def _see(self, parts: list[Said]) -> None:
+        if self.known is not None:
+            self.known.read()
         now = self.clock()
-        self.modes.see(smiles, rewards, now - self._last)
-        self._last = now
+        spent, self._last = now - self._last, now
+        for smiles, rewards in parts:
+            self.modes.see(smiles, rewards, spent)
+            spent = 0.0
 
     def numbers(self) -> dict[str, float]:
         """What an evaluation says of all that was seen."""
+        if self.known is not None:
+            self.known.read()
         modes = self.modes
         found: dict[str, float] = {"modes": len(modes.modes), "scaffolds": len(modes.scaffolds)}
         for count, (drawn, _) in modes.reached.items():
@@ -59,6 +69,22 @@ class MoleculeJudge(TrainingCallback):
             new = sum(smiles not in self.known for smiles in modes.above)
             found["novel"] = new / len(modes.above)
         return found
+
+    def novelty(self, sample: list[str], best: list[str]) -> dict[str, float]:
+        """How much of a sample and of the best is new; nothing where no file says what is known.
+
+        Args:
+            sample: SMILES, of which each counts once.
+            best: SMILES of distinct molecules.
+        """
+        if self.known is None or not best:
+            return {}
+        different, known = dict.fromkeys(sample), self.known
+        return {
+            "sample_novel": sum(text not in known for text in different) / len(different),
+            "top100_novel": sum(text not in known for text in best) / len(best),
+            "top100_nearest_known": sum(map(known.nearest, best)) / len(best),
+        }
 
     def report(self) -> str:
         """Some lines for the end of a run."""

@@ -15,7 +15,7 @@ class Known:
         path: SMI, CSV, TSV or SDF, compressed or not; see `gflow.readers.molecules`.
 
     Raises:
-        ConfigError: When it is read: the file cannot be read, or holds no molecules.
+        ConfigError: When it is read (`read`): the file cannot be read, or holds no molecules.
         MoleculeError: Likewise, with file and line: RDKit does not take something for a molecule.
     """
 
@@ -33,6 +33,10 @@ class Known:
             molecule = parse_smiles(entry.smiles, entry.place)
             found[str(rdkit().MolToSmiles(molecule))] = fingerprint(molecule)
         return found
+
+    def read(self) -> None:
+        """Read the file now, so that what is wrong with it is said now."""
+        len(self)
 
     def __len__(self) -> int:
         return len(self._molecules)

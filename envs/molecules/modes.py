@@ -1,12 +1,17 @@
 """Modes of a reward over molecules: good ones, no two of them alike, and their scaffolds."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
+
+import numpy as np
 
 from gflow.envs.molecules.extras import parse_smiles, rdkit
 
 MARKS = (1, 10, 100, 1_000, 10_000)
 """Numbers of modes for which it is noted when they were there."""
+BITS = 2048
+"""Of a fingerprint."""
 
 
 class Modes:
@@ -37,7 +42,7 @@ class Modes:
         self.modes: list[str] = []
         self.scaffolds: dict[str, None] = {}
         self.reached: dict[int, tuple[int, float]] = {}
-        self._prints: list[Any] = []
+        self._prints = Prints()
 
     def see(self, smiles: Sequence[str], rewards: Iterable[float], seconds: float = 0.0) -> None:
         """See drawn molecules.
@@ -55,15 +60,15 @@ class Modes:
                 self._look_at(text)
 
     def _look_at(self, smiles: str) -> None:
-        molecule = parse_smiles(smiles, "Modes")
+        molecule = parse_written(smiles)
         self.scaffolds[scaffold_of(molecule)] = None
         if len(self.modes) >= MARKS[-1]:
             return
-        own = fingerprint(molecule)
-        if self._prints and max(similar(own, self._prints)) >= self.similarity:
+        bits = list(fingerprint(molecule).GetOnBits())
+        if self._prints.nearest(bits) >= self.similarity:
             return
         self.modes.append(smiles)
-        self._prints.append(own)
+        self._prints.add(bits)
         if len(self.modes) in MARKS:
             self.reached[len(self.modes)] = (self.drawn, self.seconds)
 
@@ -84,13 +89,59 @@ class Modes:
         self.above = dict.fromkeys(state["above"])
         self.modes, self.scaffolds = list(state["modes"]), dict.fromkeys(state["scaffolds"])
         self.reached = {count: (drawn, seconds) for count, drawn, seconds in state["reached"]}
-        self._prints = [fingerprint(parse_smiles(text, "Modes")) for text in self.modes]
+        self._prints = Prints()
+        for text in self.modes:
+            self._prints.add(list(fingerprint(parse_written(text)).GetOnBits()))
+
+
+class Prints:
+    """Fingerprints, bit by bit, so that one is compared with all at the cost of its own bits."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._has = np.zeros((BITS, 64), np.uint8)
+        self._sizes = np.zeros(64, np.int64)
+
+    def add(self, bits: list[int]) -> None:
+        """Take in a fingerprint, given as the numbers of its bits."""
+        if self.count == len(self._sizes):
+            self._has = np.concatenate([self._has, np.zeros_like(self._has)], 1)
+            self._sizes = np.concatenate([self._sizes, np.zeros_like(self._sizes)])
+        self._has[bits, self.count] = 1
+        self._sizes[self.count] = len(bits)
+        self.count += 1
+
+    def nearest(self, bits: list[int]) -> float:
+        """The largest Tanimoto similarity to one of them; below 0 if there is none."""
+        if not self.count:
+            return -1.0
+        both = self._has[bits, : self.count].sum(0, dtype=np.uint16).astype(np.int64)
+        return float((both / (len(bits) + self._sizes[: self.count] - both)).max())
+
+
+def parse_written(smiles: str) -> Any:
+    """A molecule from SMILES that RDKit wrote: what fingerprints and scaffolds read, no more.
+
+    Aromatic atoms are told by their letters there, so that nothing is perceived anew.
+    """
+    chem = rdkit()
+    molecule = chem.MolFromSmiles(smiles, sanitize=False)
+    if molecule is None or not smiles:
+        return parse_smiles(smiles, "Modes")  # which says why
+    molecule.UpdatePropertyCache(False)
+    chem.FastFindRings(molecule)
+    return molecule
+
+
+@cache
+def _generator() -> Any:
+    module = rdkit("rdkit.Chem.rdFingerprintGenerator")
+    return module.GetMorganGenerator(radius=2, fpSize=BITS)
 
 
 def fingerprint(molecule: Any) -> Any:
     """Morgan fingerprint of radius 2, of 2,048 bits."""
-    made = rdkit("rdkit.Chem.rdFingerprintGenerator").GetMorganGenerator(radius=2, fpSize=2048)
-    return made.GetFingerprint(molecule)
+    return _generator().GetFingerprint(molecule)
 
 
 def similar(one: Any, others: list[Any]) -> list[float]:

@@ -30,6 +30,9 @@ def metrics_of(context: Context, objects: Any, goal: Goal) -> dict[str, float]:
     if len(top) > 1:
         numbers["top10_mean_reward"] = sum(r.value for r in top[:10]) / len(top[:10])
         numbers["top100_diversity"] = float(diversity(similarities([r.smiles for r in top])))
+    judge = judge_of(context.trainer)
+    if judge is not None:
+        numbers |= judge.novelty([r.smiles for r in records], [r.smiles for r in top])
     return numbers
 
 

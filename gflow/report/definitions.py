@@ -21,7 +21,7 @@ def definition(metric: str, environment: str = "") -> str:
     for names, whose, text in _rows():
         if base not in names and not any(_begins(base, name) for name in names):
             continue
-        if whose and whose in environment:
+        if any(one in environment for one in whose):
             return text
         if not whose and not meant:
             meant = text
@@ -34,13 +34,13 @@ def _begins(metric: str, name: str) -> bool:
 
 
 @cache
-def _rows() -> list[tuple[tuple[str, ...], str, str]]:
-    """Names, the environment that they are of, and the definition."""
+def _rows() -> list[tuple[tuple[str, ...], tuple[str, ...], str]]:
+    """Names, the environments that they are of, none for all others, and the definition."""
     found = []
     for cell, text in json.loads(TABLE.read_text()):
         names = tuple(re.findall(r"`([^`]+)`", cell))
-        whose = re.search(r"`(?: of a| of| on a) (\w+)$", cell)
-        found.append((names, whose[1] if whose else "", _plain(text)))
+        whose = re.search(r"`(?: of a| of| on a) (\w+(?:, \w+)*)$", cell)
+        found.append((names, tuple(whose[1].split(", ")) if whose else (), _plain(text)))
     return found
 
 

@@ -10,9 +10,18 @@ import pytest
 pytest.importorskip("rdkit")
 
 from gflow.cli.main import main
+from gflow.envs.molecules.extras import MoleculeError, parse_smiles
 from gflow.envs.molecules.judge import JudgedMolecules, MoleculeJudge
 from gflow.envs.molecules.known import Known
-from gflow.envs.molecules.modes import MARKS, Modes, scaffold_of
+from gflow.envs.molecules.modes import (
+    MARKS,
+    Modes,
+    Prints,
+    fingerprint,
+    parse_written,
+    scaffold_of,
+    similar,
+)
 from gflow.envs.molecules.task import MoleculesTask
 from gflow.errors import ConfigError, GFlowError
 
@@ -21,12 +30,39 @@ ETHYL, PROPYL = "CCc1ccccc1", "CCCc1ccccc1"
 
 
 def similarity(one: str, other: str) -> float:
-    modes = Modes(0.0, 0.0)
-    modes.see([one], [1.0])
-    from gflow.envs.molecules.extras import parse_smiles
-    from gflow.envs.molecules.modes import fingerprint, similar
+    first, second = (fingerprint(parse_smiles(text, "")) for text in (one, other))
+    return similar(second, [first])[0]
 
-    return similar(fingerprint(parse_smiles(other, "")), modes._prints)[0]
+
+# Charges, fused and spiro rings, aromatic nitrogen with and without hydrogen, sulfones, isotopes.
+WRITTEN = [
+    ETHYL, PROPYL, ACID, "C[N+](C)(C)CC(=O)[O-]", "c1ccc2[nH]ccc2c1", "O=c1cc[nH]c(=O)[nH]1",
+    "C1CCC2(CC1)OCCO2", "CS(=O)(=O)Nc1ccc(-c2nc3ccccc3s2)cc1", "C1CC1C#Cc1cnc2ccccc2c1",
+    "O=C(CCl)N1CCOCC1", "c1ccc(-n2cccn2)cc1", "OB(O)c1ccccc1", "CC(C)(C)OC(=O)NC1CCNCC1",
+]  # fmt: skip
+
+
+def test_similarities_are_those_of_rdkit() -> None:
+    prints = [fingerprint(parse_smiles(text, "")) for text in WRITTEN]
+    mine = Prints()
+    assert mine.nearest([1]) < 0
+    for number in range(200):  # more than there is room for at first
+        bits = list(prints[number % len(prints)].GetOnBits())
+        if number:
+            assert mine.nearest(bits) == max(
+                similar(prints[number % len(prints)], prints[: min(number, len(prints))])
+            )
+        mine.add(bits)
+
+
+def test_what_is_read_quickly_is_what_rdkit_perceives() -> None:
+    for text in WRITTEN:
+        quick, whole = parse_written(text), parse_smiles(text, "")
+        assert fingerprint(quick) == fingerprint(whole), text
+        assert scaffold_of(quick) == scaffold_of(whole), text
+    for bad in ("nonsense", ""):
+        with pytest.raises(MoleculeError, match="not a valid SMILES"):
+            parse_written(bad)
 
 
 def test_modes_are_above_the_threshold_and_unlike_those_before() -> None:
@@ -62,8 +98,6 @@ def test_when_modes_were_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_scaffolds_are_rings_and_what_links_them() -> None:
-    from gflow.envs.molecules.extras import parse_smiles
-
     found = [scaffold_of(parse_smiles(s, "")) for s in ("CCOc1ccc(CCc2ccncc2)cc1", "CCCC")]
     assert found == ["c1ccc(CCc2ccncc2)cc1", ""]
 
@@ -104,6 +138,56 @@ def test_what_is_known_is_told_whatever_its_spelling(tmp_path: Path) -> None:
     judge.see(([BENZENE, TOLUENE, ETHYL, ACID], [0.9, 0.9, 0.9, 0.1]))
     assert judge.numbers()["novel"] == pytest.approx(2 / 3)
     assert "66.7% of them are not among the 3 known ones" in judge.report()
+
+
+def test_how_new_a_sample_and_the_best_are(tmp_path: Path) -> None:
+    file = tmp_path / "known.smi"
+    file.write_text(f"{BENZENE}\n{PROPYL}\n")
+    judge = MoleculeJudge(lambda x: x, Modes(0.5, 0.7), Known(str(file)))
+    found = judge.novelty([BENZENE, ETHYL, ETHYL, ACID], [BENZENE, ETHYL])
+    assert found["sample_novel"] == pytest.approx(2 / 3)
+    assert found["top100_novel"] == 0.5
+    near = max(similarity(ETHYL, PROPYL), similarity(ETHYL, BENZENE))
+    assert found["top100_nearest_known"] == pytest.approx((1 + near) / 2)
+    assert not MoleculeJudge(lambda x: x, Modes(0.5, 0.7)).novelty([ACID], [ACID])
+
+
+def test_molecules_of_all_processes_are_seen_by_the_first() -> None:
+    class Two:
+        ranks: Any
+
+        def gather(self, said: Any) -> list[Any]:
+            return [said, ([ACID, ETHYL], [0.9, 0.1])]
+
+    clock = iter((0.0, 3.0))
+    judge = MoleculeJudge(lambda x: x, Modes(0.5, 0.7), clock=lambda: next(clock))
+    trainer, batch = Two(), Batch(([BENZENE], [0.9]))
+    trainer.ranks = trainer
+    judge(trainer, batch, {})  # type: ignore[arg-type]
+    assert judge.modes.modes == [BENZENE, ACID]
+    assert judge.modes.drawn == 3
+    assert judge.modes.seconds == 3.0
+
+
+class Batch:
+    def __init__(self, final_states: Any) -> None:
+        self.final_states = final_states
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_bad_file_of_known_molecules_costs_no_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.smi"
+    bad.write_text("CCO\nnonsense\n")
+    judge = MoleculeJudge(lambda x: x, Modes(0.5, 0.7), Known(str(bad)))
+    for ask in (judge.numbers, lambda: judge.see(([ACID], [0.9]))):
+        with pytest.raises(MoleculeError, match="line 2: 'nonsense'"):
+            ask()
+    assert judge.modes.drawn == 0
 
 
 def test_files_of_no_molecules_are_refused(tmp_path: Path) -> None:

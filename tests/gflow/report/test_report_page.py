@@ -153,6 +153,9 @@ def test_definitions_are_those_of_the_docs() -> None:
         ("jsd", "box", "of a histogram"),
         ("test_nll", "digits", "mean of"),
         ("test_nll", "grammar", "grammar, by the inside"),
+        ("modes", "reactions", "of all molecules drawn"),
+        ("modes", "diffusion", "different modes among"),
+        ("molecules_to_1000_modes", "molecules", "molecules drawn until"),
         ("nothing", "hypergrid", ""),
     ],
 )

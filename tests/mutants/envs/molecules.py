@@ -261,14 +261,14 @@ MUTANTS = (
     ),
     (
         "modes-unlike-one-of-those-before", "envs/molecules/modes.py",
-        "max(similar(own, self._prints))",
-        "min(similar(own, self._prints))",
+        "- both)).max())",
+        "- both)).min())",
         "tests/envs/molecules/test_molecules_judged.py::test_what_was_seen_goes_on_after_a_checkpoint",
     ),
     (
         "modes-forget-prints", "envs/molecules/modes.py",
-        "for text in self.modes]",
-        "for text in ()]",
+        "for text in self.modes:",
+        "for text in ():",
         "tests/envs/molecules/test_molecules_judged.py::test_what_was_seen_goes_on_after_a_checkpoint",
     ),
     (
@@ -276,6 +276,24 @@ MUTANTS = (
         "sum(smiles not in self.known",
         "sum(smiles in self.known",
         "tests/envs/molecules/test_molecules_judged.py::test_what_is_known_is_told_whatever_its_spelling",
+    ),
+    (
+        "modes-sizes-of-one", "envs/molecules/modes.py",
+        "(len(bits) + self._sizes[: self.count] - both)",
+        "(2 * len(bits) - both)",
+        "tests/envs/molecules/test_molecules_judged.py::test_similarities_are_those_of_rdkit",
+    ),
+    (
+        "novel-sample-is-the-known", "envs/molecules/judge.py",
+        "sum(text not in known for text in different)",
+        "sum(text in known for text in different)",
+        "tests/envs/molecules/test_molecules_judged.py::test_how_new_a_sample_and_the_best_are",
+    ),
+    (
+        "judge-sees-one-process", "envs/molecules/judge.py",
+        "self._see(trainer.ranks.gather(said))",
+        "self._see([said])",
+        "tests/envs/molecules/test_molecules_judged.py::test_molecules_of_all_processes_are_seen_by_the_first",
     ),
     (
         "nearest-is-furthest", "envs/molecules/known.py",
