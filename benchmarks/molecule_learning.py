@@ -136,6 +136,13 @@ def run(args: argparse.Namespace, settings: str, beta: float, seed: int) -> list
     return [Row(settings, beta, seed, **found) for found in watch.found]
 
 
+def file_name(args: argparse.Namespace, settings: str, beta: float, seed: int) -> str:
+    """Where the rows of a sampler are kept: different for whatever changes them."""
+    kind = "reactions-" if args.reactions else "" if args.fragments else "own-"
+    limit = "" if args.seconds == float("inf") else f"-{args.seconds:g}s"
+    return f"{kind}{settings}-{beta:g}-{seed}-{args.molecules}{limit}.json"
+
+
 def main() -> None:
     """Train what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -155,8 +162,7 @@ def main() -> None:
     for beta in args.beta:
         for settings in args.settings:
             for seed in range(args.seeds):
-                kind = "reactions-" if args.reactions else ""
-                file = args.out / f"{kind}{settings}-{beta:g}-{seed}-{args.molecules}.json"
+                file = args.out / file_name(args, settings, beta, seed)
                 if not file.exists():
                     made = [asdict(row) for row in run(args, settings, beta, seed)]
                     file.write_text(json.dumps(made, indent=1))
