@@ -17,8 +17,8 @@ blocks, which --fragments names: without it fragments are the library's own. Wit
 molecules are built by reactions. Settings by which learning is compared (--settings): `usual`, what
 `gflow train molecules` does; `peer`, rates and network of the reference (recursionpharma/gflownet):
 1e-4 halved in 20,000 steps, log Z at 1e-3, four layers of 128; `wide`, the usual rates with that
-network; `fast` and `slow`, other rates; `wide_slow`; `averaged`, half of the batches by averaged
-weights; `replay`, half of each batch from memory.
+network; `fast` and `slow`, other rates; `vargrad`, the batch mean in the place of log Z;
+`averaged`, half of the batches by averaged weights; `replay`, half of each batch from memory.
 """
 
 import argparse
@@ -48,6 +48,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "wide": {"width": 128, "depth": 4},
     "fast": {"lr": 1e-2},
     "slow": {"lr": 2e-3},
+    "vargrad": {"objective": "vargrad"},
+    "vargrad_slow": {"objective": "vargrad", "lr": 2e-3},
     "wide_slow": {"width": 128, "depth": 4, "lr": 2e-3},
 }
 SIZE = {"max_fragments": 9, "min_fragments": 2}
