@@ -25,9 +25,10 @@ def benchmark() -> Any:
 
 
 def test_rows_of_other_runs_are_not_taken_for_done(benchmark: Any) -> None:
-    def name(**changed: object) -> str:
-        usual = {"reactions": False, "fragments": "f", "seconds": float("inf"), "molecules": 10}
-        return benchmark.file_name(argparse.Namespace(**usual | changed), "usual", 32.0, 1)
+    def name(**changed: Any) -> Any:
+        usual: dict[str, Any] = {"reactions": False, "fragments": "f", "molecules": 10}
+        usual |= {"seconds": float("inf"), **changed}
+        return benchmark.file_name(argparse.Namespace(**usual), "usual", 32.0, 1)
 
     assert name() == "usual-32-1-10.json"
     others = [{"reactions": True}, {"fragments": ""}, {"seconds": 60.0}, {"molecules": 20}]
