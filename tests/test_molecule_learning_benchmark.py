@@ -31,7 +31,8 @@ def test_rows_of_other_runs_are_not_taken_for_done(benchmark: Any) -> None:
         return benchmark.file_name(argparse.Namespace(**usual), "usual", 32.0, 1)
 
     assert name() == "usual-32-1-10.json"
-    others = [{"reactions": True}, {"fragments": ""}, {"seconds": 60.0}, {"molecules": 20}]
+    others: list[dict[str, Any]] = [{"reactions": True}, {"fragments": ""}]
+    others += [{"seconds": 60.0}, {"molecules": 20}]
     assert len({name(), *(name(**changed) for changed in others)}) == 5
 
 
