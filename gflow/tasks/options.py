@@ -58,7 +58,8 @@ class RunConfig:
         """The settings for a task with its defaults for all that is not given."""
         kind = type(task)
         field = backward_field(kind)
-        usual = kind.default_parts(vars(task))
+        told = {"condition": parts["condition"].name} if "condition" in parts else {}
+        usual = kind.default_parts(vars(task) | told)
         given = {} if field is None else {field: getattr(task, field)}
         names = {**chosen_parts(kind, given), **usual}
         made = {k: parts.get(k) or _part(k, name, {}) for k, name in names.items()}
