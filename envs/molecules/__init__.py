@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gflow.envs.molecules.extras import MoleculeError
     from gflow.envs.molecules.fragments import Fragment, make_fragment
     from gflow.envs.molecules.goal import Goal
+    from gflow.envs.molecules.oracle import Oracle
     from gflow.envs.molecules.policy import MoleculePolicy
     from gflow.envs.molecules.properties import (
         Lightness,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gflow.envs.molecules.proxy import SehProxy
     from gflow.envs.molecules.rewards import MoleculeReward, MoleculeScores
     from gflow.envs.molecules.scoring import Record
+    from gflow.envs.molecules.surrogate import SurrogateReward
     from gflow.envs.molecules.vocabulary import CutOptions, Vocabulary
 
 _HOME = {
@@ -41,10 +43,12 @@ _HOME = {
     "MoleculeScores": "gflow.envs.molecules.rewards",
     "MoleculeState": "gflow.envs.molecules.env",
     "Molecules": "gflow.envs.molecules.env",
+    "Oracle": "gflow.envs.molecules.oracle",
     "Qed": "gflow.envs.molecules.properties",
     "Record": "gflow.envs.molecules.scoring",
     "SehProxy": "gflow.envs.molecules.proxy",
     "Similarity": "gflow.envs.molecules.properties",
+    "SurrogateReward": "gflow.envs.molecules.surrogate",
     "Synthesizability": "gflow.envs.molecules.properties",
     "Vocabulary": "gflow.envs.molecules.vocabulary",
     "Window": "gflow.envs.molecules.properties",
@@ -64,10 +68,12 @@ __all__ = [
     "MoleculeScores",
     "MoleculeState",
     "Molecules",
+    "Oracle",
     "Qed",
     "Record",
     "SehProxy",
     "Similarity",
+    "SurrogateReward",
     "Synthesizability",
     "Vocabulary",
     "Window",

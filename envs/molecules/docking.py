@@ -1,6 +1,7 @@
 """Binding energies by docking with AutoDock Vina; needs the extra `dock`. No tensors here."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -118,6 +119,18 @@ class Docking:
             MoleculeError: It cannot be docked, and why.
         """
         return _energy(self, str(rdkit().MolToSmiles(molecule)))
+
+    def energies(self, smiles: Sequence[str]) -> list[float]:
+        """E in kcal/mol of molecules, lower is better; NaN of what cannot be docked or read."""
+        found = []
+        for text in smiles:
+            with rdkit("rdkit.rdBase").BlockLogs():
+                molecule = rdkit().MolFromSmiles(text)
+            try:
+                found.append(math.nan if molecule is None else self.energy(molecule))
+            except MoleculeError:
+                found.append(math.nan)
+        return found
 
     def _outside(self, atom: Triple) -> float:
         """Distance from an atom to the box."""
