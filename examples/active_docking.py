@@ -9,6 +9,7 @@ Shows: best energy against number of dockings, of three ways to choose what is d
 """
 
 import argparse
+import hashlib
 import json
 import math
 import time
@@ -17,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rdkit import Chem
-from rdkit.Chem import rdMolDescriptors
 
 from gflow import Sampler
 from gflow.envs.molecules import Docking, MoleculePolicy, Molecules, Oracle, SurrogateReward
 from gflow.envs.molecules.drawn import panel
+from gflow.envs.molecules.extras import rdkit
 from gflow.envs.molecules.report import similarities
 from gflow.metrics import greedy_modes
 from gflow.objectives import LogPartitionVariance
@@ -62,10 +62,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def stand_in(smiles: list[str]) -> list[float]:
     """As if energies: large and stiff molecules with aromatic rings bind, in kcal/mol."""
-    found = []
-    for molecule in map(Chem.MolFromSmiles, smiles):
-        rings = rdMolDescriptors.CalcNumAromaticRings(molecule)
-        turning = rdMolDescriptors.CalcNumRotatableBonds(molecule)
+    found, count = [], rdkit("rdkit.Chem.rdMolDescriptors")
+    for molecule in map(rdkit().MolFromSmiles, smiles):
+        rings = count.CalcNumAromaticRings(molecule)
+        turning = count.CalcNumRotatableBonds(molecule)
         found.append(-0.15 * molecule.GetNumHeavyAtoms() - 1.5 * rings + 0.4 * turning)
     return found
 
@@ -77,7 +77,7 @@ def oracle_of(args: argparse.Namespace) -> Oracle:
     box = args.box
     docking = Docking(args.receptor, box[:3], box[3:], exhaustiveness=args.exhaustiveness)
     about = {
-        "receptor": Path(args.receptor).name,
+        "receptor": hashlib.sha256(Path(args.receptor).read_bytes()).hexdigest(),
         "box": box,
         "exhaustiveness": args.exhaustiveness,
     }
@@ -109,7 +109,14 @@ class Search:
         self.rows: list[Row] = []
         self.seconds = 0.0
         self.path = args.out / "states" / f"{method}-{seed}.pt"
-        told = ("rounds", "methods", "seeds", "workers", "out")  # may be others in a second start
+        told = (
+            "rounds",
+            "methods",
+            "seeds",
+            "workers",
+            "out",
+            "receptor",
+        )  # may be others in a second start
         self.settings = {key: value for key, value in vars(args).items() if key not in told}
         if self.path.exists():
             state = load_checkpoint(self.path, self.settings)
@@ -139,9 +146,7 @@ class Search:
     def propose(self, count: int, number: int) -> list[str]:
         """Molecules that were not docked: the most promising that differ, or as they are drawn."""
         generator = torch.Generator().manual_seed(1000 * self.seed + number)
-        drawn = Sampler(self.env).forward(
-            self.policy, self.args.candidates, generator=generator
-        )
+        drawn = Sampler(self.env).forward(self.policy, self.args.candidates, generator=generator)
         fresh = dict.fromkeys(self.env.smiles(drawn.final_states))
         smiles = [text for text in fresh if text not in set(self.docked)]
         if self.method == "random" or not number:
@@ -166,13 +171,20 @@ class Search:
         }
 
 
+def keep(rows: list[Row], out: Path) -> None:
+    """The rows so far, in the place of those before."""
+    write_text(out / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
 def report(rows: list[Row], oracle: Oracle, out: Path) -> None:
     """The table, the pictures, and the docked molecules as CSV and SDF."""
     last = {(row["method"], row["seed"]): row for row in rows}
     print("\nmethod      seeds  dockings   best (range)            best ten  CPU minutes")
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for (name, _), row in last.items() if name == method]
-        means = {key: sum(row[key] for row in mine) / len(mine) for key in mine[0] if key != "method"}
+        means = {
+            key: sum(row[key] for row in mine) / len(mine) for key in mine[0] if key != "method"
+        }
         best = [row["best"] for row in mine]
         print(
             f"{method:<10} {len(mine):6d} {means['dockings']:9.0f}   {means['best']:.2f} "
@@ -185,10 +197,10 @@ def report(rows: list[Row], oracle: Oracle, out: Path) -> None:
     smiles = [text for _, text in known[:10]]
     panel(smiles, words, list(range(len(smiles))), "").figure.savefig(out / "best.png")
     oracle.write_csv(out / "dockings.csv")
-    with Chem.SDWriter(str(out / "dockings.sdf")) as writer:
+    with rdkit().SDWriter(str(out / "dockings.sdf")) as writer:
         for energy, text in known:
-            molecule = Chem.MolFromSmiles(text)
-            Chem.rdDepictor.Compute2DCoords(molecule)
+            molecule = rdkit().MolFromSmiles(text)
+            rdkit("rdkit.Chem.rdDepictor").Compute2DCoords(molecule)
             molecule.SetProp("energy", f"{energy:.3f}")
             writer.write(molecule)
 
@@ -218,15 +230,14 @@ def main(words: Sequence[str] | None = None) -> list[Row]:
     rows: list[Row] = []
     for seed in args.seeds:
         for method in args.methods:
-            search, done = Search(args, method, seed, oracle), list(rows)
+            search = Search(args, method, seed, oracle)
             while len(search.rows) <= args.rounds:
                 search.round()
-                lines = [json.dumps(row) for row in done + search.rows]
-                write_text(args.out / "rows.jsonl", "\n".join(lines) + "\n")
-                print(lines[-1], flush=True)
+                print(json.dumps(search.rows[-1]), flush=True)
+                keep(rows + search.rows, args.out)
             rows += search.rows
-            search.env.close()
     oracle.close()
+    keep(rows, args.out)
     report(rows, oracle, args.out)
     return rows
 

@@ -20,8 +20,9 @@ class SurrogateReward(HostReward[Any]):
     r"""log R(x) = :math:`\mu(x) + \kappa \sigma(x)`, mean and standard deviation of a regression.
 
     Fit it to molecules whose score is known, train a sampler, score some of what it makes, and fit
-    again. Before the first `fit` all molecules are worth the same. Each `fit` raises `version`, so that memories and caches score anew what they hold. With
-    `Molecules(..., beta=b)` log R is b times as large.
+    again. Before the first `fit` all molecules are worth the same. Each `fit` raises `version`, so
+    that memories and caches score anew what they hold. With `Molecules(..., beta=b)` log R is b
+    times as large.
 
     Scores are in their own unit and larger is better: energies of docking go in with their sign
     turned.
@@ -97,7 +98,7 @@ class SurrogateReward(HostReward[Any]):
         return np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
 
     def acquisition(self, smiles: Sequence[str]) -> list[float]:
-        """n numbers, mean plus kappa standard deviations; all 0 before the first `fit`."""
+        """(n,) mean plus kappa standard deviations; all 0 before the first `fit`."""
         if not self.fitted:
             return [0.0] * len(smiles)
         mean, std = self.predict(smiles)
@@ -114,9 +115,7 @@ def fingerprints(smiles: Sequence[str]) -> Array:
     Raises:
         MoleculeError: A SMILES is none.
     """
-    generator = rdkit("rdkit.Chem.rdFingerprintGenerator").GetMorganGenerator(
-        radius=2, fpSize=2048
-    )
+    generator = rdkit("rdkit.Chem.rdFingerprintGenerator").GetMorganGenerator(radius=2, fpSize=2048)
     rows = [
         generator.GetFingerprintAsNumPy(parse_smiles(text, "SurrogateReward")) for text in smiles
     ]
@@ -154,7 +153,7 @@ def tanimoto_process() -> Any:
         def __init__(self) -> None:
             """scikit-learn reads parameters from this signature: none."""
 
-        def __call__(self, X: Array, Y: Any = None, eval_gradient: bool = False) -> Any:  # noqa: N803
+        def __call__(self, X: Array, Y: Any = None, eval_gradient: bool = False) -> Any:
             value = tanimoto(X, X if Y is None else Y)
             return (value, np.empty((*value.shape, 0))) if eval_gradient else value
 

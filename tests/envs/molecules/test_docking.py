@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import math
 import os
 import pickle
 import sys
@@ -16,7 +17,15 @@ import torch
 from torch import Tensor
 
 from gflow.envs.atoms.env import Atoms
-from gflow.envs.molecules import Docking, Goal, MoleculeError, Molecules, Vocabulary, docking
+from gflow.envs.molecules import (
+    Docking,
+    Goal,
+    MoleculeError,
+    Molecules,
+    Oracle,
+    Vocabulary,
+    docking,
+)
 from gflow.errors import ConfigError, MissingExtraError
 
 Chem = pytest.importorskip("rdkit.Chem")
@@ -154,6 +163,21 @@ def test_rewards_in_workers_equal_those_here(cube: Docking) -> None:
     atoms = Atoms(goal, max_atoms=3)
     ether = atoms.reward_values(atoms.states_from_smiles(["COC"]))
     torch.testing.assert_close(ether, values[0][:1])
+
+
+@pytest.mark.slow
+def test_energies_are_kept_in_a_file(cube: Docking, tmp_path: Path) -> None:
+    """Those of workers are those of this process; lower is better, and NaN is no energy."""
+    smiles = ["COC", "CB(O)O", "no molecule", "COC"]
+    here = cube.energies(smiles)
+    assert here[0] == here[3] == cube.energy(Chem.MolFromSmiles("COC")) < -0.3
+    assert [math.isnan(energy) for energy in here] == [False, True, True, False]
+    oracle = Oracle(tmp_path / "energies.jsonl", cube.energies, {"receptor": "cube"}, workers=1)
+    there = oracle(smiles)
+    oracle.close()
+    assert there == pytest.approx(here, nan_ok=True, abs=0)
+    assert oracle.calls == 3
+    assert oracle.seconds(["COC"]) > 0.01
 
 
 def test_bad_receptors(tmp_path: Path) -> None:
