@@ -85,10 +85,8 @@ def oracle_of(args: argparse.Namespace) -> Oracle:
 
 
 def scores_of(energies: Sequence[float]) -> list[float]:
-    """What is to be made large: minus the energies, the worst of them where there is none."""
-    found = [-energy for energy in energies]
-    worst = min((score for score in found if not math.isnan(score)), default=0.0)
-    return [worst if math.isnan(score) else score for score in found]
+    """What is to be made large: minus the energies; 0 where nothing fits or can be docked."""
+    return [0.0 if math.isnan(energy) else max(-energy, 0.0) for energy in energies]
 
 
 class Search:

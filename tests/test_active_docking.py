@@ -37,9 +37,8 @@ def numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_lower_energies_are_larger_scores(example: Any) -> None:
-    """And what cannot be docked is as poor as the poorest."""
-    assert example.scores_of([-9.0, math.nan, -6.0, 1.0]) == [9.0, -1.0, 6.0, -1.0]
-    assert example.scores_of([math.nan, math.nan]) == [0.0, 0.0]
+    """And what does not fit, or cannot be docked, is worth nothing."""
+    assert example.scores_of([-9.0, math.nan, -6.0, 1.0]) == [9.0, 0.0, 6.0, 0.0]
     rigid, turning = example.stand_in(["c1ccc2ccccc2c1", "CCCCCCCCCC"])
     assert rigid < -4 < turning
 

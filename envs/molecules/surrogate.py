@@ -30,7 +30,7 @@ class SurrogateReward(HostReward[Any]):
     Args:
         describe: ``states -> SMILES``, normally ``lambda states: env.smiles(states)``.
         regressor: Has ``fit(X, y)`` and ``predict(X, return_std=True)`` as regressors of
-            scikit-learn do, on Morgan fingerprints; `tanimoto_process()` by default.
+            scikit-learn do, on `features`; `molecular_process()` by default.
         kappa: How much an uncertain molecule is preferred; 0 takes the mean alone.
         capacity: Number of molecules whose prediction is remembered.
 
@@ -57,7 +57,7 @@ class SurrogateReward(HostReward[Any]):
                 f"deviations are added to the mean."
             )
         super().__init__(describe, self.acquisition, capacity=capacity)
-        self.regressor = tanimoto_process() if regressor is None else regressor
+        self.regressor = molecular_process() if regressor is None else regressor
         self.kappa, self.fitted = kappa, 0
 
     def fit(self, smiles: Sequence[str], scores: Sequence[float]) -> None:
@@ -80,7 +80,7 @@ class SurrogateReward(HostReward[Any]):
             )
         with warnings.catch_warnings():  # length scales and noise at the ends of their range
             warnings.simplefilter("ignore")
-            self.regressor.fit(fingerprints(smiles), values)
+            self.regressor.fit(features(smiles), values)
         self.fitted = len(smiles)
         self.version += 1
 
@@ -94,7 +94,7 @@ class SurrogateReward(HostReward[Any]):
             raise ConfigError("SurrogateReward: it knows no score yet; call fit first.")
         with warnings.catch_warnings():  # variances that rounding made negative
             warnings.simplefilter("ignore")
-            mean, std = self.regressor.predict(fingerprints(smiles), return_std=True)
+            mean, std = self.regressor.predict(features(smiles), return_std=True)
         return np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
 
     def acquisition(self, smiles: Sequence[str]) -> list[float]:
@@ -109,30 +109,63 @@ class SurrogateReward(HostReward[Any]):
         return f"SurrogateReward(kappa={self.kappa:g}, {known})"
 
 
-def fingerprints(smiles: Sequence[str]) -> Array:
-    """(n, 2048) zeros and ones: Morgan fingerprints of radius 2.
+DESCRIPTORS = (
+    ("CalcNumHeavyAtoms", 6.0),
+    ("CalcNumRings", 1.5),
+    ("CalcNumAromaticRings", 1.0),
+    ("CalcNumRotatableBonds", 2.5),
+    ("CalcCrippenDescriptors", 1.5),
+    ("CalcTPSA", 30.0),
+    ("CalcNumHBD", 1.0),
+    ("CalcNumHBA", 2.0),
+)
+"""RDKit's functions of a molecule, and by how much drug-like molecules differ in each."""
+BITS = 2048
+
+
+def features(smiles: Sequence[str]) -> Array:
+    """(n, 8 + 2048) descriptors over how much they differ, and bits of Morgan fingerprints.
+
+    The descriptors are heavy atoms, rings, aromatic rings, rotatable bonds, logP, polar surface,
+    donors and acceptors; the fingerprints have radius 2.
 
     Raises:
         MoleculeError: A SMILES is none.
     """
-    generator = rdkit("rdkit.Chem.rdFingerprintGenerator").GetMorganGenerator(radius=2, fpSize=2048)
-    rows = [
-        generator.GetFingerprintAsNumPy(parse_smiles(text, "SurrogateReward")) for text in smiles
-    ]
-    return np.stack(rows).astype(np.float64) if rows else np.zeros((0, 2048))
+    count = rdkit("rdkit.Chem.rdMolDescriptors")
+    prints = rdkit("rdkit.Chem.rdFingerprintGenerator")
+    generator = prints.GetMorganGenerator(radius=2, fpSize=BITS)
+    rows = np.zeros((len(smiles), len(DESCRIPTORS) + BITS))
+    for row, text in zip(rows, smiles, strict=True):
+        molecule = parse_smiles(text, "SurrogateReward")
+        for place, (name, width) in enumerate(DESCRIPTORS):
+            value = getattr(count, name)(molecule)
+            row[place] = (value[0] if isinstance(value, tuple) else value) / width
+        row[len(DESCRIPTORS) :] = generator.GetFingerprintAsNumPy(molecule)
+    return rows
 
 
 def tanimoto(first: Array, second: Array) -> Array:
-    """(n, m) shared bits over bits in either, of (n, D) and (m, D) zeros and ones."""
-    shared = first @ second.T
-    either = first.sum(1)[:, None] + second.sum(1)[None] - shared
+    """(n, m) shared bits over bits in either, of (n, D) and (m, D) features."""
+    one, other = first[:, len(DESCRIPTORS) :], second[:, len(DESCRIPTORS) :]
+    shared = one @ other.T
+    either = one.sum(1)[:, None] + other.sum(1)[None] - shared
     return cast(Array, shared / np.maximum(either, 1.0))
 
 
-def tanimoto_process() -> Any:
-    """scikit-learn's Gaussian process with Tanimoto similarity of fingerprints as its kernel.
+def closeness(first: Array, second: Array) -> Array:
+    """(n, m) exp(-d/2) of the mean squared difference d of the descriptors."""
+    k = len(DESCRIPTORS)
+    apart = ((first[:, None, :k] - second[None, :, :k]) ** 2).mean(2)
+    return cast(Array, np.exp(-apart / 2))
 
-    The scale of the kernel and the noise are those of greatest marginal likelihood.
+
+def molecular_process() -> Any:
+    """scikit-learn's Gaussian process on `features`: a sum of two kernels, and noise.
+
+    One is the Tanimoto similarity of fingerprints, the other the `closeness` of descriptors: size
+    and polarity tell much of the energy of a molecule whose parts were never seen. Their weights
+    and the noise are those of greatest marginal likelihood.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -147,19 +180,20 @@ def tanimoto_process() -> Any:
     except ImportError as error:
         raise MissingExtraError("scikit-learn", "surrogate", "A surrogate of scores") from error
 
-    class Tanimoto(kernels.NormalizedKernelMixin, kernels.Kernel):  # type: ignore[misc, name-defined]
-        """Without parameters, so that its gradient is empty."""
+    class Alike(kernels.NormalizedKernelMixin, kernels.Kernel):  # type: ignore[misc, name-defined]
+        """A similarity that is 1 of equals, without parameters to learn."""
 
-        def __init__(self) -> None:
-            """scikit-learn reads parameters from this signature: none."""
+        def __init__(self, of: Callable[[Array, Array], Array]) -> None:
+            self.of = of
 
         def __call__(self, X: Array, Y: Any = None, eval_gradient: bool = False) -> Any:
-            value = tanimoto(X, X if Y is None else Y)
+            value = self.of(X, X if Y is None else Y)
             return (value, np.empty((*value.shape, 0))) if eval_gradient else value
 
         def is_stationary(self) -> bool:
             return False
 
-    kernel = kernels.ConstantKernel(1.0, (1e-2, 1e2)) * Tanimoto()
+    kernel = kernels.ConstantKernel(1.0, (1e-2, 1e2)) * Alike(tanimoto)
+    kernel += kernels.ConstantKernel(1.0, (1e-2, 1e2)) * Alike(closeness)
     kernel += kernels.WhiteKernel(0.1, (1e-3, 1e1))
     return processes.GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)

@@ -14,7 +14,7 @@ pytest.importorskip("sklearn")
 
 from gflow.envs.molecules import Molecules, Oracle, SurrogateReward, Vocabulary
 from gflow.envs.molecules.report import similarities
-from gflow.envs.molecules.surrogate import fingerprints, tanimoto
+from gflow.envs.molecules.surrogate import features, tanimoto
 from gflow.errors import ConfigError, MissingExtraError
 
 KNOWN = ["CCO", "CCCO", "CCCCO", "c1ccccc1", "Cc1ccccc1", "CCc1ccccc1"]
@@ -27,8 +27,16 @@ def env_of(reward: SurrogateReward) -> Molecules:
 
 
 def test_similarities_are_those_of_rdkit() -> None:
-    table = tanimoto(fingerprints(KNOWN), fingerprints(KNOWN))
+    table = tanimoto(features(KNOWN), features(KNOWN))
     np.testing.assert_allclose(table, similarities(KNOWN).numpy())
+
+
+def test_descriptors() -> None:
+    """Aspirin's, each over its width."""
+    (row,) = features(["CC(=O)Oc1ccccc1C(=O)O"])
+    widths = np.asarray([6, 1.5, 1, 2.5, 1.5, 30, 1, 2])
+    np.testing.assert_allclose(row[:8] * widths, [13, 1, 1, 2, 1.31, 63.6, 1, 3], atol=5e-3)
+    assert features([]).shape == (0, 8 + 2048)
 
 
 @pytest.mark.slow
@@ -49,16 +57,18 @@ def test_the_exact_posterior() -> None:
     """Means and deviations are those of the formula, at the kernel that was chosen."""
     surrogate = SurrogateReward(lambda states: [])
     surrogate.fit(KNOWN, SCORES)
-    process = surrogate.regressor
-    constant = process.kernel_.k1.k1.constant_value
-    noise = process.kernel_.k2.noise_level
+    kernel = surrogate.regressor.kernel_
+    shape, form = kernel.k1.k1.k1.constant_value, kernel.k1.k2.k1.constant_value
+    noise = kernel.k2.noise_level
     asked = ["CCOC", "c1ccncc1"]
-    new = fingerprints(asked)
+    texts = [*KNOWN, *asked]
+    table = features(texts)[:, :8]
+    rooted = np.stack([np.exp(-((row - table) ** 2).sum(1) / 16) for row in table])
+    alike = shape * similarities(texts).numpy() + form * rooted
     y = np.asarray(SCORES)
-    gram = constant * tanimoto(fingerprints(KNOWN), fingerprints(KNOWN)) + noise * np.eye(6)
-    cross = constant * tanimoto(new, fingerprints(KNOWN))
+    gram, cross = alike[:6, :6] + noise * np.eye(6), alike[6:, :6]
     mean = y.mean() + y.std() * cross @ np.linalg.solve(gram, (y - y.mean()) / y.std())
-    spread = constant + noise - (cross * np.linalg.solve(gram, cross.T).T).sum(1)
+    spread = shape + form + noise - (cross * np.linalg.solve(gram, cross.T).T).sum(1)
     found, std = surrogate.predict(asked)
     np.testing.assert_allclose(found, mean, atol=1e-8)
     np.testing.assert_allclose(std, y.std() * np.sqrt(spread), atol=1e-8)

@@ -12,7 +12,45 @@ CORE = "tests/envs/molecules/test_molecules_core.py"
 GUACAMOL = "tests/envs/molecules/test_guacamol.py"
 GROUPS = "tests/envs/atoms/test_atom_groups.py"
 
+SURROGATE = "tests/envs/molecules/test_surrogate.py"
+
 MUTANTS = (
+    (
+        "surrogate-shy", "envs/molecules/surrogate.py",
+        "(mean + self.kappa * std)",
+        "(mean - self.kappa * std)",
+        f"{SURROGATE}::test_log_rewards_follow_the_fit",
+    ),
+    (
+        "surrogate-version", "envs/molecules/surrogate.py",
+        "self.version += 1",
+        "self.version += 0",
+        f"{SURROGATE}::test_log_rewards_follow_the_fit",
+    ),
+    (
+        "surrogate-either", "envs/molecules/surrogate.py",
+        "+ other.sum(1)[None] - shared",
+        "+ other.sum(1)[None] + shared",
+        f"{SURROGATE}::test_similarities_are_those_of_rdkit",
+    ),
+    (
+        "oracle-cut-line", "envs/molecules/oracle.py",
+        "file.truncate(len(whole) + 1)",
+        "file.truncate(len(whole))",
+        f"{SURROGATE}::test_what_was_found_before_a_failure_is_kept",
+    ),
+    (
+        "active-docking-sign", "examples/active_docking.py",
+        "max(-energy, 0.0)",
+        "max(energy, 0.0)",
+        "tests/test_active_docking.py::test_lower_energies_are_larger_scores",
+    ),
+    (
+        "active-docking-once", "examples/active_docking.py",
+        'if self.method == "active" or not self.reward.fitted:',
+        "if not self.reward.fitted:",
+        "tests/test_active_docking.py::test_a_second_start_goes_on",
+    ),
     (
         "guacamol-hydrogens", "envs/molecules/guacamol/parts.py",
         'found["H"] += sum(',
