@@ -67,7 +67,7 @@ def copy_of_the_repository() -> Iterator[Path]:
     """A temporary copy to break: the package, its links, its tests and what they read."""
     with tempfile.TemporaryDirectory(prefix="gflow-mutants-") as folder:
         copy = Path(folder)
-        for name in ("gflow", "envs", "objectives", "tests", "benchmarks", "docs"):
+        for name in ("gflow", "envs", "objectives", "tests", "benchmarks", "docs", "examples"):
             shutil.copytree(
                 ROOT / name, copy / name, symlinks=True
             )  # with times and compiled files, so that only what is broken is compiled anew
