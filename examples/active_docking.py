@@ -193,7 +193,8 @@ def report(rows: list[Row], oracle: Oracle, out: Path) -> None:
     known = sorted((a.value, s) for s, a in oracle.known.items() if not math.isnan(a.value))
     words = [f"{energy:.2f} kcal/mol" for energy, _ in known[:10]]
     smiles = [text for _, text in known[:10]]
-    panel(smiles, words, list(range(len(smiles))), "").figure.savefig(out / "best.png", bbox_inches="tight")
+    drawn = panel(smiles, words, list(range(len(smiles))), "")
+    drawn.figure.savefig(out / "best.png", bbox_inches="tight")
     oracle.write_csv(out / "dockings.csv")
     with rdkit().SDWriter(str(out / "dockings.sdf")) as writer:
         for energy, text in known:

@@ -63,7 +63,7 @@ class Oracle:
     def __call__(self, smiles: Sequence[str]) -> list[float]:
         """One score per molecule; those that are not known are computed, and kept."""
         fresh = [text for text in dict.fromkeys(smiles) if text not in self.known]
-        size = 2 * max(self.pool.workers, 1)
+        size = max(2 * self.pool.workers, 1)
         for start in range(0, len(fresh), size):
             group = fresh[start : start + size]
             found = self.pool.map(partial(_timed, self.function), group)

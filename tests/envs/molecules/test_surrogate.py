@@ -153,9 +153,9 @@ def test_what_was_found_before_a_failure_is_kept(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Oracle(path, failing, {})(names)
     whole = path.read_text()
-    path.write_text(whole + '{"smiles": "CCC", "sco')
+    path.write_text(whole + '{"smiles": "CCCC", "sco')
     oracle = Oracle(path, lengths, {})
-    assert set(oracle.known) == {"C", "CC"}
+    assert set(oracle.known) == {"C", "CC", "CCC"}
     assert path.read_text() == whole
     assert oracle(names) == [-1.0, -2.0, -3.0, -4.0]
     assert len(path.read_text().splitlines()) == 5
