@@ -220,6 +220,9 @@ def draw(rows: list[Row], path: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+    from PIL import Image  # which matplotlib brings
+
+    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
     return True
 
 
