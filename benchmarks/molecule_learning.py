@@ -15,10 +15,10 @@ Shows: the sEH task of the fragment papers (up to nine fragments, batches of 64)
 weights are not part of this library, see `gflow.envs.molecules.proxy`; nor are its building
 blocks, which --fragments names: without it fragments are the library's own. With --reactions
 molecules are built by reactions. Settings by which learning is compared (--settings): `usual`, what
-`gflow train molecules` does; `peer`, rates and network of the reference (recursionpharma/gflownet):
-1e-4 halved in 20,000 steps, log Z at 1e-3, four layers of 128; `wide`, the usual rates with that
-network; `fast` and `slow`, other rates; `vargrad`, the batch mean in the place of log Z;
-`averaged`, half of the batches by averaged weights; `replay`, half of each batch from memory.
+`gflow train molecules` does (vargrad, rate 5e-3, three layers of 64); `slow` and `fast`, other
+rates; `wide`, four layers of 128; `averaged`, half of the batches by averaged weights; `replay`,
+half of each batch from memory; `tb`, `tb_slow` and `tb_wide`, the same by trajectory balance, which
+learns log Z; `peer`, objective, rates and size of the reference (recursionpharma/gflownet).
 """
 
 import argparse
@@ -42,15 +42,22 @@ from gflow.trajectories import Trajectories
 MARKS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 SETTINGS: dict[str, dict[str, Any]] = {
     "usual": {},
-    "peer": {"lr": 1e-4, "log_z_lr": 1e-3, "lr_half_life": 20_000, "width": 128, "depth": 4},
+    "slow": {"lr": 2e-3},
+    "fast": {"lr": 1e-2},
+    "wide": {"width": 128, "depth": 4},
     "averaged": {"ema": 0.95, "ema_sampling": 0.5},
     "replay": {"replay": 6_400, "replay_fraction": 0.5},
-    "wide": {"width": 128, "depth": 4},
-    "fast": {"lr": 1e-2},
-    "slow": {"lr": 2e-3},
-    "vargrad": {"objective": "vargrad"},
-    "vargrad_slow": {"objective": "vargrad", "lr": 2e-3},
-    "wide_slow": {"width": 128, "depth": 4, "lr": 2e-3},
+    "tb": {"objective": "tb"},
+    "tb_slow": {"objective": "tb", "lr": 2e-3},
+    "tb_wide": {"objective": "tb", "width": 128, "depth": 4},
+    "peer": {
+        "objective": "tb",
+        "lr": 1e-4,
+        "log_z_lr": 1e-3,
+        "lr_half_life": 20_000,
+        "width": 128,
+        "depth": 4,
+    },
 }
 SIZE = {"max_fragments": 9, "min_fragments": 2}
 
