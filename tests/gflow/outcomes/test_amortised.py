@@ -130,7 +130,7 @@ def test_draws_have_the_sum_as_their_mean_whatever_q_is(env: DiscreteEnvironment
     """So N has its minimum at the sum while Q is wrong; residuals alone have it below."""
     solved = Solved(env)
     policy = solved.predictor()
-    objective = Amortised(solved.flows, wrong(solved), draws=4000)
+    objective = Amortised(solved.flows, wrong(solved), draws=20_000)
     batch = Sampler(solved.target).forward(policy, 8, generator=torch.Generator().manual_seed(0))
     terms: Any = objective.evaluate(solved.target, policy, batch)
     log_n = (terms.log_flow[:, :-1] + terms.log_pf).detach()
